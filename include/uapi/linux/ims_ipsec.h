@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * Generic netlink family "ims_ipsec": the P-CSCF side of IMS access security
+ * (ipsec-3gpp, 3GPP TS 33.203, RFC 3329).
+ *
+ * Documentation/netlink/specs/ims_ipsec.yaml describes every operation and
+ * attribute; the two are compared by the tests.
+ *
+ * Ports are __be16 and SPIs __be32; times are __u64 milliseconds, relative;
+ * addresses are binary, 4 or 16 bytes, and their length tells the family.
+ */
+#ifndef _UAPI_LINUX_IMS_IPSEC_H
+#define _UAPI_LINUX_IMS_IPSEC_H
+
+#define IMS_IPSEC_FAMILY_NAME		"ims_ipsec"
+#define IMS_IPSEC_FAMILY_VERSION	1
+#define IMS_IPSEC_MCGRP_EVENTS		"events"
+
+#define IMS_IPSEC_OWNER_MAX		128	/* bytes: an IMPI */
+#define IMS_IPSEC_CONTACT_MAX		256	/* bytes: a contact or a reg-id */
+#define IMS_IPSEC_KEY_LEN		16	/* bytes: IK, CK */
+#define IMS_IPSEC_PORT_PC_MAX		64	/* client ports an endpoint */
+#define IMS_IPSEC_SPI_MIN		256	/* below: reserved by RFC 4303 */
+#define IMS_IPSEC_TIMEOUT_MIN		100ULL		/* milliseconds */
+#define IMS_IPSEC_TIMEOUT_MAX		3600000ULL	/* milliseconds: an hour */
+#define IMS_IPSEC_LIFETIME_MAX		4294967295000ULL /* milliseconds */
+
+/**
+ * enum ims_ipsec_auth_alg - integrity algorithm, "alg" of RFC 3329
+ * @IMS_IPSEC_AUTH_ALG_HMAC_MD5_96: HMAC-MD5-96
+ * @IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96: HMAC-SHA-1-96
+ */
+enum ims_ipsec_auth_alg {
+	IMS_IPSEC_AUTH_ALG_HMAC_MD5_96 = 1,
+	IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96,
+};
+
+/**
+ * enum ims_ipsec_enc_alg - encryption algorithm, "ealg" of RFC 3329
+ * @IMS_IPSEC_ENC_ALG_NULL: no encryption
+ * @IMS_IPSEC_ENC_ALG_AES_CBC: AES-CBC with a 128-bit key
+ */
+enum ims_ipsec_enc_alg {
+	IMS_IPSEC_ENC_ALG_NULL = 1,
+	IMS_IPSEC_ENC_ALG_AES_CBC,
+};
+
+/**
+ * enum ims_ipsec_mode - "mod" of RFC 3329
+ * @IMS_IPSEC_MODE_TRANS: ESP in transport mode
+ */
+enum ims_ipsec_mode {
+	IMS_IPSEC_MODE_TRANS = 1,
+};
+
+/**
+ * enum ims_ipsec_state - where a bundle stands in its life
+ * @IMS_IPSEC_STATE_TEMPORARY: challenged, the 200 OK is still to come
+ * @IMS_IPSEC_STATE_ESTABLISHED: confirmed by the 200 OK
+ * @IMS_IPSEC_STATE_ACTIVE: the one that the P-CSCF sends over
+ * @IMS_IPSEC_STATE_OLD: superseded or being deleted, still receiving
+ */
+enum ims_ipsec_state {
+	IMS_IPSEC_STATE_TEMPORARY = 1,
+	IMS_IPSEC_STATE_ESTABLISHED,
+	IMS_IPSEC_STATE_ACTIVE,
+	IMS_IPSEC_STATE_OLD,
+};
+
+/**
+ * enum ims_ipsec_event_type - what happened to a bundle
+ * @IMS_IPSEC_EVENT_TYPE_CREATED: its four SAs are in place
+ * @IMS_IPSEC_EVENT_TYPE_CONFIRMED: it became ESTABLISHED
+ * @IMS_IPSEC_EVENT_TYPE_EXPIRED: its time ran out, it is gone
+ * @IMS_IPSEC_EVENT_TYPE_DELETED: it was deleted, it is gone
+ */
+enum ims_ipsec_event_type {
+	IMS_IPSEC_EVENT_TYPE_CREATED = 1,
+	IMS_IPSEC_EVENT_TYPE_CONFIRMED,
+	IMS_IPSEC_EVENT_TYPE_EXPIRED,
+	IMS_IPSEC_EVENT_TYPE_DELETED,
+};
+
+/**
+ * enum ims_ipsec_reason - why it happened
+ * @IMS_IPSEC_REASON_REQUEST: a request of this family
+ * @IMS_IPSEC_REASON_TEMPORARY_TIMEOUT: no 200 OK within temporary-timeout
+ * @IMS_IPSEC_REASON_LIFETIME: the lifetime given by confirm ran out
+ * @IMS_IPSEC_REASON_ENDPOINT: its endpoint was deleted with force
+ */
+enum ims_ipsec_reason {
+	IMS_IPSEC_REASON_REQUEST = 1,
+	IMS_IPSEC_REASON_TEMPORARY_TIMEOUT,
+	IMS_IPSEC_REASON_LIFETIME,
+	IMS_IPSEC_REASON_ENDPOINT,
+};
+
+enum {
+	IMS_IPSEC_A_CONFIG_PAD = 1,
+	IMS_IPSEC_A_CONFIG_MIN_SPI,
+	IMS_IPSEC_A_CONFIG_MAX_SPI,
+	IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT,
+	IMS_IPSEC_A_CONFIG_PORT_PC,
+	IMS_IPSEC_A_CONFIG_PORT_PS,
+	IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS,
+	IMS_IPSEC_A_CONFIG_MAX_BUNDLES,
+	IMS_IPSEC_A_CONFIG_MAX_PENDING,
+
+	__IMS_IPSEC_A_CONFIG_MAX,
+	IMS_IPSEC_A_CONFIG_MAX = __IMS_IPSEC_A_CONFIG_MAX - 1
+};
+
+enum {
+	IMS_IPSEC_A_ENDPOINT_PAD = 1,
+	IMS_IPSEC_A_ENDPOINT_ID,
+	IMS_IPSEC_A_ENDPOINT_ADDRESS,
+	IMS_IPSEC_A_ENDPOINT_PORT_PS,
+	IMS_IPSEC_A_ENDPOINT_PORT_PC,
+	IMS_IPSEC_A_ENDPOINT_FORCE,
+	IMS_IPSEC_A_ENDPOINT_BUNDLES,
+	IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN,
+	IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT,
+	IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA,
+
+	__IMS_IPSEC_A_ENDPOINT_MAX,
+	IMS_IPSEC_A_ENDPOINT_MAX = __IMS_IPSEC_A_ENDPOINT_MAX - 1
+};
+
+enum {
+	IMS_IPSEC_A_BUNDLE_PAD = 1,
+	IMS_IPSEC_A_BUNDLE_ID,
+	IMS_IPSEC_A_BUNDLE_ENDPOINT,
+	IMS_IPSEC_A_BUNDLE_OWNER,
+	IMS_IPSEC_A_BUNDLE_CONTACT,
+	IMS_IPSEC_A_BUNDLE_STATE,
+	IMS_IPSEC_A_BUNDLE_ADDRESS,
+	IMS_IPSEC_A_BUNDLE_PORT_PC,
+	IMS_IPSEC_A_BUNDLE_PORT_PS,
+	IMS_IPSEC_A_BUNDLE_SPI_PC,
+	IMS_IPSEC_A_BUNDLE_SPI_PS,
+	IMS_IPSEC_A_BUNDLE_UE_ADDRESS,
+	IMS_IPSEC_A_BUNDLE_PORT_UC,
+	IMS_IPSEC_A_BUNDLE_PORT_US,
+	IMS_IPSEC_A_BUNDLE_SPI_UC,
+	IMS_IPSEC_A_BUNDLE_SPI_US,
+	IMS_IPSEC_A_BUNDLE_MODE,
+	IMS_IPSEC_A_BUNDLE_AUTH_ALG,
+	IMS_IPSEC_A_BUNDLE_ENC_ALG,
+	IMS_IPSEC_A_BUNDLE_IK,
+	IMS_IPSEC_A_BUNDLE_CK,
+	IMS_IPSEC_A_BUNDLE_LIFETIME,
+	IMS_IPSEC_A_BUNDLE_LINGER,
+	IMS_IPSEC_A_BUNDLE_RX_PACKETS,
+	IMS_IPSEC_A_BUNDLE_RX_BYTES,
+	IMS_IPSEC_A_BUNDLE_TX_PACKETS,
+	IMS_IPSEC_A_BUNDLE_TX_BYTES,
+
+	__IMS_IPSEC_A_BUNDLE_MAX,
+	IMS_IPSEC_A_BUNDLE_MAX = __IMS_IPSEC_A_BUNDLE_MAX - 1
+};
+
+enum {
+	IMS_IPSEC_A_EVENT_PAD = 1,
+	IMS_IPSEC_A_EVENT_SEQ,
+	IMS_IPSEC_A_EVENT_TYPE,
+	IMS_IPSEC_A_EVENT_REASON,
+	IMS_IPSEC_A_EVENT_OLD_STATE,
+	IMS_IPSEC_A_EVENT_NEW_STATE,
+	IMS_IPSEC_A_EVENT_BUNDLE,
+
+	__IMS_IPSEC_A_EVENT_MAX,
+	IMS_IPSEC_A_EVENT_MAX = __IMS_IPSEC_A_EVENT_MAX - 1
+};
+
+enum {
+	IMS_IPSEC_CMD_CONFIG_GET = 1,
+	IMS_IPSEC_CMD_CONFIG_SET,
+	IMS_IPSEC_CMD_ENDPOINT_NEW,
+	IMS_IPSEC_CMD_ENDPOINT_DEL,
+	IMS_IPSEC_CMD_ENDPOINT_GET,
+	IMS_IPSEC_CMD_BUNDLE_NEW,
+	IMS_IPSEC_CMD_BUNDLE_CONFIRM,
+	IMS_IPSEC_CMD_BUNDLE_DEL,
+	IMS_IPSEC_CMD_BUNDLE_GET,
+	IMS_IPSEC_CMD_EVENT,
+
+	__IMS_IPSEC_CMD_MAX,
+	IMS_IPSEC_CMD_MAX = __IMS_IPSEC_CMD_MAX - 1
+};
+
+#endif /* _UAPI_LINUX_IMS_IPSEC_H */

@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libimsipsec - IMS access security (ipsec-3gpp, 3GPP TS 33.203, RFC 3329)
+ * for SIP servers that act as P-CSCF: a thin layer over the generic netlink
+ * family of the kernel module ims_ipsec.
+ *
+ * Conventions
+ *
+ * - A function that can fail returns 0 or a negative errno. The text behind
+ *   it, the kernel's own where it came from the kernel, is had from
+ *   imsipsec_strerror().
+ * - Ports and SPIs are in host byte order, times in milliseconds from now,
+ *   struct imsipsec_addr holds addresses in network byte order.
+ * - A handle belongs to one thread at a time; several handles are independent
+ *   of each other. The library keeps no global state and prints nothing.
+ * - A struct that goes in begins with its own size, so that it can grow:
+ *	struct imsipsec_bundle_params p = { .size = sizeof(p), ... };
+ *   A struct that comes out is the library's and may grow at its end.
+ * - Names: "uc", "us" are the UE's protected client and server port, "pc",
+ *   "ps" the P-CSCF's. A bundle is a registration's set of four SAs:
+ *	UE:port_uc -> P:port_ps  spi_ps     P:port_ps -> UE:port_uc  spi_uc
+ *	UE:port_us -> P:port_pc  spi_pc     P:port_pc -> UE:port_us  spi_us
+ */
+#ifndef IMSIPSEC_H
+#define IMSIPSEC_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Handle ---------------------------------------------------------- */
+
+/** struct imsipsec - a connection to the kernel module, opaque */
+struct imsipsec;
+
+/**
+ * imsipsec_open() - connect to the module in the caller's network namespace
+ * @h: gets the handle, to be closed with imsipsec_close(); NULL on error
+ *
+ * The handle stays with the network namespace that it was opened in.
+ *
+ * Return: 0; -ENOENT if the module is not loaded; -EPERM without
+ * CAP_NET_ADMIN; -ENOMEM and what socket(2) gives.
+ */
+int imsipsec_open(struct imsipsec **h);
+
+/**
+ * imsipsec_close() - close the handle and all that it gave out
+ * @h: the handle, or NULL
+ */
+void imsipsec_close(struct imsipsec *h);
+
+/**
+ * imsipsec_fd() - the netlink socket that requests are made on
+ * @h: the handle
+ *
+ * Close-on-exec. For setsockopt() and the like: replies are read by the
+ * function that made the request.
+ */
+int imsipsec_fd(const struct imsipsec *h);
+
+/**
+ * imsipsec_strerror() - what went wrong in the last call that failed
+ * @h: the handle
+ *
+ * Return: one line without newline, never NULL: the kernel's own message,
+ * with the name of the attribute that it concerns where it named one, else
+ * the errno's. Valid until the next call with @h.
+ */
+const char *imsipsec_strerror(const struct imsipsec *h);
+
+/* ---- Addresses and names --------------------------------------------- */
+
+/**
+ * struct imsipsec_addr - an IPv4 or IPv6 address
+ * @family: AF_INET or AF_INET6
+ * @in: the address, network byte order, for AF_INET
+ * @in6: the address for AF_INET6
+ */
+struct imsipsec_addr {
+	int family;
+	union {
+		struct in_addr in;
+		struct in6_addr in6;
+	};
+};
+
+/** imsipsec_addr_parse() - from text; an IPv6 address may stand in []; 0 or -EINVAL */
+int imsipsec_addr_parse(struct imsipsec_addr *addr, const char *text);
+
+/** imsipsec_addr_format() - to text, into @buf, which it returns; INET6_ADDRSTRLEN is enough */
+const char *imsipsec_addr_format(const struct imsipsec_addr *addr, char *buf, size_t size);
+
+/* Values are those of linux/ims_ipsec.h. */
+enum imsipsec_alg {		/* "alg" of RFC 3329 */
+	IMSIPSEC_ALG_HMAC_MD5_96 = 1,
+	IMSIPSEC_ALG_HMAC_SHA_1_96,
+};
+
+enum imsipsec_ealg {		/* "ealg" of RFC 3329 */
+	IMSIPSEC_EALG_NULL = 1,
+	IMSIPSEC_EALG_AES_CBC,
+};
+
+enum imsipsec_mode {		/* "mod" of RFC 3329 */
+	IMSIPSEC_MODE_TRANS = 1,
+};
+
+enum imsipsec_state {
+	IMSIPSEC_STATE_TEMPORARY = 1,	/* challenged, no 200 OK yet */
+	IMSIPSEC_STATE_ESTABLISHED,	/* confirmed by the 200 OK */
+	IMSIPSEC_STATE_ACTIVE,		/* the one to send over */
+	IMSIPSEC_STATE_OLD,		/* superseded or being deleted */
+};
+
+/*
+ * Names of the values above as RFC 3329 and the command write them; NULL for
+ * a value that the library does not know.
+ */
+const char *imsipsec_alg_name(enum imsipsec_alg alg);
+const char *imsipsec_ealg_name(enum imsipsec_ealg ealg);
+const char *imsipsec_mode_name(enum imsipsec_mode mode);
+const char *imsipsec_state_name(enum imsipsec_state state);
+
+/* ---- Configuration of the network namespace -------------------------- */
+
+/* Bits of struct imsipsec_config.set */
+#define IMSIPSEC_CONFIG_MIN_SPI			(1U << 0)
+#define IMSIPSEC_CONFIG_MAX_SPI			(1U << 1)
+#define IMSIPSEC_CONFIG_TEMPORARY_TIMEOUT	(1U << 2)
+#define IMSIPSEC_CONFIG_PORT_PC			(1U << 3)
+#define IMSIPSEC_CONFIG_PORT_PS			(1U << 4)
+#define IMSIPSEC_CONFIG_MAX_ENDPOINTS		(1U << 5)
+#define IMSIPSEC_CONFIG_MAX_BUNDLES		(1U << 6)
+#define IMSIPSEC_CONFIG_MAX_PENDING		(1U << 7)
+
+/**
+ * struct imsipsec_config - what a network namespace is set to
+ * @size: sizeof the struct
+ * @set: IMSIPSEC_CONFIG_*: which members to set, or hold a value
+ * @min_spi: first SPI of the P-CSCF's range, at least 256 (RFC 4303)
+ * @max_spi: last SPI of the range
+ * @temporary_timeout: milliseconds that a bundle waits to be confirmed
+ * @port_pc: protected client port of an endpoint that names none
+ * @port_ps: protected server port of an endpoint that names none
+ * @max_endpoints: most endpoints
+ * @max_bundles: most bundles
+ * @max_pending: most temporary bundles
+ */
+struct imsipsec_config {
+	size_t size;
+	uint32_t set;
+	uint32_t min_spi;
+	uint32_t max_spi;
+	uint64_t temporary_timeout;
+	uint16_t port_pc;
+	uint16_t port_ps;
+	uint32_t max_endpoints;
+	uint32_t max_bundles;
+	uint32_t max_pending;
+};
+
+/** imsipsec_config_get() - read it; @config is the handle's, until its next call */
+int imsipsec_config_get(struct imsipsec *h, const struct imsipsec_config **config);
+
+/** imsipsec_config_set() - change what @config->set names, all or nothing; -EINVAL out of range */
+int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config);
+
+/* ---- Endpoints ------------------------------------------------------- */
+
+#define IMSIPSEC_PORT_PC_MAX	64
+
+/**
+ * struct imsipsec_endpoint - a local address with its protected ports
+ * @id: never 0, not reused while the module is loaded
+ * @address: the P-CSCF's address
+ * @port_ps: protected server port
+ * @port_pc: pool of protected client ports
+ * @n_port_pc: how many
+ * @bundles: how many bundles it has
+ * @drop_plaintext_in: packets dropped: to its ports, unprotected
+ * @drop_plaintext_out: packets dropped: from its ports, unprotected
+ * @drop_foreign_sa: packets dropped: over an SA that is not its own
+ */
+struct imsipsec_endpoint {
+	uint32_t id;
+	struct imsipsec_addr address;
+	uint16_t port_ps;
+	uint16_t port_pc[IMSIPSEC_PORT_PC_MAX];
+	size_t n_port_pc;
+	uint32_t bundles;
+	uint64_t drop_plaintext_in;
+	uint64_t drop_plaintext_out;
+	uint64_t drop_foreign_sa;
+};
+
+/**
+ * struct imsipsec_endpoint_params - an endpoint to make
+ * @size: sizeof the struct
+ * @address: local address; it need not be configured yet
+ * @port_ps: protected server port; 0: the configuration's
+ * @port_pc: pool of protected client ports; NULL: the configuration's
+ * @n_port_pc: how many, at most IMSIPSEC_PORT_PC_MAX
+ */
+struct imsipsec_endpoint_params {
+	size_t size;
+	struct imsipsec_addr address;
+	uint16_t port_ps;
+	const uint16_t *port_pc;
+	size_t n_port_pc;
+};
+
+/**
+ * imsipsec_endpoint_add() - make an endpoint and shut its ports
+ * @h: the handle
+ * @params: what to make
+ * @endpoint: gets what was made, the handle's until its next call; may be NULL
+ *
+ * From here on, nothing unprotected is received on or sent from its ports,
+ * whether the caller lives or not, until the endpoint is deleted.
+ *
+ * Return: 0; -EADDRINUSE if another endpoint has one of the ports, -EEXIST if
+ * somebody's IPsec policy stands in the way, -EINVAL, -ENOSPC over
+ * max_endpoints, -ENOMEM.
+ */
+int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_params *params,
+			  const struct imsipsec_endpoint **endpoint);
+
+/**
+ * imsipsec_endpoint_delete() - delete an endpoint and open its ports
+ * @h: the handle
+ * @id: the endpoint
+ * @force: delete its bundles with it
+ *
+ * Return: 0; -ENOENT; -EBUSY if it has bundles and @force is false.
+ */
+int imsipsec_endpoint_delete(struct imsipsec *h, uint32_t id, bool force);
+
+/** imsipsec_endpoint_get() - one by its id; @endpoint is the handle's until its next call; -ENOENT */
+int imsipsec_endpoint_get(struct imsipsec *h, uint32_t id,
+			  const struct imsipsec_endpoint **endpoint);
+
+/**
+ * imsipsec_endpoint_dump() - call @cb for each endpoint
+ * @h: the handle; @cb must not use it
+ * @cb: returns 0 to go on, else the dump ends and returns that
+ * @data: passed to @cb
+ */
+int imsipsec_endpoint_dump(struct imsipsec *h,
+			   int (*cb)(const struct imsipsec_endpoint *endpoint, void *data),
+			   void *data);
+
+/* ---- Bundles --------------------------------------------------------- */
+
+#define IMSIPSEC_OWNER_MAX	128
+#define IMSIPSEC_CONTACT_MAX	256
+#define IMSIPSEC_KEY_LEN	16
+
+/**
+ * struct imsipsec_bundle - a set of four SAs
+ * @id: never 0, not reused while the module is loaded
+ * @endpoint: id of its endpoint
+ * @owner: the SIP server's name for the subscriber, opaque bytes
+ * @owner_len: how many
+ * @contact: the SIP server's name for the contact, opaque bytes
+ * @contact_len: how many
+ * @state: where it stands
+ * @mode: ESP mode
+ * @alg: integrity algorithm
+ * @ealg: encryption algorithm
+ * @address: the P-CSCF's address
+ * @ue_address: the UE's address
+ * @port_pc: P-CSCF's protected client port, port-c of Security-Server
+ * @port_ps: P-CSCF's protected server port, port-s of Security-Server
+ * @port_uc: UE's protected client port
+ * @port_us: UE's protected server port
+ * @spi_pc: spi-c of Security-Server
+ * @spi_ps: spi-s of Security-Server
+ * @spi_uc: spi-c of Security-Client
+ * @spi_us: spi-s of Security-Client
+ * @lifetime: milliseconds until it goes
+ * @rx_packets: packets over the two inbound SAs
+ * @rx_bytes: bytes over them
+ * @tx_packets: packets over the two outbound SAs
+ * @tx_bytes: bytes over them
+ */
+struct imsipsec_bundle {
+	uint32_t id;
+	uint32_t endpoint;
+	uint8_t owner[IMSIPSEC_OWNER_MAX];
+	size_t owner_len;
+	uint8_t contact[IMSIPSEC_CONTACT_MAX];
+	size_t contact_len;
+	enum imsipsec_state state;
+	enum imsipsec_mode mode;
+	enum imsipsec_alg alg;
+	enum imsipsec_ealg ealg;
+	struct imsipsec_addr address;
+	struct imsipsec_addr ue_address;
+	uint16_t port_pc, port_ps, port_uc, port_us;
+	uint32_t spi_pc, spi_ps, spi_uc, spi_us;
+	uint64_t lifetime;
+	uint64_t rx_packets, rx_bytes;
+	uint64_t tx_packets, tx_bytes;
+};
+
+/**
+ * struct imsipsec_bundle_params - a bundle to make
+ * @size: sizeof the struct
+ * @endpoint: id of the endpoint that it belongs to
+ * @owner: the SIP server's name for the subscriber (IMPI)
+ * @owner_len: 1 to IMSIPSEC_OWNER_MAX bytes
+ * @contact: the SIP server's name for the contact or reg-id
+ * @contact_len: 1 to IMSIPSEC_CONTACT_MAX bytes
+ * @mode: 0: IMSIPSEC_MODE_TRANS
+ * @alg: integrity algorithm
+ * @ealg: encryption algorithm
+ * @ue_address: source address of the REGISTER
+ * @port_uc: port-c of Security-Client
+ * @port_us: port-s of Security-Client
+ * @port_pc: one of the endpoint's pool; 0: the kernel chooses
+ * @spi_uc: spi-c of Security-Client, at least 256
+ * @spi_us: spi-s of Security-Client, at least 256, not @spi_uc
+ * @ik: integrity key of the AKA run
+ * @ck: cipher key of the AKA run
+ *
+ * The library wipes its own copies of the keys; wiping the caller's is the
+ * caller's.
+ */
+struct imsipsec_bundle_params {
+	size_t size;
+	uint32_t endpoint;
+	const void *owner;
+	size_t owner_len;
+	const void *contact;
+	size_t contact_len;
+	enum imsipsec_mode mode;
+	enum imsipsec_alg alg;
+	enum imsipsec_ealg ealg;
+	struct imsipsec_addr ue_address;
+	uint16_t port_uc, port_us, port_pc;
+	uint32_t spi_uc, spi_us;
+	uint8_t ik[IMSIPSEC_KEY_LEN];
+	uint8_t ck[IMSIPSEC_KEY_LEN];
+};
+
+/**
+ * imsipsec_bundle_new() - put the four SAs of a registration in place
+ * @h: the handle
+ * @params: what to make
+ * @bundle: gets what was made, SPIs and ports for Security-Server included;
+ *	the handle's until its next call
+ *
+ * To be called before the 401 leaves (TS 33.203 clause 7.2). All or nothing.
+ * The bundle is temporary: unless confirmed it goes after temporary_timeout.
+ *
+ * Return: 0; -EEXIST if an SA with one of the UE's SPIs to its address is
+ * there already; -ENOENT no such endpoint; -EINVAL; -ENOSPC if the SPI range
+ * or max_bundles or max_pending is used up; -ENOMEM.
+ */
+int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params *params,
+			const struct imsipsec_bundle **bundle);
+
+/**
+ * imsipsec_bundle_confirm() - the 200 OK to the protected REGISTER
+ * @h: the handle
+ * @id: the bundle
+ * @lifetime: milliseconds from now: expires plus 30 s (TS 24.229); at least 1
+ *
+ * An established bundle keeps the longer of its lifetime and this one, so
+ * that a repeated call does no harm.
+ *
+ * Return: 0; -ENOENT if it is gone; -EINVAL if it is being deleted.
+ */
+int imsipsec_bundle_confirm(struct imsipsec *h, uint32_t id, uint64_t lifetime);
+
+/**
+ * imsipsec_bundle_delete() - take a bundle down
+ * @h: the handle
+ * @id: the bundle
+ * @linger: milliseconds that the SAs stay, so that the answer to a
+ *	de-registration still leaves protected; 0: at once
+ *
+ * Return: 0; -ENOENT.
+ */
+int imsipsec_bundle_delete(struct imsipsec *h, uint32_t id, uint64_t linger);
+
+/** imsipsec_bundle_get() - one by its id; @bundle is the handle's until its next call; -ENOENT */
+int imsipsec_bundle_get(struct imsipsec *h, uint32_t id, const struct imsipsec_bundle **bundle);
+
+/**
+ * struct imsipsec_bundle_filter - which bundles to dump
+ * @size: sizeof the struct
+ * @endpoint: id of an endpoint; 0: any
+ * @owner: subscriber; NULL: any
+ * @owner_len: its length
+ * @contact: contact; NULL: any
+ * @contact_len: its length
+ * @ue_address: address of the UE; family 0: any
+ * @state: 0: any
+ */
+struct imsipsec_bundle_filter {
+	size_t size;
+	uint32_t endpoint;
+	const void *owner;
+	size_t owner_len;
+	const void *contact;
+	size_t contact_len;
+	struct imsipsec_addr ue_address;
+	enum imsipsec_state state;
+};
+
+/**
+ * imsipsec_bundle_dump() - call @cb for each bundle that matches
+ * @h: the handle; @cb must not use it
+ * @filter: NULL: all
+ * @cb: returns 0 to go on, else the dump ends and returns that
+ * @data: passed to @cb
+ *
+ * Bundles that are there from begin to end are reported once each.
+ */
+int imsipsec_bundle_dump(struct imsipsec *h, const struct imsipsec_bundle_filter *filter,
+			 int (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data);
+
+/* ---- Events ---------------------------------------------------------- */
+
+enum imsipsec_event_type {
+	IMSIPSEC_EVENT_CREATED = 1,
+	IMSIPSEC_EVENT_CONFIRMED,
+	IMSIPSEC_EVENT_EXPIRED,
+	IMSIPSEC_EVENT_DELETED,
+	IMSIPSEC_EVENT_LOST = 0x10000,	/* the library's own: see there */
+};
+
+enum imsipsec_reason {
+	IMSIPSEC_REASON_REQUEST = 1,
+	IMSIPSEC_REASON_TEMPORARY_TIMEOUT,
+	IMSIPSEC_REASON_LIFETIME,
+	IMSIPSEC_REASON_ENDPOINT,
+};
+
+const char *imsipsec_event_type_name(enum imsipsec_event_type type);
+const char *imsipsec_reason_name(enum imsipsec_reason reason);
+
+/**
+ * struct imsipsec_event - something happened to a bundle
+ * @seq: number of the event in its network namespace
+ * @type: what; IMSIPSEC_EVENT_LOST: events before @seq were lost (the socket's
+ *	buffer was full), dump to know what is there; no other member holds
+ * @reason: why
+ * @old_state: 0: there was none
+ * @new_state: 0: there is none any more
+ * @bundle: the bundle as it was then
+ */
+struct imsipsec_event {
+	uint64_t seq;
+	enum imsipsec_event_type type;
+	enum imsipsec_reason reason;
+	enum imsipsec_state old_state;
+	enum imsipsec_state new_state;
+	struct imsipsec_bundle bundle;
+};
+
+/** struct imsipsec_events - a subscription, opaque, apart from any struct imsipsec */
+struct imsipsec_events;
+
+/**
+ * imsipsec_event_open() - subscribe to the events of the network namespace
+ * @ev: gets the subscription, to be closed with imsipsec_event_close()
+ *
+ * Return: as imsipsec_open().
+ */
+int imsipsec_event_open(struct imsipsec_events **ev);
+
+/** imsipsec_event_close() - end the subscription; NULL is allowed */
+void imsipsec_event_close(struct imsipsec_events *ev);
+
+/** imsipsec_event_fd() - non-blocking, for poll(): readable when there is something to dispatch */
+int imsipsec_event_fd(const struct imsipsec_events *ev);
+
+/**
+ * imsipsec_event_dispatch() - read what is there and call @cb for each event
+ * @ev: the subscription
+ * @cb: called with an event that is the library's, for the time of the call;
+ *	returns 0 to go on, else the function returns that and what is left is
+ *	had from the next call
+ * @data: passed to @cb
+ *
+ * Never blocks. Return: 0 when nothing is left, what @cb returned, or a
+ * negative errno.
+ */
+int imsipsec_event_dispatch(struct imsipsec_events *ev,
+			    int (*cb)(const struct imsipsec_event *event, void *data), void *data);
+
+/* ---- Security agreement (RFC 3329), pure functions ------------------- */
+
+/** struct imsipsec_secagree - the mechanisms of one or more headers, opaque */
+struct imsipsec_secagree;
+
+/**
+ * struct imsipsec_mech - one ipsec-3gpp mechanism of a header
+ * @alg: 0: one that the library does not know
+ * @ealg: null if the header named none; 0: one that the library does not know
+ * @mode: trans if the header named none; 0: one that the library does not know
+ * @esp: true for prot=esp, and if the header named none
+ * @q: preference in thousandths, 1000 if the header named none
+ * @spi_c: SPI of the sender's inbound SA at its client port
+ * @spi_s: SPI of the sender's inbound SA at its server port
+ * @port_c: the sender's protected client port
+ * @port_s: the sender's protected server port
+ */
+struct imsipsec_mech {
+	enum imsipsec_alg alg;
+	enum imsipsec_ealg ealg;
+	enum imsipsec_mode mode;
+	bool esp;
+	unsigned int q;
+	uint32_t spi_c, spi_s;
+	uint16_t port_c, port_s;
+};
+
+/**
+ * imsipsec_secagree_parse() - parse the value of a Security-Client,
+ *	Security-Server or Security-Verify header
+ * @list: NULL at first; grows by the mechanisms of the header, call again for
+ *	the next header of the same name; to be freed whatever is returned
+ * @value: what stands behind the colon; need not end in NUL; may be folded
+ * @len: its length
+ *
+ * Other mechanisms than ipsec-3gpp, unknown parameters and unknown algorithms
+ * are passed over as RFC 3329 has it.
+ *
+ * Return: 0; -EINVAL if it is malformed or out of range; -ENOMEM. On error
+ * @list holds what it held before.
+ */
+int imsipsec_secagree_parse(struct imsipsec_secagree **list, const char *value, size_t len);
+
+/** imsipsec_secagree_free() - free a list, NULL is allowed */
+void imsipsec_secagree_free(struct imsipsec_secagree *list);
+
+/** imsipsec_secagree_count() - how many ipsec-3gpp mechanisms it has */
+size_t imsipsec_secagree_count(const struct imsipsec_secagree *list);
+
+/** imsipsec_secagree_get() - mechanism @i in the order of the headers, or NULL */
+const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree *list, size_t i);
+
+/**
+ * struct imsipsec_algs - a pair of algorithms
+ * @alg: integrity
+ * @ealg: encryption
+ */
+struct imsipsec_algs {
+	enum imsipsec_alg alg;
+	enum imsipsec_ealg ealg;
+};
+
+/**
+ * imsipsec_algs_parse() - a list of pairs in order of preference, from text
+ * @text: comma list of "alg=ealg", a lone alg (with any ealg), a lone ealg
+ *	(with any alg; "null" is null encryption)
+ * @algs: gets the pairs, each once
+ * @n: in: room in @algs; out: how many
+ *
+ * Return: 0; -EINVAL if an entry is no algorithm; -ENOSPC.
+ */
+int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n);
+
+/**
+ * imsipsec_secagree_choose() - the first of the P-CSCF's pairs that the UE offers
+ * @client: what Security-Client said
+ * @algs: the P-CSCF's pairs in order of preference; NULL: every pair that the
+ *	library knows, strongest first
+ * @n: how many
+ * @mech: gets the UE's mechanism, valid as long as @client
+ *
+ * TS 33.203 clause 7.2: the P-CSCF's own order decides, the UE's q does not.
+ *
+ * Return: 0; -ENOENT if there is none.
+ */
+int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
+			     const struct imsipsec_algs *algs, size_t n,
+			     const struct imsipsec_mech **mech);
+
+/**
+ * imsipsec_secagree_write() - write the value of a header
+ * @buf: gets it, with NUL
+ * @size: of @buf
+ * @mechs: the mechanisms, most preferred first
+ * @n: how many
+ *
+ * For Security-Server: one mechanism, or the P-CSCF's whole list, spi_c of
+ * each being spi_pc of the bundle and so on. q is written where it is not 0.
+ *
+ * Return: length without NUL; -ENOSPC if it does not fit; -EINVAL.
+ */
+int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *mechs, size_t n);
+
+/**
+ * imsipsec_secagree_equal() - do two headers say the same
+ * @a: what was sent, or received first
+ * @b: what came back
+ *
+ * For Security-Verify against the Security-Server sent, and Security-Client
+ * of the second REGISTER against that of the first (TS 33.203 clause 7.2:
+ * else a bidding-down attack). Order of the mechanisms and of their
+ * parameters does not matter, and a default that is spelled out equals one
+ * that is not.
+ */
+bool imsipsec_secagree_equal(const struct imsipsec_secagree *a, const struct imsipsec_secagree *b);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* IMSIPSEC_H */
