@@ -1,16 +1,109 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* The module: what starts and ends with it, and with a network namespace. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/module.h>
+#include <linux/workqueue.h>
+
+#include "alg.h"
+#include "bundle.h"
+#include "endpoint.h"
+#include "netlink.h"
+#include "netns.h"
+
+unsigned int ims_net_id;
+struct workqueue_struct *ims_wq;
+
+static struct ims_config ims_defaults;
+
+static int __net_init ims_net_init(struct net *net)
+{
+	struct ims_net *in = ims_net(net);
+
+	in->net = net;
+	in->config = ims_defaults;
+	mutex_init(&in->lock);
+	INIT_LIST_HEAD(&in->endpoint_list);
+	xa_init_flags(&in->endpoints, XA_FLAGS_ALLOC1);
+	xa_init_flags(&in->bundles, XA_FLAGS_ALLOC1);
+	xa_init_flags(&in->spis, XA_FLAGS_ALLOC1);
+	return 0;
+}
+
+static void __net_exit ims_net_exit_batch(struct list_head *nets)
+{
+	struct ims_net *in;
+	struct net *net;
+
+	list_for_each_entry(net, nets, exit_list) {
+		in = ims_net(net);
+		mutex_lock(&in->lock);
+		ims_bundle_delete_all(in, NULL);
+		ims_endpoint_delete_all(in);
+		mutex_unlock(&in->lock);
+	}
+	/* Expiries that lost the race, then the bundles' last references. */
+	flush_workqueue(ims_wq);
+	rcu_barrier();
+
+	list_for_each_entry(net, nets, exit_list) {
+		in = ims_net(net);
+		xa_destroy(&in->endpoints);
+		xa_destroy(&in->bundles);
+		xa_destroy(&in->spis);
+		mutex_destroy(&in->lock);
+	}
+}
+
+static struct pernet_operations ims_net_ops = {
+	.init = ims_net_init,
+	.exit_batch = ims_net_exit_batch,
+	.id = &ims_net_id,
+	.size = sizeof(struct ims_net),
+};
 
 static int __init ims_init(void)
 {
+	int err;
+
+	err = ims_config_defaults(&ims_defaults);
+	if (err)
+		return err;
+	ims_alg_warm_up();
+
+	ims_wq = alloc_workqueue("ims_ipsec", WQ_UNBOUND, 0);
+	if (!ims_wq)
+		return -ENOMEM;
+	err = register_pernet_subsys(&ims_net_ops);
+	if (err)
+		goto destroy_wq;
+	err = ims_netlink_init();
+	if (err)
+		goto unregister_pernet;
 	return 0;
+
+unregister_pernet:
+	unregister_pernet_subsys(&ims_net_ops);
+destroy_wq:
+	destroy_workqueue(ims_wq);
+	return err;
 }
 
 static void __exit ims_exit(void)
 {
+	/* No request can come any more, then no namespace has anything left. */
+	ims_netlink_exit();
+	unregister_pernet_subsys(&ims_net_ops);
+	destroy_workqueue(ims_wq);
 }
 
 module_init(ims_init);
 module_exit(ims_exit);
+
 MODULE_DESCRIPTION("IMS access security (ipsec-3gpp) for P-CSCFs");
+MODULE_AUTHOR("The ims_ipsec authors");
 MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");
+MODULE_ALIAS_GENL_FAMILY(IMS_IPSEC_FAMILY_NAME);
+/* The DRBG behind the IV generators is several times slower without it. */
+MODULE_SOFTDEP("pre: crypto-sha512 esp4 esp6");

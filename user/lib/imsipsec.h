@@ -11,10 +11,16 @@
  *   imsipsec_strerror().
  * - Ports and SPIs are in host byte order, times in milliseconds from now,
  *   struct imsipsec_addr holds addresses in network byte order.
+ * - Any call may also return what the socket gives, and -EBADMSG for a reply
+ *   that the library does not understand. -EINVAL is also the library's own
+ *   answer to what does not fit into a request.
  * - A handle belongs to one thread at a time; several handles are independent
  *   of each other. The library keeps no global state and prints nothing.
  * - A struct that goes in begins with its own size, so that it can grow:
  *	struct imsipsec_bundle_params p = { .size = sizeof(p), ... };
+ *   An older, smaller one is taken as if the rest were zero. -EINVAL if the
+ *   size is not set; -E2BIG if it is larger than the library knows and what
+ *   the library does not know is not zero.
  *   A struct that comes out is the library's and may grow at its end.
  * - Names: "uc", "us" are the UE's protected client and server port, "pc",
  *   "ps" the P-CSCF's. A bundle is a registration's set of four SAs:
@@ -44,10 +50,21 @@ struct imsipsec;
  *
  * The handle stays with the network namespace that it was opened in.
  *
+ * The kernel loads the module by itself if it is installed.
+ *
  * Return: 0; -ENOENT if the module is not loaded; -EPERM without
- * CAP_NET_ADMIN; -ENOMEM and what socket(2) gives.
+ * CAP_NET_ADMIN; -ENOMEM and what socket(2) gives. There being no handle,
+ * imsipsec_open_strerror() has the text.
  */
 int imsipsec_open(struct imsipsec **h);
+
+/**
+ * imsipsec_open_strerror() - why imsipsec_open() or imsipsec_event_open() failed
+ * @err: what it returned
+ *
+ * Return: one line without newline, constant, never NULL.
+ */
+const char *imsipsec_open_strerror(int err);
 
 /**
  * imsipsec_close() - close the handle and all that it gave out
@@ -241,15 +258,20 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
  */
 int imsipsec_endpoint_delete(struct imsipsec *h, uint32_t id, bool force);
 
-/** imsipsec_endpoint_get() - one by its id; @endpoint is the handle's until its next call; -ENOENT */
+/** imsipsec_endpoint_get() - one by its id, the handle's until its next call; 0 or -ENOENT */
 int imsipsec_endpoint_get(struct imsipsec *h, uint32_t id,
 			  const struct imsipsec_endpoint **endpoint);
 
 /**
  * imsipsec_endpoint_dump() - call @cb for each endpoint
  * @h: the handle; @cb must not use it
- * @cb: returns 0 to go on, else the dump ends and returns that
+ * @cb: called with an endpoint that is the library's, for the time of the
+ *	call; returns 0 to go on, else no more are reported and the function
+ *	returns that
  * @data: passed to @cb
+ *
+ * Return: 0; what @cb returned; -ESTALE if endpoints came or went in a way
+ * that may have left others out: dump again.
  */
 int imsipsec_endpoint_dump(struct imsipsec *h,
 			   int (*cb)(const struct imsipsec_endpoint *endpoint, void *data),
@@ -354,7 +376,7 @@ struct imsipsec_bundle_params {
  * @h: the handle
  * @params: what to make
  * @bundle: gets what was made, SPIs and ports for Security-Server included;
- *	the handle's until its next call
+ *	the handle's until its next call; may be NULL
  *
  * To be called before the 401 leaves (TS 33.203 clause 7.2). All or nothing.
  * The bundle is temporary: unless confirmed it goes after temporary_timeout.
@@ -390,7 +412,7 @@ int imsipsec_bundle_confirm(struct imsipsec *h, uint32_t id, uint64_t lifetime);
  */
 int imsipsec_bundle_delete(struct imsipsec *h, uint32_t id, uint64_t linger);
 
-/** imsipsec_bundle_get() - one by its id; @bundle is the handle's until its next call; -ENOENT */
+/** imsipsec_bundle_get() - one by its id, the handle's until its next call; 0 or -ENOENT */
 int imsipsec_bundle_get(struct imsipsec *h, uint32_t id, const struct imsipsec_bundle **bundle);
 
 /**
@@ -419,10 +441,14 @@ struct imsipsec_bundle_filter {
  * imsipsec_bundle_dump() - call @cb for each bundle that matches
  * @h: the handle; @cb must not use it
  * @filter: NULL: all
- * @cb: returns 0 to go on, else the dump ends and returns that
+ * @cb: called with a bundle that is the library's, for the time of the call;
+ *	returns 0 to go on, else no more are reported and the function returns
+ *	that
  * @data: passed to @cb
  *
  * Bundles that are there from begin to end are reported once each.
+ *
+ * Return: 0; what @cb returned; -ESTALE if that could not be kept: dump again.
  */
 int imsipsec_bundle_dump(struct imsipsec *h, const struct imsipsec_bundle_filter *filter,
 			 int (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data);
@@ -451,7 +477,8 @@ const char *imsipsec_reason_name(enum imsipsec_reason reason);
  * struct imsipsec_event - something happened to a bundle
  * @seq: number of the event in its network namespace
  * @type: what; IMSIPSEC_EVENT_LOST: events before @seq were lost (the socket's
- *	buffer was full), dump to know what is there; no other member holds
+ *	buffer was full), dump to know what is there; @seq is 0 if the next
+ *	event is still to come; no other member holds
  * @reason: why
  * @old_state: 0: there was none
  * @new_state: 0: there is none any more
@@ -491,7 +518,10 @@ int imsipsec_event_fd(const struct imsipsec_events *ev);
  *	had from the next call
  * @data: passed to @cb
  *
- * Never blocks. Return: 0 when nothing is left, what @cb returned, or a
+ * Never blocks. @cb may use handles, and must not dispatch @ev.
+ *
+ * Return: 0 when nothing is left; what @cb returned; -ENODEV if the module
+ * was unloaded: no event will come any more, close and open again; another
  * negative errno.
  */
 int imsipsec_event_dispatch(struct imsipsec_events *ev,
@@ -532,11 +562,14 @@ struct imsipsec_mech {
  * @value: what stands behind the colon; need not end in NUL; may be folded
  * @len: its length
  *
- * Other mechanisms than ipsec-3gpp, unknown parameters and unknown algorithms
- * are passed over as RFC 3329 has it.
+ * Other mechanisms than ipsec-3gpp and unknown parameters are passed over as
+ * RFC 3329 has it. Of ipsec-3gpp, alg, spi-c, spi-s, port-c and port-s have to
+ * be there and nothing twice; an SPI is at least 256, a port is neither 0 nor
+ * 5060 nor 5061, and what ends in -c differs from what ends in -s.
  *
- * Return: 0; -EINVAL if it is malformed or out of range; -ENOMEM. On error
- * @list holds what it held before.
+ * Return: 0; -EINVAL if it is malformed or out of range; -E2BIG over 64
+ * mechanisms ipsec-3gpp in a list; -ENOMEM. On error @list holds what it held
+ * before.
  */
 int imsipsec_secagree_parse(struct imsipsec_secagree **list, const char *value, size_t len);
 
@@ -546,7 +579,7 @@ void imsipsec_secagree_free(struct imsipsec_secagree *list);
 /** imsipsec_secagree_count() - how many ipsec-3gpp mechanisms it has */
 size_t imsipsec_secagree_count(const struct imsipsec_secagree *list);
 
-/** imsipsec_secagree_get() - mechanism @i in the order of the headers, or NULL */
+/** imsipsec_secagree_get() - mechanism @i of the headers, valid until @list grows; or NULL */
 const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree *list, size_t i);
 
 /**
@@ -566,7 +599,10 @@ struct imsipsec_algs {
  * @algs: gets the pairs, each once
  * @n: in: room in @algs; out: how many
  *
- * Return: 0; -EINVAL if an entry is no algorithm; -ENOSPC.
+ * Case does not matter, blanks around the names neither. A lone name stands
+ * for its pairs in the library's order, strongest first.
+ *
+ * Return: 0; -EINVAL if an entry is no algorithm, or empty; -ENOSPC.
  */
 int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n);
 
@@ -576,7 +612,7 @@ int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n)
  * @algs: the P-CSCF's pairs in order of preference; NULL: every pair that the
  *	library knows, strongest first
  * @n: how many
- * @mech: gets the UE's mechanism, valid as long as @client
+ * @mech: gets the UE's mechanism, valid until @client grows or is freed
  *
  * TS 33.203 clause 7.2: the P-CSCF's own order decides, the UE's q does not.
  *
@@ -594,7 +630,9 @@ int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
  * @n: how many
  *
  * For Security-Server: one mechanism, or the P-CSCF's whole list, spi_c of
- * each being spi_pc of the bundle and so on. q is written where it is not 0.
+ * each being spi_pc of the bundle and so on. q is written where it is not 0;
+ * the other members, @esp included, must be what imsipsec_secagree_parse()
+ * would accept and the library knows.
  *
  * Return: length without NUL; -ENOSPC if it does not fit; -EINVAL.
  */
@@ -609,7 +647,11 @@ int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *
  * of the second REGISTER against that of the first (TS 33.203 clause 7.2:
  * else a bidding-down attack). Order of the mechanisms and of their
  * parameters does not matter, and a default that is spelled out equals one
- * that is not.
+ * that is not. Unknown algorithms are compared by their names; other
+ * mechanisms and unknown parameters do not count.
+ *
+ * Return: false also if one of them is NULL or has no mechanism: what was
+ * never agreed on is not confirmed by saying nothing.
  */
 bool imsipsec_secagree_equal(const struct imsipsec_secagree *a, const struct imsipsec_secagree *b);
 

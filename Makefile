@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+#   make                   the module for the running kernel, and the user space
+#   make install           both, below DESTDIR
+#   make module-6.12       the module for a kernel that tests run on (6.1, 6.12, uml)
+#   make vm-setup          get all kernels that tests run on
+#   make clean
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+KERNELRELEASE ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KERNELRELEASE)/build
+export PREFIX DESTDIR
+
+VM := $(CURDIR)/selftests/vm
+test_kernels := 6.1 6.12 uml
+
+all: modules user
+
+# Out of the tree, a folder for each kernel: the sources are linked into
+# build/KERNEL, so that objects of one kernel never meet those of another.
+# All links are made anew each time, lest one stays of a source that is gone.
+#
+# $(call build_module,FOLDER,KDIR,TARGET,MORE)
+define build_module
+	@mkdir -p build/$(1)
+	@find build/$(1) -type l -delete
+	@ln -s $(CURDIR)/Kbuild build/$(1)/Kbuild
+	@cp -rsf $(CURDIR)/kmod $(wildcard $(CURDIR)/include) build/$(1)/
+	$(MAKE) -C $(2) M=$(CURDIR)/build/$(1) $(4) $(3)
+endef
+
+modules:
+	@test -e $(KDIR)/Makefile || { echo "$(KDIR): no kernel headers; install linux-headers-$(KERNELRELEASE) or set KDIR" >&2; exit 1; }
+	$(call build_module,$(KERNELRELEASE),$(KDIR),modules,W=1)
+
+modules_install: modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/build/$(KERNELRELEASE) \
+		INSTALL_MOD_PATH=$(DESTDIR) modules_install
+
+user:
+	$(MAKE) -C user
+
+install: modules_install user
+	$(MAKE) -C user install
+
+# The lock: tests in several VMs at once may each want the module built.
+$(test_kernels:%=module-%): module-%:
+	@kdir=$$($(VM)/kernel builddir $*) && mkdir -p build && \
+	exec flock build/.lock-$* $(MAKE) --no-print-directory build-for-$* test_kdir=$$kdir
+
+# Without BTF: it would take pahole, and nothing here reads it
+build-for-6.1 build-for-6.12: build-for-%:
+	$(call build_module,$*,$(test_kdir),modules,W=1 CONFIG_DEBUG_INFO_BTF_MODULES=)
+
+# With the KUnit suites inside
+build-for-uml:
+	$(call build_module,uml,$(test_kdir),modules,W=1 ARCH=um IMS_IPSEC_KUNIT=y)
+
+vm-setup:
+	$(VM)/setup vm
+	set -e; for kernel in $(test_kernels); do $(VM)/kernel get $$kernel; done
+
+clean:
+	rm -rf build
+	if [ -e user/Makefile ]; then $(MAKE) -C user clean; fi
+
+.PHONY: all modules modules_install user install vm-setup clean
+.PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%)

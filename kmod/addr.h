@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _IMS_ADDR_H
+#define _IMS_ADDR_H
+
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/socket.h>
+#include <linux/types.h>
+
+/**
+ * struct ims_addr - an IPv4 or IPv6 address
+ * @family: AF_INET or AF_INET6
+ * @in: the address for AF_INET
+ * @in6: the address for AF_INET6
+ */
+struct ims_addr {
+	sa_family_t family;
+	union {
+		struct in_addr in;
+		struct in6_addr in6;
+	};
+};
+
+int ims_addr_set(struct ims_addr *addr, const void *data, size_t len);
+size_t ims_addr_len(const struct ims_addr *addr);
+bool ims_addr_equal(const struct ims_addr *a, const struct ims_addr *b);
+bool ims_addr_is_host(const struct ims_addr *addr);
+
+#endif /* _IMS_ADDR_H */

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _IMS_BUNDLE_H
+#define _IMS_BUNDLE_H
+
+#include <linux/ims_ipsec.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
+#include <linux/workqueue.h>
+
+#include "addr.h"
+
+struct ims_endpoint;
+struct ims_net;
+struct netlink_ext_ack;
+struct xfrm_state;
+
+/**
+ * enum ims_flow - the four SAs of a bundle (TS 33.203 clause 7.1)
+ * @IMS_FLOW_OUT_UC: P:port_ps to UE:port_uc, spi_uc
+ * @IMS_FLOW_OUT_US: P:port_pc to UE:port_us, spi_us
+ * @IMS_FLOW_IN_PS: UE:port_uc to P:port_ps, spi_ps
+ * @IMS_FLOW_IN_PC: UE:port_us to P:port_pc, spi_pc
+ * @IMS_FLOWS: how many
+ *
+ * Outbound ones come first: their SPIs are the UE's, so that they are the
+ * ones that can clash, and then no inbound one was there for an instant.
+ */
+enum ims_flow {
+	IMS_FLOW_OUT_UC,
+	IMS_FLOW_OUT_US,
+	IMS_FLOW_IN_PS,
+	IMS_FLOW_IN_PC,
+	IMS_FLOWS,
+};
+
+/**
+ * struct ims_bundle_params - what a request for a bundle says
+ * @ue_addr: the UE's address
+ * @port_uc: the UE's protected client port
+ * @port_us: the UE's protected server port
+ * @port_pc: one of the endpoint's pool, 0: any
+ * @spi_uc: SPI of the UE's inbound SA at @port_uc
+ * @spi_us: SPI of the UE's inbound SA at @port_us
+ * @mode: enum ims_ipsec_mode
+ * @auth_alg: enum ims_ipsec_auth_alg
+ * @enc_alg: enum ims_ipsec_enc_alg
+ * @owner: the SIP server's name for the subscriber
+ * @owner_len: bytes of @owner
+ * @contact: the SIP server's name for the contact
+ * @contact_len: bytes of @contact
+ * @ik: integrity key, IMS_IPSEC_KEY_LEN bytes
+ * @ck: cipher key, IMS_IPSEC_KEY_LEN bytes
+ */
+struct ims_bundle_params {
+	struct ims_addr ue_addr;
+	__be16 port_uc;
+	__be16 port_us;
+	__be16 port_pc;
+	__be32 spi_uc;
+	__be32 spi_us;
+	u32 mode;
+	u32 auth_alg;
+	u32 enc_alg;
+	const void *owner;
+	u16 owner_len;
+	const void *contact;
+	u16 contact_len;
+	const u8 *ik;
+	const u8 *ck;
+};
+
+/**
+ * struct ims_bundle - a set of four SAs
+ * @in: its namespace; constant
+ * @ep: its endpoint; constant
+ * @sa: its SAs, by enum ims_flow; constant once it is in the tables, each held
+ *	until the bundle is freed
+ * @rcu: for freeing
+ * @expire: takes it away at @deadline
+ * @deadline: jiffies; under struct ims_net.lock
+ * @refs: one of the tables', one of @expire's while that is pending or runs
+ * @id: as userspace knows it
+ * @dead: it is in no table any more; under struct ims_net.lock
+ * @state: under struct ims_net.lock
+ * @mode: constant, as all that follow
+ * @auth_alg: enum ims_ipsec_auth_alg
+ * @enc_alg: enum ims_ipsec_enc_alg
+ * @ue_addr: the UE's address
+ * @port_uc: the UE's protected client port
+ * @port_us: the UE's protected server port
+ * @port_pc: ours
+ * @spi_uc: chosen by the UE
+ * @spi_us: chosen by the UE
+ * @spi_pc: ours
+ * @spi_ps: ours
+ * @owner_len: bytes of the owner's name in @names
+ * @contact_len: bytes of the contact's name, behind the owner's
+ * @names: both
+ */
+struct ims_bundle {
+	struct ims_net *in;
+	struct ims_endpoint *ep;
+	struct xfrm_state *sa[IMS_FLOWS];
+	struct rcu_head rcu;
+	struct delayed_work expire;
+	u64 deadline;
+	refcount_t refs;
+	u32 id;
+	bool dead;
+	u8 state;
+	u8 mode;
+	u8 auth_alg;
+	u8 enc_alg;
+	struct ims_addr ue_addr;
+	__be16 port_uc;
+	__be16 port_us;
+	__be16 port_pc;
+	__be32 spi_uc;
+	__be32 spi_us;
+	__be32 spi_pc;
+	__be32 spi_ps;
+	u16 owner_len;
+	u16 contact_len;
+	u8 names[];
+};
+
+/**
+ * struct ims_bundle_counters - what has gone over a bundle
+ * @rx_packets: over both inbound SAs
+ * @rx_bytes: over both inbound SAs
+ * @tx_packets: over both outbound SAs
+ * @tx_bytes: over both outbound SAs
+ */
+struct ims_bundle_counters {
+	u64 rx_packets;
+	u64 rx_bytes;
+	u64 tx_packets;
+	u64 tx_bytes;
+};
+
+struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
+				     const struct ims_bundle_params *p,
+				     struct netlink_ext_ack *extack);
+int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ack *extack);
+void ims_bundle_delete(struct ims_bundle *b, u64 linger);
+void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep);
+
+u64 ims_bundle_remaining(const struct ims_bundle *b);
+void ims_bundle_count(const struct ims_bundle *b, struct ims_bundle_counters *c);
+bool ims_bundle_owns_input(struct ims_net *in, const struct ims_endpoint *ep,
+			   const struct xfrm_state *x);
+
+static inline const u8 *ims_bundle_owner(const struct ims_bundle *b)
+{
+	return b->names;
+}
+
+static inline const u8 *ims_bundle_contact(const struct ims_bundle *b)
+{
+	return b->names + b->owner_len;
+}
+
+#endif /* _IMS_BUNDLE_H */

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between kernels, and nothing else: the one place for #ifdef on
+ * what a kernel has. IMS_HAVE_* come from Kbuild, which looks into the
+ * kernel's headers.
+ */
+#ifndef _IMS_COMPAT_H
+#define _IMS_COMPAT_H
+
+#include <linux/netlink.h>
+#include <net/genetlink.h>
+#include <net/xfrm.h>
+
+/* 6.1 takes extended-ack text from constants alone. */
+#ifndef NL_SET_ERR_MSG_FMT
+#define IMS_COMPAT_ERR_MSG
+__printf(2, 3)
+void ims_compat_set_err_msg(struct netlink_ext_ack *extack, const char *fmt, ...);
+#define NL_SET_ERR_MSG_FMT(extack, fmt, args...) \
+	ims_compat_set_err_msg(extack, fmt, ##args)
+#endif
+
+#ifndef NL_SET_ERR_MSG_ATTR_FMT
+#define NL_SET_ERR_MSG_ATTR_FMT(extack, attr, fmt, args...) do {	\
+	NL_SET_BAD_ATTR(extack, attr);					\
+	NL_SET_ERR_MSG_FMT(extack, fmt, ##args);			\
+} while (0)
+#endif
+
+/* A state that knows its direction is refused in the other one (6.10). */
+static inline void ims_compat_set_dir(struct xfrm_state *x, bool out)
+{
+#ifdef IMS_HAVE_XFRM_DIR
+	x->dir = out ? XFRM_SA_DIR_OUT : XFRM_SA_DIR_IN;
+#endif
+}
+
+/* The flags went, and software offload got a function of its own (6.15). */
+static inline int ims_compat_init_state(struct xfrm_state *x,
+					struct netlink_ext_ack *extack)
+{
+#ifdef IMS_HAVE_INIT_STATE_FLAGS
+	return __xfrm_init_state(x, true, false, extack);
+#else
+	int err = __xfrm_init_state(x, extack);
+
+	if (!err)
+		xfrm_set_type_offload(x, false);
+	return err;
+#endif
+}
+
+/* A dump got a struct genl_info of its own (6.6). */
+static inline struct nlattr **ims_compat_dump_attrs(struct netlink_callback *cb)
+{
+#ifdef IMS_HAVE_GENL_INFO_DUMP
+	return genl_info_dump(cb)->attrs;
+#else
+	return genl_dumpit_info(cb)->attrs;
+#endif
+}
+
+#endif /* _IMS_COMPAT_H */

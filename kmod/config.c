@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Configuration of a network namespace, and the defaults that it starts with. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/ims_ipsec.h>
+#include <linux/kernel.h>
+#include <linux/module.h>
+
+#include "compat.h"
+#include "config.h"
+
+static unsigned int min_spi = 65536;
+module_param(min_spi, uint, 0444);
+MODULE_PARM_DESC(min_spi, "First SPI of the P-CSCF's range, at least 256 (default 65536)");
+
+static unsigned int max_spi = 262144;
+module_param(max_spi, uint, 0444);
+MODULE_PARM_DESC(max_spi, "Last SPI of the P-CSCF's range (default 262144)");
+
+static unsigned int temporary_timeout = 30000;
+module_param(temporary_timeout, uint, 0444);
+MODULE_PARM_DESC(temporary_timeout,
+		 "Milliseconds that SAs wait for the 200 OK, 100 to 3600000 (default 30000)");
+
+static ushort port_pc = 5062;
+module_param(port_pc, ushort, 0444);
+MODULE_PARM_DESC(port_pc, "Protected client port of an endpoint that names none (default 5062)");
+
+static ushort port_ps = 5063;
+module_param(port_ps, ushort, 0444);
+MODULE_PARM_DESC(port_ps, "Protected server port of an endpoint that names none (default 5063)");
+
+static unsigned int max_endpoints = 16;
+module_param(max_endpoints, uint, 0444);
+MODULE_PARM_DESC(max_endpoints, "Most endpoints in a network namespace (default 16)");
+
+static unsigned int max_bundles = 262144;
+module_param(max_bundles, uint, 0444);
+MODULE_PARM_DESC(max_bundles, "Most bundles in a network namespace (default 262144)");
+
+static unsigned int max_pending = 16384;
+module_param(max_pending, uint, 0444);
+MODULE_PARM_DESC(max_pending, "Most temporary bundles in a network namespace (default 16384)");
+
+#define IMS_MAX_ENDPOINTS	1024
+#define IMS_MAX_BUNDLES		(1U << 22)
+
+/**
+ * ims_port_is_protectable() - may ipsec-3gpp protect this port
+ * @port: the port
+ *
+ * Return: false for 0 and for the ports of unprotected SIP, 5060 and 5061
+ * (TS 33.203 clause 7.1).
+ */
+bool ims_port_is_protectable(__be16 port)
+{
+	return port && port != htons(5060) && port != htons(5061);
+}
+
+static bool ims_config_in_range(u64 val, u64 min, u64 max, const char *name,
+				struct netlink_ext_ack *extack)
+{
+	if (val >= min && val <= max)
+		return true;
+	NL_SET_ERR_MSG_FMT(extack, "%s is %llu, out of %llu to %llu", name, val, min, max);
+	return false;
+}
+
+/**
+ * ims_config_check() - are all values in range and in agreement
+ * @config: what to look at
+ * @extack: gets the reason, may be NULL
+ *
+ * Return: 0 or -EINVAL.
+ */
+int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *extack)
+{
+	if (!ims_config_in_range(config->spi.min, IMS_IPSEC_SPI_MIN, U32_MAX - 1,
+				 "min_spi", extack) ||
+	    !ims_config_in_range(config->temporary_timeout, IMS_IPSEC_TIMEOUT_MIN,
+				 IMS_IPSEC_TIMEOUT_MAX, "temporary_timeout", extack) ||
+	    !ims_config_in_range(config->max_endpoints, 1, IMS_MAX_ENDPOINTS,
+				 "max_endpoints", extack) ||
+	    !ims_config_in_range(config->max_bundles, 1, IMS_MAX_BUNDLES,
+				 "max_bundles", extack) ||
+	    !ims_config_in_range(config->max_pending, 1, IMS_MAX_BUNDLES,
+				 "max_pending", extack))
+		return -EINVAL;
+
+	/* a bundle takes two */
+	if (config->spi.max <= config->spi.min) {
+		NL_SET_ERR_MSG_FMT(extack, "max_spi %u is not above min_spi %u",
+				   config->spi.max, config->spi.min);
+		return -EINVAL;
+	}
+	if (!ims_port_is_protectable(config->port_pc) ||
+	    !ims_port_is_protectable(config->port_ps)) {
+		NL_SET_ERR_MSG(extack, "port_pc and port_ps cannot be 0, 5060 or 5061");
+		return -EINVAL;
+	}
+	if (config->port_pc == config->port_ps) {
+		NL_SET_ERR_MSG(extack, "port_pc and port_ps are the same");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/**
+ * ims_config_defaults() - what a new network namespace starts with
+ * @config: gets the values of the module's parameters
+ *
+ * Return: 0, or -EINVAL if the parameters are wrong, having said so in the
+ * kernel log.
+ */
+int ims_config_defaults(struct ims_config *config)
+{
+	struct netlink_ext_ack extack = {};
+	int err;
+
+	*config = (struct ims_config) {
+		.spi.min = min_spi,
+		.spi.max = max_spi,
+		.temporary_timeout = temporary_timeout,
+		.port_pc = htons(port_pc),
+		.port_ps = htons(port_ps),
+		.max_endpoints = max_endpoints,
+		.max_bundles = max_bundles,
+		.max_pending = max_pending,
+	};
+	err = ims_config_check(config, &extack);
+	if (err)
+		pr_err("module parameters: %s\n", extack._msg);
+	return err;
+}

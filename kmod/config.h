@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _IMS_CONFIG_H
+#define _IMS_CONFIG_H
+
+#include <linux/types.h>
+
+#include "spi.h"
+
+struct netlink_ext_ack;
+
+/**
+ * struct ims_config - what a network namespace is set to
+ * @spi: range of the inbound SPIs
+ * @temporary_timeout: milliseconds that a bundle waits to be confirmed
+ * @port_pc: protected client port of an endpoint that names none
+ * @port_ps: protected server port of an endpoint that names none
+ * @max_endpoints: most endpoints
+ * @max_bundles: most bundles
+ * @max_pending: most temporary bundles
+ */
+struct ims_config {
+	struct ims_spi_range spi;
+	u64 temporary_timeout;
+	__be16 port_pc;
+	__be16 port_ps;
+	u32 max_endpoints;
+	u32 max_bundles;
+	u32 max_pending;
+};
+
+int ims_config_defaults(struct ims_config *config);
+int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *extack);
+bool ims_port_is_protectable(__be16 port);
+
+#endif /* _IMS_CONFIG_H */

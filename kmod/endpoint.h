@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _IMS_ENDPOINT_H
+#define _IMS_ENDPOINT_H
+
+#include <linux/atomic.h>
+#include <linux/ims_ipsec.h>
+#include <linux/list.h>
+#include <linux/rcupdate.h>
+
+#include "addr.h"
+#include "policy.h"
+
+struct ims_net;
+struct netlink_ext_ack;
+
+/**
+ * enum ims_drop - why the guard dropped a packet
+ * @IMS_DROP_PLAINTEXT_IN: it came to a protected port unprotected
+ * @IMS_DROP_PLAINTEXT_OUT: it would have left one unprotected
+ * @IMS_DROP_FOREIGN_SA: either way, over an SA that is not the endpoint's
+ * @IMS_DROPS: how many there are
+ */
+enum ims_drop {
+	IMS_DROP_PLAINTEXT_IN,
+	IMS_DROP_PLAINTEXT_OUT,
+	IMS_DROP_FOREIGN_SA,
+	IMS_DROPS,
+};
+
+/**
+ * struct ims_ports - the protected ports of an endpoint
+ * @n: how many
+ * @port: the server port, then the pool of client ports
+ */
+struct ims_ports {
+	unsigned int n;
+	__be16 port[1 + IMS_IPSEC_PORT_PC_MAX];
+};
+
+/**
+ * struct ims_endpoint - a local address with its protected ports
+ * @node: in struct ims_net.endpoint_list, RCU
+ * @rcu: for freeing
+ * @id: as userspace knows it
+ * @reqid: random, of all its SAs; constant
+ * @addr: constant
+ * @ports: constant
+ * @drops: how many packets the guard dropped, by reason
+ * @n_bundles: under struct ims_net.lock
+ * @next_pc: which of the pool the next bundle gets; under struct ims_net.lock
+ * @pols: one for each of @ports; under struct ims_net.lock
+ */
+struct ims_endpoint {
+	struct list_head node;
+	struct rcu_head rcu;
+	u32 id;
+	u32 reqid;
+	struct ims_addr addr;
+	struct ims_ports ports;
+	atomic64_t drops[IMS_DROPS];
+	u32 n_bundles;
+	u32 next_pc;
+	struct ims_port_policies pols[];
+};
+
+struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_addr *addr,
+					 const struct ims_ports *ports,
+					 struct netlink_ext_ack *extack);
+void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep);
+void ims_endpoint_delete_all(struct ims_net *in);
+bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port);
+
+#endif /* _IMS_ENDPOINT_H */

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _IMS_GUARD_H
+#define _IMS_GUARD_H
+
+struct ims_net;
+
+int ims_guard_enable(struct ims_net *in);
+void ims_guard_disable(struct ims_net *in);
+
+#endif /* _IMS_GUARD_H */

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _IMS_NETNS_H
+#define _IMS_NETNS_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/xarray.h>
+#include <net/net_namespace.h>
+#include <net/netns/generic.h>
+
+#include "config.h"
+
+/**
+ * struct ims_net - all that the module holds in a network namespace
+ * @net: the namespace
+ * @lock: serialises every change; see Documentation/locking.rst
+ * @config: under @lock
+ * @endpoints: by id; written under @lock
+ * @endpoint_list: the same ones for the guard; written under @lock, read
+ *	under RCU
+ * @bundles: by id; written under @lock
+ * @spis: inbound SPI to bundle; written under @lock, read under RCU
+ * @next_endpoint_id: under @lock
+ * @next_bundle_id: under @lock
+ * @n_endpoints: under @lock
+ * @n_bundles: under @lock
+ * @n_pending: how many bundles are temporary; under @lock
+ * @event_seq: number of the last event; under @lock
+ * @guarded: the guard's hooks are registered; under @lock
+ */
+struct ims_net {
+	struct net *net;
+	struct mutex lock;
+	struct ims_config config;
+	struct xarray endpoints;
+	struct list_head endpoint_list;
+	struct xarray bundles;
+	struct xarray spis;
+	u32 next_endpoint_id;
+	u32 next_bundle_id;
+	u32 n_endpoints;
+	u32 n_bundles;
+	u32 n_pending;
+	u64 event_seq;
+	bool guarded;
+};
+
+extern unsigned int ims_net_id;
+extern struct workqueue_struct *ims_wq;
+
+static inline struct ims_net *ims_net(const struct net *net)
+{
+	return net_generic(net, ims_net_id);
+}
+
+#endif /* _IMS_NETNS_H */

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* SAs: the only file that looks into struct xfrm_state. */
+#include <linux/skbuff.h>
+#include <linux/slab.h>
+#include <net/dst.h>
+#include <net/xfrm.h>
+
+#include "compat.h"
+#include "sa.h"
+
+/* RFC 4303 clause 3.4.3 recommends 64; the bitmap lies behind the state. */
+#define IMS_SA_REPLAY_WINDOW	64
+
+static void ims_sa_xfrm_addr(xfrm_address_t *xaddr, const struct ims_addr *addr)
+{
+	if (addr->family == AF_INET)
+		xaddr->a4 = addr->in.s_addr;
+	else
+		xaddr->in6 = addr->in6;
+}
+
+static int ims_sa_set_auth(struct xfrm_state *x, const struct ims_sa_params *p,
+			   struct netlink_ext_ack *extack)
+{
+	/* __xfrm_init_state() BUG()s on what has not been probed */
+	struct xfrm_algo_desc *desc = xfrm_aalg_get_byname(p->auth->name, 1);
+
+	if (!desc) {
+		NL_SET_ERR_MSG_FMT(extack, "this kernel has no %s", p->auth->name);
+		return -EOPNOTSUPP;
+	}
+	x->aalg = kzalloc(sizeof(*x->aalg) + p->auth->key_len, GFP_KERNEL_ACCOUNT);
+	if (!x->aalg)
+		return -ENOMEM;
+	strscpy(x->aalg->alg_name, desc->name, sizeof(x->aalg->alg_name));
+	x->aalg->alg_key_len = p->auth->key_len * 8;
+	x->aalg->alg_trunc_len = p->auth->icv_bits;
+	memcpy(x->aalg->alg_key, p->auth_key, p->auth->key_len);
+	x->props.aalgo = desc->desc.sadb_alg_id;
+	return 0;
+}
+
+static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_sa_params *p,
+			  struct netlink_ext_ack *extack)
+{
+	struct xfrm_algo_desc *desc = xfrm_ealg_get_byname(p->enc->name, 1);
+
+	if (!desc) {
+		NL_SET_ERR_MSG_FMT(extack, "this kernel has no %s", p->enc->name);
+		return -EOPNOTSUPP;
+	}
+	x->ealg = kzalloc(sizeof(*x->ealg) + p->enc->key_len, GFP_KERNEL_ACCOUNT);
+	if (!x->ealg)
+		return -ENOMEM;
+	strscpy(x->ealg->alg_name, desc->name, sizeof(x->ealg->alg_name));
+	x->ealg->alg_key_len = p->enc->key_len * 8;
+	memcpy(x->ealg->alg_key, p->enc_key, p->enc->key_len);
+	x->props.ealgo = desc->desc.sadb_alg_id;
+	x->geniv = desc->uinfo.encr.geniv;
+	return 0;
+}
+
+/* A window over 32 needs the long form of the replay state, ESN or not. */
+static int ims_sa_set_replay(struct xfrm_state *x)
+{
+	struct xfrm_replay_state_esn *esn;
+	const u32 bmp_len = DIV_ROUND_UP(IMS_SA_REPLAY_WINDOW, 32);
+
+	esn = kzalloc(struct_size(esn, bmp, bmp_len), GFP_KERNEL_ACCOUNT);
+	if (!esn)
+		return -ENOMEM;
+	esn->bmp_len = bmp_len;
+	esn->replay_window = IMS_SA_REPLAY_WINDOW;
+	x->replay_esn = esn;
+	x->preplay_esn = kmemdup(esn, struct_size(esn, bmp, bmp_len), GFP_KERNEL_ACCOUNT);
+	return x->preplay_esn ? 0 : -ENOMEM;
+}
+
+/**
+ * ims_sa_alloc() - make an SA that is in no table yet
+ * @p: what to make
+ * @extack: gets the reason
+ *
+ * Context: process, sleeps.
+ * Return: the SA, to be given to ims_sa_add() or ims_sa_discard(), or an
+ * ERR_PTR: -ENOMEM, or -EOPNOTSUPP for an algorithm that is not built.
+ */
+struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack)
+{
+	sa_family_t family = p->src->family;
+	u8 prefixlen = ims_addr_len(p->src) * 8;
+	struct xfrm_state *x = xfrm_state_alloc(p->net);
+	int err = -ENOMEM;
+
+	if (!x)
+		return ERR_PTR(-ENOMEM);
+
+	ims_sa_xfrm_addr(&x->id.daddr, p->dst);
+	x->id.spi = p->spi;
+	x->id.proto = IPPROTO_ESP;
+	ims_sa_xfrm_addr(&x->props.saddr, p->src);
+	x->props.family = family;
+	x->props.mode = XFRM_MODE_TRANSPORT;
+	x->props.reqid = p->reqid;
+	x->props.replay_window = IMS_SA_REPLAY_WINDOW;
+	ims_compat_set_dir(x, p->out);
+
+	/*
+	 * Whole addresses and exact ports, any transport protocol: phones mix
+	 * UDP and TCP over one set. Family 0 would match anything.
+	 */
+	x->sel.family = family;
+	ims_sa_xfrm_addr(&x->sel.daddr, p->dst);
+	ims_sa_xfrm_addr(&x->sel.saddr, p->src);
+	x->sel.prefixlen_d = prefixlen;
+	x->sel.prefixlen_s = prefixlen;
+	x->sel.dport = p->dport;
+	x->sel.dport_mask = htons(0xffff);
+	x->sel.sport = p->sport;
+	x->sel.sport_mask = htons(0xffff);
+
+	err = ims_sa_set_auth(x, p, extack);
+	if (!err)
+		err = ims_sa_set_enc(x, p, extack);
+	if (!err)
+		err = ims_sa_set_replay(x);
+	if (!err)
+		err = ims_compat_init_state(x, extack);
+	if (err) {
+		ims_sa_discard(x);
+		return ERR_PTR(err);
+	}
+	x->km.state = XFRM_STATE_VALID;
+	return x;
+}
+
+/**
+ * ims_sa_add() - put an SA into the kernel's tables
+ * @x: from ims_sa_alloc()
+ * @extack: gets the reason
+ *
+ * On success the tables hold the caller's first reference and the caller a
+ * second: ims_sa_delete() ends the first, ims_sa_put() the second. On error
+ * the SA is still the caller's to discard.
+ *
+ * Return: 0, or -EEXIST if its (destination address, SPI) is taken.
+ */
+int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
+{
+	int err;
+
+	xfrm_state_hold(x);
+	err = xfrm_state_add(x);
+	if (err) {
+		xfrm_state_put(x);
+		if (x->props.family == AF_INET)
+			NL_SET_ERR_MSG_FMT(extack, "SA (%pI4, SPI %u) exists already",
+					   &x->id.daddr.a4, ntohl(x->id.spi));
+		else
+			NL_SET_ERR_MSG_FMT(extack, "SA (%pI6c, SPI %u) exists already",
+					   &x->id.daddr.in6, ntohl(x->id.spi));
+	}
+	return err;
+}
+
+static void ims_sa_notify(struct xfrm_state *x, int event)
+{
+	struct km_event c = { .event = event };
+
+	km_state_notify(x, &c);
+}
+
+/**
+ * ims_sa_announce() - tell XFRM's listeners of a new SA (ip xfrm monitor)
+ * @x: an SA that was added
+ */
+void ims_sa_announce(struct xfrm_state *x)
+{
+	ims_sa_notify(x, XFRM_MSG_NEWSA);
+}
+
+/**
+ * ims_sa_discard() - end an SA that is in no table
+ * @x: from ims_sa_alloc(), not added
+ */
+void ims_sa_discard(struct xfrm_state *x)
+{
+	x->km.state = XFRM_STATE_DEAD;
+	xfrm_state_put(x);
+}
+
+/**
+ * ims_sa_delete() - take an SA out of the kernel's tables
+ * @x: an SA that was added; somebody else may have deleted it since
+ * @announce: it was announced, so tell the listeners
+ *
+ * The caller still has a reference.
+ */
+void ims_sa_delete(struct xfrm_state *x, bool announce)
+{
+	if (!xfrm_state_delete(x) && announce)
+		ims_sa_notify(x, XFRM_MSG_DELSA);
+}
+
+/**
+ * ims_sa_put() - drop the reference that ims_sa_add() left with the caller
+ * @x: the SA
+ *
+ * Context: any.
+ */
+void ims_sa_put(struct xfrm_state *x)
+{
+	xfrm_state_put(x);
+}
+
+/**
+ * ims_sa_spi_is_taken() - does any SA have this (destination, SPI)
+ * @net: where
+ * @dst: destination address
+ * @spi: the SPI
+ *
+ * Return: true if so, whoever it belongs to.
+ */
+bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi)
+{
+	struct xfrm_state *x;
+	xfrm_address_t daddr = {};
+
+	ims_sa_xfrm_addr(&daddr, dst);
+	x = xfrm_state_lookup(net, 0, &daddr, spi, IPPROTO_ESP, dst->family);
+	if (!x)
+		return false;
+	xfrm_state_put(x);
+	return true;
+}
+
+/**
+ * ims_sa_add_counters() - add what has gone over an SA
+ * @x: the SA
+ * @packets: is added to
+ * @bytes: is added to
+ */
+void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes)
+{
+	spin_lock_bh(&x->lock);
+	*packets += x->curlft.packets;
+	*bytes += x->curlft.bytes;
+	spin_unlock_bh(&x->lock);
+}
+
+/**
+ * ims_sa_of_input() - the SA that a received packet came over
+ * @skb: the packet
+ *
+ * Context: any, softirq as a rule.
+ * Return: the SA if it was exactly one, without a reference: it lives as long
+ * as @skb. NULL if there was none; ERR_PTR(-EPERM) if there were several, or
+ * one that is not ESP.
+ */
+const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb)
+{
+	const struct sec_path *sp = skb_sec_path(skb);
+
+	if (!sp || !sp->len)
+		return NULL;
+	if (sp->len != 1 || sp->xvec[0]->id.proto != IPPROTO_ESP)
+		return ERR_PTR(-EPERM);
+	return sp->xvec[0];
+}
+
+/**
+ * ims_sa_spi() - SPI of an SA
+ * @x: the SA
+ *
+ * Return: the SPI.
+ */
+__be32 ims_sa_spi(const struct xfrm_state *x)
+{
+	return x->id.spi;
+}
+
+/**
+ * ims_sa_check_output() - will a packet leave over an SA of this endpoint
+ * @skb: the packet, routed, not transformed yet
+ * @reqid: the endpoint's
+ *
+ * Context: any.
+ * Return: 0; -ENOENT if it goes over no SA at all; -EPERM if over another.
+ */
+int ims_sa_check_output(const struct sk_buff *skb, u32 reqid)
+{
+	const struct dst_entry *dst = skb_dst(skb);
+	const struct xfrm_state *x = dst ? dst_xfrm(dst) : NULL;
+
+	if (!x)
+		return -ENOENT;
+	return x->id.proto == IPPROTO_ESP && x->props.reqid == reqid ? 0 : -EPERM;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _IMS_SA_H
+#define _IMS_SA_H
+
+#include "addr.h"
+#include "alg.h"
+
+struct net;
+struct netlink_ext_ack;
+struct sk_buff;
+struct xfrm_state;
+
+/**
+ * struct ims_sa_params - one SA, one way
+ * @net: where
+ * @src: address it comes from
+ * @dst: address it goes to
+ * @sport: port it comes from
+ * @dport: port it goes to
+ * @spi: its SPI
+ * @reqid: the endpoint's
+ * @out: the P-CSCF sends over it
+ * @auth: integrity algorithm
+ * @enc: encryption algorithm
+ * @auth_key: its ESP key, @auth->key_len bytes
+ * @enc_key: its ESP key, @enc->key_len bytes
+ */
+struct ims_sa_params {
+	struct net *net;
+	const struct ims_addr *src;
+	const struct ims_addr *dst;
+	__be16 sport;
+	__be16 dport;
+	__be32 spi;
+	u32 reqid;
+	bool out;
+	const struct ims_alg *auth;
+	const struct ims_alg *enc;
+	const u8 *auth_key;
+	const u8 *enc_key;
+};
+
+struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack);
+int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack);
+void ims_sa_announce(struct xfrm_state *x);
+void ims_sa_discard(struct xfrm_state *x);
+void ims_sa_delete(struct xfrm_state *x, bool announce);
+void ims_sa_put(struct xfrm_state *x);
+bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi);
+void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
+
+const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb);
+__be32 ims_sa_spi(const struct xfrm_state *x);
+int ims_sa_check_output(const struct sk_buff *skb, u32 reqid);
+
+#endif /* _IMS_SA_H */

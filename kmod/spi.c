@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The SPI range: which inbound SPI belongs to which bundle. */
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/random.h>
+#include <linux/sched.h>
+#include <linux/xarray.h>
+
+#include "spi.h"
+
+/**
+ * ims_spi_alloc() - take a free SPI
+ * @spis: what is taken, by SPI; made with XA_FLAGS_ALLOC
+ * @range: where to take it from
+ * @owner: what to store at it
+ * @taken: true for an SPI that must not be taken though it is free in @spis
+ * @data: passed to @taken
+ * @spi: gets the SPI, host byte order
+ *
+ * Begins at a random place: a fixed one would meet what a crash left behind,
+ * or what another user of the range takes (peers do), again and again.
+ *
+ * Context: process, the caller's mutex serialises the writers of @spis.
+ * Return: 0; -ENOSPC if the range is used up; -ENOMEM.
+ */
+int ims_spi_alloc(struct xarray *spis, const struct ims_spi_range *range, void *owner,
+		  bool (*taken)(u32 spi, const void *data), const void *data, u32 *spi)
+{
+	u64 size = (u64)range->max - range->min + 1;
+	/* 64 random bits: the whole u32 space is a range too */
+	u32 start = range->min + (u32)(get_random_u64() % size);
+	u32 lo = start, hi = range->max;
+	bool wrapped = false;
+	u32 id;
+	int err;
+
+	for (;;) {
+		err = xa_alloc(spis, &id, owner, XA_LIMIT(lo, hi), GFP_KERNEL_ACCOUNT);
+		if (!err && !taken(id, data)) {
+			*spi = id;
+			return 0;
+		}
+		if (!err)
+			xa_erase(spis, id);
+		else if (err != -EBUSY)
+			return err;
+
+		if (!err && id < hi) {
+			lo = id + 1;
+		} else if (!wrapped && start > range->min) {
+			wrapped = true;
+			lo = range->min;
+			hi = start - 1;
+		} else {
+			return -ENOSPC;
+		}
+		cond_resched();
+	}
+}
+
+/**
+ * ims_spi_free() - give an SPI back
+ * @spis: as for ims_spi_alloc()
+ * @spi: what that returned
+ *
+ * Context: process, the caller's mutex serialises the writers of @spis.
+ */
+void ims_spi_free(struct xarray *spis, u32 spi)
+{
+	xa_erase(spis, spi);
+}

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the tests of the module share: a P-CSCF driven by netlink, and a phone.
+
+See net.py for the drawing.
+"""
+import os
+import select
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+# pylint: disable=wrong-import-position
+from ktap import Fail, Skip, check, echo, equal, main, say, test, wait  # noqa: E402,F401
+from net import (ESP, P4, P6, TCP, U4, U6, UDP, UDPLITE, Namespace, Wire,  # noqa: E402,F401
+                 accepted, esp, family, fragments, icv, ip, layer4, pending, receive, topology)
+from nl import Events, Family, NlError, Xfrm  # noqa: E402,F401
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
+IK = bytes.fromhex('e1763cf28cc2e584588800193137ec92')
+CK = bytes.fromhex('d53c02758b376066fad0af7daa6df765')
+# Expanded by hand from the table of TS 33.203 Annex I
+AUTH_KEY = {'hmac-md5-96': 'e1763cf28cc2e584588800193137ec92',
+            'hmac-sha-1-96': 'e1763cf28cc2e584588800193137ec9200000000'}
+ENC_KEY = {'null': '', 'aes-cbc': 'd53c02758b376066fad0af7daa6df765'}
+AUTH_NAME = {'hmac-md5-96': 'hmac(md5)', 'hmac-sha-1-96': 'hmac(sha1)'}
+ENC_NAME = {'null': 'ecb(cipher_null)', 'aes-cbc': 'cbc(aes)'}
+PAIRS = tuple((a, e) for a in AUTH_NAME for e in ENC_NAME)
+# A real P-CSCF's and a real phone's
+PORT_PS, PORT_PC = 7777, (7807, 7808)
+PORT_UC, PORT_US, SPI_UC, SPI_US = 8034, 8904, 1028536224, 455113919
+ADDRESSES = {'IPv4': (P4, U4), 'IPv6': (P6, U6)}
+DEFAULTS = {}
+
+
+class World:
+    """The two namespaces, and the sockets that tests look through."""
+    p = u = nl = events = wire = xfrm = None
+
+
+def setup():
+    World.p, World.u = topology()
+    with World.p:
+        World.nl, World.events, World.xfrm = Family(), Events(), Xfrm()
+    World.wire = Wire(World.u, 'u0')
+    DEFAULTS.update(World.nl.do('config-get'))
+
+
+def before():
+    """Every test begins with nothing there."""
+    for ep in World.nl.dump('endpoint-get'):
+        World.nl.do('endpoint-del', id=ep['id'], force=True)
+    World.nl.do('config-set', DEFAULTS)
+    World.p.ip('xfrm state flush', 'xfrm policy flush')
+    World.u.ip('xfrm state flush', 'xfrm policy flush')
+    World.events.drain()
+    World.wire.seen()
+
+
+def teardown():
+    for ns in (World.p, World.u):
+        if ns:
+            ns.delete()
+
+
+def endpoint(addr=P4, nl=None, **more):
+    attrs = {'address': addr, 'port-ps': PORT_PS, 'port-pc': PORT_PC}
+    attrs.update({k.replace('_', '-'): v for k, v in more.items()})
+    return (nl or World.nl).do('endpoint-new', attrs)
+
+
+def bundle_attrs(ep, **more):
+    attrs = {'endpoint': ep['id'] if isinstance(ep, dict) else ep,
+             'owner': b'001010000000001@ims.example', 'contact': b'sip:001010000000001@192.0.2.2',
+             'ue-address': U6 if isinstance(ep, dict) and ':' in ep['address'] else U4,
+             'port-uc': PORT_UC, 'port-us': PORT_US, 'spi-uc': SPI_UC, 'spi-us': SPI_US,
+             'auth-alg': 'hmac-sha-1-96', 'enc-alg': 'aes-cbc', 'ik': IK, 'ck': CK}
+    attrs.update({k.replace('_', '-'): v for k, v in more.items()})
+    return attrs
+
+
+def bundle(ep, nl=None, **more):
+    return (nl or World.nl).do('bundle-new', bundle_attrs(ep, **more))
+
+
+def expect_error(names, f, *args, text=None, **more):
+    """f fails with one of these errnos and says why."""
+    names = names.split()
+    try:
+        got = f(*args, **more)
+    except NlError as e:
+        check(e.name in names, f'{e}, expected {" or ".join(names)}')
+        check(e.text, f'{e.name} comes without a text')
+        if text:
+            check(text.lower() in e.text.lower(), f'"{e.text}" does not name {text}')
+        return e
+    raise Fail(f'no error, expected {" or ".join(names)}: {got}')
+
+
+def gone(nl, bundle_id):
+    """The bundle is no longer there."""
+    try:
+        nl.do('bundle-get', id=bundle_id)
+    except NlError as e:
+        equal(e.name, 'ENOENT', 'bundle-get')
+        return True
+    return False
+
+
+def table(b):
+    """The four SAs of a bundle as the requirements' table A1 has them:
+    {spi: (src, dst, sport, dport, direction at P)}"""
+    p, u = b['address'], b['ue-address']
+    return {b['spi-ps']: (u, p, b['port-uc'], b['port-ps'], 'in'),
+            b['spi-uc']: (p, u, b['port-ps'], b['port-uc'], 'out'),
+            b['spi-us']: (p, u, b['port-pc'], b['port-us'], 'out'),
+            b['spi-pc']: (u, p, b['port-us'], b['port-pc'], 'in')}
+
+
+def nothing_left(p=None, states=0, policies=0):
+    """Neither states nor policies are there, beyond so many."""
+    p = p or World.p
+    # Those killed stay counted until the kernel's garbage collector has run
+    wait(lambda: p.count() == states, f'{states} SAs are left')
+    equal(p.count('policy'), policies, 'policies left')
+
+
+class Phone:
+    """The UE's side of a bundle: `ip xfrm` in U, the keys expanded by hand."""
+
+    def __init__(self, b):
+        self.b, self.closed = b, []
+        auth, enc = b['auth-alg'], b['enc-alg']
+        commands, p, u = [], b['address'], b['ue-address']
+        for n, (spi, (src, dst, sport, dport, way)) in enumerate(table(b).items(), 1):
+            bits = 128 if ':' in src else 32
+            sel = f'src {src}/{bits} dst {dst}/{bits} sport {sport} dport {dport}'
+            commands += [f"xfrm state add src {src} dst {dst} proto esp spi {spi} reqid {n} mode transport "
+                         f"replay-window 32 auth-trunc {AUTH_NAME[auth]} 0x{AUTH_KEY[auth]} 96 "
+                         f"enc {ENC_NAME[enc]} {'0x' + ENC_KEY[enc] if ENC_KEY[enc] else chr(34) * 2} sel {sel}",
+                         f"xfrm policy add {sel} dir {'out' if way == 'in' else 'in'} "
+                         f"tmpl src {src} dst {dst} proto esp reqid {n} mode transport"]
+        World.u.ip(*commands)
+        self.uc, self.us = World.u.udp(u, b['port-uc']), World.u.udp(u, b['port-us'])
+        self.ps, self.pc = World.p.udp(p, b['port-ps']), World.p.udp(p, b['port-pc'])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for s in (self.uc, self.us, self.ps, self.pc, *self.closed):
+            s.close()
+
+    def send(self, name, data):
+        """A datagram on one of the four ways, by the SPI's name; who should get it."""
+        b = self.b
+        way = {'spi-ps': (self.uc, self.ps, b['address'], b['port-ps']),
+               'spi-uc': (self.ps, self.uc, b['ue-address'], b['port-uc']),
+               'spi-us': (self.pc, self.us, b['ue-address'], b['port-us']),
+               'spi-pc': (self.us, self.pc, b['address'], b['port-pc'])}[name]
+        way[0].sendto(data, way[2:])
+        return way[1]
+
+    def deliver(self, name, data=None):
+        """A datagram on one of the four ways, and it arrives."""
+        data = data or f'UDP over {name}'.encode()
+        equal(receive(self.send(name, data)), data, f'datagram over {name}')
+
+    def connect(self, name):
+        """A TCP connection over spi-ps (the UE opens it) or spi-us (P opens it); both ends."""
+        b, world = self.b, World
+        client, caddr, cport, server, saddr, sport = {
+            'spi-ps': (world.u, b['ue-address'], b['port-uc'], world.p, b['address'], b['port-ps']),
+            'spi-us': (world.p, b['address'], b['port-pc'], world.u, b['ue-address'], b['port-us'])}[name]
+        listener, s = server.tcp(saddr, sport, True), client.tcp(caddr, cport)
+        self.closed += [listener, s]
+        s.connect_ex((saddr, sport))
+        if not select.select([], [s], [], 20)[1] or s.getsockopt(1, 4):
+            raise Fail(f'no TCP connection over {name}: {os.strerror(s.getsockopt(1, 4))}')
+        other = wait(lambda: accepted(listener), 'accept')
+        other.setsockopt(1, 13, b'\1\0\0\0\0\0\0\0')  # reset it when it is closed
+        other.setblocking(False)
+        self.closed.append(other)
+        return s, other
+
+    def talk(self, ends, data=b'over TCP'):
+        """Both directions of a connection."""
+        for a, b in (ends, ends[::-1]):
+            a.send(data)
+            equal(receive(b), data, 'bytes over TCP')
+
+
+def wire_has(spis, ours=(PORT_PS, *PORT_PC)):
+    """Since last asked: only ESP with these SPIs, each of them seen, nothing in clear
+    that comes from or goes to a protected port, nor any ICMP that quotes it."""
+    seen = World.wire.seen()
+    clear = [s for s in seen if s.proto != ESP and not quiet(s)]
+    check(not clear, f'in clear on the wire: {clear[:3]}')
+    equal({s.spi for s in seen if s.proto == ESP}, set(spis), 'SPIs on the wire')
+    return seen
+
+
+def quiet(s):
+    """What the namespaces say on their own: MLD, router solicitation."""
+    return s.proto == 58 and s.data[:1] in (b'\x85', b'\x8f', b'\x83', b'\x87', b'\x88')
+
+
+def module_file():
+    """The module's file: the VM's, or the one named."""
+    return os.environ.get('IMS_IPSEC_KO') or '/run/vm/module.ko'
+
+
+def rmmod():
+    echo('-', 'rmmod ims_ipsec')
+    return subprocess.run(['rmmod', 'ims_ipsec'], stderr=subprocess.STDOUT, stdout=subprocess.PIPE,
+                          text=True, check=False)
+
+
+def insmod(*params):
+    echo('-', f'insmod {module_file()} {" ".join(params)}')
+    return subprocess.run(['insmod', module_file(), *params], stderr=subprocess.STDOUT,
+                          stdout=subprocess.PIPE, text=True, check=False)

@@ -1,0 +1,206 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The four SAs of a bundle: their shape, and real traffic over each of them."""
+import os
+import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+
+
+def made(fam, **more):
+    p, u = ADDRESSES[fam]
+    return bundle(endpoint(p), ue_address=u, **more)
+
+
+@test('A1', 'four SAs, ends, ports and SPIs as in the table, {}', each=ADDRESSES)
+def four(fam):
+    p, u = ADDRESSES[fam]
+    b = bundle(endpoint(p, port_pc=PORT_PC[1]), ue_address=u)
+    for k, v in {'address': p, 'ue-address': u, 'port-ps': PORT_PS, 'port-pc': PORT_PC[1],
+                 'port-uc': PORT_UC, 'port-us': PORT_US, 'spi-uc': SPI_UC, 'spi-us': SPI_US,
+                 'state': 'temporary', 'mode': 'trans', 'auth-alg': 'hmac-sha-1-96',
+                 'enc-alg': 'aes-cbc'}.items():
+        equal(b[k], v, k)
+    check(b['spi-pc'] != b['spi-ps'], 'spi-pc and spi-ps are the same')
+    check('ik' not in b and 'ck' not in b, 'keys are given out')
+    # The reply is checked against the request above, now the kernel's table against both
+    states = {s['spi']: (s['src'], s['dst'], s['sport'], s['dport']) for s in World.p.states()}
+    equal(states, {spi: way[:4] for spi, way in table(b).items()}, 'ip xfrm state')
+    World.nl.do('bundle-del', id=b['id'])
+    nothing_left(policies=4)
+
+
+@test('A1', 'each SA knows its direction, {}', each=ADDRESSES)
+def directions(fam):
+    b = made(fam)
+    got = World.xfrm.directions()
+    if not got:
+        raise Skip('this kernel has no XFRMA_SA_DIR')
+    equal(got, {spi: {'in': 1, 'out': 2}[way[4]] for spi, way in table(b).items()}, 'directions')
+
+
+@test('A2', 'selectors are whole addresses and exact ports of any transport protocol, {}', each=ADDRESSES)
+def selectors(fam):
+    made(fam)
+    bits = '/32' if fam == 'IPv4' else '/128'
+    for s in World.p.states():
+        equal((s['sel_src'], s['sel_dst']), (s['src'] + bits, s['dst'] + bits), 'selector')
+        check(s['sport'] and s['dport'], 'a port is missing in the selector')
+        equal(s['sel_proto'], None, 'protocol in the selector')
+
+
+@test('A3 A6 A7 A8', 'transport mode, window of 64, no ESN, no limits, {}', each=ADDRESSES)
+def shape(fam):
+    made(fam)
+    for s in World.p.states():
+        equal((s['proto'], s['mode']), ('esp', 'transport'), 'protocol and mode')
+        check(s['window'] >= 64, f'replay window is {s["window"]}')
+        check(not s['esn'], 'ESN is on')
+        check(len(s['limits']) == 2 and len(s['expire']) == 2, 'ip shows no limits: ' + s['text'])
+        equal({v for pair in s['limits'] for v in pair}, {'INF'}, 'byte and packet limits')
+        equal({v for pair in s['expire'] for v in pair}, {'0'}, 'time limits')
+        check('encap' not in s['text'] and 'tfcpad' not in s['text'], s['text'])
+
+
+@test('A4', 'all four have the keys of the table, {}', each=PAIRS)
+def keys(pair):
+    made('IPv4', auth_alg=pair[0], enc_alg=pair[1])
+    states = World.p.states()
+    equal(len(states), 4, 'SAs')
+    for s in states:
+        equal(s['auth'], (AUTH_NAME[pair[0]], AUTH_KEY[pair[0]], '96'), 'auth')
+        equal(s['enc'], (ENC_NAME[pair[1]], ENC_KEY[pair[1]]), 'enc')
+
+
+@test('A1 A2', 'UDP and TCP over all four, seen as ESP only, {}',
+      each=tuple((f, a, e) for f in ADDRESSES for a, e in PAIRS))
+def traffic(case):
+    fam, auth, enc = case
+    b = made(fam, auth_alg=auth, enc_alg=enc)
+    World.wire.seen()
+    with Phone(b) as phone:
+        for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc'):
+            phone.deliver(name)
+            seen = wire_has([b[name]])
+            equal({s.sent for s in seen if s.proto == ESP}, {name in ('spi-ps', 'spi-pc')}, f'{name}: sent by the UE')
+        for opened, back in (('spi-ps', 'spi-uc'), ('spi-us', 'spi-pc')):
+            phone.talk(phone.connect(opened))
+            wire_has([b[opened], b[back]])
+        # TCP open, UDP over the very SAs again
+        for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc'):
+            phone.deliver(name)
+        # Too long for one packet
+        for name in ('spi-ps', 'spi-us'):
+            phone.deliver(name, bytes(3000))
+        World.wire.seen()
+    got = World.nl.do('bundle-get', id=b['id'])
+    for k in ('rx-packets', 'rx-bytes', 'tx-packets', 'tx-bytes'):
+        check(got[k] > 0, f'{k} is {got[k]}')
+    stat = {k: v for k, v in World.u.xfrm_stat().items() if v and 'Replay' not in k}
+    check(not stat, f'U has dropped: {stat}')
+
+
+@test('A4', 'what leaves has the ICV computed from IK by hand, {}', each=tuple(AUTH_NAME))
+def outgoing(auth):
+    b = made('IPv4', auth_alg=auth, enc_alg='null')
+    World.wire.seen()
+    with Phone(b) as phone:
+        for name in ('spi-uc', 'spi-us'):
+            phone.deliver(name, b'to be seen')
+            data, = [s.data for s in World.wire.seen() if s.spi == b[name]]
+            equal(data[-12:], icv(data[:-12], auth, bytes.fromhex(AUTH_KEY[auth])), 'ICV')
+            check(b'to be seen' in data, 'null encryption encrypts')
+
+
+def crafted(b, name, seq, data, sport=None, dport=None):
+    """The UE's ESP, made by hand: a datagram inside the SA named."""
+    src, dst, s, d, _ = table(b)[b[name]]
+    inner = layer4(src, dst, UDP, sport or s, dport or d, data)
+    return esp(src, dst, b[name], seq, UDP, inner, b['auth-alg'], bytes.fromhex(AUTH_KEY[b['auth-alg']]))
+
+
+def drops(b):
+    """Whatever counts a packet that was thrown away in P."""
+    ep = World.nl.do('endpoint-get', id=b['endpoint'])
+    return sum(v for k, v in ep.items() if k.startswith('drop-')) + sum(World.p.xfrm_stat().values())
+
+
+@test('A5 F4', 'valid ESP whose inside is not of its SA is dropped and counted, {}', each=ADDRESSES)
+def inside(fam):
+    b = made(fam, enc_alg='null')
+    p = b['address']
+    socks = {port: World.p.udp(p, port) for port in (PORT_PS, *PORT_PC, 9999)}
+    other = PORT_PC[1] if b['port-pc'] == PORT_PC[0] else PORT_PC[0]
+    wrong = (('spi-ps', PORT_US, PORT_PS), ('spi-pc', PORT_UC, b['port-pc']), ('spi-ps', PORT_UC, b['port-pc']),
+             ('spi-pc', PORT_US, PORT_PS), ('spi-ps', PORT_UC, other), ('spi-ps', 9999, PORT_PS),
+             ('spi-ps', PORT_UC, 9999), ('spi-pc', PORT_US, 9999))
+    for seq, (name, sport, dport) in enumerate(wrong, 1):
+        was = drops(b)
+        World.wire.send(crafted(b, name, seq, b'wrong', sport, dport))
+        wait(lambda: drops(b) > was, f'{sport} to {dport} in {name} is counted')
+    for name, port in (('spi-ps', PORT_PS), ('spi-pc', b['port-pc'])):
+        World.wire.send(crafted(b, name, 50, b'right'))
+        equal(receive(socks[port]), b'right', f'what {name} is for')
+    equal(pending(*socks.values()), [], 'delivered')
+    for s in socks.values():
+        s.close()
+
+
+@test('A6 E1', 'replayed, too old and forged ESP is dropped, late within the window is not')
+def replay():
+    b = made('IPv4', enc_alg='null')
+    s = World.p.udp(P4, PORT_PS)
+
+    def dropped(packet, text):
+        was = drops(b)
+        World.wire.send(packet)
+        wait(lambda: drops(b) > was, f'{text} is counted')
+        equal(pending(s), [], f'{text}: delivered')
+
+    for seq in (100, 100 - 63, 100 - 33):
+        World.wire.send(crafted(b, 'spi-ps', seq, b'%d' % seq))
+        equal(receive(s), b'%d' % seq, 'sequence number')
+    dropped(crafted(b, 'spi-ps', 100, b'again'), 'a replayed packet')
+    dropped(crafted(b, 'spi-ps', 37, b'again'), 'a late packet again')
+    dropped(crafted(b, 'spi-ps', 1, b'old'), 'one behind the window')
+    forged = bytearray(crafted(b, 'spi-ps', 101, b'forged'))
+    forged[-1] ^= 1
+    dropped(bytes(forged), 'a wrong ICV')
+    World.wire.send(crafted(b, 'spi-ps', 101, b'genuine'))
+    equal(receive(s), b'genuine', 'the same number with the right ICV')
+    s.close()
+
+
+@test('A1', 'ip xfrm monitor sees them come and go')
+def monitor():
+    import subprocess
+    with World.p:
+        m = subprocess.Popen(['ip', 'xfrm', 'monitor', 'SA'], stdout=subprocess.PIPE, text=True)
+    try:
+        # It is listening once it sees a state of our own
+        import select
+        import threading
+        lines = []
+        t = threading.Thread(target=lambda: lines.extend(iter(m.stdout.readline, '')), daemon=True)
+        t.start()
+        add = f'src {U4} dst {P4} proto esp spi 0x100 mode transport auth-trunc hmac(md5) 0x{IK.hex()} 96 ' \
+              'enc ecb(cipher_null) ""'
+
+        def listening():
+            World.p.ip('xfrm state add ' + add, f'xfrm state del src {U4} dst {P4} proto esp spi 0x100')
+            return any('0x00000100' in x for x in lines)
+        wait(listening, 'monitor listens')
+        b = made('IPv4')
+        World.nl.do('bundle-del', id=b['id'])
+        for spi in table(b):
+            wait(lambda: sum(f'spi 0x{spi:08x}' in x for x in lines) == 2, f'two messages on SPI {spi:#x}')
+        World.wire.seen()
+    finally:
+        m.kill()
+        m.wait()
+
+
+if __name__ == '__main__':
+    main(setup, before, teardown)

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* IP addresses from and to text. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+int imsipsec_addr_parse(struct imsipsec_addr *addr, const char *text)
+{
+	struct imsipsec_addr a = { 0 };
+	char buf[INET6_ADDRSTRLEN];
+	size_t len;
+
+	if (inet_pton(AF_INET, text, &a.in) == 1) {
+		a.family = AF_INET;
+		*addr = a;
+		return 0;
+	}
+
+	len = strlen(text);
+	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	if (len >= sizeof(buf))
+		return -EINVAL;
+	memcpy(buf, text, len);
+	buf[len] = '\0';
+	if (inet_pton(AF_INET6, buf, &a.in6) != 1)
+		return -EINVAL;
+	a.family = AF_INET6;
+	*addr = a;
+	return 0;
+}
+
+const char *imsipsec_addr_format(const struct imsipsec_addr *addr, char *buf, size_t size)
+{
+	if (!size)
+		return buf;
+	/* The members of the union begin where it begins. */
+	if (!inet_ntop(addr->family, &addr->in, buf, size))
+		snprintf(buf, size, "?");
+	return buf;
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Netlink attributes: their names, reading them from messages that may be
+ * malformed, writing them into requests.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* As in Documentation/netlink/specs/ims_ipsec.yaml. */
+static const char *const config_names[] = {
+	[IMS_IPSEC_A_CONFIG_PAD] = "pad",
+	[IMS_IPSEC_A_CONFIG_MIN_SPI] = "min-spi",
+	[IMS_IPSEC_A_CONFIG_MAX_SPI] = "max-spi",
+	[IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT] = "temporary-timeout",
+	[IMS_IPSEC_A_CONFIG_PORT_PC] = "port-pc",
+	[IMS_IPSEC_A_CONFIG_PORT_PS] = "port-ps",
+	[IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS] = "max-endpoints",
+	[IMS_IPSEC_A_CONFIG_MAX_BUNDLES] = "max-bundles",
+	[IMS_IPSEC_A_CONFIG_MAX_PENDING] = "max-pending",
+};
+
+static const char *const endpoint_names[] = {
+	[IMS_IPSEC_A_ENDPOINT_PAD] = "pad",
+	[IMS_IPSEC_A_ENDPOINT_ID] = "id",
+	[IMS_IPSEC_A_ENDPOINT_ADDRESS] = "address",
+	[IMS_IPSEC_A_ENDPOINT_PORT_PS] = "port-ps",
+	[IMS_IPSEC_A_ENDPOINT_PORT_PC] = "port-pc",
+	[IMS_IPSEC_A_ENDPOINT_FORCE] = "force",
+	[IMS_IPSEC_A_ENDPOINT_BUNDLES] = "bundles",
+	[IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN] = "drop-plaintext-in",
+	[IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT] = "drop-plaintext-out",
+	[IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA] = "drop-foreign-sa",
+};
+
+static const char *const bundle_names[] = {
+	[IMS_IPSEC_A_BUNDLE_PAD] = "pad",
+	[IMS_IPSEC_A_BUNDLE_ID] = "id",
+	[IMS_IPSEC_A_BUNDLE_ENDPOINT] = "endpoint",
+	[IMS_IPSEC_A_BUNDLE_OWNER] = "owner",
+	[IMS_IPSEC_A_BUNDLE_CONTACT] = "contact",
+	[IMS_IPSEC_A_BUNDLE_STATE] = "state",
+	[IMS_IPSEC_A_BUNDLE_ADDRESS] = "address",
+	[IMS_IPSEC_A_BUNDLE_PORT_PC] = "port-pc",
+	[IMS_IPSEC_A_BUNDLE_PORT_PS] = "port-ps",
+	[IMS_IPSEC_A_BUNDLE_SPI_PC] = "spi-pc",
+	[IMS_IPSEC_A_BUNDLE_SPI_PS] = "spi-ps",
+	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = "ue-address",
+	[IMS_IPSEC_A_BUNDLE_PORT_UC] = "port-uc",
+	[IMS_IPSEC_A_BUNDLE_PORT_US] = "port-us",
+	[IMS_IPSEC_A_BUNDLE_SPI_UC] = "spi-uc",
+	[IMS_IPSEC_A_BUNDLE_SPI_US] = "spi-us",
+	[IMS_IPSEC_A_BUNDLE_MODE] = "mode",
+	[IMS_IPSEC_A_BUNDLE_AUTH_ALG] = "auth-alg",
+	[IMS_IPSEC_A_BUNDLE_ENC_ALG] = "enc-alg",
+	[IMS_IPSEC_A_BUNDLE_IK] = "ik",
+	[IMS_IPSEC_A_BUNDLE_CK] = "ck",
+	[IMS_IPSEC_A_BUNDLE_LIFETIME] = "lifetime",
+	[IMS_IPSEC_A_BUNDLE_LINGER] = "linger",
+	[IMS_IPSEC_A_BUNDLE_RX_PACKETS] = "rx-packets",
+	[IMS_IPSEC_A_BUNDLE_RX_BYTES] = "rx-bytes",
+	[IMS_IPSEC_A_BUNDLE_TX_PACKETS] = "tx-packets",
+	[IMS_IPSEC_A_BUNDLE_TX_BYTES] = "tx-bytes",
+};
+
+static const char *const event_names[] = {
+	[IMS_IPSEC_A_EVENT_PAD] = "pad",
+	[IMS_IPSEC_A_EVENT_SEQ] = "seq",
+	[IMS_IPSEC_A_EVENT_TYPE] = "type",
+	[IMS_IPSEC_A_EVENT_REASON] = "reason",
+	[IMS_IPSEC_A_EVENT_OLD_STATE] = "old-state",
+	[IMS_IPSEC_A_EVENT_NEW_STATE] = "new-state",
+	[IMS_IPSEC_A_EVENT_BUNDLE] = "bundle",
+};
+
+/* The attributes of each operation. */
+static const struct {
+	const char *const *names;
+	size_t n;
+} sets[] = {
+	[IMS_IPSEC_CMD_CONFIG_GET] = { config_names, ARRAY_SIZE(config_names) },
+	[IMS_IPSEC_CMD_CONFIG_SET] = { config_names, ARRAY_SIZE(config_names) },
+	[IMS_IPSEC_CMD_ENDPOINT_NEW] = { endpoint_names, ARRAY_SIZE(endpoint_names) },
+	[IMS_IPSEC_CMD_ENDPOINT_DEL] = { endpoint_names, ARRAY_SIZE(endpoint_names) },
+	[IMS_IPSEC_CMD_ENDPOINT_GET] = { endpoint_names, ARRAY_SIZE(endpoint_names) },
+	[IMS_IPSEC_CMD_BUNDLE_NEW] = { bundle_names, ARRAY_SIZE(bundle_names) },
+	[IMS_IPSEC_CMD_BUNDLE_CONFIRM] = { bundle_names, ARRAY_SIZE(bundle_names) },
+	[IMS_IPSEC_CMD_BUNDLE_DEL] = { bundle_names, ARRAY_SIZE(bundle_names) },
+	[IMS_IPSEC_CMD_BUNDLE_GET] = { bundle_names, ARRAY_SIZE(bundle_names) },
+	[IMS_IPSEC_CMD_EVENT] = { event_names, ARRAY_SIZE(event_names) },
+};
+
+/* NULL if the library does not know it. */
+const char *imsipsec_attr_name(uint8_t cmd, unsigned int type)
+{
+	if (cmd >= ARRAY_SIZE(sets) || type >= sets[cmd].n)
+		return NULL;
+	return sets[cmd].names[type];
+}
+
+/* ---- Reading --------------------------------------------------------- */
+
+/* Calls @fn for each until it returns other than 0; -EBADMSG if they do not fill @len. */
+int imsipsec_attr_walk(const void *start, size_t len, imsipsec_attr_fn fn, void *data)
+{
+	const struct nlattr *attr = start;
+	int left = len, err;
+
+	while (mnl_attr_ok(attr, left)) {
+		err = fn(attr, data);
+		if (err)
+			return err;
+		left -= MNL_ALIGN(attr->nla_len);
+		attr = mnl_attr_next(attr);
+	}
+	return left > 0 ? -EBADMSG : 0;
+}
+
+/* Those behind the generic netlink header. */
+int imsipsec_attr_walk_msg(const struct nlmsghdr *nlh, imsipsec_attr_fn fn, void *data)
+{
+	size_t len = mnl_nlmsg_get_payload_len(nlh);
+
+	if (len < GENL_HDRLEN)
+		return -EBADMSG;
+	return imsipsec_attr_walk(mnl_nlmsg_get_payload_offset(nlh, GENL_HDRLEN),
+				  len - GENL_HDRLEN, fn, data);
+}
+
+int imsipsec_attr_walk_nest(const struct nlattr *nest, imsipsec_attr_fn fn, void *data)
+{
+	return imsipsec_attr_walk(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest),
+				  fn, data);
+}
+
+static int get(const struct nlattr *attr, void *value, size_t size)
+{
+	if (mnl_attr_get_payload_len(attr) != size)
+		return -EBADMSG;
+	memcpy(value, mnl_attr_get_payload(attr), size);
+	return 0;
+}
+
+int imsipsec_attr_u16(const struct nlattr *attr, uint16_t *value)
+{
+	return get(attr, value, sizeof(*value));
+}
+
+int imsipsec_attr_u32(const struct nlattr *attr, uint32_t *value)
+{
+	return get(attr, value, sizeof(*value));
+}
+
+int imsipsec_attr_u64(const struct nlattr *attr, uint64_t *value)
+{
+	return get(attr, value, sizeof(*value));
+}
+
+int imsipsec_attr_be16(const struct nlattr *attr, uint16_t *value)
+{
+	int err = get(attr, value, sizeof(*value));
+
+	*value = ntohs(*value);
+	return err;
+}
+
+int imsipsec_attr_be32(const struct nlattr *attr, uint32_t *value)
+{
+	int err = get(attr, value, sizeof(*value));
+
+	*value = ntohl(*value);
+	return err;
+}
+
+int imsipsec_attr_addr(const struct nlattr *attr, struct imsipsec_addr *addr)
+{
+	switch (mnl_attr_get_payload_len(attr)) {
+	case sizeof(addr->in):
+		addr->family = AF_INET;
+		return get(attr, &addr->in, sizeof(addr->in));
+	case sizeof(addr->in6):
+		addr->family = AF_INET6;
+		return get(attr, &addr->in6, sizeof(addr->in6));
+	default:
+		return -EBADMSG;
+	}
+}
+
+int imsipsec_attr_bytes(const struct nlattr *attr, void *buf, size_t size, size_t *len)
+{
+	if (mnl_attr_get_payload_len(attr) > size)
+		return -EBADMSG;
+	*len = mnl_attr_get_payload_len(attr);
+	memcpy(buf, mnl_attr_get_payload(attr), *len);
+	return 0;
+}
+
+/* ---- Writing: REQUEST_MAX has room for all that a request can hold ---- */
+
+void imsipsec_put_be16(struct nlmsghdr *nlh, uint16_t type, uint16_t value)
+{
+	mnl_attr_put_u16(nlh, type, htons(value));
+}
+
+void imsipsec_put_be32(struct nlmsghdr *nlh, uint16_t type, uint32_t value)
+{
+	mnl_attr_put_u32(nlh, type, htonl(value));
+}
+
+static const char *name_in(const struct nlmsghdr *nlh, uint16_t type)
+{
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
+
+	return imsipsec_attr_name(genl->cmd, type);
+}
+
+int imsipsec_put_addr(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
+		      const struct imsipsec_addr *addr)
+{
+	switch (addr->family) {
+	case AF_INET:
+		mnl_attr_put(nlh, type, sizeof(addr->in), &addr->in);
+		return 0;
+	case AF_INET6:
+		mnl_attr_put(nlh, type, sizeof(addr->in6), &addr->in6);
+		return 0;
+	default:
+		return imsipsec_fail(h, -EINVAL, "%s: neither IPv4 nor IPv6", name_in(nlh, type));
+	}
+}
+
+int imsipsec_put_bytes(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
+		       const void *data, size_t len, size_t max)
+{
+	if (!data || !len)
+		return imsipsec_fail(h, -EINVAL, "%s: empty", name_in(nlh, type));
+	if (len > max)
+		return imsipsec_fail(h, -EINVAL, "%s: longer than %zu bytes",
+				     name_in(nlh, type), max);
+	mnl_attr_put(nlh, type, len, data);
+	return 0;
+}
+
+/*
+ * Take in a struct that begins with its size. The caller's may be older than
+ * the library's, what it lacks is zero; and newer, if what the library does
+ * not know is zero.
+ */
+int imsipsec_struct_in(struct imsipsec *h, void *to, size_t to_size, const void *from)
+{
+	const unsigned char *bytes = from;
+	size_t size, i;
+
+	memcpy(&size, from, sizeof(size));
+	if (size < sizeof(size))
+		return imsipsec_fail(h, -EINVAL, "size of the struct is not set");
+	for (i = to_size; i < size; i++)
+		if (bytes[i])
+			return imsipsec_fail(h, -E2BIG, "made for a newer libimsipsec");
+
+	memset(to, 0, to_size);
+	memcpy(to, from, size < to_size ? size : to_size);
+	return 0;
+}

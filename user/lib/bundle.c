@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Bundles: the four SAs of a registration. */
+#include <errno.h>
+#include <string.h>
+
+#include "internal.h"
+
+static int bundle_attr(const struct nlattr *attr, void *data)
+{
+	struct imsipsec_bundle *b = data;
+	uint32_t value = 0;
+	int err;
+
+	switch (mnl_attr_get_type(attr)) {
+	case IMS_IPSEC_A_BUNDLE_ID:
+		return imsipsec_attr_u32(attr, &b->id);
+	case IMS_IPSEC_A_BUNDLE_ENDPOINT:
+		return imsipsec_attr_u32(attr, &b->endpoint);
+	case IMS_IPSEC_A_BUNDLE_OWNER:
+		return imsipsec_attr_bytes(attr, b->owner, sizeof(b->owner), &b->owner_len);
+	case IMS_IPSEC_A_BUNDLE_CONTACT:
+		return imsipsec_attr_bytes(attr, b->contact, sizeof(b->contact), &b->contact_len);
+	case IMS_IPSEC_A_BUNDLE_STATE:
+		err = imsipsec_attr_u32(attr, &value);
+		b->state = value;
+		return err;
+	case IMS_IPSEC_A_BUNDLE_ADDRESS:
+		return imsipsec_attr_addr(attr, &b->address);
+	case IMS_IPSEC_A_BUNDLE_PORT_PC:
+		return imsipsec_attr_be16(attr, &b->port_pc);
+	case IMS_IPSEC_A_BUNDLE_PORT_PS:
+		return imsipsec_attr_be16(attr, &b->port_ps);
+	case IMS_IPSEC_A_BUNDLE_SPI_PC:
+		return imsipsec_attr_be32(attr, &b->spi_pc);
+	case IMS_IPSEC_A_BUNDLE_SPI_PS:
+		return imsipsec_attr_be32(attr, &b->spi_ps);
+	case IMS_IPSEC_A_BUNDLE_UE_ADDRESS:
+		return imsipsec_attr_addr(attr, &b->ue_address);
+	case IMS_IPSEC_A_BUNDLE_PORT_UC:
+		return imsipsec_attr_be16(attr, &b->port_uc);
+	case IMS_IPSEC_A_BUNDLE_PORT_US:
+		return imsipsec_attr_be16(attr, &b->port_us);
+	case IMS_IPSEC_A_BUNDLE_SPI_UC:
+		return imsipsec_attr_be32(attr, &b->spi_uc);
+	case IMS_IPSEC_A_BUNDLE_SPI_US:
+		return imsipsec_attr_be32(attr, &b->spi_us);
+	case IMS_IPSEC_A_BUNDLE_MODE:
+		err = imsipsec_attr_u32(attr, &value);
+		b->mode = value;
+		return err;
+	case IMS_IPSEC_A_BUNDLE_AUTH_ALG:
+		err = imsipsec_attr_u32(attr, &value);
+		b->alg = value;
+		return err;
+	case IMS_IPSEC_A_BUNDLE_ENC_ALG:
+		err = imsipsec_attr_u32(attr, &value);
+		b->ealg = value;
+		return err;
+	case IMS_IPSEC_A_BUNDLE_LIFETIME:
+		return imsipsec_attr_u64(attr, &b->lifetime);
+	case IMS_IPSEC_A_BUNDLE_RX_PACKETS:
+		return imsipsec_attr_u64(attr, &b->rx_packets);
+	case IMS_IPSEC_A_BUNDLE_RX_BYTES:
+		return imsipsec_attr_u64(attr, &b->rx_bytes);
+	case IMS_IPSEC_A_BUNDLE_TX_PACKETS:
+		return imsipsec_attr_u64(attr, &b->tx_packets);
+	case IMS_IPSEC_A_BUNDLE_TX_BYTES:
+		return imsipsec_attr_u64(attr, &b->tx_bytes);
+	default:
+		return 0;
+	}
+}
+
+int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bundle)
+{
+	int err;
+
+	*bundle = (struct imsipsec_bundle){ 0 };
+	err = imsipsec_attr_walk_msg(nlh, bundle_attr, bundle);
+	if (err)
+		return err;
+	return bundle->id ? 0 : -EBADMSG;
+}
+
+int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle *bundle)
+{
+	int err;
+
+	*bundle = (struct imsipsec_bundle){ 0 };
+	err = imsipsec_attr_walk_nest(nest, bundle_attr, bundle);
+	if (err)
+		return err;
+	return bundle->id ? 0 : -EBADMSG;
+}
+
+static int bundle_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
+{
+	(void)data;
+	return imsipsec_bundle_parse(nlh, &h->bundle);
+}
+
+/* A request that is answered with one bundle. */
+static int exchange_one(struct imsipsec *h, struct nlmsghdr *nlh,
+			const struct imsipsec_bundle **bundle)
+{
+	int err;
+
+	h->bundle.id = 0;
+	err = imsipsec_nl_exchange(h, nlh, bundle_reply, NULL);
+	if (err)
+		return err;
+	if (!h->bundle.id)
+		return imsipsec_fail(h, -EBADMSG, "no reply of the kernel");
+	if (bundle)
+		*bundle = &h->bundle;
+	return 0;
+}
+
+static int put_params(struct imsipsec *h, struct nlmsghdr *nlh,
+		      const struct imsipsec_bundle_params *p)
+{
+	int err;
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ENDPOINT, p->endpoint);
+	err = imsipsec_put_bytes(h, nlh, IMS_IPSEC_A_BUNDLE_OWNER,
+				 p->owner, p->owner_len, IMSIPSEC_OWNER_MAX);
+	if (err)
+		return err;
+	err = imsipsec_put_bytes(h, nlh, IMS_IPSEC_A_BUNDLE_CONTACT,
+				 p->contact, p->contact_len, IMSIPSEC_CONTACT_MAX);
+	if (err)
+		return err;
+	err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, &p->ue_address);
+	if (err)
+		return err;
+	imsipsec_put_be16(nlh, IMS_IPSEC_A_BUNDLE_PORT_UC, p->port_uc);
+	imsipsec_put_be16(nlh, IMS_IPSEC_A_BUNDLE_PORT_US, p->port_us);
+	imsipsec_put_be32(nlh, IMS_IPSEC_A_BUNDLE_SPI_UC, p->spi_uc);
+	imsipsec_put_be32(nlh, IMS_IPSEC_A_BUNDLE_SPI_US, p->spi_us);
+	if (p->port_pc)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_BUNDLE_PORT_PC, p->port_pc);
+	if (p->mode)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MODE, p->mode);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_AUTH_ALG, p->alg);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ENC_ALG, p->ealg);
+	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_IK, sizeof(p->ik), p->ik);
+	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_CK, sizeof(p->ck), p->ck);
+	return 0;
+}
+
+int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params *params,
+			const struct imsipsec_bundle **bundle)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_NEW, 0);
+	struct imsipsec_bundle_params p;
+	int err;
+
+	err = imsipsec_struct_in(h, &p, sizeof(p), params);
+	if (!err)
+		err = put_params(h, nlh, &p);
+	if (!err)
+		err = exchange_one(h, nlh, bundle);
+	/* No earlier: an error is explained by means of the request. */
+	explicit_bzero(&p, sizeof(p));
+	explicit_bzero(h->request, sizeof(h->request));
+	return err;
+}
+
+int imsipsec_bundle_confirm(struct imsipsec *h, uint32_t id, uint64_t lifetime)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_CONFIRM, 0);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, id);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LIFETIME, lifetime);
+	return imsipsec_nl_exchange(h, nlh, NULL, NULL);
+}
+
+int imsipsec_bundle_delete(struct imsipsec *h, uint32_t id, uint64_t linger)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_DEL, 0);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, id);
+	if (linger)
+		mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LINGER, linger);
+	return imsipsec_nl_exchange(h, nlh, NULL, NULL);
+}
+
+int imsipsec_bundle_get(struct imsipsec *h, uint32_t id, const struct imsipsec_bundle **bundle)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_GET, 0);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, id);
+	return exchange_one(h, nlh, bundle);
+}
+
+struct dump {
+	int (*cb)(const struct imsipsec_bundle *bundle, void *data);
+	void *data;
+	int ret;
+};
+
+static int dump_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
+{
+	struct dump *dump = data;
+	int err;
+
+	if (dump->ret)
+		return 0;
+	err = imsipsec_bundle_parse(nlh, &h->bundle);
+	if (!err)
+		dump->ret = dump->cb(&h->bundle, dump->data);
+	return err;
+}
+
+static int put_filter(struct imsipsec *h, struct nlmsghdr *nlh,
+		      const struct imsipsec_bundle_filter *filter)
+{
+	struct imsipsec_bundle_filter f;
+	int err;
+
+	err = imsipsec_struct_in(h, &f, sizeof(f), filter);
+	if (err)
+		return err;
+	if (f.endpoint)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ENDPOINT, f.endpoint);
+	if (f.owner) {
+		err = imsipsec_put_bytes(h, nlh, IMS_IPSEC_A_BUNDLE_OWNER,
+					 f.owner, f.owner_len, IMSIPSEC_OWNER_MAX);
+		if (err)
+			return err;
+	}
+	if (f.contact) {
+		err = imsipsec_put_bytes(h, nlh, IMS_IPSEC_A_BUNDLE_CONTACT,
+					 f.contact, f.contact_len, IMSIPSEC_CONTACT_MAX);
+		if (err)
+			return err;
+	}
+	if (f.ue_address.family) {
+		err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, &f.ue_address);
+		if (err)
+			return err;
+	}
+	if (f.state)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_STATE, f.state);
+	return 0;
+}
+
+int imsipsec_bundle_dump(struct imsipsec *h, const struct imsipsec_bundle_filter *filter,
+			 int (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_GET, NLM_F_DUMP);
+	struct dump dump = { .cb = cb, .data = data };
+	int err;
+
+	if (filter) {
+		err = put_filter(h, nlh, filter);
+		if (err)
+			return err;
+	}
+	err = imsipsec_nl_exchange(h, nlh, dump_reply, &dump);
+	return dump.ret ? dump.ret : err;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Configuration of the network namespace. */
+#include <errno.h>
+
+#include "internal.h"
+
+#define CONFIG_ALL	((IMSIPSEC_CONFIG_MAX_PENDING << 1) - 1)
+
+static int config_attr(const struct nlattr *attr, void *data)
+{
+	struct imsipsec_config *c = data;
+
+	switch (mnl_attr_get_type(attr)) {
+	case IMS_IPSEC_A_CONFIG_MIN_SPI:
+		c->set |= IMSIPSEC_CONFIG_MIN_SPI;
+		return imsipsec_attr_be32(attr, &c->min_spi);
+	case IMS_IPSEC_A_CONFIG_MAX_SPI:
+		c->set |= IMSIPSEC_CONFIG_MAX_SPI;
+		return imsipsec_attr_be32(attr, &c->max_spi);
+	case IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT:
+		c->set |= IMSIPSEC_CONFIG_TEMPORARY_TIMEOUT;
+		return imsipsec_attr_u64(attr, &c->temporary_timeout);
+	case IMS_IPSEC_A_CONFIG_PORT_PC:
+		c->set |= IMSIPSEC_CONFIG_PORT_PC;
+		return imsipsec_attr_be16(attr, &c->port_pc);
+	case IMS_IPSEC_A_CONFIG_PORT_PS:
+		c->set |= IMSIPSEC_CONFIG_PORT_PS;
+		return imsipsec_attr_be16(attr, &c->port_ps);
+	case IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS:
+		c->set |= IMSIPSEC_CONFIG_MAX_ENDPOINTS;
+		return imsipsec_attr_u32(attr, &c->max_endpoints);
+	case IMS_IPSEC_A_CONFIG_MAX_BUNDLES:
+		c->set |= IMSIPSEC_CONFIG_MAX_BUNDLES;
+		return imsipsec_attr_u32(attr, &c->max_bundles);
+	case IMS_IPSEC_A_CONFIG_MAX_PENDING:
+		c->set |= IMSIPSEC_CONFIG_MAX_PENDING;
+		return imsipsec_attr_u32(attr, &c->max_pending);
+	default:
+		return 0;
+	}
+}
+
+int imsipsec_config_parse(const struct nlmsghdr *nlh, struct imsipsec_config *config)
+{
+	*config = (struct imsipsec_config){ .size = sizeof(*config) };
+	return imsipsec_attr_walk_msg(nlh, config_attr, config);
+}
+
+static int config_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
+{
+	(void)data;
+	return imsipsec_config_parse(nlh, &h->config);
+}
+
+int imsipsec_config_get(struct imsipsec *h, const struct imsipsec_config **config)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_CONFIG_GET, 0);
+	int err;
+
+	err = imsipsec_nl_exchange(h, nlh, config_reply, NULL);
+	if (!err)
+		*config = &h->config;
+	return err;
+}
+
+int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_CONFIG_SET, 0);
+	struct imsipsec_config c;
+	int err;
+
+	err = imsipsec_struct_in(h, &c, sizeof(c), config);
+	if (err)
+		return err;
+	if (c.set & ~CONFIG_ALL)
+		return imsipsec_fail(h, -E2BIG, "made for a newer libimsipsec");
+
+	if (c.set & IMSIPSEC_CONFIG_MIN_SPI)
+		imsipsec_put_be32(nlh, IMS_IPSEC_A_CONFIG_MIN_SPI, c.min_spi);
+	if (c.set & IMSIPSEC_CONFIG_MAX_SPI)
+		imsipsec_put_be32(nlh, IMS_IPSEC_A_CONFIG_MAX_SPI, c.max_spi);
+	if (c.set & IMSIPSEC_CONFIG_TEMPORARY_TIMEOUT)
+		mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, c.temporary_timeout);
+	if (c.set & IMSIPSEC_CONFIG_PORT_PC)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_CONFIG_PORT_PC, c.port_pc);
+	if (c.set & IMSIPSEC_CONFIG_PORT_PS)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_CONFIG_PORT_PS, c.port_ps);
+	if (c.set & IMSIPSEC_CONFIG_MAX_ENDPOINTS)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS, c.max_endpoints);
+	if (c.set & IMSIPSEC_CONFIG_MAX_BUNDLES)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_BUNDLES, c.max_bundles);
+	if (c.set & IMSIPSEC_CONFIG_MAX_PENDING)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_PENDING, c.max_pending);
+	return imsipsec_nl_exchange(h, nlh, NULL, NULL);
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Endpoints: local addresses with their protected ports. */
+#include <errno.h>
+
+#include "internal.h"
+
+static int port_pc_attr(const struct nlattr *attr, struct imsipsec_endpoint *e)
+{
+	if (e->n_port_pc == IMSIPSEC_PORT_PC_MAX)
+		return -EBADMSG;
+	return imsipsec_attr_be16(attr, &e->port_pc[e->n_port_pc++]);
+}
+
+static int endpoint_attr(const struct nlattr *attr, void *data)
+{
+	struct imsipsec_endpoint *e = data;
+
+	switch (mnl_attr_get_type(attr)) {
+	case IMS_IPSEC_A_ENDPOINT_ID:
+		return imsipsec_attr_u32(attr, &e->id);
+	case IMS_IPSEC_A_ENDPOINT_ADDRESS:
+		return imsipsec_attr_addr(attr, &e->address);
+	case IMS_IPSEC_A_ENDPOINT_PORT_PS:
+		return imsipsec_attr_be16(attr, &e->port_ps);
+	case IMS_IPSEC_A_ENDPOINT_PORT_PC:
+		return port_pc_attr(attr, e);
+	case IMS_IPSEC_A_ENDPOINT_BUNDLES:
+		return imsipsec_attr_u32(attr, &e->bundles);
+	case IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN:
+		return imsipsec_attr_u64(attr, &e->drop_plaintext_in);
+	case IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT:
+		return imsipsec_attr_u64(attr, &e->drop_plaintext_out);
+	case IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA:
+		return imsipsec_attr_u64(attr, &e->drop_foreign_sa);
+	default:
+		return 0;
+	}
+}
+
+int imsipsec_endpoint_parse(const struct nlmsghdr *nlh, struct imsipsec_endpoint *endpoint)
+{
+	int err;
+
+	*endpoint = (struct imsipsec_endpoint){ 0 };
+	err = imsipsec_attr_walk_msg(nlh, endpoint_attr, endpoint);
+	if (err)
+		return err;
+	return endpoint->id ? 0 : -EBADMSG;
+}
+
+static int endpoint_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
+{
+	(void)data;
+	return imsipsec_endpoint_parse(nlh, &h->endpoint);
+}
+
+/* A request that is answered with one endpoint. */
+static int exchange_one(struct imsipsec *h, struct nlmsghdr *nlh,
+			const struct imsipsec_endpoint **endpoint)
+{
+	int err;
+
+	h->endpoint.id = 0;
+	err = imsipsec_nl_exchange(h, nlh, endpoint_reply, NULL);
+	if (err)
+		return err;
+	if (!h->endpoint.id)
+		return imsipsec_fail(h, -EBADMSG, "no reply of the kernel");
+	if (endpoint)
+		*endpoint = &h->endpoint;
+	return 0;
+}
+
+int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_params *params,
+			  const struct imsipsec_endpoint **endpoint)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_ENDPOINT_NEW, 0);
+	struct imsipsec_endpoint_params p;
+	size_t i;
+	int err;
+
+	err = imsipsec_struct_in(h, &p, sizeof(p), params);
+	if (err)
+		return err;
+	if (p.n_port_pc > IMSIPSEC_PORT_PC_MAX)
+		return imsipsec_fail(h, -EINVAL, "port-pc: more than %d", IMSIPSEC_PORT_PC_MAX);
+
+	err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_ENDPOINT_ADDRESS, &p.address);
+	if (err)
+		return err;
+	if (p.port_ps)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PS, p.port_ps);
+	for (i = 0; p.port_pc && i < p.n_port_pc; i++)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PC, p.port_pc[i]);
+	return exchange_one(h, nlh, endpoint);
+}
+
+int imsipsec_endpoint_delete(struct imsipsec *h, uint32_t id, bool force)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_ENDPOINT_DEL, 0);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_ID, id);
+	if (force)
+		mnl_attr_put(nlh, IMS_IPSEC_A_ENDPOINT_FORCE, 0, NULL);
+	return imsipsec_nl_exchange(h, nlh, NULL, NULL);
+}
+
+int imsipsec_endpoint_get(struct imsipsec *h, uint32_t id,
+			  const struct imsipsec_endpoint **endpoint)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_ENDPOINT_GET, 0);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_ID, id);
+	return exchange_one(h, nlh, endpoint);
+}
+
+struct dump {
+	int (*cb)(const struct imsipsec_endpoint *endpoint, void *data);
+	void *data;
+	int ret;
+};
+
+static int dump_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
+{
+	struct dump *dump = data;
+	int err;
+
+	if (dump->ret)
+		return 0;
+	err = imsipsec_endpoint_parse(nlh, &h->endpoint);
+	if (!err)
+		dump->ret = dump->cb(&h->endpoint, dump->data);
+	return err;
+}
+
+int imsipsec_endpoint_dump(struct imsipsec *h,
+			   int (*cb)(const struct imsipsec_endpoint *endpoint, void *data),
+			   void *data)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_ENDPOINT_GET, NLM_F_DUMP);
+	struct dump dump = { .cb = cb, .data = data };
+	int err;
+
+	err = imsipsec_nl_exchange(h, nlh, dump_reply, &dump);
+	return dump.ret ? dump.ret : err;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the library's files share and its users do not see. libimsipsec.map
+ * keeps these names out of the shared library; their prefix keeps them out of
+ * the way in the static one.
+ */
+#ifndef IMSIPSEC_INTERNAL_H
+#define IMSIPSEC_INTERNAL_H
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libmnl/libmnl.h>
+#include <linux/genetlink.h>
+#include <linux/ims_ipsec.h>
+
+#include "imsipsec.h"
+
+/*
+ * The largest requests are bundle-new (owner, contact and some twenty short
+ * attributes) and endpoint-new (64 ports of 8 bytes).
+ */
+#define REQUEST_MAX	2048
+/* The kernel fills at most this much of a buffer in a dump (NLMSG_GOODSIZE). */
+#define REPLY_MAX	32768
+#define ERROR_MAX	256
+
+struct imsipsec {
+	struct mnl_socket *nl;
+	uint16_t family;
+	uint32_t group;			/* multicast group of the events */
+	uint32_t seq;
+	char error[ERROR_MAX];
+	struct imsipsec_config config;
+	struct imsipsec_endpoint endpoint;
+	struct imsipsec_bundle bundle;
+	alignas(8) char request[REQUEST_MAX];
+	alignas(8) char reply[REPLY_MAX];
+};
+
+struct imsipsec_events {
+	struct imsipsec *h;
+	const struct nlmsghdr *nlh;	/* next message in h->reply */
+	int left;			/* bytes from there on */
+	uint64_t next;			/* number of the next event, 0: any */
+	bool overrun;			/* events were lost, the listener does not know yet */
+	struct imsipsec_event event;
+};
+
+/* handle.c: exchanges with the kernel */
+
+typedef int (*imsipsec_reply_fn)(struct imsipsec *h, const struct nlmsghdr *nlh, void *data);
+
+/**
+ * struct imsipsec_exchange - one request and what comes back
+ * @h: the handle, whose error text is set
+ * @request: what was sent, to find the attribute that an error is about
+ * @reply: called for each reply; may be NULL
+ * @data: passed to @reply
+ * @interrupted: a dump was inconsistent
+ * @err: what @reply returned; in the end, the result of the exchange
+ */
+struct imsipsec_exchange {
+	struct imsipsec *h;
+	const struct nlmsghdr *request;
+	imsipsec_reply_fn reply;
+	void *data;
+	bool interrupted;
+	int err;
+};
+
+int imsipsec_nl_open(struct imsipsec **h);
+struct nlmsghdr *imsipsec_nl_request(struct imsipsec *h, uint8_t cmd, uint16_t flags);
+int imsipsec_nl_exchange(struct imsipsec *h, struct nlmsghdr *request,
+			 imsipsec_reply_fn reply, void *data);
+bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len);
+int imsipsec_nl_recv(int fd, void *buf, size_t size, int flags, size_t *len);
+int imsipsec_fail(struct imsipsec *h, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* attr.c: attributes */
+
+const char *imsipsec_attr_name(uint8_t cmd, unsigned int type);
+
+typedef int (*imsipsec_attr_fn)(const struct nlattr *attr, void *data);
+int imsipsec_attr_walk(const void *start, size_t len, imsipsec_attr_fn fn, void *data);
+int imsipsec_attr_walk_msg(const struct nlmsghdr *nlh, imsipsec_attr_fn fn, void *data);
+int imsipsec_attr_walk_nest(const struct nlattr *nest, imsipsec_attr_fn fn, void *data);
+
+int imsipsec_attr_u16(const struct nlattr *attr, uint16_t *value);
+int imsipsec_attr_u32(const struct nlattr *attr, uint32_t *value);
+int imsipsec_attr_u64(const struct nlattr *attr, uint64_t *value);
+int imsipsec_attr_be16(const struct nlattr *attr, uint16_t *value);
+int imsipsec_attr_be32(const struct nlattr *attr, uint32_t *value);
+int imsipsec_attr_addr(const struct nlattr *attr, struct imsipsec_addr *addr);
+int imsipsec_attr_bytes(const struct nlattr *attr, void *buf, size_t size, size_t *len);
+
+void imsipsec_put_be16(struct nlmsghdr *nlh, uint16_t type, uint16_t value);
+void imsipsec_put_be32(struct nlmsghdr *nlh, uint16_t type, uint32_t value);
+int imsipsec_put_addr(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
+		      const struct imsipsec_addr *addr);
+int imsipsec_put_bytes(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
+		       const void *data, size_t len, size_t max);
+
+int imsipsec_struct_in(struct imsipsec *h, void *to, size_t to_size, const void *from);
+
+/* config.c, endpoint.c, bundle.c, event.c: replies, apart from any socket */
+
+int imsipsec_config_parse(const struct nlmsghdr *nlh, struct imsipsec_config *config);
+int imsipsec_endpoint_parse(const struct nlmsghdr *nlh, struct imsipsec_endpoint *endpoint);
+int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bundle);
+int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle *bundle);
+int imsipsec_event_parse(const struct nlmsghdr *nlh, struct imsipsec_event *event);
+int imsipsec_event_input(struct imsipsec_events *ev,
+			 int (*cb)(const struct imsipsec_event *event, void *data), void *data);
+
+/* names.c: what RFC 3329 writes, found without regard to case; 0 if unknown */
+
+enum imsipsec_alg imsipsec_alg_find(const char *name, size_t len);
+enum imsipsec_ealg imsipsec_ealg_find(const char *name, size_t len);
+enum imsipsec_mode imsipsec_mode_find(const char *name, size_t len);
+bool imsipsec_name_equal(const char *name, const char *text, size_t len);
+
+/* algs.c: every pair that may be used, most preferred first */
+
+extern const struct imsipsec_algs imsipsec_pairs[];
+extern const size_t imsipsec_n_pairs;
+
+#endif /* IMSIPSEC_INTERNAL_H */

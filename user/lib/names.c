@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Names of algorithms, states and events. */
+#include <stddef.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+static const char *const alg_names[] = {
+	[IMSIPSEC_ALG_HMAC_MD5_96] = "hmac-md5-96",
+	[IMSIPSEC_ALG_HMAC_SHA_1_96] = "hmac-sha-1-96",
+};
+
+static const char *const ealg_names[] = {
+	[IMSIPSEC_EALG_NULL] = "null",
+	[IMSIPSEC_EALG_AES_CBC] = "aes-cbc",
+};
+
+static const char *const mode_names[] = {
+	[IMSIPSEC_MODE_TRANS] = "trans",
+};
+
+static const char *const state_names[] = {
+	[IMSIPSEC_STATE_TEMPORARY] = "temporary",
+	[IMSIPSEC_STATE_ESTABLISHED] = "established",
+	[IMSIPSEC_STATE_ACTIVE] = "active",
+	[IMSIPSEC_STATE_OLD] = "old",
+};
+
+static const char *const event_type_names[] = {
+	[IMSIPSEC_EVENT_CREATED] = "created",
+	[IMSIPSEC_EVENT_CONFIRMED] = "confirmed",
+	[IMSIPSEC_EVENT_EXPIRED] = "expired",
+	[IMSIPSEC_EVENT_DELETED] = "deleted",
+};
+
+static const char *const reason_names[] = {
+	[IMSIPSEC_REASON_REQUEST] = "request",
+	[IMSIPSEC_REASON_TEMPORARY_TIMEOUT] = "temporary-timeout",
+	[IMSIPSEC_REASON_LIFETIME] = "lifetime",
+	[IMSIPSEC_REASON_ENDPOINT] = "endpoint",
+};
+
+static const char *name_of(const char *const *names, size_t n, unsigned int value)
+{
+	return value < n ? names[value] : NULL;
+}
+
+const char *imsipsec_alg_name(enum imsipsec_alg alg)
+{
+	return name_of(alg_names, ARRAY_SIZE(alg_names), alg);
+}
+
+const char *imsipsec_ealg_name(enum imsipsec_ealg ealg)
+{
+	return name_of(ealg_names, ARRAY_SIZE(ealg_names), ealg);
+}
+
+const char *imsipsec_mode_name(enum imsipsec_mode mode)
+{
+	return name_of(mode_names, ARRAY_SIZE(mode_names), mode);
+}
+
+const char *imsipsec_state_name(enum imsipsec_state state)
+{
+	return name_of(state_names, ARRAY_SIZE(state_names), state);
+}
+
+const char *imsipsec_event_type_name(enum imsipsec_event_type type)
+{
+	if (type == IMSIPSEC_EVENT_LOST)
+		return "lost";
+	return name_of(event_type_names, ARRAY_SIZE(event_type_names), type);
+}
+
+const char *imsipsec_reason_name(enum imsipsec_reason reason)
+{
+	return name_of(reason_names, ARRAY_SIZE(reason_names), reason);
+}
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+}
+
+/* Not strncasecmp(): SIP's case is ASCII's whatever the locale. @name is in lower case. */
+bool imsipsec_name_equal(const char *name, const char *text, size_t len)
+{
+	size_t i;
+
+	if (strlen(name) != len)
+		return false;
+	for (i = 0; i < len; i++)
+		if (name[i] != lower(text[i]))
+			return false;
+	return true;
+}
+
+static unsigned int find(const char *const *names, size_t n, const char *text, size_t len)
+{
+	unsigned int value;
+
+	for (value = 1; value < n; value++)
+		if (names[value] && imsipsec_name_equal(names[value], text, len))
+			return value;
+	return 0;
+}
+
+enum imsipsec_alg imsipsec_alg_find(const char *name, size_t len)
+{
+	return find(alg_names, ARRAY_SIZE(alg_names), name, len);
+}
+
+enum imsipsec_ealg imsipsec_ealg_find(const char *name, size_t len)
+{
+	return find(ealg_names, ARRAY_SIZE(ealg_names), name, len);
+}
+
+enum imsipsec_mode imsipsec_mode_find(const char *name, size_t len)
+{
+	return find(mode_names, ARRAY_SIZE(mode_names), name, len);
+}

@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Security-Client, Security-Server and Security-Verify of RFC 3329, with the
+ * parameters that 3GPP TS 33.203 Annex H adds for ipsec-3gpp:
+ *
+ *	list		= mechanism *( "," mechanism )
+ *	mechanism	= token *( ";" parameter )
+ *	parameter	= token [ "=" ( token / host / quoted-string ) ]
+ *
+ * with blanks and folds allowed around each of the separators. What has one
+ * meaning only is accepted though the grammar has it not: an empty element of
+ * a list, an empty parameter, a line end behind the last one.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Phones offer up to a dozen; a header must not make the server hoard memory. */
+#define MECHS_MAX	64
+#define NAME_MAX_LEN	31
+
+#define SPI_MIN		256	/* below: reserved by RFC 4303 */
+
+enum param {
+	PARAM_ALG,
+	PARAM_EALG,
+	PARAM_MOD,
+	PARAM_PROT,
+	N_NAMES,		/* the above have a name for a value */
+	PARAM_Q = N_NAMES,
+	PARAM_SPI_C,
+	PARAM_SPI_S,
+	PARAM_PORT_C,
+	PARAM_PORT_S,
+	N_PARAMS,
+};
+
+static const char *const param_names[N_PARAMS] = {
+	[PARAM_ALG] = "alg",
+	[PARAM_EALG] = "ealg",
+	[PARAM_MOD] = "mod",
+	[PARAM_PROT] = "prot",
+	[PARAM_Q] = "q",
+	[PARAM_SPI_C] = "spi-c",
+	[PARAM_SPI_S] = "spi-s",
+	[PARAM_PORT_C] = "port-c",
+	[PARAM_PORT_S] = "port-s",
+};
+
+#define PARAMS_REQUIRED	(1U << PARAM_ALG | 1U << PARAM_SPI_C | 1U << PARAM_SPI_S | \
+			 1U << PARAM_PORT_C | 1U << PARAM_PORT_S)
+
+/*
+ * The names stay as text (in lower case, defaults filled in), so that two
+ * headers with different unknown algorithms are not taken for equal.
+ */
+struct entry {
+	struct imsipsec_mech mech;
+	char names[N_NAMES][NAME_MAX_LEN + 1];
+};
+
+struct imsipsec_secagree {
+	size_t n, room;
+	struct entry *entries;
+};
+
+struct text {
+	const char *p, *end;
+};
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Blanks, and line ends that fold the line or end the header. */
+static void skip_lws(struct text *t)
+{
+	const char *p = t->p;
+
+	for (;;) {
+		while (p < t->end && is_blank(*p))
+			p++;
+		t->p = p;
+		if (p < t->end && *p == '\r')
+			p++;
+		if (p == t->end || *p != '\n')
+			return;
+		p++;
+		if (p < t->end && !is_blank(*p))
+			return;
+		t->p = p;
+	}
+}
+
+static bool at(const struct text *t, char c)
+{
+	return t->p < t->end && *t->p == c;
+}
+
+static bool at_element_end(const struct text *t)
+{
+	return t->p == t->end || *t->p == ',';
+}
+
+static bool is_token_char(char c)
+{
+	if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+		return true;
+	return c && strchr("-.!%*_+`'~", c);
+}
+
+static bool is_value_char(char c)
+{
+	unsigned char u = c;
+
+	return u > ' ' && u != 0x7f && !strchr(",;\"", c);
+}
+
+static struct text take(struct text *t, bool (*is_wanted)(char c))
+{
+	struct text taken = { t->p, t->p };
+
+	while (t->p < t->end && is_wanted(*t->p))
+		t->p++;
+	taken.end = t->p;
+	return taken;
+}
+
+static bool is_empty(const struct text *t)
+{
+	return t->p == t->end;
+}
+
+static size_t length(const struct text *t)
+{
+	return t->end - t->p;
+}
+
+static int skip_quoted(struct text *t)
+{
+	t->p++;
+	for (;;) {
+		skip_lws(t);
+		if (t->p == t->end)
+			return -EINVAL;
+		if (*t->p == '"') {
+			t->p++;
+			return 0;
+		}
+		if (*t->p == '\\' && ++t->p == t->end)
+			return -EINVAL;
+		if ((unsigned char)*t->p < ' ' || *t->p == 0x7f)
+			return -EINVAL;
+		t->p++;
+	}
+}
+
+static int parse_number(const struct text *value, uint32_t max, uint32_t *number)
+{
+	uint64_t n = 0;
+	const char *p;
+
+	for (p = value->p; p < value->end; p++) {
+		if (*p < '0' || *p > '9')
+			return -EINVAL;
+		n = n * 10 + (*p - '0');
+		if (n > max)
+			return -EINVAL;
+	}
+	*number = n;
+	return 0;
+}
+
+static int parse_spi(const struct text *value, uint32_t *spi)
+{
+	int err = parse_number(value, UINT32_MAX, spi);
+
+	return err ? err : *spi < SPI_MIN ? -EINVAL : 0;
+}
+
+/* The ports of plain SIP and of SIP over TLS cannot be protected ones. */
+static int parse_port(const struct text *value, uint16_t *port)
+{
+	uint32_t n;
+	int err;
+
+	err = parse_number(value, UINT16_MAX, &n);
+	if (err)
+		return err;
+	if (!n || n == 5060 || n == 5061)
+		return -EINVAL;
+	*port = n;
+	return 0;
+}
+
+/* qvalue of RFC 3261: 0 to 1 with at most three decimals, in thousandths. */
+static int parse_q(const struct text *value, unsigned int *q)
+{
+	unsigned int n, weight;
+	const char *p = value->p;
+
+	if (*p != '0' && *p != '1')
+		return -EINVAL;
+	n = (*p++ - '0') * 1000;
+	if (p < value->end && *p++ != '.')
+		return -EINVAL;
+	for (weight = 100; p < value->end; p++, weight /= 10) {
+		if (!weight || *p < '0' || *p > '9')
+			return -EINVAL;
+		n += (*p - '0') * weight;
+	}
+	if (n > 1000)
+		return -EINVAL;
+	*q = n;
+	return 0;
+}
+
+static int parse_name(struct text value, char *name)
+{
+	struct text token = take(&value, is_token_char);
+	size_t i;
+
+	if (!is_empty(&value) || length(&token) > NAME_MAX_LEN)
+		return -EINVAL;
+	for (i = 0; i < length(&token); i++) {
+		char c = token.p[i];
+
+		name[i] = c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+	}
+	name[i] = '\0';
+	return 0;
+}
+
+static int set_param(struct entry *entry, enum param param, const struct text *value)
+{
+	struct imsipsec_mech *mech = &entry->mech;
+
+	switch (param) {
+	case PARAM_Q:
+		return parse_q(value, &mech->q);
+	case PARAM_SPI_C:
+		return parse_spi(value, &mech->spi_c);
+	case PARAM_SPI_S:
+		return parse_spi(value, &mech->spi_s);
+	case PARAM_PORT_C:
+		return parse_port(value, &mech->port_c);
+	case PARAM_PORT_S:
+		return parse_port(value, &mech->port_s);
+	default:
+		return parse_name(*value, entry->names[param]);
+	}
+}
+
+static int find_param(const struct text *name)
+{
+	int i;
+
+	for (i = 0; i < N_PARAMS; i++)
+		if (imsipsec_name_equal(param_names[i], name->p, length(name)))
+			return i;
+	return -1;
+}
+
+/*
+ * @entry is NULL for a mechanism that is passed over: its parameters are read
+ * only to find its end.
+ */
+static int parse_param(struct text *t, struct entry *entry, unsigned int *seen)
+{
+	struct text name, value = { NULL, NULL };
+	int param;
+
+	name = take(t, is_token_char);
+	if (is_empty(&name))
+		return -EINVAL;
+	param = entry ? find_param(&name) : -1;
+
+	skip_lws(t);
+	if (at(t, '=')) {
+		t->p++;
+		skip_lws(t);
+		if (param < 0 && at(t, '"'))
+			return skip_quoted(t);
+		value = take(t, is_value_char);
+		if (is_empty(&value))
+			return -EINVAL;
+	}
+	if (param < 0)
+		return 0;
+
+	if (is_empty(&value) || *seen & 1U << param)
+		return -EINVAL;
+	*seen |= 1U << param;
+	return set_param(entry, param, &value);
+}
+
+static int parse_params(struct text *t, struct entry *entry, unsigned int *seen)
+{
+	int err;
+
+	for (;;) {
+		skip_lws(t);
+		if (at_element_end(t))
+			return 0;
+		if (!at(t, ';'))
+			return -EINVAL;
+		t->p++;
+		skip_lws(t);
+		if (at_element_end(t) || at(t, ';'))
+			continue;
+		err = parse_param(t, entry, seen);
+		if (err)
+			return err;
+	}
+}
+
+static int parse_ipsec_3gpp(struct text *t, struct entry *entry)
+{
+	struct imsipsec_mech *mech = &entry->mech;
+	unsigned int seen = 0;
+	int err;
+
+	*entry = (struct entry){
+		.mech = { .q = 1000 },
+		.names = {
+			[PARAM_EALG] = "null",
+			[PARAM_MOD] = "trans",
+			[PARAM_PROT] = "esp",
+		},
+	};
+	err = parse_params(t, entry, &seen);
+	if (err)
+		return err;
+	if ((seen & PARAMS_REQUIRED) != PARAMS_REQUIRED)
+		return -EINVAL;
+	if (mech->spi_c == mech->spi_s || mech->port_c == mech->port_s)
+		return -EINVAL;
+
+	mech->alg = imsipsec_alg_find(entry->names[PARAM_ALG], strlen(entry->names[PARAM_ALG]));
+	mech->ealg = imsipsec_ealg_find(entry->names[PARAM_EALG],
+					strlen(entry->names[PARAM_EALG]));
+	mech->mode = imsipsec_mode_find(entry->names[PARAM_MOD],
+					strlen(entry->names[PARAM_MOD]));
+	mech->esp = !strcmp(entry->names[PARAM_PROT], "esp");
+	return 0;
+}
+
+static struct entry *list_grow(struct imsipsec_secagree *list)
+{
+	struct entry *entries;
+	size_t room;
+
+	if (list->n == list->room) {
+		room = list->room ? list->room * 2 : 4;
+		entries = realloc(list->entries, room * sizeof(*entries));
+		if (!entries)
+			return NULL;
+		list->entries = entries;
+		list->room = room;
+	}
+	return &list->entries[list->n++];
+}
+
+static int parse_mechanism(struct text *t, struct imsipsec_secagree *list)
+{
+	struct entry *entry;
+	struct text name;
+
+	name = take(t, is_token_char);
+	if (is_empty(&name))
+		return -EINVAL;
+	if (!imsipsec_name_equal("ipsec-3gpp", name.p, length(&name)))
+		return parse_params(t, NULL, NULL);
+
+	if (list->n == MECHS_MAX)
+		return -E2BIG;
+	entry = list_grow(list);
+	if (!entry)
+		return -ENOMEM;
+	return parse_ipsec_3gpp(t, entry);
+}
+
+static int parse_list(struct text *t, struct imsipsec_secagree *list)
+{
+	bool any = false;
+	int err;
+
+	for (;;) {
+		skip_lws(t);
+		if (!at_element_end(t)) {
+			err = parse_mechanism(t, list);
+			if (err)
+				return err;
+			any = true;
+		}
+		if (t->p == t->end)
+			return any ? 0 : -EINVAL;
+		t->p++;
+	}
+}
+
+int imsipsec_secagree_parse(struct imsipsec_secagree **list, const char *value, size_t len)
+{
+	struct text t = { value, value + len };
+	struct imsipsec_secagree *l = *list;
+	size_t n;
+	int err;
+
+	if (!len)
+		return -EINVAL;
+	if (!l) {
+		l = calloc(1, sizeof(*l));
+		if (!l)
+			return -ENOMEM;
+	}
+	n = l->n;
+	err = parse_list(&t, l);
+	if (!err) {
+		*list = l;
+		return 0;
+	}
+	l->n = n;
+	if (!*list)
+		imsipsec_secagree_free(l);
+	return err;
+}
+
+void imsipsec_secagree_free(struct imsipsec_secagree *list)
+{
+	if (!list)
+		return;
+	free(list->entries);
+	free(list);
+}
+
+size_t imsipsec_secagree_count(const struct imsipsec_secagree *list)
+{
+	return list ? list->n : 0;
+}
+
+const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree *list, size_t i)
+{
+	return list && i < list->n ? &list->entries[i].mech : NULL;
+}
+
+int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
+			     const struct imsipsec_algs *algs, size_t n,
+			     const struct imsipsec_mech **mech)
+{
+	const struct imsipsec_mech *m;
+	size_t i, j;
+
+	if (!algs) {
+		algs = imsipsec_pairs;
+		n = imsipsec_n_pairs;
+	}
+	for (i = 0; i < n; i++) {
+		for (j = 0; (m = imsipsec_secagree_get(client, j)); j++) {
+			/* Zeroes in @algs must not match what is unknown in the header. */
+			if (!m->alg || !m->ealg || !m->mode || !m->esp)
+				continue;
+			if (m->alg != algs[i].alg || m->ealg != algs[i].ealg)
+				continue;
+			*mech = m;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+struct output {
+	char *buf;
+	size_t size, len;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void print(struct output *out, const char *fmt, ...)
+{
+	size_t left = out->len < out->size ? out->size - out->len : 0;
+	va_list args;
+
+	va_start(args, fmt);
+	out->len += vsnprintf(left ? out->buf + out->len : NULL, left, fmt, args);
+	va_end(args);
+}
+
+static void print_q(struct output *out, unsigned int q)
+{
+	unsigned int decimals = q % 1000, width = 3;
+
+	while (width > 1 && decimals % 10 == 0) {
+		decimals /= 10;
+		width--;
+	}
+	print(out, ";q=%u.%0*u", q / 1000, (int)width, decimals);
+}
+
+static int print_mech(struct output *out, const struct imsipsec_mech *m)
+{
+	const char *alg = imsipsec_alg_name(m->alg);
+	const char *ealg = imsipsec_ealg_name(m->ealg);
+	const char *mode = imsipsec_mode_name(m->mode);
+
+	if (!alg || !ealg || !mode || !m->esp || m->q > 1000 ||
+	    m->spi_c < SPI_MIN || m->spi_s < SPI_MIN || m->spi_c == m->spi_s ||
+	    !m->port_c || !m->port_s || m->port_c == m->port_s)
+		return -EINVAL;
+
+	print(out, "ipsec-3gpp");
+	if (m->q)
+		print_q(out, m->q);
+	print(out, ";alg=%s;prot=esp;mod=%s;ealg=%s", alg, mode, ealg);
+	print(out, ";spi-c=%u;spi-s=%u;port-c=%u;port-s=%u",
+	      m->spi_c, m->spi_s, m->port_c, m->port_s);
+	return 0;
+}
+
+int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *mechs, size_t n)
+{
+	struct output out = { .buf = buf, .size = size };
+	size_t i;
+	int err;
+
+	if (!n || n > MECHS_MAX)
+		return -EINVAL;
+	for (i = 0; i < n; i++) {
+		if (i)
+			print(&out, ", ");
+		err = print_mech(&out, &mechs[i]);
+		if (err)
+			return err;
+	}
+	return out.len < size ? (int)out.len : -ENOSPC;
+}
+
+static bool entry_equal(const struct entry *a, const struct entry *b)
+{
+	const struct imsipsec_mech *x = &a->mech, *y = &b->mech;
+	int i;
+
+	for (i = 0; i < N_NAMES; i++)
+		if (strcmp(a->names[i], b->names[i]))
+			return false;
+	return x->q == y->q && x->spi_c == y->spi_c && x->spi_s == y->spi_s &&
+	       x->port_c == y->port_c && x->port_s == y->port_s;
+}
+
+bool imsipsec_secagree_equal(const struct imsipsec_secagree *a, const struct imsipsec_secagree *b)
+{
+	uint64_t used = 0;
+	size_t i, j;
+
+	_Static_assert(MECHS_MAX <= 64, "a bit of \"used\" for each mechanism");
+
+	/* Fail closed: a server that forgot what it sent must not accept an absent header. */
+	if (!imsipsec_secagree_count(a) || imsipsec_secagree_count(a) != imsipsec_secagree_count(b))
+		return false;
+
+	for (i = 0; i < a->n; i++) {
+		for (j = 0; j < b->n; j++)
+			if (!(used & 1ULL << j) && entry_equal(&a->entries[i], &b->entries[j]))
+				break;
+		if (j == b->n)
+			return false;
+		used |= 1ULL << j;
+	}
+	return true;
+}
