@@ -22,8 +22,10 @@ void ims_compat_set_err_msg(struct netlink_ext_ack *extack, const char *fmt, ...
 
 #ifndef NL_SET_ERR_MSG_ATTR_FMT
 #define NL_SET_ERR_MSG_ATTR_FMT(extack, attr, fmt, args...) do {	\
-	NL_SET_BAD_ATTR(extack, attr);					\
-	NL_SET_ERR_MSG_FMT(extack, fmt, ##args);			\
+	struct netlink_ext_ack *__extack_fmt = (extack);		\
+									\
+	NL_SET_BAD_ATTR(__extack_fmt, attr);				\
+	NL_SET_ERR_MSG_FMT(__extack_fmt, fmt, ##args);			\
 } while (0)
 #endif
 

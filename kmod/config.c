@@ -43,7 +43,7 @@ module_param(max_pending, uint, 0444);
 MODULE_PARM_DESC(max_pending, "Most temporary bundles in a network namespace (default 16384)");
 
 #define IMS_MAX_ENDPOINTS	1024
-#define IMS_MAX_BUNDLES		(1U << 22)
+#define IMS_MAX_BUNDLES		4194304U
 
 /**
  * ims_port_is_protectable() - may ipsec-3gpp protect this port

@@ -5,41 +5,45 @@
 
 #include "config.h"
 
+enum ims_config_member {
+	IMS_MIN_SPI,
+	IMS_MAX_SPI,
+	IMS_TEMPORARY_TIMEOUT,
+	IMS_MAX_ENDPOINTS,
+	IMS_MAX_BUNDLES,
+	IMS_MAX_PENDING,
+};
+
 struct ims_config_case {
 	const char *name;
-	size_t offset;
-	size_t size;
+	enum ims_config_member member;
 	u64 val;
 	int err;
 };
 
-#define IMS_CASE(_name, _member, _val, _err) { \
-	_name, offsetof(struct ims_config, _member), \
-	sizeof_field(struct ims_config, _member), _val, _err }
-
 /* Each changes one member of a good configuration: SPIs 65536 to 262144. */
 static const struct ims_config_case ims_config_cases[] = {
-	IMS_CASE("B1 min_spi 256", spi.min, 256, 0),
-	IMS_CASE("B1 min_spi 255", spi.min, 255, -EINVAL),
-	IMS_CASE("min_spi 0", spi.min, 0, -EINVAL),
-	IMS_CASE("min_spi one below max_spi", spi.min, 262143, 0),
-	IMS_CASE("min_spi at max_spi", spi.min, 262144, -EINVAL),
-	IMS_CASE("max_spi largest", spi.max, U32_MAX, 0),
-	IMS_CASE("max_spi one above min_spi", spi.max, 65537, 0),
-	IMS_CASE("max_spi at min_spi", spi.max, 65536, -EINVAL),
-	IMS_CASE("max_spi below min_spi", spi.max, 65535, -EINVAL),
-	IMS_CASE("temporary_timeout least", temporary_timeout, IMS_IPSEC_TIMEOUT_MIN, 0),
-	IMS_CASE("temporary_timeout less", temporary_timeout, IMS_IPSEC_TIMEOUT_MIN - 1, -EINVAL),
-	IMS_CASE("temporary_timeout most", temporary_timeout, IMS_IPSEC_TIMEOUT_MAX, 0),
-	IMS_CASE("temporary_timeout more", temporary_timeout, IMS_IPSEC_TIMEOUT_MAX + 1, -EINVAL),
-	IMS_CASE("max_endpoints 0", max_endpoints, 0, -EINVAL),
-	IMS_CASE("max_endpoints 1024", max_endpoints, 1024, 0),
-	IMS_CASE("max_endpoints 1025", max_endpoints, 1025, -EINVAL),
-	IMS_CASE("max_bundles 0", max_bundles, 0, -EINVAL),
-	IMS_CASE("max_bundles 4194304", max_bundles, 4194304, 0),
-	IMS_CASE("max_bundles 4194305", max_bundles, 4194305, -EINVAL),
-	IMS_CASE("max_pending 0", max_pending, 0, -EINVAL),
-	IMS_CASE("max_pending 4194305", max_pending, 4194305, -EINVAL),
+	{ "B1 min_spi 256", IMS_MIN_SPI, 256, 0 },
+	{ "B1 min_spi 255", IMS_MIN_SPI, 255, -EINVAL },
+	{ "min_spi 0", IMS_MIN_SPI, 0, -EINVAL },
+	{ "min_spi one below max_spi", IMS_MIN_SPI, 262143, 0 },
+	{ "min_spi at max_spi", IMS_MIN_SPI, 262144, -EINVAL },
+	{ "max_spi largest", IMS_MAX_SPI, U32_MAX, 0 },
+	{ "max_spi one above min_spi", IMS_MAX_SPI, 65537, 0 },
+	{ "max_spi at min_spi", IMS_MAX_SPI, 65536, -EINVAL },
+	{ "max_spi below min_spi", IMS_MAX_SPI, 65535, -EINVAL },
+	{ "temporary_timeout least", IMS_TEMPORARY_TIMEOUT, IMS_IPSEC_TIMEOUT_MIN, 0 },
+	{ "temporary_timeout less", IMS_TEMPORARY_TIMEOUT, IMS_IPSEC_TIMEOUT_MIN - 1, -EINVAL },
+	{ "temporary_timeout most", IMS_TEMPORARY_TIMEOUT, IMS_IPSEC_TIMEOUT_MAX, 0 },
+	{ "temporary_timeout more", IMS_TEMPORARY_TIMEOUT, IMS_IPSEC_TIMEOUT_MAX + 1, -EINVAL },
+	{ "max_endpoints 0", IMS_MAX_ENDPOINTS, 0, -EINVAL },
+	{ "max_endpoints 1024", IMS_MAX_ENDPOINTS, 1024, 0 },
+	{ "max_endpoints 1025", IMS_MAX_ENDPOINTS, 1025, -EINVAL },
+	{ "max_bundles 0", IMS_MAX_BUNDLES, 0, -EINVAL },
+	{ "max_bundles 4194304", IMS_MAX_BUNDLES, 4194304, 0 },
+	{ "max_bundles 4194305", IMS_MAX_BUNDLES, 4194305, -EINVAL },
+	{ "max_pending 0", IMS_MAX_PENDING, 0, -EINVAL },
+	{ "max_pending 4194305", IMS_MAX_PENDING, 4194305, -EINVAL },
 };
 
 static void ims_config_case_desc(const struct ims_config_case *c, char *desc)
@@ -64,14 +68,29 @@ static void ims_config_check_test(struct kunit *test)
 	const struct ims_config_case *c = test->param_value;
 	struct ims_config config = ims_config_good;
 	struct netlink_ext_ack extack = {};
-	u32 val = c->val;
 
 	KUNIT_ASSERT_EQ(test, ims_config_check(&config, NULL), 0);
 
-	if (c->size == sizeof(u64))
-		memcpy((u8 *)&config + c->offset, &c->val, c->size);
-	else
-		memcpy((u8 *)&config + c->offset, &val, sizeof(val));
+	switch (c->member) {
+	case IMS_MIN_SPI:
+		config.spi.min = c->val;
+		break;
+	case IMS_MAX_SPI:
+		config.spi.max = c->val;
+		break;
+	case IMS_TEMPORARY_TIMEOUT:
+		config.temporary_timeout = c->val;
+		break;
+	case IMS_MAX_ENDPOINTS:
+		config.max_endpoints = c->val;
+		break;
+	case IMS_MAX_BUNDLES:
+		config.max_bundles = c->val;
+		break;
+	case IMS_MAX_PENDING:
+		config.max_pending = c->val;
+		break;
+	}
 	KUNIT_EXPECT_EQ(test, ims_config_check(&config, &extack), c->err);
 	/* an error has a text, and only an error */
 	KUNIT_EXPECT_EQ(test, !!extack._msg, !!c->err);

@@ -136,12 +136,11 @@ static int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u32 allowed, u32 
 	return 0;
 }
 
-static int ims_netlink_require(struct genl_info *info, const int *attrs, size_t n)
+/* @attrs ends with 0, which is no attribute. */
+static int ims_netlink_require(struct genl_info *info, const int *attrs)
 {
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (GENL_REQ_ATTR_CHECK(info, attrs[i])) {
+	for (; *attrs; attrs++) {
+		if (GENL_REQ_ATTR_CHECK(info, *attrs)) {
 			GENL_SET_ERR_MSG(info, "mandatory attribute is missing");
 			return -EINVAL;
 		}
@@ -150,8 +149,7 @@ static int ims_netlink_require(struct genl_info *info, const int *attrs, size_t 
 }
 
 #define IMS_REQUIRE(info, ...) \
-	ims_netlink_require(info, (const int []){ __VA_ARGS__ }, \
-			    ARRAY_SIZE(((const int []){ __VA_ARGS__ })))
+	ims_netlink_require(info, (const int []){ __VA_ARGS__, 0 })
 
 static int ims_netlink_get_addr(struct ims_addr *addr, const struct nlattr *nla,
 				struct netlink_ext_ack *extack)
@@ -756,51 +754,71 @@ static int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback 
 
 /* ---- the family ---- */
 
-#define IMS_OP(_cmd, _policy, _doit)				\
-	.cmd = _cmd,						\
-	.flags = GENL_UNS_ADMIN_PERM,				\
-	.policy = _policy,					\
-	.maxattr = ARRAY_SIZE(_policy) - 1,			\
-	.doit = _doit
-
 static const struct genl_ops ims_genl_ops[] = {
 	{
-		IMS_OP(IMS_IPSEC_CMD_CONFIG_GET, ims_config_get_policy,
-		       ims_netlink_config_get),
+		.cmd = IMS_IPSEC_CMD_CONFIG_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_config_get_policy,
+		.maxattr = ARRAY_SIZE(ims_config_get_policy) - 1,
+		.doit = ims_netlink_config_get,
 	},
 	{
-		IMS_OP(IMS_IPSEC_CMD_CONFIG_SET, ims_config_set_policy,
-		       ims_netlink_config_set),
+		.cmd = IMS_IPSEC_CMD_CONFIG_SET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_config_set_policy,
+		.maxattr = ARRAY_SIZE(ims_config_set_policy) - 1,
+		.doit = ims_netlink_config_set,
 	},
 	{
-		IMS_OP(IMS_IPSEC_CMD_ENDPOINT_NEW, ims_endpoint_new_policy,
-		       ims_netlink_endpoint_new),
+		.cmd = IMS_IPSEC_CMD_ENDPOINT_NEW,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_endpoint_new_policy,
+		.maxattr = ARRAY_SIZE(ims_endpoint_new_policy) - 1,
+		.doit = ims_netlink_endpoint_new,
 	},
 	{
-		IMS_OP(IMS_IPSEC_CMD_ENDPOINT_DEL, ims_endpoint_del_policy,
-		       ims_netlink_endpoint_del),
+		.cmd = IMS_IPSEC_CMD_ENDPOINT_DEL,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_endpoint_del_policy,
+		.maxattr = ARRAY_SIZE(ims_endpoint_del_policy) - 1,
+		.doit = ims_netlink_endpoint_del,
 	},
 	{
-		IMS_OP(IMS_IPSEC_CMD_ENDPOINT_GET, ims_endpoint_get_policy,
-		       ims_netlink_endpoint_get),
+		.cmd = IMS_IPSEC_CMD_ENDPOINT_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_endpoint_get_policy,
+		.maxattr = ARRAY_SIZE(ims_endpoint_get_policy) - 1,
+		.doit = ims_netlink_endpoint_get,
 		.start = ims_netlink_endpoint_start,
 		.dumpit = ims_netlink_endpoint_dump,
 	},
 	{
-		IMS_OP(IMS_IPSEC_CMD_BUNDLE_NEW, ims_bundle_new_policy,
-		       ims_netlink_bundle_new),
+		.cmd = IMS_IPSEC_CMD_BUNDLE_NEW,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_bundle_new_policy,
+		.maxattr = ARRAY_SIZE(ims_bundle_new_policy) - 1,
+		.doit = ims_netlink_bundle_new,
 	},
 	{
-		IMS_OP(IMS_IPSEC_CMD_BUNDLE_CONFIRM, ims_bundle_confirm_policy,
-		       ims_netlink_bundle_confirm),
+		.cmd = IMS_IPSEC_CMD_BUNDLE_CONFIRM,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_bundle_confirm_policy,
+		.maxattr = ARRAY_SIZE(ims_bundle_confirm_policy) - 1,
+		.doit = ims_netlink_bundle_confirm,
 	},
 	{
-		IMS_OP(IMS_IPSEC_CMD_BUNDLE_DEL, ims_bundle_del_policy,
-		       ims_netlink_bundle_del),
+		.cmd = IMS_IPSEC_CMD_BUNDLE_DEL,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_bundle_del_policy,
+		.maxattr = ARRAY_SIZE(ims_bundle_del_policy) - 1,
+		.doit = ims_netlink_bundle_del,
 	},
 	{
-		IMS_OP(IMS_IPSEC_CMD_BUNDLE_GET, ims_bundle_get_policy,
-		       ims_netlink_bundle_get),
+		.cmd = IMS_IPSEC_CMD_BUNDLE_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_bundle_get_policy,
+		.maxattr = ARRAY_SIZE(ims_bundle_get_policy) - 1,
+		.doit = ims_netlink_bundle_get,
 		.start = ims_netlink_bundle_start,
 		.dumpit = ims_netlink_bundle_dump,
 	},
