@@ -13,7 +13,7 @@
 /**
  * struct ims_net - all that the module holds in a network namespace
  * @net: the namespace
- * @lock: serialises every change; see Documentation/locking.rst
+ * @lock: serialises every change
  * @config: under @lock
  * @endpoints: by id; written under @lock
  * @endpoint_list: the same ones for the guard; written under @lock, read
@@ -30,7 +30,7 @@
  */
 struct ims_net {
 	struct net *net;
-	struct mutex lock;
+	struct mutex lock;	/* every change, see Documentation/locking.rst */
 	struct ims_config config;
 	struct xarray endpoints;
 	struct list_head endpoint_list;

@@ -17,6 +17,7 @@ import hmac
 import os
 import re
 import select
+import shlex
 import socket
 import struct
 import subprocess
@@ -67,7 +68,7 @@ class Namespace:
 
     def run(self, *argv, ok=True, stdin=None):
         """Run a command in the namespace; its output."""
-        argv = argv[0].split() if len(argv) == 1 else argv
+        argv = shlex.split(argv[0]) if len(argv) == 1 else argv
         echo(self.name, ' '.join(argv))
         with self:
             done = subprocess.run(argv, input=stdin, stdout=subprocess.PIPE,
@@ -139,7 +140,9 @@ def parse_states(text):
         s['spi'] = int(s['spi'], 16)
         s['reqid'] = int(re.search(r'reqid (\d+)', block).group(1))
         s['mode'] = re.search(r'mode (\w+)', block).group(1)
-        s['window'] = max(map(int, re.findall(r'replay[-_]window (\d+)', block)))
+        # Where there is the long form of the replay state, it counts
+        m = re.search(r'replay_window (\d+)', block) or re.search(r'replay-window (\d+)', block)
+        s['window'] = int(m.group(1))
         s['esn'] = bool(re.search(r'flag\b[^\n]*\besn\b', block))
         m = re.search(r'auth(?:-trunc)? (\S+) 0x(\w+)(?: \(\d+ bits\))?(?: (\d+))?', block)
         s['auth'] = m.groups() if m else None
@@ -150,7 +153,7 @@ def parse_states(text):
         s['sport'] = int((re.search(r'sport (\d+)', rest) or [0, 0])[1])
         s['dport'] = int((re.search(r'dport (\d+)', rest) or [0, 0])[1])
         s['sel_proto'] = (re.search(r'proto (\w+)', rest) or [0, None])[1]
-        s['limits'] = re.findall(r'limit: soft \((\w+)\)\w+, hard \((\w+)\)\w+', block)
+        s['limits'] = re.findall(r'limit: soft \(?(\w+)\)?\(\w+\), hard \(?(\w+)\)?\(\w+\)', block)
         s['expire'] = re.findall(r'expire \w+: soft (\d+)\(sec\), hard (\d+)\(sec\)', block)
         out.append(s)
     return out

@@ -168,11 +168,11 @@ def try_to_send(c, port):
     """Everything that a program can do to get out from a port."""
     index = PORTS.index(port)
     for s in (c.udp[index], c.lite[index]):
-        try:
-            s.sendto(b'out', (c.u, FREE))
-            s.sendto(bytes(4000), (c.u, PORT_UC))
-        except OSError:
-            pass
+        for data, to in ((b'out', FREE), (bytes(4000), PORT_UC)):
+            try:
+                s.sendto(data, (c.u, to))
+            except OSError:
+                pass
     c.tcp[index].close()
     c.tcp[index] = World.p.tcp(c.p, port)
     c.tcp[index].connect_ex((c.u, FREE))

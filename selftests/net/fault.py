@@ -1,0 +1,150 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Allocations that fail, one after the other: all or nothing (C3)."""
+import errno
+import os
+import struct
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+
+FAIL_NTH = '/proc/thread-self/fail-nth'
+FAILSLAB = '/sys/kernel/debug/failslab'
+
+
+def prepare():
+    if not os.path.exists(FAIL_NTH):
+        raise Skip('this kernel cannot make allocations fail (CONFIG_FAULT_INJECTION)')
+    if not os.path.isdir(FAILSLAB):
+        subprocess.run(['mount', '-t', 'debugfs', 'none', '/sys/kernel/debug'], check=False)
+    # Not only those that may not sleep; and without a stack trace for each
+    for name, value in (('ignore-gfp-wait', 'N'), ('verbose', '0')):
+        with open(f'{FAILSLAB}/{name}', 'w', encoding='ascii') as f:
+            f.write(value)
+
+
+def failing(n, op, attrs):
+    """The request with its n-th allocation failing: was there one, and how it ended."""
+    nl = World.nl
+    nl.seq += 1
+    payload = nl.header(op) + nl.spec.encode(op, attrs)
+    message = struct.pack('=IHHII', 16 + len(payload), nl.id, 5, nl.seq, 0) + payload
+    fd = os.open(FAIL_NTH, os.O_RDWR)
+    text = b'%d' % n
+    result = None
+    try:
+        os.write(fd, text)
+        nl.sock.send(message)
+    except OSError as e:
+        result = e
+    left = int(os.pread(fd, 32, 0).split(b'\0')[0])
+    os.write(fd, b'0')
+    os.close(fd)
+    if result is None:
+        try:
+            result = nl.results(op, nl.answer())
+        except OSError as e:
+            result = e
+    return left == 0, result
+
+
+def all_of_them(op, attrs, undo, left):
+    """n = 1, 2, … until none fails any more; left() says what is there."""
+    failed, was = 0, left()
+    for n in range(1, 3000):
+        hit, result = failing(n, op, attrs)
+        if isinstance(result, OSError):
+            check(hit, f'{op} fails without cause: {result}')
+            check(result.errno in (errno.ENOMEM, errno.ENOBUFS), f'{op}, allocation {n}: {result}')
+            failed += 1
+            if result.errno == errno.ENOBUFS:
+                # It may be the acknowledgement that there was no memory for
+                undo(None)
+            equal(left(), was, f'what is left after allocation {n} of {op} has failed')
+        else:
+            undo(result)
+            equal(left(), was, f'what is left after {op} and its undoing')
+            if not hit:
+                break
+    else:
+        raise Fail('always another allocation')
+    say(f'{op}: {n - 1} allocations, {failed} errors')
+    # The policies or SAs alone are more than this
+    check(failed >= 8, f'only {failed} errors: were they made to fail at all?')
+
+
+def table_sizes():
+    return (len(World.nl.dump('endpoint-get')), len(World.nl.dump('bundle-get')),
+            len(World.xfrm.states()), len(World.xfrm.policies()),
+            sum(e['bundles'] for e in World.nl.dump('endpoint-get')))
+
+
+@test('FAULT C3', 'bundle-new with each of its allocations failing: ENOMEM, nothing left, {}', each=ADDRESSES, limit=600)
+def bundle_new(fam):
+    prepare()
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p)
+    # Two SPIs: a lost one would end it
+    World.nl.do('config-set', min_spi=5000, max_spi=5001)
+    World.nl.do('bundle-del', id=bundle(ep, ue_address=u)['id'])  # what is loaded once
+
+    def undo(_):
+        for b in World.nl.dump('bundle-get'):
+            World.nl.do('bundle-del', id=b['id'])
+    World.events.close()
+    all_of_them('bundle-new', bundle_attrs(ep, ue_address=u), undo, table_sizes)
+    with World.p:
+        World.events = Events()
+    all_of_them('bundle-new', bundle_attrs(ep, ue_address=u), undo, table_sizes)
+    nothing_left(policies=6)
+
+
+@test('FAULT', 'endpoint-new with each of its allocations failing: ENOMEM, nothing left, {}', each=ADDRESSES, limit=600)
+def endpoint_new(fam):
+    prepare()
+
+    def undo(_):
+        for e in World.nl.dump('endpoint-get'):
+            World.nl.do('endpoint-del', id=e['id'])
+    attrs = {'address': ADDRESSES[fam][0], 'port-ps': PORT_PS, 'port-pc': PORT_PC}
+    all_of_them('endpoint-new', attrs, undo, table_sizes)
+    nothing_left()
+    # The guard is whole after all that
+    ep = endpoint(ADDRESSES[fam][0])
+    p, u = ADDRESSES[fam]
+    free = World.p.udp(p, 9999)
+    World.wire.send(ip(u, p, UDP, layer4(u, p, UDP, PORT_UC, PORT_PS, b'')),
+                    ip(u, p, UDP, layer4(u, p, UDP, 9999, 9999, b'marker')))
+    equal(receive(free), b'marker', 'a port that is not protected')
+    free.close()
+    equal(World.nl.do('endpoint-get', id=ep['id'])['drop-plaintext-in'], 1, 'drop-plaintext-in')
+
+
+@test('FAULT', 'bundle-confirm and bundle-del do what they say or fail, whatever fails')
+def others():
+    prepare()
+    ep = endpoint()
+    hits = 0
+    for op, more in (('bundle-confirm', {'lifetime': 600000}), ('bundle-del', {'linger': 60000}), ('bundle-del', {})):
+        for n in range(1, 200):
+            b = bundle(ep)
+            hit, result = failing(n, op, {'id': b['id'], **more})
+            hits += hit
+            there = [x['state'] for x in World.nl.dump('bundle-get')]
+            if not isinstance(result, OSError):
+                expected = {'bundle-confirm': ['established']}.get(op, ['old'] if more else [])
+                equal(there, expected, f'after {op}, allocation {n} failing')
+            else:
+                check(hit, f'{op} fails without cause: {result}')
+            for x in World.nl.dump('bundle-get'):
+                World.nl.do('bundle-del', id=x['id'])
+            equal(World.xfrm.states(), [], 'SAs')
+            if not hit:
+                break
+    check(hits >= 6, f'only {hits} allocations have failed')
+
+
+if __name__ == '__main__':
+    main(setup, before, teardown)

@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The module itself: unloading it with all in use, its parameters."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+
+
+def close():
+    for x in (World.nl, World.events):
+        if x:
+            x.close()
+    World.nl = World.events = None
+
+
+def reopen():
+    with World.p:
+        World.nl, World.events = Family(), Events()
+
+
+def reload(*params):
+    close()
+    done = rmmod()
+    equal(done.returncode, 0, done.stdout)
+    done = insmod(*params)
+    equal(done.returncode, 0, done.stdout)
+    reopen()
+
+
+def unload():
+    """It goes within a moment: those who hold it are on their way out."""
+    wait(lambda: rmmod().returncode == 0, 'the module goes', 10)
+
+
+@test('RMMOD', 'with endpoints, bundles and sockets it goes, all of it, and comes again')
+def unloading():
+    if not os.path.exists(module_file()):
+        raise Skip(f'{module_file()} is not there')
+    q = Namespace('Q')
+    try:
+        with q:
+            nl = Family()
+        eps = [endpoint(), endpoint(P6), endpoint(nl=nl)]
+        World.nl.do('config-set', temporary_timeout=100)
+        b = bundle(eps[0])
+        World.nl.do('bundle-confirm', id=b['id'], lifetime=600000)
+        for i in range(20):
+            bundle(eps[0], ue_address=f'198.51.100.{i + 1}')
+            bundle(eps[1], spi_uc=1000 + i, spi_us=2000 + i)
+            last = bundle(eps[2], nl=nl, ue_address=f'198.51.100.{i + 1}')
+        nl.do('bundle-del', id=last['id'], linger=60000)
+        with Phone(b) as phone:
+            phone.deliver('spi-ps')
+            phone.deliver('spi-us')
+            # Its sockets and those of netlink are open while it goes
+            unload()
+        for ns in (World.p, q):
+            equal(ns.ip('xfrm state'), '', f'ip xfrm state in {ns.name}')
+            nothing_left(ns)
+        a, u = World.p.udp(P4, PORT_PS), World.u.udp(U4, 9999)
+        u.sendto(b'clear', (P4, PORT_PS))
+        equal(receive(a), b'clear', 'in clear without the module')
+        for s in (a, u):
+            s.close()
+        nl.close()
+        done = insmod()
+        equal(done.returncode, 0, done.stdout)
+        close()
+        reopen()
+        equal(World.nl.dump('endpoint-get'), [], 'endpoints')
+        b = bundle(endpoint())
+        with Phone(b) as phone:
+            phone.deliver('spi-ps')
+    finally:
+        if not os.path.isdir('/sys/module/ims_ipsec'):
+            insmod()
+            close()
+            reopen()
+        q.delete()
+
+
+@test('RMMOD', 'while requests and expiries are under way it goes without harm')
+def under_way():
+    if not os.path.exists(module_file()):
+        raise Skip(f'{module_file()} is not there')
+    try:
+        for _ in range(3):
+            pids = []
+            for n in range(3):
+                pid = os.fork()
+                if not pid:
+                    try:
+                        with World.p:
+                            nl = Family()
+                        nl.do('config-set', temporary_timeout=100)
+                        ep = endpoint(f'192.0.2.{100 + n}', nl=nl)
+                        i = 0
+                        while True:
+                            i += 1
+                            bundle(ep, nl=nl, ue_address=f'198.51.{i >> 8 & 255}.{i & 255}')
+                            if i % 8 == 0:
+                                nl.dump('bundle-get')
+                    except OSError:
+                        pass  # the family has gone
+                    finally:
+                        os._exit(0)
+                pids.append(pid)
+            wait(lambda: len(World.nl.dump('bundle-get')) > 20 or World.events.queue, 'bundles are made')
+            close()
+            unload()
+            for pid in pids:
+                os.waitpid(pid, 0)
+            nothing_left()
+            done = insmod()
+            equal(done.returncode, 0, done.stdout)
+            reopen()
+    finally:
+        if not os.path.isdir('/sys/module/ims_ipsec'):
+            insmod()
+        close()
+        reopen()
+
+
+@test('PARAM', 'parameters are what a new namespace begins with; wrong ones are refused')
+def parameters():
+    if not os.path.exists(module_file()):
+        raise Skip(f'{module_file()} is not there')
+    want = {'min-spi': 300, 'max-spi': 999, 'temporary-timeout': 4321, 'port-pc': 7001, 'port-ps': 7002,
+            'max-endpoints': 3, 'max-bundles': 33, 'max-pending': 22}
+    try:
+        reload(*[f'{k.replace("-", "_")}={v}' for k, v in want.items()])
+        equal(World.nl.do('config-get'), want, 'config of a namespace that was there')
+        q = Namespace('Q')
+        with q:
+            nl = Family()
+        equal(nl.do('config-get'), want, 'config of a new namespace')
+        ep = nl.do('endpoint-new', address=P4)
+        equal((ep['port-ps'], ep['port-pc']), (7002, [7001]), 'ports of an endpoint that names none')
+        nl.close()
+        q.delete()
+        close()
+        equal(rmmod().returncode, 0, 'rmmod')
+        for wrong in ('min_spi=255', 'max_spi=65536', 'temporary_timeout=99', 'temporary_timeout=3600001',
+                      'port_pc=5060', 'port_ps=0', 'port_ps=5062', 'max_endpoints=0', 'max_bundles=0',
+                      'max_pending=0'):
+            check(insmod(wrong).returncode, f'{wrong} is taken')
+            check(not os.path.isdir('/sys/module/ims_ipsec'), f'it is loaded with {wrong}')
+    finally:
+        if os.path.isdir('/sys/module/ims_ipsec'):
+            close()
+            rmmod()
+        insmod()
+        close()
+        reopen()
+        DEFAULTS.update(World.nl.do('config-get'))
+    equal({k: DEFAULTS[k] for k in ('min-spi', 'max-spi', 'temporary-timeout', 'port-pc', 'port-ps')},
+          {'min-spi': 65536, 'max-spi': 262144, 'temporary-timeout': 30000, 'port-pc': 5062, 'port-ps': 5063},
+          'what it has without any')
+
+
+if __name__ == '__main__':
+    main(setup, before, teardown)

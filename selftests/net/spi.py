@@ -1,0 +1,329 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""SPIs and ports: which are chosen, which are refused, and what a refusal leaves behind."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+
+
+def spi_range(low, high):
+    World.nl.do('config-set', min_spi=low, max_spi=high)
+
+
+def ours(*bundles):
+    return [b[k] for b in bundles for k in ('spi-ps', 'spi-pc')]
+
+
+def many(ep, n, first=0, **more):
+    """n bundles of as many UEs."""
+    return [bundle(ep, ue_address=f'198.51.{i >> 8}.{i & 255}', **more) for i in range(first, first + n)]
+
+
+@test('A9', 'port {} is refused, as a server and as a client port, at either end', each=(5060, 5061))
+def sip_ports(port):
+    expect_error('EINVAL', endpoint, port_ps=port, text=str(port))
+    for pool in (port, [port, 7000], [7000, port]):
+        expect_error('EINVAL', endpoint, port_pc=pool, text=str(port))
+    expect_error('EINVAL', World.nl.do, 'config-set', port_ps=port)
+    expect_error('EINVAL', World.nl.do, 'config-set', port_pc=port)
+    ep = endpoint()
+    expect_error('EINVAL', bundle, ep, port_uc=port, text=str(port))
+    expect_error('EINVAL', bundle, ep, port_us=port, text=str(port))
+    nothing_left(policies=6)
+
+
+@test('A9', 'client and server port differ, at either end')
+def same_ports():
+    expect_error('EINVAL', endpoint, port_ps=7000, port_pc=7000, text='7000')
+    expect_error('EINVAL', endpoint, port_ps=7000, port_pc=[6999, 7000], text='7000')
+    expect_error('EINVAL', endpoint, port_ps=7000, port_pc=[7001, 7001], text='7001')
+    expect_error('EINVAL', World.nl.do, 'config-set', port_pc=7000, port_ps=7000)
+    config = World.nl.do('config-get')
+    expect_error('EINVAL', World.nl.do, 'config-set', port_pc=config['port-ps'])
+    equal(World.nl.do('config-get'), config, 'config')
+    equal(World.nl.dump('endpoint-get'), [], 'endpoints')
+    expect_error('EINVAL', bundle, endpoint(), port_uc=7000, port_us=7000)
+    nothing_left(policies=6)
+
+
+@test('A9', 'a port of another endpoint of the address is refused, of another address not')
+def port_taken():
+    ep = endpoint()
+    for more in ({'port_ps': PORT_PS, 'port_pc': 9000}, {'port_ps': 9000, 'port_pc': [9001, PORT_PC[1]]},
+                 {'port_ps': PORT_PC[0], 'port_pc': 9000}, {'port_ps': 9000, 'port_pc': PORT_PS}):
+        expect_error('EADDRINUSE', endpoint, text=str(ep['id']), **more)
+    endpoint('192.0.2.3')
+    endpoint(P6)
+    equal(World.p.count('policy'), 18, 'policies')
+
+
+@test('A9', 'a bundle gets the port-pc that it names, else one of the pool in turn')
+def pool():
+    ep = endpoint()
+    for port in (*PORT_PC, PORT_PC[0]):
+        b = bundle(ep, port_pc=port)
+        equal(b['port-pc'], port, 'port-pc')
+        World.nl.do('bundle-del', id=b['id'])
+    for port in (PORT_PS, 7999):
+        expect_error('EINVAL', bundle, ep, port_pc=port, text=str(port))
+    equal({b['port-pc'] for b in many(ep, 2)}, set(PORT_PC), 'ports of two bundles in a row')
+
+
+@test('B1', 'SPIs are unique, in the range, and it can be used up: {}', each=('256 to 511', '4294967039 to 4294967294'))
+def whole_range(text):
+    low, high = map(int, text.split(' to '))
+    spi_range(low, high)
+    n = (high - low + 1) // 2
+    eps = [endpoint(), endpoint('192.0.2.3')]
+    made = many(eps[0], n // 2) + many(eps[1], n - n // 2, n)
+    spis = ours(*made)
+    equal(len(set(spis)), 2 * n, 'different SPIs')
+    check(all(low <= s <= high for s in spis), 'out of the range')
+    e = expect_error('ENOSPC', many, eps[0], 1, 5000)
+    check(str(low) in e.text, f'"{e.text}" does not name the range')
+    equal(World.p.count(), 4 * n, 'SAs')
+    # What is given back can be had again
+    for b in made[::7]:
+        World.nl.do('bundle-del', id=b['id'])
+        again, = many(eps[1], 1, 6000 + b['id'])
+        equal(set(ours(again)), set(ours(b)), 'the only SPIs that are free')
+    dump = World.nl.dump('bundle-get')
+    equal(sorted(ours(*dump)), sorted(spis), 'SPIs in the dump')
+
+
+@test('B1', 'unique over the families and all endpoints too')
+def over_families():
+    spi_range(300, 307)
+    four, six = endpoint(), endpoint(P6)
+    made = many(four, 2) + [bundle(six, spi_uc=1000 + i, spi_us=2000 + i) for i in range(2)]
+    equal(sorted(ours(*made)), list(range(300, 308)), 'SPIs')
+
+
+@test('B1', 'a range that begins below 256, or is no range, is refused')
+def bad_range():
+    was = World.nl.do('config-get')
+    for low, high in ((255, 1000), (0, 1000), (1000, 999), (1000, 1000), (256, 255)):
+        expect_error('EINVAL ERANGE', spi_range, low, high)
+    equal(World.nl.do('config-get'), was, 'config')
+
+
+@test('B2', "ours are never the UE's")
+def no_reflection():
+    ep = endpoint()
+    for low in range(1000, 1040, 4):
+        spi_range(low, low + 3)
+        for pair in ((low, low + 1), (low + 3, low), (low + 2, low + 3)):
+            b = bundle(ep, spi_uc=pair[0], spi_us=pair[1])
+            equal(set(ours(b)), set(range(low, low + 4)) - set(pair), 'SPIs')
+            World.nl.do('bundle-del', id=b['id'])
+    spi_range(1000, 1002)
+    expect_error('ENOSPC', bundle, ep, spi_uc=1000, spi_us=1002)
+    nothing_left(policies=6)
+    b = bundle(ep, spi_uc=1001, spi_us=70000)
+    equal(set(ours(b)), {1000, 1002}, 'SPIs')
+
+
+@test('B5', "of the UE's: equal ones, 0 and those below 256 are refused, high ones are not")
+def ue_spis():
+    ep = endpoint()
+    expect_error('EINVAL', bundle, ep, spi_uc=5000, spi_us=5000)
+    for bad in (0, 1, 255):
+        expect_error('EINVAL ERANGE', bundle, ep, spi_uc=bad)
+        expect_error('EINVAL ERANGE', bundle, ep, spi_us=bad)
+    nothing_left(policies=6)
+    for good in ((256, 257), (2594505554, 3759706211), (0xffffffff, 0x80000000)):
+        b = bundle(ep, spi_uc=good[0], spi_us=good[1])
+        equal((b['spi-uc'], b['spi-us']), good, 'SPIs')
+        equal(set(s['spi'] for s in World.p.states()), {*good, *ours(b)}, 'SPIs in ip xfrm state')
+        World.nl.do('bundle-del', id=b['id'])
+
+
+@test('B5', 'ours do not begin at a fixed value')
+def random_start():
+    ep, seen = endpoint(), set()
+    for _ in range(8):
+        b = bundle(ep)
+        seen |= set(ours(b))
+        World.nl.do('bundle-del', id=b['id'])
+    check(len(seen) > 8, f'always the same: {sorted(seen)}')
+
+
+def theirs(src, dst, spi):
+    World.p.ip(f'xfrm state add src {src} dst {dst} proto esp spi {spi} reqid 77 mode transport '
+               f'auth-trunc hmac(md5) 0x{IK.hex()} 96 enc ecb(cipher_null) ""')
+
+
+@test('C3', 'the SA ({}) is there already: EEXIST with text, nothing left',
+      each=tuple((f, s) for f in ADDRESSES for s in ('spi-uc', 'spi-us')))
+def occupied(case):
+    fam, which = case
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p)
+    spi_range(2000, 2001)  # what is lost of it would be missed
+    spi = {'spi-uc': SPI_UC, 'spi-us': SPI_US}[which]
+    theirs('192.0.2.77' if fam == 'IPv4' else '2001:db8::77', u, spi)
+    was, policies = World.p.ip('xfrm state'), World.p.ip('xfrm policy')
+    World.events.drain()
+    for _ in range(3):
+        e = expect_error('EEXIST', bundle, ep, ue_address=u, text=str(spi))
+        check(u in e.text, f'"{e.text}" does not name {u}')
+    equal(World.nl.dump('bundle-get'), [], 'bundles')
+    equal(World.nl.do('endpoint-get', id=ep['id'])['bundles'], 0, 'bundles of the endpoint')
+    equal(World.p.ip('xfrm state'), was, 'ip xfrm state')
+    equal(World.p.ip('xfrm policy'), policies, 'ip xfrm policy')
+    wait(lambda: World.p.count() == 1, 'only theirs is counted')
+    equal(World.events.drain(), [], 'events')
+    World.p.ip('xfrm state flush')
+    b = bundle(ep, ue_address=u)
+    equal(sorted(ours(b)), [2000, 2001], 'SPIs')
+    equal([e['type'] for e in (World.events.next(), *World.events.drain())], ['created'], 'events')
+
+
+@test('C3 B3', 'inbound SPIs of somebody else are passed over, {}', each=ADDRESSES)
+def passed_over(fam):
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p)
+    for low in range(3000, 3040, 4):
+        spi_range(low, low + 3)
+        World.p.ip('xfrm state flush')
+        theirs(u, p, low)
+        theirs(u, p, low + 3)
+        was = World.p.ip('xfrm state')
+        b = bundle(ep, ue_address=u)
+        equal(set(ours(b)), {low + 1, low + 2}, 'SPIs')
+        expect_error('ENOSPC', bundle, ep, ue_address=u, spi_uc=9000, spi_us=9001, text=str(low))
+        World.nl.do('bundle-del', id=b['id'])
+        equal(World.p.ip('xfrm state'), was, 'ip xfrm state')
+    World.p.ip('xfrm state flush')
+    for spi in range(low, low + 4):
+        theirs(u, p, spi)
+    was = World.p.ip('xfrm state')
+    expect_error('ENOSPC', bundle, ep, ue_address=u, text=str(low))
+    equal(World.p.ip('xfrm state'), was, 'ip xfrm state')
+    equal(World.nl.dump('bundle-get'), [], 'bundles')
+    World.p.ip('xfrm state flush')
+    nothing_left(policies=6)
+
+
+@test('C3', 'somebody else has a policy on a port: EEXIST with text, nothing left')
+def policy_occupied():
+    World.p.ip(f'xfrm policy add src 0.0.0.0/0 dst {P4} dport {PORT_PC[1]} dir in priority 1 action block')
+    was = World.p.ip('xfrm policy')
+    e = None
+    try:
+        ep = endpoint()
+    except NlError as error:
+        e = error
+    if e:
+        equal(e.name, 'EEXIST', 'endpoint-new')
+        check(str(PORT_PC[1]) in (e.text or ''), f'"{e.text}" does not name the port')
+        equal(World.nl.dump('endpoint-get'), [], 'endpoints')
+    else:
+        World.nl.do('endpoint-del', id=ep['id'])
+    equal(World.p.ip('xfrm policy'), was, 'ip xfrm policy')
+
+
+@test('B4', 'the same SPIs of two UEs are no clash, twice of one UE are')
+def repeated():
+    ep = endpoint()
+    many(ep, 3)
+    expect_error('EEXIST', many, ep, 1, text=str(SPI_UC))
+    expect_error('EEXIST', many, ep, 1, spi_uc=SPI_US, spi_us=7777777, text=str(SPI_US))
+    equal(World.p.count(), 12, 'SAs')
+
+
+@test('QUOTA', 'max-endpoints, max-bundles and max-pending are kept: ENOSPC with text')
+def quota():
+    World.nl.do('config-set', max_endpoints=2, max_bundles=3, max_pending=2)
+    eps = [endpoint(), endpoint('192.0.2.3')]
+    expect_error('ENOSPC', endpoint, '192.0.2.4', text='max_endpoints')
+    made = many(eps[0], 2)
+    expect_error('ENOSPC', many, eps[1], 1, 10, text='max_pending')
+    World.nl.do('bundle-confirm', id=made[0]['id'], lifetime=600000)
+    made += many(eps[1], 1, 10)
+    World.nl.do('bundle-confirm', id=made[1]['id'], lifetime=600000)
+    expect_error('ENOSPC', many, eps[1], 1, 11, text='max_bundles')
+    World.nl.do('bundle-del', id=made[0]['id'])
+    many(eps[1], 1, 12)
+    equal(World.p.count(), 12, 'SAs')
+
+
+@test('IDS', 'ids of endpoints and bundles are not used again')
+def ids():
+    seen_eps, seen_bundles = [], []
+    for _ in range(5):
+        ep = endpoint()
+        seen_eps.append(ep['id'])
+        for _ in range(5):
+            b = bundle(ep)
+            seen_bundles.append(b['id'])
+            World.nl.do('bundle-del', id=b['id'])
+        World.nl.do('endpoint-del', id=ep['id'])
+    for seen in (seen_eps, seen_bundles):
+        equal(len(set(seen)), len(seen), f'different ids in {seen}')
+        check(0 not in seen, 'id 0')
+
+
+@test('IDS', 'what is not there is ENOENT with text')
+def unknown():
+    ep = endpoint()
+    b = bundle(ep)
+    for op, attrs in (('endpoint-get', {}), ('endpoint-del', {}), ('endpoint-del', {'force': True})):
+        expect_error('ENOENT', World.nl.do, op, attrs, id=ep['id'] + 1)
+    for op, attrs in (('bundle-get', {}), ('bundle-del', {}), ('bundle-del', {'linger': 1000}),
+                      ('bundle-confirm', {'lifetime': 1000})):
+        expect_error('ENOENT', World.nl.do, op, attrs, id=b['id'] + 1)
+    expect_error('ENOENT', bundle, ep['id'] + 1, ue_address='192.0.2.9')
+    expect_error('EBUSY', World.nl.do, 'endpoint-del', id=ep['id'])
+    equal(World.nl.dump('bundle-get')[0]['id'], b['id'], 'the bundle')
+
+
+@test('DUMP', 'filters: endpoint, owner, contact, state, ue-address, and all at once')
+def filters():
+    eps = [endpoint(), endpoint(P6)]
+    made = many(eps[0], 2, owner=b'a', contact=b'1') + many(eps[0], 1, 5, owner=b'b', contact=b'1') + \
+        [bundle(eps[1], owner=b'a', contact=b'2')]
+    World.nl.do('bundle-confirm', id=made[0]['id'], lifetime=600000)
+    got = lambda **f: [b['id'] for b in World.nl.dump('bundle-get', **f)]  # noqa: E731
+    ids_of = lambda *n: [made[i]['id'] for i in n]  # noqa: E731
+    equal(got(), ids_of(0, 1, 2, 3), 'all')
+    equal(got(endpoint=eps[1]['id']), ids_of(3), 'endpoint')
+    equal(got(owner=b'a'), ids_of(0, 1, 3), 'owner')
+    equal(got(owner=b'aa'), [], 'another owner')
+    equal(got(contact=b'1'), ids_of(0, 1, 2), 'contact')
+    equal(got(state='established'), ids_of(0), 'state')
+    equal(got(state='temporary'), ids_of(1, 2, 3), 'state')
+    equal(got(ue_address='198.51.0.1'), ids_of(1), 'ue-address')
+    equal(got(ue_address=U6), ids_of(3), 'ue-address')
+    equal(got(endpoint=eps[0]['id'], owner=b'a', contact=b'1', state='temporary', ue_address='198.51.0.1'),
+          ids_of(1), 'all filters')
+    equal([(e['id'], e['bundles']) for e in World.nl.dump('endpoint-get')],
+          [(eps[0]['id'], 3), (eps[1]['id'], 1)], 'endpoints')
+    for b in made:
+        got_one = World.nl.do('bundle-get', id=b['id'])
+        for k in set(b) - {'lifetime', 'state'}:
+            equal(got_one[k], b[k], k)
+
+
+@test('DUMP', 'a dump is right while bundles come and go')
+def changing_dump():
+    ep = endpoint()
+    made = many(ep, 300)
+    stay = {b['id'] for b in made[1::2]}
+    with World.p:
+        reader = Family()
+    # The first part is made at once; the rest when it is read
+    reader.send(reader.id, reader.header('bundle-get'), 0x301)
+    for b in made[::2]:
+        World.nl.do('bundle-del', id=b['id'])
+    many(ep, 20, 1000)
+    got = [b['id'] for b in reader.results('bundle-get', reader.answer())]
+    reader.close()
+    equal(len(set(got)), len(got), 'each one once')
+    check(stay <= set(got), 'one is missing that was there all the time')
+
+
+if __name__ == '__main__':
+    main(setup, before, teardown)

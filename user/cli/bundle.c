@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* imsipsec bundle */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *b)
+{
+	json_open(j, key, '{');
+	json_number(j, "id", b->id);
+	json_number(j, "endpoint", b->endpoint);
+	json_bytes(j, "owner", b->owner, b->owner_len);
+	json_bytes(j, "contact", b->contact, b->contact_len);
+	json_name(j, "state", imsipsec_state_name(b->state), b->state);
+	json_addr(j, "address", &b->address);
+	json_number(j, "port-pc", b->port_pc);
+	json_number(j, "port-ps", b->port_ps);
+	json_number(j, "spi-pc", b->spi_pc);
+	json_number(j, "spi-ps", b->spi_ps);
+	json_addr(j, "ue-address", &b->ue_address);
+	json_number(j, "port-uc", b->port_uc);
+	json_number(j, "port-us", b->port_us);
+	json_number(j, "spi-uc", b->spi_uc);
+	json_number(j, "spi-us", b->spi_us);
+	json_name(j, "mode", imsipsec_mode_name(b->mode), b->mode);
+	json_name(j, "auth-alg", imsipsec_alg_name(b->alg), b->alg);
+	json_name(j, "enc-alg", imsipsec_ealg_name(b->ealg), b->ealg);
+	json_number(j, "lifetime", b->lifetime);
+	json_number(j, "rx-packets", b->rx_packets);
+	json_number(j, "rx-bytes", b->rx_bytes);
+	json_number(j, "tx-packets", b->tx_packets);
+	json_number(j, "tx-bytes", b->tx_bytes);
+	json_close(j, '}');
+}
+
+static int format_peer(char *buf, size_t size, const struct imsipsec_addr *addr, uint16_t port)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	imsipsec_addr_format(addr, text, sizeof(text));
+	return snprintf(buf, size, addr->family == AF_INET6 ? "[%s]:%" PRIu16 : "%s:%" PRIu16,
+			text, port);
+}
+
+/* The four SAs, in the order in which TS 33.203 numbers them. */
+static void text_sas(const struct imsipsec_bundle *b)
+{
+	const struct {
+		const char *direction;
+		const struct imsipsec_addr *from, *to;
+		uint16_t from_port, to_port;
+		uint32_t spi;
+	} sas[] = {
+		{ "in ", &b->ue_address, &b->address, b->port_uc, b->port_ps, b->spi_ps },
+		{ "out", &b->address, &b->ue_address, b->port_ps, b->port_uc, b->spi_uc },
+		{ "out", &b->address, &b->ue_address, b->port_pc, b->port_us, b->spi_us },
+		{ "in ", &b->ue_address, &b->address, b->port_us, b->port_pc, b->spi_pc },
+	};
+	char from[ARRAY_SIZE(sas)][INET6_ADDRSTRLEN + 8], to[ARRAY_SIZE(sas)][INET6_ADDRSTRLEN + 8];
+	int len, from_width = 0, to_width = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sas); i++) {
+		len = format_peer(from[i], sizeof(from[i]), sas[i].from, sas[i].from_port);
+		from_width = len > from_width ? len : from_width;
+		len = format_peer(to[i], sizeof(to[i]), sas[i].to, sas[i].to_port);
+		to_width = len > to_width ? len : to_width;
+	}
+	for (i = 0; i < ARRAY_SIZE(sas); i++)
+		printf("    %s  %-*s -> %-*s  spi %" PRIu32 " (0x%08" PRIx32 ")\n",
+		       sas[i].direction, from_width, from[i], to_width, to[i],
+		       sas[i].spi, sas[i].spi);
+}
+
+static void text_counters(const char *name, uint64_t packets, uint64_t bytes)
+{
+	printf("%s %" PRIu64 " packet%s, ", name, packets, packets == 1 ? "" : "s");
+	show_size(bytes);
+}
+
+static void text_bundle(const struct imsipsec_bundle *b)
+{
+	printf("bundle %" PRIu32 ": %s, ", b->id, name_or_unknown(imsipsec_state_name(b->state)));
+	show_time(b->lifetime);
+	printf(" left  owner ");
+	show_bytes(b->owner, b->owner_len);
+	printf("  contact ");
+	show_bytes(b->contact, b->contact_len);
+	printf("\n    endpoint %" PRIu32 "  %s  %s, %s\n", b->endpoint,
+	       name_or_unknown(imsipsec_mode_name(b->mode)),
+	       name_or_unknown(imsipsec_alg_name(b->alg)),
+	       name_or_unknown(imsipsec_ealg_name(b->ealg)));
+	text_sas(b);
+	text_counters("    received", b->rx_packets, b->rx_bytes);
+	text_counters("   sent", b->tx_packets, b->tx_bytes);
+	putchar('\n');
+}
+
+static void check_owner(const struct bytes *owner)
+{
+	if (owner->len > IMSIPSEC_OWNER_MAX)
+		die(EXIT_USAGE, "an owner has at most %d bytes", IMSIPSEC_OWNER_MAX);
+}
+
+/* Two spellings of one value: at most one of them, and at least one if it is required. */
+static void check_pair(const struct arg *a, const struct arg *b, bool required)
+{
+	if (a->given && b->given)
+		die(EXIT_USAGE, "\"%s\" and \"%s\" exclude each other", a->name, b->name);
+	if (required && !a->given && !b->given)
+		die(EXIT_USAGE, "\"%s\" is missing", a->name);
+}
+
+static int bundle_add(int argc, char **argv)
+{
+	struct imsipsec_bundle_params p = { .size = sizeof(p) };
+	struct bytes owner = { .len = 0 }, contact = { .len = 0 };
+	const struct imsipsec_bundle *b;
+	struct keys keys;
+	enum { OWNER, OWNER_HEX, CONTACT, CONTACT_HEX, IK, CK, KEYS };
+	struct arg args[] = {
+		[OWNER] = { "owner", parse_text, &owner },
+		[OWNER_HEX] = { "owner-hex", parse_hex, &owner },
+		[CONTACT] = { "contact", parse_text, &contact },
+		[CONTACT_HEX] = { "contact-hex", parse_hex, &contact },
+		[IK] = { "ik", parse_key, &keys.ik },
+		[CK] = { "ck", parse_key, &keys.ck },
+		[KEYS] = { "keys", parse_keys_file, &keys },
+		{ "endpoint", parse_u32, &p.endpoint, .required = true },
+		{ "ue", parse_addr, &p.ue_address, .required = true },
+		{ "port-uc", parse_port, &p.port_uc, .required = true },
+		{ "port-us", parse_port, &p.port_us, .required = true },
+		{ "spi-uc", parse_u32, &p.spi_uc, .required = true },
+		{ "spi-us", parse_u32, &p.spi_us, .required = true },
+		{ "port-pc", parse_port, &p.port_pc },
+		{ "mode", parse_mode, &p.mode },
+		{ "alg", parse_alg, &p.alg, .required = true },
+		{ "ealg", parse_ealg, &p.ealg, .required = true },
+	};
+	struct imsipsec *h;
+	int status = EXIT_OK;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	check_pair(&args[OWNER], &args[OWNER_HEX], true);
+	check_pair(&args[CONTACT], &args[CONTACT_HEX], true);
+	check_pair(&args[IK], &args[KEYS], true);
+	check_pair(&args[CK], &args[KEYS], true);
+	check_owner(&owner);
+	p.owner = owner.data;
+	p.owner_len = owner.len;
+	p.contact = contact.data;
+	p.contact_len = contact.len;
+
+	h = open_or_die();
+	memcpy(p.ik, keys.ik, sizeof(p.ik));
+	memcpy(p.ck, keys.ck, sizeof(p.ck));
+	explicit_bzero(&keys, sizeof(keys));
+	if (imsipsec_bundle_new(h, &p, &b)) {
+		status = fail("%s", imsipsec_strerror(h));
+	} else if (json_wanted) {
+		json_bundle(&json_out, NULL, b);
+		json_end(&json_out);
+	} else {
+		text_bundle(b);
+	}
+	explicit_bzero(&p, sizeof(p));
+	imsipsec_close(h);
+	return status;
+}
+
+static int bundle_confirm(int argc, char **argv)
+{
+	uint64_t lifetime = 0;
+	uint32_t id = 0;
+	struct arg args[] = {
+		{ "id", parse_u32, &id, .required = true },
+		{ "lifetime", parse_time, &lifetime, .required = true },
+	};
+	struct imsipsec *h;
+	int status = EXIT_OK;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	h = open_or_die();
+	if (imsipsec_bundle_confirm(h, id, lifetime))
+		status = fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return status;
+}
+
+static int bundle_del(int argc, char **argv)
+{
+	uint64_t linger = 0;
+	uint32_t id = 0;
+	struct arg args[] = {
+		{ "id", parse_u32, &id, .required = true },
+		{ "linger", parse_time, &linger },
+	};
+	struct imsipsec *h;
+	int status = EXIT_OK;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	h = open_or_die();
+	if (imsipsec_bundle_delete(h, id, linger))
+		status = fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return status;
+}
+
+static int show_one(const struct imsipsec_bundle *b, void *data)
+{
+	(void)data;
+	if (json_wanted)
+		json_bundle(&json_out, NULL, b);
+	else
+		text_bundle(b);
+	return 0;
+}
+
+static int bundle_show(int argc, char **argv)
+{
+	struct imsipsec_bundle_filter filter = { .size = sizeof(filter) };
+	struct bytes owner = { .len = 0 }, contact = { .len = 0 };
+	const struct imsipsec_bundle *b;
+	uint32_t id = 0;
+	enum { ID, OWNER, OWNER_HEX, CONTACT, CONTACT_HEX };
+	struct arg args[] = {
+		[ID] = { "id", parse_u32, &id },
+		[OWNER] = { "owner", parse_text, &owner },
+		[OWNER_HEX] = { "owner-hex", parse_hex, &owner },
+		[CONTACT] = { "contact", parse_text, &contact },
+		[CONTACT_HEX] = { "contact-hex", parse_hex, &contact },
+		{ "endpoint", parse_u32, &filter.endpoint },
+		{ "ue", parse_addr, &filter.ue_address },
+		{ "state", parse_state, &filter.state },
+	};
+	struct imsipsec *h;
+	int err;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	check_pair(&args[OWNER], &args[OWNER_HEX], false);
+	check_pair(&args[CONTACT], &args[CONTACT_HEX], false);
+	check_owner(&owner);
+	if (args[ID].given && argc > 2)
+		die(EXIT_USAGE, "\"id\" stands alone");
+	filter.owner = owner.len ? owner.data : NULL;
+	filter.owner_len = owner.len;
+	filter.contact = contact.len ? contact.data : NULL;
+	filter.contact_len = contact.len;
+
+	h = open_or_die();
+	if (json_wanted)
+		json_open(&json_out, NULL, '[');
+	if (args[ID].given) {
+		err = imsipsec_bundle_get(h, id, &b);
+		if (!err)
+			show_one(b, NULL);
+	} else {
+		err = imsipsec_bundle_dump(h, &filter, show_one, NULL);
+	}
+	if (json_wanted) {
+		json_close(&json_out, ']');
+		json_end(&json_out);
+	}
+	if (err)
+		fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return err ? EXIT_KERNEL : EXIT_OK;
+}
+
+int cmd_bundle(int argc, char **argv)
+{
+	static const struct command commands[] = {
+		{ "add", bundle_add,
+		  "endpoint ID owner TEXT contact TEXT ue ADDRESS\n"
+		  "      port-uc PORT port-us PORT spi-uc SPI spi-us SPI [ port-pc PORT ]\n"
+		  "      [ mode trans ] alg { hmac-md5-96 | hmac-sha-1-96 } ealg { null | aes-cbc }\n"
+		  "      { ik HEX ck HEX | keys { FILE | - } }",
+		  "Put the four SAs of a registration in place, temporary until confirmed" },
+		{ "confirm", bundle_confirm, "id ID lifetime TIME",
+		  "Establish a bundle, as of the 200 OK" },
+		{ "del", bundle_del, "id ID [ linger TIME ]",
+		  "Delete a bundle, with linger its SAs stay so much longer" },
+		{ "show", bundle_show,
+		  "[ id ID | [ endpoint ID ] [ owner TEXT ] [ contact TEXT ]\n"
+		  "      [ ue ADDRESS ] [ state STATE ] ]",
+		  "Show bundles" },
+	};
+
+	return run_command(commands, ARRAY_SIZE(commands), "show", argc, argv);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <imsipsec.h>
+
+#include "json.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Exit statuses, as of iproute2. */
+enum {
+	EXIT_OK = 0,
+	EXIT_USAGE = 1,		/* the command line is wrong, nothing was asked of the kernel */
+	EXIT_KERNEL = 2,	/* the kernel refused, or output failed */
+};
+
+/* main.c */
+
+extern bool json_wanted;
+extern struct json json_out;
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *args;		/* for the usage line */
+	const char *help;
+};
+
+int run_command(const struct command *commands, size_t n, const char *fallback,
+		int argc, char **argv);
+void __attribute__((noreturn, format(printf, 2, 3))) die(int status, const char *fmt, ...);
+int __attribute__((format(printf, 1, 2))) fail(const char *fmt, ...);
+struct imsipsec *open_or_die(void);
+
+int cmd_endpoint(int argc, char **argv);
+int cmd_bundle(int argc, char **argv);
+int cmd_config(int argc, char **argv);
+int cmd_monitor(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+/* args.c: pairs of a keyword and a value */
+
+struct arg {
+	const char *name;
+	bool (*parse)(const char *text, void *to);	/* NULL: a flag */
+	void *to;
+	bool required;
+	bool given;			/* out */
+};
+
+void parse_args(int argc, char **argv, struct arg *args, size_t n);
+
+struct ports {
+	uint16_t port[IMSIPSEC_PORT_PC_MAX];
+	size_t n;
+};
+
+struct bytes {
+	uint8_t data[IMSIPSEC_CONTACT_MAX];
+	size_t len;
+};
+
+struct keys {
+	uint8_t ik[IMSIPSEC_KEY_LEN];
+	uint8_t ck[IMSIPSEC_KEY_LEN];
+};
+
+bool parse_u32(const char *text, void *to);
+bool parse_port(const char *text, void *to);
+bool parse_ports(const char *text, void *to);
+bool parse_time(const char *text, void *to);
+bool parse_addr(const char *text, void *to);
+bool parse_text(const char *text, void *to);
+bool parse_hex(const char *text, void *to);
+bool parse_key(const char *text, void *to);
+bool parse_keys_file(const char *path, void *to);
+bool parse_alg(const char *text, void *to);
+bool parse_ealg(const char *text, void *to);
+bool parse_mode(const char *text, void *to);
+bool parse_state(const char *text, void *to);
+
+/* show.c: values for people and for JSON */
+
+void show_time(uint64_t milliseconds);
+void show_size(uint64_t bytes);
+void show_bytes(const uint8_t *data, size_t len);
+void json_bytes(struct json *j, const char *key, const uint8_t *data, size_t len);
+void json_addr(struct json *j, const char *key, const struct imsipsec_addr *addr);
+void json_name(struct json *j, const char *key, const char *name, unsigned int value);
+const char *name_or_unknown(const char *name);
+
+/* bundle.c */
+
+void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *b);
+
+#endif /* CLI_H */

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* imsipsec config */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli.h"
+
+static void config_json(struct json *j, const struct imsipsec_config *c)
+{
+	json_open(j, NULL, '{');
+	json_number(j, "min-spi", c->min_spi);
+	json_number(j, "max-spi", c->max_spi);
+	json_number(j, "temporary-timeout", c->temporary_timeout);
+	json_number(j, "port-pc", c->port_pc);
+	json_number(j, "port-ps", c->port_ps);
+	json_number(j, "max-endpoints", c->max_endpoints);
+	json_number(j, "max-bundles", c->max_bundles);
+	json_number(j, "max-pending", c->max_pending);
+	json_close(j, '}');
+	json_end(j);
+}
+
+static void config_text(const struct imsipsec_config *c)
+{
+	printf("SPIs               %" PRIu32 " to %" PRIu32 "\n", c->min_spi, c->max_spi);
+	printf("default ports      pc %" PRIu16 ", ps %" PRIu16 "\n", c->port_pc, c->port_ps);
+	printf("temporary timeout  ");
+	show_time(c->temporary_timeout);
+	printf("\nat most            %" PRIu32 " endpoints, %" PRIu32 " bundles, %" PRIu32
+	       " of them temporary\n", c->max_endpoints, c->max_bundles, c->max_pending);
+}
+
+static int config_show(int argc, char **argv)
+{
+	const struct imsipsec_config *c;
+	struct imsipsec *h;
+	int status = EXIT_OK;
+
+	parse_args(argc, argv, NULL, 0);
+	h = open_or_die();
+	if (imsipsec_config_get(h, &c))
+		status = fail("%s", imsipsec_strerror(h));
+	else if (json_wanted)
+		config_json(&json_out, c);
+	else
+		config_text(c);
+	imsipsec_close(h);
+	return status;
+}
+
+static int config_set(int argc, char **argv)
+{
+	struct imsipsec_config c = { .size = sizeof(c) };
+	/* In the order of the bits IMSIPSEC_CONFIG_* */
+	struct arg args[] = {
+		{ "min-spi", parse_u32, &c.min_spi },
+		{ "max-spi", parse_u32, &c.max_spi },
+		{ "temporary-timeout", parse_time, &c.temporary_timeout },
+		{ "port-pc", parse_port, &c.port_pc },
+		{ "port-ps", parse_port, &c.port_ps },
+		{ "max-endpoints", parse_u32, &c.max_endpoints },
+		{ "max-bundles", parse_u32, &c.max_bundles },
+		{ "max-pending", parse_u32, &c.max_pending },
+	};
+	struct imsipsec *h;
+	int status = EXIT_OK;
+	size_t i;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	for (i = 0; i < ARRAY_SIZE(args); i++)
+		if (args[i].given)
+			c.set |= 1U << i;
+	if (!c.set)
+		die(EXIT_USAGE, "nothing to set, try \"help\"");
+
+	h = open_or_die();
+	if (imsipsec_config_set(h, &c))
+		status = fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return status;
+}
+
+int cmd_config(int argc, char **argv)
+{
+	static const struct command commands[] = {
+		{ "show", config_show, "", "Show the configuration" },
+		{ "set", config_set,
+		  "[ min-spi SPI ] [ max-spi SPI ] [ temporary-timeout TIME ]\n"
+		  "      [ port-pc PORT ] [ port-ps PORT ]\n"
+		  "      [ max-endpoints N ] [ max-bundles N ] [ max-pending N ]",
+		  "Change what is named, all or nothing" },
+	};
+
+	return run_command(commands, ARRAY_SIZE(commands), "show", argc, argv);
+}

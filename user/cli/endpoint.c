@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* imsipsec endpoint */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static void endpoint_json(struct json *j, const struct imsipsec_endpoint *e)
+{
+	size_t i;
+
+	json_open(j, NULL, '{');
+	json_number(j, "id", e->id);
+	json_addr(j, "address", &e->address);
+	json_number(j, "port-ps", e->port_ps);
+	json_open(j, "port-pc", '[');
+	for (i = 0; i < e->n_port_pc; i++)
+		json_number(j, NULL, e->port_pc[i]);
+	json_close(j, ']');
+	json_number(j, "bundles", e->bundles);
+	json_number(j, "drop-plaintext-in", e->drop_plaintext_in);
+	json_number(j, "drop-plaintext-out", e->drop_plaintext_out);
+	json_number(j, "drop-foreign-sa", e->drop_foreign_sa);
+	json_close(j, '}');
+}
+
+static void endpoint_text(const struct imsipsec_endpoint *e)
+{
+	char buf[INET6_ADDRSTRLEN];
+	size_t i;
+
+	printf("endpoint %" PRIu32 ": %s  port-ps %" PRIu16 "  port-pc ", e->id,
+	       imsipsec_addr_format(&e->address, buf, sizeof(buf)), e->port_ps);
+	for (i = 0; i < e->n_port_pc; i++)
+		printf("%s%" PRIu16, i ? "," : "", e->port_pc[i]);
+	printf("  %" PRIu32 " bundle%s\n", e->bundles, e->bundles == 1 ? "" : "s");
+	printf("    dropped: unprotected in %" PRIu64 ", unprotected out %" PRIu64
+	       ", foreign SA %" PRIu64 "\n",
+	       e->drop_plaintext_in, e->drop_plaintext_out, e->drop_foreign_sa);
+}
+
+static int endpoint_add(int argc, char **argv)
+{
+	struct imsipsec_endpoint_params p = { .size = sizeof(p) };
+	const struct imsipsec_endpoint *e;
+	struct ports port_pc = { .n = 0 };
+	struct arg args[] = {
+		{ "address", parse_addr, &p.address, .required = true },
+		{ "port-ps", parse_port, &p.port_ps },
+		{ "port-pc", parse_ports, &port_pc },
+	};
+	struct imsipsec *h;
+	int status = EXIT_OK;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	p.port_pc = port_pc.port;
+	p.n_port_pc = port_pc.n;
+
+	h = open_or_die();
+	if (imsipsec_endpoint_add(h, &p, &e)) {
+		status = fail("%s", imsipsec_strerror(h));
+	} else if (json_wanted) {
+		endpoint_json(&json_out, e);
+		json_end(&json_out);
+	} else {
+		endpoint_text(e);
+	}
+	imsipsec_close(h);
+	return status;
+}
+
+struct search {
+	struct imsipsec_addr address;
+	uint16_t port_ps;
+	uint32_t id;			/* out */
+	unsigned int found;
+};
+
+static int search_endpoint(const struct imsipsec_endpoint *e, void *data)
+{
+	struct search *s = data;
+
+	if (e->address.family != s->address.family ||
+	    (s->port_ps && e->port_ps != s->port_ps))
+		return 0;
+	if (memcmp(&e->address.in, &s->address.in,
+		   s->address.family == AF_INET ? sizeof(s->address.in) : sizeof(s->address.in6)))
+		return 0;
+	s->id = e->id;
+	s->found++;
+	return 0;
+}
+
+static int endpoint_del(int argc, char **argv)
+{
+	struct search s = { .port_ps = 0 };
+	struct arg args[] = {
+		{ "id", parse_u32, &s.id },
+		{ "address", parse_addr, &s.address },
+		{ "port-ps", parse_port, &s.port_ps },
+		{ "force", NULL, NULL },
+	};
+	const struct arg *id = &args[0], *address = &args[1], *port = &args[2], *force = &args[3];
+	struct imsipsec *h;
+	int status = EXIT_OK;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	if (id->given == address->given || (port->given && !address->given))
+		die(EXIT_USAGE, "either \"id\" or \"address\" says which");
+
+	h = open_or_die();
+	if (address->given && imsipsec_endpoint_dump(h, search_endpoint, &s))
+		status = fail("%s", imsipsec_strerror(h));
+	else if (address->given && s.found != 1)
+		status = fail(s.found ? "several endpoints have that address: name \"port-ps\""
+				      : "no endpoint has that address");
+	else if (imsipsec_endpoint_delete(h, s.id, force->given))
+		status = fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return status;
+}
+
+static int show_one(const struct imsipsec_endpoint *e, void *data)
+{
+	(void)data;
+	if (json_wanted)
+		endpoint_json(&json_out, e);
+	else
+		endpoint_text(e);
+	return 0;
+}
+
+static int endpoint_show(int argc, char **argv)
+{
+	const struct imsipsec_endpoint *e;
+	uint32_t id = 0;
+	struct arg args[] = {
+		{ "id", parse_u32, &id },
+	};
+	struct imsipsec *h;
+	int err;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	h = open_or_die();
+	if (json_wanted)
+		json_open(&json_out, NULL, '[');
+	if (args[0].given) {
+		err = imsipsec_endpoint_get(h, id, &e);
+		if (!err)
+			show_one(e, NULL);
+	} else {
+		err = imsipsec_endpoint_dump(h, show_one, NULL);
+	}
+	if (json_wanted) {
+		json_close(&json_out, ']');
+		json_end(&json_out);
+	}
+	if (err)
+		fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return err ? EXIT_KERNEL : EXIT_OK;
+}
+
+int cmd_endpoint(int argc, char **argv)
+{
+	static const struct command commands[] = {
+		{ "add", endpoint_add, "address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]",
+		  "Make an endpoint: its ports are shut to all that is unprotected" },
+		{ "del", endpoint_del,
+		  "{ id ID | address ADDRESS [ port-ps PORT ] } [ force ]",
+		  "Delete an endpoint, with force even if it has bundles" },
+		{ "show", endpoint_show, "[ id ID ]", "Show endpoints" },
+	};
+
+	return run_command(commands, ARRAY_SIZE(commands), "show", argc, argv);
+}

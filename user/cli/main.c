@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* imsipsec: show and change what the kernel module ims_ipsec holds. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+bool json_wanted;
+struct json json_out;
+
+/* "bundle add": what messages begin with */
+static char command_name[64];
+
+static int vfail(const char *fmt, va_list args)
+{
+	fflush(stdout);
+	fprintf(stderr, "imsipsec:%s%s ", command_name, *command_name ? ":" : "");
+	vfprintf(stderr, fmt, args);
+	putc('\n', stderr);
+	return EXIT_KERNEL;
+}
+
+int fail(const char *fmt, ...)
+{
+	va_list args;
+	int status;
+
+	va_start(args, fmt);
+	status = vfail(fmt, args);
+	va_end(args);
+	return status;
+}
+
+void die(int status, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vfail(fmt, args);
+	va_end(args);
+	exit(status);
+}
+
+struct imsipsec *open_or_die(void)
+{
+	struct imsipsec *h;
+	int err;
+
+	err = imsipsec_open(&h);
+	if (err)
+		die(EXIT_KERNEL, "%s", imsipsec_open_strerror(err));
+	return h;
+}
+
+static void usage(FILE *to, const struct command *commands, size_t n)
+{
+	size_t i;
+
+	fprintf(to, "Usage: imsipsec [ -j [ -p ] ]%s COMMAND\n\n", command_name);
+	for (i = 0; i < n; i++) {
+		fprintf(to, "  %s%s%s\n", commands[i].name, *commands[i].args ? " " : "",
+			commands[i].args);
+		fprintf(to, "        %s\n", commands[i].help);
+	}
+}
+
+static void usage_one(const struct command *command)
+{
+	printf("Usage: imsipsec%s%s%s\n\n%s.\n", command_name, *command->args ? " " : "",
+	       command->args, command->help);
+}
+
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "help") || !strcmp(word, "-h") || !strcmp(word, "--help");
+}
+
+/* By its name or by a beginning that no other one has. */
+static const struct command *find_command(const struct command *commands, size_t n,
+					  const char *name)
+{
+	const struct command *found = NULL;
+	size_t i, hits = 0;
+
+	for (i = 0; i < n; i++) {
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+		if (!strncmp(commands[i].name, name, strlen(name))) {
+			found = &commands[i];
+			hits++;
+		}
+	}
+	if (!strcmp(name, "delete"))
+		return find_command(commands, n, "del");
+	if (!strcmp(name, "list"))
+		return find_command(commands, n, "show");
+	return hits == 1 ? found : NULL;
+}
+
+/* Run the command that argv[0] names, @fallback if there is none. */
+int run_command(const struct command *commands, size_t n, const char *fallback,
+		int argc, char **argv)
+{
+	const char *name = argc ? argv[0] : fallback;
+	const struct command *command;
+	size_t len = strlen(command_name);
+
+	if (!name) {
+		usage(stderr, commands, n);
+		return EXIT_USAGE;
+	}
+	if (is_help(name)) {
+		usage(stdout, commands, n);
+		return EXIT_OK;
+	}
+	command = find_command(commands, n, name);
+	if (!command)
+		die(EXIT_USAGE, "\"%s\" is unknown, try \"help\"", name);
+
+	snprintf(command_name + len, sizeof(command_name) - len, " %s", command->name);
+	/* A command that has commands of its own takes this further. */
+	if (argc > 1 && is_help(argv[1]) && strncmp(command->args, "COMMAND", 7)) {
+		usage_one(command);
+		return EXIT_OK;
+	}
+	return command->run(argc ? argc - 1 : 0, argc ? argv + 1 : argv);
+}
+
+static const struct command commands[] = {
+	{ "endpoint", cmd_endpoint, "COMMAND ...", "Local addresses with their protected ports" },
+	{ "bundle", cmd_bundle, "COMMAND ...", "Sets of four SAs, one or more a registration" },
+	{ "config", cmd_config, "COMMAND ...", "Configuration of the network namespace" },
+	{ "monitor", cmd_monitor, "", "Show events until interrupted" },
+	{ "version", cmd_version, "", "Show the version of this command" },
+};
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "pretty", no_argument, NULL, 'p' },
+		{ "Version", no_argument, NULL, 'V' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int status, c;
+
+	json_out.file = stdout;
+	while ((c = getopt_long(argc, argv, "+jpVh", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			json_wanted = true;
+			break;
+		case 'p':
+			json_out.pretty = true;
+			break;
+		case 'V':
+			return cmd_version(0, NULL);
+		case 'h':
+			usage(stdout, commands, ARRAY_SIZE(commands));
+			return EXIT_OK;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+
+	status = run_command(commands, ARRAY_SIZE(commands), NULL, argc - optind, argv + optind);
+	if (fflush(stdout) || ferror(stdout))
+		return fail("standard output: %s", strerror(errno));
+	return status;
+}
