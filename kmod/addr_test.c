@@ -17,7 +17,6 @@ struct ims_addr_case {
 static const struct ims_addr_case ims_addr_cases[] = {
 	{ "IPv4 host", V4(192, 0, 2, 1), 4, 0, true },
 	{ "IPv4 unspecified", V4(0, 0, 0, 0), 4, 0, false },
-	{ "IPv4 this network", V4(0, 0, 0, 1), 4, 0, false },
 	{ "IPv4 multicast", V4(224, 0, 0, 1), 4, 0, false },
 	{ "IPv4 broadcast", V4(255, 255, 255, 255), 4, 0, false },
 	{ "IPv4 loopback", V4(127, 0, 0, 1), 4, 0, true },
