@@ -100,7 +100,7 @@ int imsipsec_event_input(struct imsipsec_events *ev,
 {
 	int err;
 
-	while (mnl_nlmsg_ok(ev->nlh, ev->left)) {
+	while (imsipsec_nl_ok(ev->nlh, ev->left)) {
 		const struct nlmsghdr *nlh = ev->nlh;
 
 		if (is_unload(ev, nlh)) {

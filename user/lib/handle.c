@@ -68,6 +68,23 @@ static const char *offset_name(const struct nlmsghdr *request, uint32_t offset)
 	return NULL;
 }
 
+static bool is_name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+}
+
+/* As a word of its own: "Invalid" does not name "id". */
+static bool has_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+	const char *p;
+
+	for (p = strstr(text, word); p; p = strstr(p + 1, word))
+		if ((p == text || !is_name_char(p[-1])) && !is_name_char(p[len]))
+			return true;
+	return false;
+}
+
 static void describe(struct imsipsec *h, int err, const struct extack *ext,
 		     const struct nlmsghdr *request)
 {
@@ -85,7 +102,7 @@ static void describe(struct imsipsec *h, int err, const struct extack *ext,
 		name = offset_name(request, ext->offset);
 
 	/* Not twice, where the kernel's text has it. */
-	if (!name || strstr(text, name))
+	if (!name || has_word(text, name))
 		imsipsec_fail(h, err, "%s", text);
 	else if (ext->miss_type)
 		imsipsec_fail(h, err, "%s: %s is missing", text, name);
@@ -145,6 +162,13 @@ static void input_reply(struct imsipsec_exchange *x, const struct nlmsghdr *nlh)
 		imsipsec_fail(x->h, x->err, "malformed reply of the kernel");
 }
 
+/* Unlike mnl_nlmsg_ok(), it does not take a length above 2^31 for a negative one. */
+bool imsipsec_nl_ok(const struct nlmsghdr *nlh, int left)
+{
+	return left >= (int)sizeof(*nlh) && nlh->nlmsg_len >= sizeof(*nlh) &&
+	       nlh->nlmsg_len <= (unsigned int)left;
+}
+
 /*
  * Take one datagram from the kernel. Returns true when the exchange is over.
  * Apart from the socket, so that the tests can feed it whatever they like.
@@ -154,7 +178,7 @@ bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len)
 	const struct nlmsghdr *nlh = buf;
 	int left = len, err;
 
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+	for (; imsipsec_nl_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 		/* What an exchange that broke off has left behind. */
 		if (nlh->nlmsg_seq != x->request->nlmsg_seq)
 			continue;

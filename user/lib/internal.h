@@ -75,6 +75,7 @@ int imsipsec_nl_open(struct imsipsec **h);
 struct nlmsghdr *imsipsec_nl_request(struct imsipsec *h, uint8_t cmd, uint16_t flags);
 int imsipsec_nl_exchange(struct imsipsec *h, struct nlmsghdr *request,
 			 imsipsec_reply_fn reply, void *data);
+bool imsipsec_nl_ok(const struct nlmsghdr *nlh, int left);
 bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len);
 int imsipsec_nl_recv(int fd, void *buf, size_t size, int flags, size_t *len);
 int imsipsec_fail(struct imsipsec *h, int err, const char *fmt, ...)

@@ -1,0 +1,126 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# cli_test.sh IMSIPSEC
+#
+# The command line, as far as no kernel module is needed: the command runs in
+# a network namespace of its own where there is none, or fails to get there.
+set -u
+
+imsipsec=$1
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+n=0 failed=0
+
+ok() {		# NAME, after a test
+	local status=$?
+
+	n=$((n + 1))
+	if [ $status -eq 0 ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		sed 's/^/# /' "$tmp/out" "$tmp/err"
+		failed=1
+	fi
+}
+
+run() {		# STATUS WORD...
+	local want=$1
+	shift
+	"$imsipsec" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+	[ $? -eq "$want" ]
+}
+
+refused() {	# TEXT WORD...: status 1, nothing on standard output, the text on standard error
+	local text=$1
+	shift
+	run 1 "$@" && [ ! -s "$tmp/out" ] && [ "$(cat "$tmp/err")" = "imsipsec: $text" ]
+	ok "refused: $text"
+}
+
+run 1 && grep -q '^Usage: ' "$tmp/err" && [ ! -s "$tmp/out" ]
+ok "without a command: usage on standard error"
+for words in help -h --help "endpoint help" "bundle help" "config help" "endpoint add help" \
+	     "endpoint del help" "endpoint show help" "bundle add help" "bundle confirm help" \
+	     "bundle del help" "bundle show help" "config show help" "config set help" \
+	     "monitor help" "version help" "bundle --help"; do
+	# shellcheck disable=SC2086
+	run 0 $words && grep -q '^Usage: imsipsec' "$tmp/out" && [ ! -s "$tmp/err" ]
+	ok "help: $words"
+done
+
+run 0 version && grep -qE '^imsipsec [0-9.]+$' "$tmp/out"; ok "version"
+run 0 -V && grep -qE '^imsipsec [0-9.]+$' "$tmp/out"; ok "-V"
+run 0 -j version && python3 -c 'import json, sys; json.load(sys.stdin)["version"]' <"$tmp/out"
+ok "-j version"
+run 0 -jp version && [ "$(wc -l <"$tmp/out")" -eq 3 ]; ok "-jp version"
+run 0 ver; ok "a command by its beginning"
+run 1 -x; ok "an option that is unknown"
+
+refused '"foo" is unknown, try "help"' foo
+refused 'bundle: "foo" is unknown, try "help"' bundle foo
+refused 'endpoint add: "foo" is unknown, try "help"' endpoint add foo
+refused 'endpoint add: "address" is missing' endpoint add
+refused 'endpoint add: "address" needs a value' endpoint add address
+refused 'endpoint add: "address" is there twice' endpoint add address 192.0.2.1 address 192.0.2.1
+refused 'endpoint add: the value of "address" is not valid' endpoint add address 192.0.2
+for port in 0 65536 -1 x '' 5062x ' 5062' 0x 1.5; do
+	refused 'endpoint add: the value of "port-ps" is not valid' \
+		endpoint add address 192.0.2.1 port-ps "$port"
+done
+for ports in "," "5062," ",5062" 5062,,5064 5062,0 5062,65536 5062:5064; do
+	refused 'endpoint add: the value of "port-pc" is not valid' \
+		endpoint add address 192.0.2.1 port-pc "$ports"
+done
+refused 'endpoint add: the value of "port-pc" is not valid' \
+	endpoint add address 192.0.2.1 port-pc "$(seq -s, 6001 6065)"
+refused 'endpoint del: either "id" or "address" says which' endpoint del
+refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 address 192.0.2.1
+refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 port-ps 5063
+refused 'config set: nothing to set, try "help"' config set
+for time in x 5x '' -1 4294967296 ' 5' 1.5 ms; do
+	refused 'bundle confirm: the value of "lifetime" is not valid' \
+		bundle confirm id 1 lifetime "$time"
+done
+refused 'bundle confirm: "lifetime" is missing' bundle confirm id 1
+refused 'bundle show: "id" stands alone' bundle show id 1 owner a
+refused 'bundle show: the value of "state" is not valid' bundle show state dead
+refused 'bundle show: "owner" and "owner-hex" exclude each other' bundle show owner a owner-hex 61
+refused 'bundle show: the value of "owner-hex" is not valid' bundle show owner-hex 616
+refused 'bundle show: an owner has at most 128 bytes' bundle show owner "$(printf '%129d' 1)"
+
+key=000102030405060708090a0b0c0d0e0f
+add=(bundle add endpoint 1 owner o contact c ue 192.0.2.5 port-uc 6301 port-us 6300 spi-uc 25656
+     spi-us 0x6439 alg hmac-sha-1-96 ealg aes-cbc)
+refused 'bundle add: "ik" is missing' "${add[@]}"
+refused 'bundle add: "ck" is missing' "${add[@]}" ik $key
+echo $key $key >"$tmp/keys"
+refused 'bundle add: "ik" and "keys" exclude each other' "${add[@]}" ik $key keys "$tmp/keys"
+refused 'bundle add: the value of "ik" is not valid' "${add[@]}" ik ${key}0
+refused 'bundle add: the value of "ik" is not valid' "${add[@]}" ik "${key%0f}0g"
+refused 'bundle add: the value of "ik" is not valid' "${add[@]}" ik "${key%0f}"
+refused "bundle add: $tmp/none: No such file or directory" "${add[@]}" keys "$tmp/none"
+echo $key >"$tmp/keys"
+refused 'bundle add: the value of "keys" is not valid' "${add[@]}" keys "$tmp/keys"
+echo $key $key $key >"$tmp/keys"
+refused 'bundle add: the value of "keys" is not valid' "${add[@]}" keys "$tmp/keys"
+refused 'bundle add: the value of "alg" is not valid' bundle add alg hmac-sha-256
+
+# From here on the command line is right, and the kernel is asked, where
+# there is no module.
+if [ ! -e /sys/module/ims_ipsec ]; then
+	echo $key $key >"$tmp/keys"
+	run 2 "${add[@]}" keys "$tmp/keys" &&
+		grep -q '^imsipsec: bundle add: ' "$tmp/err" && [ ! -s "$tmp/out" ]
+	ok "status 2 without the module"
+	run 2 monitor && grep -q '^imsipsec: monitor: ' "$tmp/err"
+	ok "monitor without the module"
+fi
+
+"$imsipsec" help >/dev/full 2>"$tmp/err"
+[ $? -eq 2 ] && grep -q '^imsipsec: standard output: ' "$tmp/err"
+ok "standard output is full"
+
+echo "1..$n"
+exit $failed

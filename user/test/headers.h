@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Header values that real phones and servers sent. */
+#ifndef HEADERS_H
+#define HEADERS_H
+
+#define PHONE_MD5_NULL \
+	"ipsec-3gpp;prot=esp;mod=trans;spi-c=25656;spi-s=25657;port-c=6301;port-s=6300;" \
+	"alg=hmac-md5-96;ealg=null"
+#define PHONE_TWO \
+	"ipsec-3gpp; alg=hmac-md5-96; ealg=des-ede3-cbc; spi-c=1028536224; spi-s=455113919; " \
+	"port-c=8034; port-s=8904,ipsec-3gpp; alg=hmac-md5-96; ealg=aes-cbc; " \
+	"spi-c=1028536224; spi-s=455113919; port-c=8034; port-s=8904"
+#define PHONE_VERIFY \
+	"ipsec-3gpp;q=0.5;alg=hmac-sha-1-96;prot=esp;mod=trans;ealg=null;spi-c=52340051;" \
+	"spi-s=3859;port-c=7807;port-s=7777"
+#define SERVER_LARGE_SPI \
+	"ipsec-3gpp;q=0.5;alg=hmac-sha-1-96;prot=esp;mod=trans;ealg=aes-cbc;" \
+	"spi-c=3759706211;spi-s=2594505554;port-c=7807;port-s=7777"
+#define PHONE_BLANKS \
+	"ipsec-3gpp; alg=hmac-sha-1-96; ealg=aes-cbc; prot=esp; mod=trans; spi-c=1546543; " \
+	"spi-s=1546542; port-c=32773; port-s=6000"
+
+#endif /* HEADERS_H */

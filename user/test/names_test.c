@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Names, addresses, lists of algorithms, sizes of structs. */
+#include <errno.h>
+#include <string.h>
+#include <arpa/inet.h>
+
+#include "../lib/internal.h"
+#include "tap.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+#define MD5	IMSIPSEC_ALG_HMAC_MD5_96
+#define SHA1	IMSIPSEC_ALG_HMAC_SHA_1_96
+#define NONE	IMSIPSEC_EALG_NULL
+#define AES	IMSIPSEC_EALG_AES_CBC
+
+static void test_names(void)
+{
+	ok(!strcmp(imsipsec_alg_name(MD5), "hmac-md5-96") && !imsipsec_alg_name(0) &&
+	   !imsipsec_alg_name(1000) && !imsipsec_alg_name(-1), "names of alg");
+	ok(!strcmp(imsipsec_ealg_name(NONE), "null") && !imsipsec_ealg_name(0), "names of ealg");
+	ok(!strcmp(imsipsec_mode_name(IMSIPSEC_MODE_TRANS), "trans") && !imsipsec_mode_name(2),
+	   "names of mode");
+	ok(!strcmp(imsipsec_state_name(IMSIPSEC_STATE_OLD), "old") && !imsipsec_state_name(5),
+	   "names of state");
+	ok(!strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_LOST), "lost") &&
+	   !imsipsec_event_type_name(0x10001), "names of event types");
+	ok(!strcmp(imsipsec_reason_name(IMSIPSEC_REASON_ENDPOINT), "endpoint") &&
+	   !imsipsec_reason_name(0), "names of reasons");
+}
+
+static void test_addr(void)
+{
+	static const struct {
+		const char *text, *back;
+	} good[] = {
+		{ "192.0.2.1", "192.0.2.1" },
+		{ "2001:db8::1", "2001:db8::1" },
+		{ "[2001:db8::1]", "2001:db8::1" },
+		{ "2001:DB8:0:0:0:0:0:1", "2001:db8::1" },
+		{ "::ffff:192.0.2.1", "::ffff:192.0.2.1" },
+	};
+	static const char *const bad[] = {
+		"", "[]", "[", "]", "192.0.2", "192.0.2.256", "0192.0.2.1", "[192.0.2.1]",
+		"192.0.2.1 ", "[2001:db8::1", "2001:db8::1]", "2001:db8:::1", "fe80::1%lo",
+		"example.com", "[2001:db8::1]:5060",
+		"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000",
+	};
+	struct imsipsec_addr addr;
+	char buf[INET6_ADDRSTRLEN], tiny[4];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++)
+		ok(!imsipsec_addr_parse(&addr, good[i].text) &&
+		   !strcmp(imsipsec_addr_format(&addr, buf, sizeof(buf)), good[i].back),
+		   "address: %s", good[i].text);
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		ok(imsipsec_addr_parse(&addr, bad[i]) == -EINVAL, "no address: \"%s\"", bad[i]);
+
+	memset(&addr, 0, sizeof(addr));
+	ok(!strcmp(imsipsec_addr_format(&addr, buf, sizeof(buf)), "?"), "address of no family");
+	ok(!imsipsec_addr_parse(&addr, "192.0.2.1") &&
+	   !strcmp(imsipsec_addr_format(&addr, tiny, sizeof(tiny)), "?"),
+	   "address in a buffer that is too small");
+}
+
+static void test_algs(void)
+{
+	static const struct {
+		const char *text;
+		int err;
+		size_t n;
+		struct imsipsec_algs algs[4];
+	} cases[] = {
+		{ "hmac-sha-1-96=aes-cbc", 0, 1, { { SHA1, AES } } },
+		{ " HMAC-MD5-96 = NULL ,\thmac-sha-1-96=null", 0, 2, { { MD5, NONE }, { SHA1, NONE } } },
+		{ "hmac-md5-96", 0, 2, { { MD5, AES }, { MD5, NONE } } },
+		{ "aes-cbc", 0, 2, { { SHA1, AES }, { MD5, AES } } },
+		{ "null", 0, 2, { { SHA1, NONE }, { MD5, NONE } } },
+		{ "null,hmac-sha-1-96", 0, 3, { { SHA1, NONE }, { MD5, NONE }, { SHA1, AES } } },
+		{ "aes-cbc,aes-cbc,null,hmac-md5-96", 0, 4,
+		  { { SHA1, AES }, { MD5, AES }, { SHA1, NONE }, { MD5, NONE } } },
+		{ "", -EINVAL }, { ",", -EINVAL }, { "null,", -EINVAL }, { ",null", -EINVAL },
+		{ "des-ede3-cbc", -EINVAL }, { "hmac-md5-96=", -EINVAL }, { "=aes-cbc", -EINVAL },
+		{ "aes-cbc=hmac-md5-96", -EINVAL }, { "null=null", -EINVAL },
+		{ "hmac-md5-96=aes-cbc=null", -EINVAL }, { "hmac-md5", -EINVAL },
+		{ "hmac-md5-96 aes-cbc", -EINVAL },
+	};
+	struct imsipsec_algs algs[4];
+	size_t i, j, n;
+	bool same;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		n = ARRAY_SIZE(algs);
+		same = imsipsec_algs_parse(cases[i].text, algs, &n) == cases[i].err;
+		same = same && (cases[i].err || n == cases[i].n);
+		for (j = 0; same && !cases[i].err && j < n; j++)
+			same = algs[j].alg == cases[i].algs[j].alg &&
+			       algs[j].ealg == cases[i].algs[j].ealg;
+		ok(same, "algorithms: \"%s\"", cases[i].text);
+	}
+	n = 1;
+	ok(imsipsec_algs_parse("null", algs, &n) == -ENOSPC, "algorithms: no room");
+	n = 2;
+	ok(!imsipsec_algs_parse("null,null,hmac-md5-96=null", algs, &n) && n == 2,
+	   "algorithms: each once, so that there is room");
+}
+
+/* A struct of a program that was built for a newer library */
+struct newer {
+	struct imsipsec_bundle_filter filter;
+	uint64_t more;
+};
+
+static void test_struct_in(void)
+{
+	struct imsipsec_bundle_filter old = {
+		.size = offsetof(struct imsipsec_bundle_filter, contact),
+		.endpoint = 7,
+		.state = IMSIPSEC_STATE_OLD,
+	}, f;
+	struct newer newer = { .filter = { .size = sizeof(newer), .endpoint = 7 } };
+	static struct imsipsec h;
+
+	memset(&f, 0xff, sizeof(f));
+	ok(!imsipsec_struct_in(&h, &f, sizeof(f), &old) && f.endpoint == 7 && !f.contact && !f.state,
+	   "struct: an older one is filled up with zeroes");
+	ok(!imsipsec_struct_in(&h, &f, sizeof(f), &newer) && f.endpoint == 7,
+	   "struct: a newer one that uses nothing new");
+	newer.more = 1;
+	ok(imsipsec_struct_in(&h, &f, sizeof(f), &newer) == -E2BIG &&
+	   strstr(imsipsec_strerror(&h), "newer"), "struct: a newer one that does");
+	old.size = 0;
+	ok(imsipsec_struct_in(&h, &f, sizeof(f), &old) == -EINVAL, "struct: size 0");
+	old.size = sizeof(size_t) - 1;
+	ok(imsipsec_struct_in(&h, &f, sizeof(f), &old) == -EINVAL, "struct: size less than its own");
+}
+
+static void test_sizes(void)
+{
+	ok(IMSIPSEC_OWNER_MAX == IMS_IPSEC_OWNER_MAX && IMSIPSEC_CONTACT_MAX == IMS_IPSEC_CONTACT_MAX &&
+	   IMSIPSEC_KEY_LEN == IMS_IPSEC_KEY_LEN && IMSIPSEC_PORT_PC_MAX == IMS_IPSEC_PORT_PC_MAX,
+	   "limits are the kernel's");
+	/* What programs were built with must not move. */
+	ok(sizeof(struct imsipsec_addr) == 20, "size of struct imsipsec_addr");
+	ok(sizeof(struct imsipsec_mech) == 32, "size of struct imsipsec_mech, which comes in arrays");
+	ok(sizeof(struct imsipsec_algs) == 8, "size of struct imsipsec_algs, which comes in arrays");
+	ok(offsetof(struct imsipsec_event, bundle) + sizeof(struct imsipsec_bundle) ==
+	   sizeof(struct imsipsec_event), "the bundle is last in an event, it may grow");
+}
+
+int main(void)
+{
+	test_names();
+	test_addr();
+	test_algs();
+	test_struct_in();
+	test_sizes();
+	return done();
+}

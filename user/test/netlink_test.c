@@ -1,0 +1,1118 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Requests and replies, the kernel being played by this program: the linker
+ * puts the functions __wrap_* below in the place of those that the library
+ * sends and receives with.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "../lib/internal.h"
+#include "tap.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+#define FAMILY	0x1c
+#define GROUP	7
+
+/* ---- The kernel's side ------------------------------------------------ */
+
+struct datagram {
+	alignas(8) char data[REPLY_MAX];
+	size_t len;
+	int err;		/* what recvmsg() fails with instead */
+	uint32_t from;
+	int flags;
+};
+
+static struct {
+	alignas(8) char request[REQUEST_MAX];
+	struct datagram answers[8];
+	size_t n, next;
+	unsigned int sent;
+	int send_errors;	/* so often sending is interrupted */
+} kernel;
+
+ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t len);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
+int __wrap_mnl_socket_get_fd(const struct mnl_socket *nl);
+
+ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t len)
+{
+	(void)nl;
+	if (kernel.send_errors) {
+		kernel.send_errors--;
+		errno = EINTR;
+		return -1;
+	}
+	memcpy(kernel.request, buf, len);
+	kernel.sent++;
+	return len;
+}
+
+ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	struct sockaddr_nl *from = msg->msg_name;
+	const struct datagram *d;
+
+	(void)fd;
+	if (kernel.next == kernel.n) {
+		/* The library would wait for ever. */
+		if (!(flags & MSG_DONTWAIT))
+			abort();
+		errno = EAGAIN;
+		return -1;
+	}
+	d = &kernel.answers[kernel.next++];
+	if (d->err) {
+		errno = d->err;
+		return -1;
+	}
+	memcpy(msg->msg_iov->iov_base, d->data, d->len);
+	memset(from, 0, sizeof(*from));
+	from->nl_family = AF_NETLINK;
+	from->nl_pid = d->from;
+	msg->msg_namelen = sizeof(*from);
+	msg->msg_flags = d->flags;
+	return d->len;
+}
+
+int __wrap_mnl_socket_get_fd(const struct mnl_socket *nl)
+{
+	(void)nl;
+	return -1;
+}
+
+static struct imsipsec handle;
+
+static struct imsipsec *reset(void)
+{
+	memset(&kernel, 0, sizeof(kernel));
+	memset(&handle, 0, sizeof(handle));
+	handle.family = FAMILY;
+	handle.group = GROUP;
+	return &handle;
+}
+
+static struct datagram *datagram(void)
+{
+	return &kernel.answers[kernel.n++];
+}
+
+static struct nlmsghdr *message(struct datagram *d, uint16_t type, uint16_t flags, uint32_t seq)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(d->data + d->len);
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = flags;
+	nlh->nlmsg_seq = seq;
+	return nlh;
+}
+
+static struct nlmsghdr *reply(struct datagram *d, uint16_t flags, uint8_t cmd)
+{
+	struct nlmsghdr *nlh = message(d, FAMILY, flags, handle.seq + 1);
+	struct genlmsghdr *genl = mnl_nlmsg_put_extra_header(nlh, sizeof(*genl));
+
+	genl->cmd = cmd;
+	genl->version = 1;
+	return nlh;
+}
+
+static void finish(struct datagram *d, const struct nlmsghdr *nlh)
+{
+	d->len += NLMSG_ALIGN(nlh->nlmsg_len);
+}
+
+/* An error or an acknowledgement; attributes may follow before finish(). */
+static struct nlmsghdr *ack(struct datagram *d, int err, uint16_t flags)
+{
+	struct nlmsghdr *nlh = message(d, NLMSG_ERROR, flags, handle.seq + 1);
+	struct nlmsgerr *e = mnl_nlmsg_put_extra_header(nlh, sizeof(*e));
+
+	e->error = err;
+	e->msg.nlmsg_len = sizeof(e->msg) + 100;
+	return nlh;
+}
+
+static void put_ack(struct datagram *d)
+{
+	finish(d, ack(d, 0, NLM_F_CAPPED));
+}
+
+static struct nlmsghdr *done_message(struct datagram *d, int err, uint16_t flags)
+{
+	struct nlmsghdr *nlh = message(d, NLMSG_DONE, flags | NLM_F_MULTI, handle.seq + 1);
+
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(err)), &err, sizeof(err));
+	return nlh;
+}
+
+/* ---- What the kernel's replies look like ------------------------------ */
+
+static void put_config(struct nlmsghdr *nlh)
+{
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MIN_SPI, htonl(65536));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_SPI, htonl(262144));
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, 30000);
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_CONFIG_PORT_PC, htons(5062));
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_CONFIG_PORT_PS, htons(5063));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS, 16);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_BUNDLES, 100000);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_PENDING, 1000);
+}
+
+static void put_endpoint(struct nlmsghdr *nlh, uint32_t id)
+{
+	static const uint8_t addr[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 };
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_ID, id);
+	mnl_attr_put(nlh, IMS_IPSEC_A_ENDPOINT_ADDRESS, sizeof(addr), addr);
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PS, htons(5063));
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PC, htons(5062));
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PC, htons(5064));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_BUNDLES, 3);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN, 1ULL << 40);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT, 5);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA, 6);
+}
+
+static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
+{
+	static const uint8_t ps[4] = { 192, 0, 2, 1 }, ue[4] = { 10, 0, 0, 5 };
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, id);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ENDPOINT, 2);
+	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_OWNER, 5, "alice");
+	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_CONTACT, 3, "c\0d");
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_STATE, IMS_IPSEC_STATE_ACTIVE);
+	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_ADDRESS, 4, ps);
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_PORT_PC, htons(5062));
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_PORT_PS, htons(5063));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_SPI_PC, htonl(65540));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_SPI_PS, htonl(65541));
+	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, 4, ue);
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_PORT_UC, htons(6301));
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_PORT_US, htons(6300));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_SPI_UC, htonl(25656));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_SPI_US, htonl(0xfffffffe));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MODE, IMS_IPSEC_MODE_TRANS);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_AUTH_ALG, IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ENC_ALG, IMS_IPSEC_ENC_ALG_AES_CBC);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LIFETIME, 4294967295000ULL);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_RX_PACKETS, 1);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_RX_BYTES, 2);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_TX_PACKETS, 3);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_TX_BYTES, 1ULL << 40);
+}
+
+static bool bundle_ok(const struct imsipsec_bundle *b, uint32_t id)
+{
+	return b->id == id && b->endpoint == 2 && b->owner_len == 5 &&
+	       !memcmp(b->owner, "alice", 5) && b->contact_len == 3 &&
+	       !memcmp(b->contact, "c\0d", 3) && b->state == IMSIPSEC_STATE_ACTIVE &&
+	       b->address.family == AF_INET && b->address.in.s_addr == htonl(0xc0000201) &&
+	       b->port_pc == 5062 && b->port_ps == 5063 && b->spi_pc == 65540 &&
+	       b->spi_ps == 65541 && b->ue_address.in.s_addr == htonl(0x0a000005) &&
+	       b->port_uc == 6301 && b->port_us == 6300 && b->spi_uc == 25656 &&
+	       b->spi_us == 0xfffffffe && b->mode == IMSIPSEC_MODE_TRANS &&
+	       b->alg == IMSIPSEC_ALG_HMAC_SHA_1_96 && b->ealg == IMSIPSEC_EALG_AES_CBC &&
+	       b->lifetime == 4294967295000ULL && b->rx_packets == 1 && b->rx_bytes == 2 &&
+	       b->tx_packets == 3 && b->tx_bytes == 1ULL << 40;
+}
+
+static void put_event(struct datagram *d, uint64_t seq)
+{
+	struct nlmsghdr *nlh = message(d, FAMILY, 0, 0);
+	struct genlmsghdr *genl = mnl_nlmsg_put_extra_header(nlh, sizeof(*genl));
+	struct nlattr *nest;
+
+	genl->cmd = IMS_IPSEC_CMD_EVENT;
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_EVENT_SEQ, seq);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_TYPE, IMS_IPSEC_EVENT_TYPE_EXPIRED);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_REASON, IMS_IPSEC_REASON_LIFETIME);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_OLD_STATE, IMS_IPSEC_STATE_OLD);
+	nest = mnl_attr_nest_start(nlh, IMS_IPSEC_A_EVENT_BUNDLE);
+	put_bundle(nlh, 9);
+	mnl_attr_nest_end(nlh, nest);
+	finish(d, nlh);
+}
+
+/* ---- Requests ---------------------------------------------------------- */
+
+/* The payload of attribute @type of the request; NULL if it is not there @n times, once more. */
+static const void *requested(uint16_t type, size_t len, unsigned int n)
+{
+	const struct nlmsghdr *nlh = (const void *)kernel.request;
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, GENL_HDRLEN)
+		if (mnl_attr_get_type(attr) == type && !n--)
+			return mnl_attr_get_payload_len(attr) == len ? mnl_attr_get_payload(attr)
+								     : NULL;
+	return NULL;
+}
+
+static bool requested_is(uint16_t type, const void *data, size_t len)
+{
+	const void *payload = requested(type, len, 0);
+
+	return payload && !memcmp(payload, data, len) && !requested(type, len, 1);
+}
+
+static bool requested_u16(uint16_t type, uint16_t value)
+{
+	return requested_is(type, &value, sizeof(value));
+}
+
+static bool requested_u32(uint16_t type, uint32_t value)
+{
+	return requested_is(type, &value, sizeof(value));
+}
+
+static bool requested_u64(uint16_t type, uint64_t value)
+{
+	return requested_is(type, &value, sizeof(value));
+}
+
+static bool request_is(uint8_t cmd, uint16_t flags, unsigned int n_attrs)
+{
+	const struct nlmsghdr *nlh = (const void *)kernel.request;
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, GENL_HDRLEN)
+		n_attrs--;
+	return kernel.sent == 1 && nlh->nlmsg_type == FAMILY && genl->cmd == cmd &&
+	       genl->version == IMS_IPSEC_FAMILY_VERSION &&
+	       nlh->nlmsg_flags == (NLM_F_REQUEST | NLM_F_ACK | flags) && !n_attrs;
+}
+
+static void make_params(struct imsipsec_bundle_params *p)
+{
+	*p = (struct imsipsec_bundle_params){
+		.size = sizeof(*p), .endpoint = 2, .owner = "alice", .owner_len = 5,
+		.contact = "c\0d", .contact_len = 3, .alg = IMSIPSEC_ALG_HMAC_SHA_1_96,
+		.ealg = IMSIPSEC_EALG_AES_CBC, .port_uc = 6301, .port_us = 6300,
+		.spi_uc = 25656, .spi_us = 0xfffffffe,
+	};
+	imsipsec_addr_parse(&p->ue_address, "10.0.0.5");
+	memset(p->ik, 0x11, sizeof(p->ik));
+	memset(p->ck, 0x22, sizeof(p->ck));
+}
+
+static bool is_zero(const void *data, size_t len)
+{
+	const char *bytes = data;
+
+	while (len--)
+		if (bytes[len])
+			return false;
+	return true;
+}
+
+static void test_bundle_new(void)
+{
+	struct imsipsec *h = reset();
+	const struct imsipsec_bundle *b = NULL;
+	struct imsipsec_bundle_params p;
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh = reply(d, 0, IMS_IPSEC_CMD_BUNDLE_NEW);
+	char long_owner[IMSIPSEC_OWNER_MAX + 1] = "";
+
+	put_bundle(nlh, 9);
+	finish(d, nlh);
+	put_ack(datagram());
+	make_params(&p);
+	ok(!imsipsec_bundle_new(h, &p, &b) && b && bundle_ok(b, 9), "bundle_new: the reply");
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 12) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_ENDPOINT, 2) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_OWNER, "alice", 5) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_CONTACT, "c\0d", 3) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_UE_ADDRESS, "\012\0\0\005", 4) &&
+	   requested_u16(IMS_IPSEC_A_BUNDLE_PORT_UC, htons(6301)) &&
+	   requested_u16(IMS_IPSEC_A_BUNDLE_PORT_US, htons(6300)) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_SPI_UC, htonl(25656)) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_SPI_US, htonl(0xfffffffe)) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_AUTH_ALG, IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_ENC_ALG, IMS_IPSEC_ENC_ALG_AES_CBC) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_IK, p.ik, 16) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_CK, p.ck, 16), "bundle_new: the request");
+	ok(is_zero(h->request, sizeof(h->request)), "bundle_new: the keys are wiped");
+
+	h = reset();
+	put_ack(datagram());
+	make_params(&p);
+	ok(imsipsec_bundle_new(h, &p, &b) == -EBADMSG, "bundle_new: acknowledged without a reply");
+
+	h = reset();
+	put_ack(datagram());
+	p.mode = IMSIPSEC_MODE_TRANS;
+	p.port_pc = 5064;
+	imsipsec_bundle_new(h, &p, NULL);
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 14) &&
+	   requested_u16(IMS_IPSEC_A_BUNDLE_PORT_PC, htons(5064)) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_MODE, IMS_IPSEC_MODE_TRANS),
+	   "bundle_new: what need not be there");
+
+	h = reset();
+	make_params(&p);
+	p.owner = long_owner;
+	p.owner_len = sizeof(long_owner);
+	ok(imsipsec_bundle_new(h, &p, &b) == -EINVAL && !kernel.sent &&
+	   !strcmp(imsipsec_strerror(h), "owner: longer than 128 bytes"),
+	   "bundle_new: owner too long: %s", imsipsec_strerror(h));
+	make_params(&p);
+	p.contact = NULL;
+	ok(imsipsec_bundle_new(h, &p, &b) == -EINVAL && !kernel.sent &&
+	   !strcmp(imsipsec_strerror(h), "contact: empty"),
+	   "bundle_new: no contact: %s", imsipsec_strerror(h));
+	make_params(&p);
+	p.ue_address.family = AF_UNIX;
+	ok(imsipsec_bundle_new(h, &p, &b) == -EINVAL && !kernel.sent &&
+	   !strcmp(imsipsec_strerror(h), "ue-address: neither IPv4 nor IPv6"),
+	   "bundle_new: no address: %s", imsipsec_strerror(h));
+	ok(is_zero(h->request, sizeof(h->request)), "bundle_new: the keys are wiped after an error");
+	make_params(&p);
+	p.size = 0;
+	ok(imsipsec_bundle_new(h, &p, &b) == -EINVAL && !kernel.sent, "bundle_new: size not set");
+}
+
+static void test_requests(void)
+{
+	struct imsipsec *h = reset();
+	uint16_t ports[IMSIPSEC_PORT_PC_MAX + 1];
+	struct imsipsec_endpoint_params ep = { .size = sizeof(ep), .port_pc = ports };
+	struct imsipsec_config c = { .size = sizeof(c) };
+	const struct imsipsec_endpoint *e = NULL;
+	const struct imsipsec_config *config;
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh = reply(d, 0, IMS_IPSEC_CMD_ENDPOINT_NEW);
+	const uint16_t *port;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ports); i++)
+		ports[i] = 6000 + i;
+	put_endpoint(nlh, 4);
+	finish(d, nlh);
+	put_ack(datagram());
+	imsipsec_addr_parse(&ep.address, "2001:db8::1");
+	ep.n_port_pc = IMSIPSEC_PORT_PC_MAX;
+	ok(!imsipsec_endpoint_add(h, &ep, &e) && e && e->id == 4 && e->address.family == AF_INET6 &&
+	   !memcmp(&e->address.in6, &ep.address.in6, 16) && e->port_ps == 5063 &&
+	   e->n_port_pc == 2 && e->port_pc[0] == 5062 && e->port_pc[1] == 5064 &&
+	   e->bundles == 3 && e->drop_plaintext_in == 1ULL << 40 && e->drop_plaintext_out == 5 &&
+	   e->drop_foreign_sa == 6, "endpoint_add: the reply");
+	port = requested(IMS_IPSEC_A_ENDPOINT_PORT_PC, 2, IMSIPSEC_PORT_PC_MAX - 1);
+	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 1 + IMSIPSEC_PORT_PC_MAX) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_ADDRESS, &ep.address.in6, 16) &&
+	   port && *port == htons(6000 + IMSIPSEC_PORT_PC_MAX - 1),
+	   "endpoint_add: the request, with all the ports that it can have");
+
+	h = reset();
+	ep.n_port_pc++;
+	ok(imsipsec_endpoint_add(h, &ep, &e) == -EINVAL && !kernel.sent,
+	   "endpoint_add: a port too many");
+
+	h = reset();
+	put_ack(datagram());
+	ok(!imsipsec_endpoint_delete(h, 4, false) && request_is(IMS_IPSEC_CMD_ENDPOINT_DEL, 0, 1) &&
+	   requested_u32(IMS_IPSEC_A_ENDPOINT_ID, 4), "endpoint_delete");
+	h = reset();
+	put_ack(datagram());
+	ok(!imsipsec_endpoint_delete(h, 4, true) && request_is(IMS_IPSEC_CMD_ENDPOINT_DEL, 0, 2) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_FORCE, "", 0), "endpoint_delete, with force");
+
+	h = reset();
+	put_ack(datagram());
+	ok(!imsipsec_bundle_confirm(h, 9, 630000) &&
+	   request_is(IMS_IPSEC_CMD_BUNDLE_CONFIRM, 0, 2) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_ID, 9) &&
+	   requested_u64(IMS_IPSEC_A_BUNDLE_LIFETIME, 630000), "bundle_confirm");
+	h = reset();
+	put_ack(datagram());
+	ok(!imsipsec_bundle_delete(h, 9, 500) && request_is(IMS_IPSEC_CMD_BUNDLE_DEL, 0, 2) &&
+	   requested_u64(IMS_IPSEC_A_BUNDLE_LINGER, 500), "bundle_delete, with linger");
+	h = reset();
+	put_ack(datagram());
+	ok(!imsipsec_bundle_delete(h, 9, 0) && request_is(IMS_IPSEC_CMD_BUNDLE_DEL, 0, 1),
+	   "bundle_delete");
+
+	h = reset();
+	d = datagram();
+	nlh = reply(d, 0, IMS_IPSEC_CMD_CONFIG_GET);
+	put_config(nlh);
+	finish(d, nlh);
+	put_ack(d);
+	ok(!imsipsec_config_get(h, &config) && request_is(IMS_IPSEC_CMD_CONFIG_GET, 0, 0) &&
+	   config->size == sizeof(c) && config->set == 0xff && config->min_spi == 65536 &&
+	   config->max_spi == 262144 && config->temporary_timeout == 30000 &&
+	   config->port_pc == 5062 && config->port_ps == 5063 && config->max_endpoints == 16 &&
+	   config->max_bundles == 100000 && config->max_pending == 1000,
+	   "config_get, reply and acknowledgement in one datagram");
+	c = *config;
+	h = reset();
+	put_ack(datagram());
+	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 8) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_MIN_SPI, htonl(65536)) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_SPI, htonl(262144)) &&
+	   requested_u64(IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, 30000) &&
+	   requested_u16(IMS_IPSEC_A_CONFIG_PORT_PC, htons(5062)) &&
+	   requested_u16(IMS_IPSEC_A_CONFIG_PORT_PS, htons(5063)) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS, 16) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_BUNDLES, 100000) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_PENDING, 1000), "config_set");
+	h = reset();
+	c.set = 1U << 31;
+	ok(imsipsec_config_set(h, &c) == -E2BIG && !kernel.sent, "config_set: unknown member");
+}
+
+/* ---- Dumps -------------------------------------------------------------- */
+
+struct seen {
+	unsigned int n;
+	uint32_t last;
+	int ret;
+	uint32_t stop_at;
+};
+
+static int see_bundle(const struct imsipsec_bundle *b, void *data)
+{
+	struct seen *seen = data;
+
+	seen->n++;
+	seen->last = b->id;
+	return b->id == seen->stop_at ? seen->ret : 0;
+}
+
+static void put_dump(uint16_t flags)
+{
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh;
+	uint32_t id;
+
+	for (id = 1; id <= 5; id++) {
+		if (id == 4)
+			d = datagram();
+		nlh = reply(d, NLM_F_MULTI | flags, IMS_IPSEC_CMD_BUNDLE_GET);
+		put_bundle(nlh, id);
+		finish(d, nlh);
+	}
+}
+
+static void test_dump(void)
+{
+	struct imsipsec_bundle_filter filter = {
+		.size = sizeof(filter), .endpoint = 2, .owner = "alice", .owner_len = 5,
+		.contact = "c", .contact_len = 1, .state = IMSIPSEC_STATE_OLD,
+	};
+	struct imsipsec *h = reset();
+	struct seen seen = { 0 };
+	struct datagram *d;
+	int err;
+
+	put_dump(0);
+	d = datagram();
+	finish(d, done_message(d, 0, 0));
+	imsipsec_addr_parse(&filter.ue_address, "2001:db8::5");
+	ok(!imsipsec_bundle_dump(h, &filter, see_bundle, &seen) && seen.n == 5 && seen.last == 5,
+	   "dump: five in three datagrams");
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_GET, NLM_F_DUMP, 5) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_ENDPOINT, 2) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_OWNER, "alice", 5) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_CONTACT, "c", 1) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_STATE, IMS_IPSEC_STATE_OLD) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_UE_ADDRESS, &filter.ue_address.in6, 16),
+	   "dump: the filter");
+
+	h = reset();
+	put_dump(0);
+	d = datagram();
+	finish(d, done_message(d, 0, 0));
+	seen = (struct seen){ .ret = 77, .stop_at = 2 };
+	ok(imsipsec_bundle_dump(h, NULL, see_bundle, &seen) == 77 && seen.n == 2 &&
+	   kernel.next == kernel.n, "dump: ended by the callback, the rest is read all the same");
+
+	h = reset();
+	put_dump(NLM_F_DUMP_INTR);
+	d = datagram();
+	finish(d, done_message(d, 0, 0));
+	seen = (struct seen){ 0 };
+	ok(imsipsec_bundle_dump(h, NULL, see_bundle, &seen) == -ESTALE && seen.n == 5,
+	   "dump: inconsistent: %s", imsipsec_strerror(h));
+
+	h = reset();
+	put_dump(0);
+	d = datagram();
+	finish(d, done_message(d, -ENOMEM, 0));
+	ok(imsipsec_bundle_dump(h, NULL, see_bundle, &seen) == -ENOMEM,
+	   "dump: broken off by the kernel: %s", imsipsec_strerror(h));
+
+	h = reset();
+	put_dump(0);
+	((struct nlmsghdr *)kernel.answers[1].data)->nlmsg_len -= 8;	/* within the last attribute */
+	kernel.answers[1].len = 0;
+	d = datagram();
+	finish(d, done_message(d, 0, 0));
+	seen = (struct seen){ 0 };
+	err = imsipsec_bundle_dump(h, NULL, see_bundle, &seen);
+	ok(!err && seen.n == 3, "dump: an empty datagram");
+}
+
+/* ---- Errors -------------------------------------------------------------- */
+
+static void refuse(int err, const char *msg, int offset_of, uint32_t miss)
+{
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh = ack(d, err, NLM_F_CAPPED | NLM_F_ACK_TLVS);
+
+	if (msg)
+		mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, msg);
+	if (offset_of >= 0)
+		mnl_attr_put_u32(nlh, NLMSGERR_ATTR_OFFS, offset_of);
+	if (miss)
+		mnl_attr_put_u32(nlh, NLMSGERR_ATTR_MISS_TYPE, miss);
+	finish(d, nlh);
+}
+
+static void test_errors(void)
+{
+	static const struct {
+		const char *name, *msg;
+		int offset;
+		uint32_t miss;
+		const char *text;
+	} cases[] = {
+		{ "text and attribute", "Attribute failed policy validation", 28, 0,
+		  "Attribute failed policy validation: lifetime" },
+		{ "text that has the attribute's name", "lifetime is too long", 28, 0,
+		  "lifetime is too long" },
+		{ "attribute only", NULL, 20, 0, "Invalid argument: id" },
+		{ "nothing", NULL, -1, 0, "Invalid argument" },
+		{ "attribute missing", NULL, -1, IMS_IPSEC_A_BUNDLE_OWNER,
+		  "Invalid argument: owner is missing" },
+		{ "attribute missing, with text", "who is it", -1, IMS_IPSEC_A_BUNDLE_OWNER,
+		  "who is it: owner is missing" },
+		{ "no such attribute", "no", -1, 1000, "no" },
+		{ "offset between attributes", "no", 22, 0, "no" },
+		{ "offset before the attributes", "no", 16, 0, "no" },
+		{ "offset behind the request", "no", 100000, 0, "no" },
+	};
+	struct datagram *d;
+	struct nlmsghdr *nlh;
+	struct imsipsec *h;
+	char text[600];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		h = reset();
+		refuse(-EINVAL, cases[i].msg, cases[i].offset, cases[i].miss);
+		ok(imsipsec_bundle_confirm(h, 9, 1) == -EINVAL &&
+		   !strcmp(imsipsec_strerror(h), cases[i].text),
+		   "error: %s: %s", cases[i].name, imsipsec_strerror(h));
+	}
+
+	h = reset();
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	refuse(-EINVAL, text, 28, 0);
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EINVAL &&
+	   strlen(imsipsec_strerror(h)) == ERROR_MAX - 1, "error: a text that is too long");
+
+	h = reset();
+	d = datagram();
+	nlh = ack(d, -EPERM, NLM_F_CAPPED | NLM_F_ACK_TLVS);
+	mnl_attr_put(nlh, NLMSGERR_ATTR_MSG, 3, "abc");
+	finish(d, nlh);
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EPERM && !strcmp(imsipsec_strerror(h), "abc"),
+	   "error: a text without NUL");
+
+	h = reset();
+	d = datagram();
+	nlh = ack(d, -EPERM, NLM_F_ACK_TLVS);
+	memset(mnl_nlmsg_put_extra_header(nlh, 100), 0xee, 100);
+	mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, "behind the request");
+	finish(d, nlh);
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EPERM &&
+	   !strcmp(imsipsec_strerror(h), "behind the request"), "error: with the request in it");
+
+	h = reset();
+	d = datagram();
+	nlh = ack(d, -EPERM, NLM_F_ACK_TLVS);
+	finish(d, nlh);
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EPERM, "error: the request in it is cut short");
+
+	h = reset();
+	d = datagram();
+	nlh = ack(d, -EPERM, NLM_F_CAPPED | NLM_F_ACK_TLVS);
+	mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, "text");
+	mnl_attr_put_u16(nlh, NLMSGERR_ATTR_OFFS, 20);
+	finish(d, nlh);
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EPERM &&
+	   !strcmp(imsipsec_strerror(h), "Operation not permitted"),
+	   "error: what explains it is malformed");
+
+	h = reset();
+	d = datagram();
+	finish(d, ack(d, 5, NLM_F_CAPPED));
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EBADMSG, "error: positive");
+
+	h = reset();
+	d = datagram();
+	nlh = message(d, NLMSG_ERROR, 0, h->seq + 1);
+	mnl_nlmsg_put_extra_header(nlh, 8);
+	finish(d, nlh);
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EBADMSG, "error: too short to be one");
+
+	h = reset();
+	d = datagram();
+	put_ack(d);
+	d->len -= 4;
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EBADMSG, "datagram cut short");
+
+	h = reset();
+	d = datagram();
+	put_ack(d);
+	((struct nlmsghdr *)d->data)->nlmsg_len = 0x80000010;
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EBADMSG, "message length above 2^31");
+
+	h = reset();
+	d = datagram();
+	nlh = reply(d, NLM_F_MULTI, IMS_IPSEC_CMD_BUNDLE_GET);
+	put_bundle(nlh, 1);
+	finish(d, nlh);
+	nlh = done_message(d, -ENODEV, NLM_F_ACK_TLVS);
+	mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, "end of the dump");
+	finish(d, nlh);
+	ok(imsipsec_bundle_dump(h, NULL, see_bundle, &(struct seen){ 0 }) == -ENODEV &&
+	   !strcmp(imsipsec_strerror(h), "end of the dump"), "error: at the end of a dump");
+}
+
+static void test_socket(void)
+{
+	struct imsipsec *h = reset();
+	struct datagram *d;
+
+	kernel.send_errors = 3;
+	datagram()->err = EINTR;
+	put_ack(datagram());
+	ok(!imsipsec_bundle_confirm(h, 9, 1) && kernel.sent == 1, "EINTR on sending and receiving");
+
+	h = reset();
+	d = datagram();
+	finish(d, ack(d, -EIO, NLM_F_CAPPED));
+	d->from = 1234;
+	put_ack(datagram());
+	ok(!imsipsec_bundle_confirm(h, 9, 1), "a datagram of another process is dropped");
+
+	h = reset();
+	d = datagram();
+	finish(d, ack(d, -EIO, NLM_F_CAPPED));
+	((struct nlmsghdr *)d->data)->nlmsg_seq = 1000;
+	put_ack(d);
+	ok(!imsipsec_bundle_confirm(h, 9, 1), "a stale reply is skipped");
+
+	h = reset();
+	put_ack(datagram());
+	kernel.answers[0].flags = MSG_TRUNC;
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -EMSGSIZE, "a datagram that does not fit");
+
+	h = reset();
+	datagram()->err = ENOBUFS;
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -ENOBUFS, "a reply that was lost: %s",
+	   imsipsec_strerror(h));
+}
+
+/* ---- Malformed replies ------------------------------------------------- */
+
+typedef void (*put_fn)(struct nlmsghdr *nlh);
+
+static void put_an_endpoint(struct nlmsghdr *nlh)
+{
+	put_endpoint(nlh, 4);
+}
+
+static void put_a_bundle(struct nlmsghdr *nlh)
+{
+	put_bundle(nlh, 9);
+}
+
+static int parse_any(const struct nlmsghdr *nlh, put_fn put)
+{
+	struct imsipsec_endpoint e;
+	struct imsipsec_bundle b;
+	struct imsipsec_config c;
+
+	if (put == put_config)
+		return imsipsec_config_parse(nlh, &c);
+	if (put == put_an_endpoint)
+		return imsipsec_endpoint_parse(nlh, &e);
+	return imsipsec_bundle_parse(nlh, &b);
+}
+
+/* Is there an attribute of @type with @len in what the kernel sends rightly? */
+static bool is_right(const struct nlmsghdr *nlh, uint16_t type, uint16_t len)
+{
+	const struct nlattr *attr;
+	bool known = false;
+
+	mnl_attr_for_each(attr, nlh, GENL_HDRLEN) {
+		if (mnl_attr_get_type(attr) != type)
+			continue;
+		known = true;
+		if (mnl_attr_get_payload_len(attr) == len)
+			return true;
+	}
+	return !known;
+}
+
+static void test_lengths(const char *name, put_fn put, uint16_t max_type)
+{
+	struct datagram *right = &kernel.answers[0], *wrong = &kernel.answers[1];
+	static const uint8_t zeroes[IMSIPSEC_CONTACT_MAX + 1];
+	unsigned int taken = 0, cut = 0;
+	struct nlmsghdr *nlh, *exact;
+	uint16_t type, len;
+	size_t n;
+
+	reset();
+	nlh = reply(right, 0, 1);
+	put(nlh);
+	ok(!parse_any(nlh, put), "%s: parsed", name);
+
+	for (type = 0; type <= max_type; type++) {
+		for (len = 0; len <= 17; len++) {
+			/* Opaque bytes may have any length, addresses 4 or 16. */
+			bool is_bytes = put == put_a_bundle && (type == IMS_IPSEC_A_BUNDLE_OWNER ||
+								type == IMS_IPSEC_A_BUNDLE_CONTACT);
+			bool is_addr = (put == put_a_bundle &&
+					(type == IMS_IPSEC_A_BUNDLE_ADDRESS ||
+					 type == IMS_IPSEC_A_BUNDLE_UE_ADDRESS)) ||
+				       (put == put_an_endpoint &&
+					type == IMS_IPSEC_A_ENDPOINT_ADDRESS);
+			int want = is_right(nlh, type, len) || is_bytes ||
+				   (is_addr && (len == 4 || len == 16)) ? 0 : -EBADMSG;
+			struct nlmsghdr *w;
+
+			wrong->len = 0;
+			w = reply(wrong, 0, 1);
+			put(w);
+			mnl_attr_put(w, type, len, "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1");
+			if (parse_any(w, put) != want)
+				taken++;
+		}
+	}
+	ok(!taken, "%s: every attribute with every length from 0 to 17", name);
+
+	if (put == put_a_bundle) {
+		wrong->len = 0;
+		exact = reply(wrong, 0, 1);
+		put(exact);
+		mnl_attr_put(exact, IMS_IPSEC_A_BUNDLE_CONTACT, sizeof(zeroes), zeroes);
+		ok(parse_any(exact, put) == -EBADMSG, "%s: contact too long", name);
+	}
+
+	/* On the heap, cut short at every byte, for AddressSanitizer. */
+	for (n = sizeof(*nlh); n < nlh->nlmsg_len; n++) {
+		exact = malloc(n);
+		if (!exact)
+			abort();
+		memcpy(exact, nlh, n);
+		exact->nlmsg_len = n;
+		parse_any(exact, put);
+		if (n < sizeof(*nlh) + GENL_HDRLEN)
+			cut += parse_any(exact, put) != -EBADMSG;
+		free(exact);
+	}
+	ok(!cut, "%s: cut short at every byte", name);
+}
+
+static void test_objects(void)
+{
+	struct imsipsec_endpoint e;
+	struct imsipsec_bundle b;
+	struct nlmsghdr *nlh;
+	int i;
+
+	test_lengths("config", put_config, IMS_IPSEC_A_CONFIG_MAX + 2);
+	test_lengths("endpoint", put_an_endpoint, IMS_IPSEC_A_ENDPOINT_MAX + 2);
+	test_lengths("bundle", put_a_bundle, IMS_IPSEC_A_BUNDLE_MAX + 2);
+
+	reset();
+	nlh = reply(&kernel.answers[0], 0, 1);
+	put_endpoint(nlh, 4);
+	for (i = 2; i < IMSIPSEC_PORT_PC_MAX; i++)
+		mnl_attr_put_u16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PC, htons(6000 + i));
+	ok(!imsipsec_endpoint_parse(nlh, &e) && e.n_port_pc == IMSIPSEC_PORT_PC_MAX &&
+	   e.port_pc[IMSIPSEC_PORT_PC_MAX - 1] == 6000 + IMSIPSEC_PORT_PC_MAX - 1,
+	   "endpoint: 64 ports");
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PC, htons(7000));
+	ok(imsipsec_endpoint_parse(nlh, &e) == -EBADMSG, "endpoint: 65 ports");
+
+	reset();
+	nlh = reply(&kernel.answers[0], 0, 1);
+	ok(imsipsec_endpoint_parse(nlh, &e) == -EBADMSG && imsipsec_bundle_parse(nlh, &b) == -EBADMSG,
+	   "objects without id");
+
+	put_bundle(nlh, 9);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_STATE, 4242);
+	ok(!imsipsec_bundle_parse(nlh, &b) && (unsigned int)b.state == 4242,
+	   "bundle: a state that the library does not know is handed on");
+}
+
+/* ---- Events -------------------------------------------------------------- */
+
+struct events {
+	unsigned int n;
+	uint64_t seqs[16];
+	enum imsipsec_event_type types[16];
+	unsigned int stop_at;
+};
+
+static int see_event(const struct imsipsec_event *event, void *data)
+{
+	struct events *e = data;
+
+	if (e->n < ARRAY_SIZE(e->seqs)) {
+		e->seqs[e->n] = event->seq;
+		e->types[e->n] = event->type;
+	}
+	return ++e->n == e->stop_at ? 77 : 0;
+}
+
+static int see_whole_event(const struct imsipsec_event *event, void *data)
+{
+	*(bool *)data = event->seq == 41 && event->type == IMSIPSEC_EVENT_EXPIRED &&
+			event->reason == IMSIPSEC_REASON_LIFETIME &&
+			event->old_state == IMSIPSEC_STATE_OLD && !event->new_state &&
+			bundle_ok(&event->bundle, 9);
+	return 0;
+}
+
+static bool events_are(const struct events *e, unsigned int n, const uint64_t *seqs, unsigned int lost)
+{
+	unsigned int i;
+
+	if (e->n != n)
+		return false;
+	for (i = 0; i < n; i++)
+		if (e->seqs[i] != seqs[i] ||
+		    (e->types[i] == IMSIPSEC_EVENT_LOST) != !!(lost & 1U << i))
+			return false;
+	return true;
+}
+
+static struct imsipsec_events reset_events(void)
+{
+	return (struct imsipsec_events){ .h = reset() };
+}
+
+static void put_unload(struct datagram *d, uint16_t family)
+{
+	struct nlmsghdr *nlh = message(d, GENL_ID_CTRL, 0, 0);
+	struct genlmsghdr *genl = mnl_nlmsg_put_extra_header(nlh, sizeof(*genl));
+
+	genl->cmd = CTRL_CMD_DELFAMILY;
+	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, "x");
+	mnl_attr_put_u16(nlh, CTRL_ATTR_FAMILY_ID, family);
+	finish(d, nlh);
+}
+
+static void test_events(void)
+{
+	struct imsipsec_events ev = reset_events();
+	struct events e = { 0 };
+	struct datagram *d;
+	struct nlmsghdr *nlh;
+	struct imsipsec_event event;
+	bool whole = false;
+	int err;
+
+	ok(!imsipsec_event_dispatch(&ev, see_event, &e) && !e.n, "events: none");
+
+	put_event(datagram(), 41);
+	ok(!imsipsec_event_dispatch(&ev, see_whole_event, &whole) && whole, "events: every member");
+
+	ev = reset_events();
+	put_event(datagram(), 41);
+	put_event(datagram(), 42);
+	d = datagram();
+	put_event(d, 43);
+	put_event(d, 44);
+	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 4, (uint64_t[]){ 41, 42, 43, 44 }, 0), "events: in order, the first is any");
+
+	e = (struct events){ 0 };
+	put_event(datagram(), 47);
+	put_event(datagram(), 48);
+	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 3, (uint64_t[]){ 47, 47, 48 }, 1), "events: a gap is told, once");
+
+	ev = reset_events();
+	e = (struct events){ .stop_at = 2 };
+	d = datagram();
+	put_event(d, 1);
+	put_event(d, 2);
+	put_event(d, 3);
+	err = imsipsec_event_dispatch(&ev, see_event, &e);
+	ok(err == 77 && e.n == 2 && !imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 3, (uint64_t[]){ 1, 2, 3 }, 0), "events: ended by the callback, gone on with");
+
+	ev = reset_events();
+	e = (struct events){ .stop_at = 2 };
+	d = datagram();
+	put_event(d, 1);
+	put_event(d, 5);
+	err = imsipsec_event_dispatch(&ev, see_event, &e);
+	ok(err == 77 && !imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 3, (uint64_t[]){ 1, 5, 5 }, 2),
+	   "events: ended at the loss, the event behind it comes all the same");
+
+	ev = reset_events();
+	e = (struct events){ 0 };
+	put_event(datagram(), 1);
+	datagram()->err = ENOBUFS;
+	put_event(datagram(), 2);
+	put_event(datagram(), 9);
+	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 4, (uint64_t[]){ 1, 2, 9, 9 }, 4),
+	   "events: buffer full, told where the gap is");
+
+	ev = reset_events();
+	e = (struct events){ 0 };
+	put_event(datagram(), 1);
+	datagram()->err = ENOBUFS;
+	put_event(datagram(), 2);
+	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 3, (uint64_t[]){ 1, 2, 0 }, 4), "events: buffer full, the last ones lost");
+	e = (struct events){ 0 };
+	put_event(datagram(), 9);
+	ok(!imsipsec_event_dispatch(&ev, see_event, &e) && events_are(&e, 1, (uint64_t[]){ 9 }, 0),
+	   "events: a loss that was told is not told again");
+
+	ev = reset_events();
+	e = (struct events){ 0 };
+	put_event(datagram(), 1);
+	put_unload(datagram(), FAMILY + 1);
+	put_event(datagram(), 2);
+	put_unload(datagram(), FAMILY);
+	ok(imsipsec_event_dispatch(&ev, see_event, &e) == -ENODEV &&
+	   events_are(&e, 2, (uint64_t[]){ 1, 2 }, 0), "events: the module was unloaded");
+
+	ev = reset_events();
+	e = (struct events){ 0 };
+	put_event(datagram(), 1);
+	d = datagram();
+	put_event(d, 2);
+	((struct nlmsghdr *)d->data)->nlmsg_len -= 200;
+	d->len -= 200;
+	put_event(datagram(), 3);
+	err = imsipsec_event_dispatch(&ev, see_event, &e);
+	ok(err == -EBADMSG && !imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 3, (uint64_t[]){ 1, 3, 3 }, 2), "events: a malformed one counts as lost");
+
+	ev = reset_events();
+	e = (struct events){ 0 };
+	d = datagram();
+	nlh = message(d, FAMILY, 0, 0);
+	finish(d, nlh);
+	d = datagram();
+	memcpy(d->data, "abc", 3);
+	d->len = 3;
+	ok(imsipsec_event_dispatch(&ev, see_event, &e) == -EBADMSG && !e.n,
+	   "events: messages without contents");
+
+	reset();
+	d = datagram();
+	nlh = reply(d, 0, IMS_IPSEC_CMD_EVENT);
+	ok(imsipsec_event_parse(nlh, &event) == -EBADMSG, "events: an empty one");
+}
+
+/* ---- Random changes ------------------------------------------------------ */
+
+static uint64_t random_state = 0x3329;
+
+static uint32_t random_below(uint32_t n)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return (uint32_t)((random_state * 2685821657736338717u) >> 32) % n;
+}
+
+static int parse_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
+{
+	(void)data;
+	if (imsipsec_config_parse(nlh, &h->config))
+		return -EBADMSG;
+	return imsipsec_endpoint_parse(nlh, &h->endpoint) | imsipsec_bundle_parse(nlh, &h->bundle);
+}
+
+/* No rule but that nothing is read out of place, which the sanitizers see to. */
+static void test_mutations(void)
+{
+	enum { MUTATIONS = 10000 };
+	struct imsipsec_events ev = reset_events();
+	struct imsipsec *h = ev.h;
+	struct imsipsec_exchange x = { .h = h, .reply = parse_reply };
+	struct datagram *d = &kernel.answers[0];
+	struct nlmsghdr *nlh;
+	struct events e;
+	size_t len;
+	char *exact;
+	int i, j;
+
+	h->seq = 4;
+	x.request = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_GET, 0);
+	mnl_attr_put_u32((void *)x.request, IMS_IPSEC_A_BUNDLE_ID, 9);
+	for (i = 0; i < MUTATIONS; i++) {
+		d->len = 0;
+		h->seq = 4;
+		nlh = reply(d, 0, IMS_IPSEC_CMD_BUNDLE_GET);
+		if (i % 2)
+			put_bundle(nlh, 9);
+		else
+			put_endpoint(nlh, 4);
+		finish(d, nlh);
+		put_event(d, i);
+		nlh = ack(d, -EINVAL, NLM_F_CAPPED | NLM_F_ACK_TLVS);
+		mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, "text");
+		mnl_attr_put_u32(nlh, NLMSGERR_ATTR_OFFS, 20);
+		finish(d, nlh);
+
+		len = random_below(4) ? d->len : random_below(d->len + 1);
+		exact = malloc(len ? len : 1);
+		if (!exact)
+			abort();
+		memcpy(exact, d->data, len);
+		for (j = random_below(6); len && j < 6; j++)
+			exact[random_below(len)] = random_below(3) ? random_below(256) : 0;
+
+		x.err = 0;
+		x.interrupted = false;
+		imsipsec_nl_input(&x, exact, len);
+		e = (struct events){ 0 };
+		ev.nlh = (const void *)exact;
+		ev.left = len;
+		while (imsipsec_event_input(&ev, see_event, &e))
+			;
+		free(exact);
+	}
+	ok(true, "%d mutations of replies and events", MUTATIONS);
+}
+
+int main(void)
+{
+	test_bundle_new();
+	test_requests();
+	test_dump();
+	test_errors();
+	test_socket();
+	test_objects();
+	test_events();
+	test_mutations();
+	return done();
+}

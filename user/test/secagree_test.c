@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* RFC 3329 headers: parsing, choosing, writing, comparing. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <imsipsec.h>
+
+#include "headers.h"
+#include "tap.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+#define MD5	IMSIPSEC_ALG_HMAC_MD5_96
+#define SHA1	IMSIPSEC_ALG_HMAC_SHA_1_96
+#define NONE	IMSIPSEC_EALG_NULL
+#define AES	IMSIPSEC_EALG_AES_CBC
+#define TRANS	IMSIPSEC_MODE_TRANS
+
+/* A copy without anything behind it, so that AddressSanitizer sees one byte too many. */
+static int parse_n(struct imsipsec_secagree **list, const char *text, size_t len)
+{
+	char *copy = malloc(len ? len : 1);
+	int err;
+
+	if (!copy)
+		abort();
+	memcpy(copy, text, len);
+	err = imsipsec_secagree_parse(list, copy, len);
+	free(copy);
+	return err;
+}
+
+static int parse(struct imsipsec_secagree **list, const char *text)
+{
+	return parse_n(list, text, strlen(text));
+}
+
+static bool mech_is(const struct imsipsec_mech *m, const struct imsipsec_mech *want)
+{
+	return m && m->alg == want->alg && m->ealg == want->ealg && m->mode == want->mode &&
+	       m->esp == want->esp && m->q == want->q &&
+	       m->spi_c == want->spi_c && m->spi_s == want->spi_s &&
+	       m->port_c == want->port_c && m->port_s == want->port_s;
+}
+
+#define MECH_A { SHA1, AES, TRANS, true, 1000, 1000, 2000, 3000, 4000 }
+#define REST ";spi-c=1000;spi-s=2000;port-c=3000;port-s=4000"
+#define TEXT_A "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc" REST
+
+static const struct {
+	const char *name, *text;
+	size_t n;
+	struct imsipsec_mech mech[2];
+} good_cases[] = {
+	{ "phone: md5, null", PHONE_MD5_NULL, 1,
+	  { { MD5, NONE, TRANS, true, 1000, 25656, 25657, 6301, 6300 } } },
+	{ "phone: list of two, the first with an ealg that is not known", PHONE_TWO, 2,
+	  { { MD5, 0, TRANS, true, 1000, 1028536224, 455113919, 8034, 8904 },
+	    { MD5, AES, TRANS, true, 1000, 1028536224, 455113919, 8034, 8904 } } },
+	{ "phone: Security-Verify with q", PHONE_VERIFY, 1,
+	  { { SHA1, NONE, TRANS, true, 500, 52340051, 3859, 7807, 7777 } } },
+	{ "B5: SPIs above 2^31", SERVER_LARGE_SPI, 1,
+	  { { SHA1, AES, TRANS, true, 500, 3759706211, 2594505554, 7807, 7777 } } },
+	{ "phone: blanks behind semicolons", PHONE_BLANKS, 1,
+	  { { SHA1, AES, TRANS, true, 1000, 1546543, 1546542, 32773, 6000 } } },
+	{ "plain", TEXT_A, 1, { MECH_A } },
+	{ "defaults: ealg null, mod trans, prot esp, q 1",
+	  "ipsec-3gpp;alg=hmac-sha-1-96" REST, 1,
+	  { { SHA1, NONE, TRANS, true, 1000, 1000, 2000, 3000, 4000 } } },
+	{ "any order",
+	  "ipsec-3gpp;port-s=4000;spi-s=2000;ealg=aes-cbc;spi-c=1000;port-c=3000;"
+	  "alg=hmac-sha-1-96", 1, { MECH_A } },
+	{ "any case",
+	  "IPSEC-3GPP;ALG=HMAC-SHA-1-96;eAlg=AES-cbc;SPI-C=1000;Spi-S=2000;PORT-C=3000;"
+	  "port-S=4000;PROT=ESP;Mod=TRANS;Q=1", 1, { MECH_A } },
+	{ "blanks around everything",
+	  " \t ipsec-3gpp \t; alg = hmac-sha-1-96 ;\tealg\t=\taes-cbc ; spi-c = 1000 ; "
+	  "spi-s =2000; port-c= 3000 ;port-s=4000 \t ", 1, { MECH_A } },
+	{ "folded",
+	  "ipsec-3gpp;\r\n alg=hmac-sha-1-96;\r\n\tealg\r\n =\r\n aes-cbc\r\n ;spi-c=1000;\n "
+	  "spi-s=2000;port-c=3000;port-s=4000", 1, { MECH_A } },
+	{ "line end behind", TEXT_A "\r\n", 1, { MECH_A } },
+	{ "bare line feed behind", TEXT_A "\n", 1, { MECH_A } },
+	{ "empty elements and parameters", ",, ipsec-3gpp;;alg=hmac-sha-1-96; ;ealg=aes-cbc" REST
+	  "; , ,", 1, { MECH_A } },
+	{ "unknown parameters",
+	  "ipsec-3gpp;foo;bar=1;baz=\"a;b,c\\\"d\";v6=[::1]:5060;alg=hmac-sha-1-96;"
+	  "ealg=aes-cbc;e=\"\"" REST, 1, { MECH_A } },
+	{ "unknown parameter, quoted and folded",
+	  "ipsec-3gpp;foo=\"a\r\n b\";alg=hmac-sha-1-96;ealg=aes-cbc" REST, 1, { MECH_A } },
+	{ "unknown parameter in UTF-8",
+	  "ipsec-3gpp;foo=\"\303\244\";bar=\303\244;alg=hmac-sha-1-96;ealg=aes-cbc" REST, 1,
+	  { MECH_A } },
+	{ "names that begin like known ones",
+	  "ipsec-3gpp;al=x;algo=x;spi=7;spi-cc=1;alg=hmac-sha-1-96;ealg=aes-cbc" REST, 1,
+	  { MECH_A } },
+	{ "tls is passed over", "tls;q=0.2", 0, { { 0 } } },
+	{ "tls, then ipsec-3gpp", "tls;q=0.2, " TEXT_A, 1, { MECH_A } },
+	{ "ipsec-3gpp, then tls", TEXT_A ", tls", 1, { MECH_A } },
+	{ "sdes-srtp;mediasec in between",
+	  TEXT_A ", sdes-srtp;mediasec, " TEXT_A, 2, { MECH_A, MECH_A } },
+	{ "digest with quoted strings",
+	  "digest;d-alg=md5;d-qop=auth;d-ver=\"0,1;2\"," TEXT_A, 1, { MECH_A } },
+	{ "ipsec-ike and ipsec-man are others", "ipsec-ike;q=0.1,ipsec-man," TEXT_A, 1, { MECH_A } },
+	{ "SPI 2^32-1", "ipsec-3gpp;alg=hmac-md5-96;spi-c=4294967295;spi-s=2000;port-c=3000;"
+	  "port-s=4000", 1, { { MD5, NONE, TRANS, true, 1000, 4294967295, 2000, 3000, 4000 } } },
+	{ "B1: SPI 256", "ipsec-3gpp;alg=hmac-md5-96;spi-c=256;spi-s=2000;port-c=3000;"
+	  "port-s=4000", 1, { { MD5, NONE, TRANS, true, 1000, 256, 2000, 3000, 4000 } } },
+	{ "leading zeros", "ipsec-3gpp;alg=hmac-md5-96;spi-c=00000000000000001000;spi-s=02000;"
+	  "port-c=03000;port-s=04000", 1,
+	  { { MD5, NONE, TRANS, true, 1000, 1000, 2000, 3000, 4000 } } },
+	{ "ports 1 and 65535", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=2000;port-c=1;"
+	  "port-s=65535", 1, { { MD5, NONE, TRANS, true, 1000, 1000, 2000, 1, 65535 } } },
+	{ "q=0", TEXT_A ";q=0", 1, { { SHA1, AES, TRANS, true, 0, 1000, 2000, 3000, 4000 } } },
+	{ "q=0.", TEXT_A ";q=0.", 1, { { SHA1, AES, TRANS, true, 0, 1000, 2000, 3000, 4000 } } },
+	{ "q=0.05", TEXT_A ";q=0.05", 1,
+	  { { SHA1, AES, TRANS, true, 50, 1000, 2000, 3000, 4000 } } },
+	{ "q=0.123", TEXT_A ";q=0.123", 1,
+	  { { SHA1, AES, TRANS, true, 123, 1000, 2000, 3000, 4000 } } },
+	{ "q=1.000", TEXT_A ";q=1.000", 1, { MECH_A } },
+	{ "alg that is not known", "ipsec-3gpp;alg=hmac-sha-256-128;ealg=aes-cbc" REST, 1,
+	  { { 0, AES, TRANS, true, 1000, 1000, 2000, 3000, 4000 } } },
+	{ "mod that is not known", TEXT_A ";mod=UDP-enc-tun", 1,
+	  { { SHA1, AES, 0, true, 1000, 1000, 2000, 3000, 4000 } } },
+	{ "prot=ah", TEXT_A ";prot=ah", 1,
+	  { { SHA1, AES, TRANS, false, 1000, 1000, 2000, 3000, 4000 } } },
+};
+
+static void test_good(void)
+{
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(good_cases); i++) {
+		struct imsipsec_secagree *list = NULL;
+		bool same;
+
+		same = !parse(&list, good_cases[i].text) && list &&
+		       imsipsec_secagree_count(list) == good_cases[i].n;
+		for (j = 0; same && j < good_cases[i].n; j++)
+			same = mech_is(imsipsec_secagree_get(list, j), &good_cases[i].mech[j]);
+		ok(same, "parse: %s", good_cases[i].name);
+		imsipsec_secagree_free(list);
+	}
+}
+
+static const struct {
+	const char *name, *text;
+} bad_cases[] = {
+	{ "empty", "" },
+	{ "blanks only", " \t " },
+	{ "commas only", " , ," },
+	{ "line end only", "\r\n" },
+	{ "no parameters", "ipsec-3gpp" },
+	{ "alg missing", "ipsec-3gpp;ealg=null" REST },
+	{ "spi-c missing", "ipsec-3gpp;alg=hmac-md5-96;spi-s=2000;port-c=3000;port-s=4000" },
+	{ "spi-s missing", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;port-c=3000;port-s=4000" },
+	{ "port-c missing", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=2000;port-s=4000" },
+	{ "port-s missing", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=2000;port-c=3000" },
+	{ "alg twice", TEXT_A ";alg=hmac-sha-1-96" },
+	{ "ealg twice", TEXT_A ";ealg=null" },
+	{ "mod twice", TEXT_A ";mod=trans;mod=trans" },
+	{ "prot twice", TEXT_A ";prot=esp;prot=esp" },
+	{ "q twice", TEXT_A ";q=0.1;q=0.1" },
+	{ "spi-c twice", TEXT_A ";spi-c=1000" },
+	{ "spi-s twice", TEXT_A ";SPI-S=1000" },
+	{ "port-c twice", TEXT_A ";port-c=3000" },
+	{ "port-s twice", TEXT_A ";port-s=4000" },
+	{ "alg without value", "ipsec-3gpp;alg" REST },
+	{ "alg with empty value", "ipsec-3gpp;alg=" REST },
+	{ "alg quoted", "ipsec-3gpp;alg=\"hmac-md5-96\"" REST },
+	{ "alg of 32 characters", "ipsec-3gpp;alg=abcdefghijklmnopqrstuvwxyz012345" REST },
+	{ "alg of two words", "ipsec-3gpp;alg=hmac md5" REST },
+	{ "alg with a slash", "ipsec-3gpp;alg=hmac/md5" REST },
+	{ "unknown parameter with empty value", TEXT_A ";foo=" },
+	{ "parameter without name", TEXT_A ";=1" },
+	{ "quoted string without end", TEXT_A ";foo=\"bar" },
+	{ "quoted string that ends in a backslash", TEXT_A ";foo=\"bar\\" },
+	{ "quoted string with a control character", TEXT_A ";foo=\"\001\"" },
+	{ "quoted string with a line end", TEXT_A ";foo=\"a\r\nb\"" },
+	{ "text behind a quoted string", TEXT_A ";foo=\"a\"b" },
+	{ "two words for a mechanism", "ipsec 3gpp;alg=hmac-md5-96" REST },
+	{ "mechanism that begins with a semicolon", ";alg=hmac-md5-96" REST },
+	{ "the header's name", "Security-Client: " TEXT_A },
+	{ "line end inside", "ipsec-3gpp;alg=hmac-md5-96\r\n" REST },
+	{ "two line ends behind", TEXT_A "\r\n\r\n" },
+	{ "bare carriage return", TEXT_A "\r" },
+	{ "other mechanism malformed", TEXT_A ", tls;=1" },
+	{ "second mechanism malformed", TEXT_A ", ipsec-3gpp;alg=hmac-md5-96" },
+	{ "B5: spi-c = spi-s", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=1000;port-c=3000;"
+	  "port-s=4000" },
+	{ "B5: SPI 0", "ipsec-3gpp;alg=hmac-md5-96;spi-c=0;spi-s=1000;port-c=3000;port-s=4000" },
+	{ "B5: SPI 255", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=255;port-c=3000;port-s=4000" },
+	{ "SPI 2^32", "ipsec-3gpp;alg=hmac-md5-96;spi-c=4294967296;spi-s=1000;port-c=3000;"
+	  "port-s=4000" },
+	{ "SPI 2^64 + 1000", "ipsec-3gpp;alg=hmac-md5-96;spi-c=18446744073709552616;spi-s=2000;"
+	  "port-c=3000;port-s=4000" },
+	{ "SPI negative", "ipsec-3gpp;alg=hmac-md5-96;spi-c=-1000;spi-s=2000;port-c=3000;port-s=4000" },
+	{ "SPI hexadecimal", "ipsec-3gpp;alg=hmac-md5-96;spi-c=0x1000;spi-s=2000;port-c=3000;"
+	  "port-s=4000" },
+	{ "SPI with a letter behind", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000a;spi-s=2000;"
+	  "port-c=3000;port-s=4000" },
+	{ "A9: port-c = port-s", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=2000;port-c=3000;"
+	  "port-s=3000" },
+	{ "A9: port 5060", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=2000;port-c=5060;"
+	  "port-s=4000" },
+	{ "A9: port 5061", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=2000;port-c=3000;"
+	  "port-s=5061" },
+	{ "port 0", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=2000;port-c=0;port-s=4000" },
+	{ "port 65536", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=2000;port-c=3000;port-s=65536" },
+	{ "port 2^16 + 3000", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=2000;port-c=68536;"
+	  "port-s=4000" },
+	{ "q=1.001", TEXT_A ";q=1.001" },
+	{ "q=2", TEXT_A ";q=2" },
+	{ "q=0.1234", TEXT_A ";q=0.1234" },
+	{ "q=.5", TEXT_A ";q=.5" },
+	{ "q=05", TEXT_A ";q=05" },
+	{ "q=0.a", TEXT_A ";q=0.a" },
+	{ "q=-0", TEXT_A ";q=-0" },
+};
+
+static void test_bad(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad_cases); i++) {
+		struct imsipsec_secagree *list = NULL;
+
+		ok(parse(&list, bad_cases[i].text) == -EINVAL && !list, "refuse: %s", bad_cases[i].name);
+		imsipsec_secagree_free(list);
+	}
+}
+
+static void test_bytes(void)
+{
+	static const char nul[] = TEXT_A "\0;q=0.5";
+	struct imsipsec_secagree *list = NULL;
+	unsigned int control, taken = 0;
+	char text[] = TEXT_A ";foo=?";
+	size_t len, most;
+
+	ok(parse_n(&list, nul, sizeof(nul) - 1) == -EINVAL && !list, "refuse: a NUL inside");
+	for (control = 1; control < ' '; control++) {
+		if (strchr("\t\n\r", control))
+			continue;
+		text[sizeof(text) - 2] = control;
+		taken += !parse(&list, text);
+	}
+	ok(!taken && !list, "refuse: control characters");
+
+	/*
+	 * Cut short at each byte, it is an error, or ends between two mechanisms,
+	 * in the name of one (which is then another's), or in the last number.
+	 */
+	taken = 0;
+	for (len = 0; len < strlen(TEXT_A "," TEXT_A); len++) {
+		struct imsipsec_secagree *cut = NULL;
+
+		if (!parse_n(&cut, TEXT_A "," TEXT_A, len)) {
+			most = len < strlen("ipsec-3gpp") ? 0 : len < 2 * strlen(TEXT_A) - 2 ? 1 : 2;
+			taken += imsipsec_secagree_count(cut) != most;
+		}
+		imsipsec_secagree_free(cut);
+	}
+	ok(!taken, "parse: cut short at every byte");
+}
+
+static void test_repeated(void)
+{
+	struct imsipsec_secagree *list = NULL;
+	const struct imsipsec_mech a = MECH_A;
+	int err;
+
+	ok(!parse(&list, "tls") && list && imsipsec_secagree_count(list) == 0 &&
+	   !imsipsec_secagree_get(list, 0), "repeated headers: only tls so far");
+	ok(!parse(&list, TEXT_A) && imsipsec_secagree_count(list) == 1,
+	   "repeated headers: the second adds to the first");
+	err = parse(&list, TEXT_A ", ipsec-3gpp;alg=hmac-md5-96");
+	ok(err == -EINVAL && imsipsec_secagree_count(list) == 1 &&
+	   mech_is(imsipsec_secagree_get(list, 0), &a),
+	   "repeated headers: a bad one leaves what was there");
+	imsipsec_secagree_free(list);
+
+	ok(imsipsec_secagree_count(NULL) == 0 && !imsipsec_secagree_get(NULL, 0),
+	   "NULL is an empty list");
+	imsipsec_secagree_free(NULL);
+}
+
+static void test_many(void)
+{
+	struct imsipsec_secagree *list = NULL;
+	char *text;
+	size_t len;
+	int i, err = 0;
+
+	for (i = 0; i < 64 && !err; i++)
+		err = parse(&list, TEXT_A);
+	ok(!err && imsipsec_secagree_count(list) == 64, "parse: 64 mechanisms");
+	ok(parse(&list, TEXT_A) == -E2BIG && imsipsec_secagree_count(list) == 64,
+	   "refuse: the 65th mechanism");
+	imsipsec_secagree_free(list);
+
+	/* A megabyte of what is passed over costs time in proportion, and no memory. */
+	list = NULL;
+	len = 1 << 20;
+	text = malloc(len);
+	if (!text)
+		abort();
+	memset(text, ',', len);
+	memcpy(text, "tls", 3);
+	err = parse_n(&list, text, len);
+	ok(!err && imsipsec_secagree_count(list) == 0, "parse: a million empty elements");
+	memset(text, ';', len);
+	memcpy(text, "tls", 3);
+	err = parse_n(&list, text, len);
+	ok(!err, "parse: a million empty parameters");
+	imsipsec_secagree_free(list);
+	free(text);
+}
+
+static void test_choose(void)
+{
+	static const struct imsipsec_algs sha1_first[] = { { SHA1, AES }, { MD5, AES }, { MD5, NONE } };
+	static const struct imsipsec_algs md5_only[] = { { MD5, NONE } };
+	static const struct imsipsec_algs zero[] = { { 0, 0 }, { 0, AES }, { MD5, 0 } };
+	static const struct {
+		const char *name, *text;
+		const struct imsipsec_algs *algs;
+		size_t n;
+		int err;
+		enum imsipsec_alg alg;
+		enum imsipsec_ealg ealg;
+	} cases[] = {
+		{ "the UE's order does not matter",
+		  "ipsec-3gpp;q=1;alg=hmac-md5-96" REST ",ipsec-3gpp;q=0.1;alg=hmac-sha-1-96;"
+		  "ealg=aes-cbc" REST, sha1_first, 3, 0, SHA1, AES },
+		{ "the server's order decides",
+		  "ipsec-3gpp;alg=hmac-md5-96" REST ",ipsec-3gpp;alg=hmac-md5-96;ealg=aes-cbc" REST,
+		  sha1_first, 3, 0, MD5, AES },
+		{ "built-in order: sha1 and aes-cbc first",
+		  "ipsec-3gpp;alg=hmac-md5-96" REST ",ipsec-3gpp;alg=hmac-md5-96;ealg=aes-cbc" REST
+		  ",ipsec-3gpp;alg=hmac-sha-1-96" REST ",ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc"
+		  REST, NULL, 0, 0, SHA1, AES },
+		{ "built-in order: md5 and null last", PHONE_MD5_NULL, NULL, 0, 0, MD5, NONE },
+		{ "unknown ealg is passed over", PHONE_TWO, NULL, 0, 0, MD5, AES },
+		{ "none in common", TEXT_A, md5_only, 1, -ENOENT, 0, 0 },
+		{ "no list of the server's", TEXT_A, md5_only, 0, -ENOENT, 0, 0 },
+		{ "only tls", "tls", NULL, 0, -ENOENT, 0, 0 },
+		{ "unknown alg only", "ipsec-3gpp;alg=foo" REST, NULL, 0, -ENOENT, 0, 0 },
+		{ "zeroes of the server's match nothing",
+		  "ipsec-3gpp;alg=foo;ealg=bar" REST ",ipsec-3gpp;alg=foo;ealg=aes-cbc" REST
+		  ",ipsec-3gpp;alg=hmac-md5-96;ealg=bar" REST, zero, 3, -ENOENT, 0, 0 },
+		{ "unknown mod is passed over", TEXT_A ";mod=tun", NULL, 0, -ENOENT, 0, 0 },
+		{ "prot=ah is passed over", TEXT_A ";prot=ah", NULL, 0, -ENOENT, 0, 0 },
+	};
+	const struct imsipsec_mech *m;
+	size_t i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct imsipsec_secagree *list = NULL;
+
+		m = NULL;
+		err = parse(&list, cases[i].text);
+		if (!err)
+			err = imsipsec_secagree_choose(list, cases[i].algs, cases[i].n, &m);
+		ok(err == cases[i].err &&
+		   (err ? !m : m->alg == cases[i].alg && m->ealg == cases[i].ealg),
+		   "E6: %s", cases[i].name);
+		imsipsec_secagree_free(list);
+	}
+	ok(imsipsec_secagree_choose(NULL, NULL, 0, &m) == -ENOENT, "E6: no Security-Client at all");
+}
+
+static void test_equal(void)
+{
+	static const char b[] = "ipsec-3gpp;alg=hmac-md5-96" REST;
+	static const struct {
+		const char *name, *a, *b;
+		bool equal;
+	} cases[] = {
+		{ "same text", TEXT_A, TEXT_A, true },
+		{ "order of parameters", TEXT_A,
+		  "ipsec-3gpp;port-s=4000;port-c=3000;spi-s=2000;spi-c=1000;ealg=aes-cbc;"
+		  "alg=hmac-sha-1-96", true },
+		{ "defaults spelled out", b,
+		  "ipsec-3gpp;alg=hmac-md5-96;q=1.0;prot=esp;mod=trans;ealg=null" REST, true },
+		{ "case and blanks", TEXT_A, "IPSEC-3GPP ; ALG=Hmac-Sha-1-96 ;ealg=AES-CBC " REST, true },
+		{ "order of mechanisms", TEXT_A "," PHONE_MD5_NULL, PHONE_MD5_NULL "," TEXT_A, true },
+		{ "other mechanisms do not count", "tls," TEXT_A, TEXT_A ",sdes-srtp;mediasec", true },
+		{ "unknown parameters do not count", TEXT_A ";foo=1", TEXT_A ";foo=2;bar", true },
+		{ "unknown algorithm, same name", "ipsec-3gpp;alg=foo" REST,
+		  "ipsec-3gpp;alg=FOO" REST, true },
+		{ "E5: alg", "ipsec-3gpp;alg=hmac-sha-1-96" REST, b, false },
+		{ "E5: ealg", TEXT_A, "ipsec-3gpp;alg=hmac-sha-1-96" REST, false },
+		{ "E5: the stronger one removed", TEXT_A "," PHONE_MD5_NULL, PHONE_MD5_NULL, false },
+		{ "E5: one added", PHONE_MD5_NULL, PHONE_MD5_NULL "," TEXT_A, false },
+		{ "E5: one replaced by another that is there", TEXT_A "," PHONE_MD5_NULL,
+		  PHONE_MD5_NULL "," PHONE_MD5_NULL, false },
+		{ "E5: the same the other way round", PHONE_MD5_NULL "," PHONE_MD5_NULL,
+		  TEXT_A "," PHONE_MD5_NULL, false },
+		{ "E5: spi-c", TEXT_A,
+		  "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc;spi-c=1001;spi-s=2000;port-c=3000;"
+		  "port-s=4000", false },
+		{ "E5: spi-s", TEXT_A,
+		  "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc;spi-c=1000;spi-s=2001;port-c=3000;"
+		  "port-s=4000", false },
+		{ "E5: port-c", TEXT_A,
+		  "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc;spi-c=1000;spi-s=2000;port-c=3001;"
+		  "port-s=4000", false },
+		{ "E5: port-s", TEXT_A,
+		  "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc;spi-c=1000;spi-s=2000;port-c=3000;"
+		  "port-s=4001", false },
+		{ "E5: q", TEXT_A ";q=0.5", TEXT_A ";q=0.4", false },
+		{ "E5: mod", TEXT_A ";mod=trans", TEXT_A ";mod=tun", false },
+		{ "E5: prot", TEXT_A ";prot=esp", TEXT_A ";prot=ah", false },
+		{ "E5: unknown algorithms of different names", "ipsec-3gpp;alg=foo" REST,
+		  "ipsec-3gpp;alg=bar" REST, false },
+		{ "E5: unknown ealg of different names", "ipsec-3gpp;alg=foo;ealg=a" REST,
+		  "ipsec-3gpp;alg=foo;ealg=b" REST, false },
+		{ "E5: unknown mod of different names", TEXT_A ";mod=a", TEXT_A ";mod=b", false },
+		{ "E5: unknown prot of different names", TEXT_A ";prot=a", TEXT_A ";prot=b", false },
+		{ "E5: nothing against nothing", "tls", "tls", false },
+	};
+	struct imsipsec_secagree *list = NULL;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct imsipsec_secagree *x = NULL, *y = NULL;
+
+		ok(!parse(&x, cases[i].a) && !parse(&y, cases[i].b) &&
+		   imsipsec_secagree_equal(x, y) == cases[i].equal &&
+		   imsipsec_secagree_equal(y, x) == cases[i].equal,
+		   "%s: %s", cases[i].equal ? "equal" : "not equal", cases[i].name);
+		imsipsec_secagree_free(x);
+		imsipsec_secagree_free(y);
+	}
+	ok(!imsipsec_secagree_equal(NULL, NULL), "not equal: E5: NULL against NULL");
+	ok(!parse(&list, TEXT_A) && !imsipsec_secagree_equal(list, NULL) &&
+	   !imsipsec_secagree_equal(NULL, list), "not equal: E5: no Security-Verify");
+	imsipsec_secagree_free(list);
+}
+
+static void test_write(void)
+{
+	static const struct imsipsec_mech m = {
+		SHA1, AES, TRANS, true, 500, 3759706211, 2594505554, 7807, 7777
+	};
+	static const struct imsipsec_mech list[] = { MECH_A, { MD5, NONE, TRANS, true, 0, 1, 2, 3, 4 } };
+	static const struct {
+		unsigned int q;
+		const char *text;
+	} qs[] = { { 0, "ipsec-3gpp;alg" }, { 1, ";q=0.001;" }, { 50, ";q=0.05;" },
+		   { 100, ";q=0.1;" }, { 123, ";q=0.123;" }, { 1000, ";q=1.0;" } };
+	struct imsipsec_mech both[2], bad;
+	struct imsipsec_secagree *back = NULL, *sent = NULL;
+	char buf[512];
+	size_t size, i;
+	int len, err;
+
+	len = imsipsec_secagree_write(buf, sizeof(buf), &m, 1);
+	ok(len == (int)strlen(SERVER_LARGE_SPI) && !strcmp(buf, SERVER_LARGE_SPI),
+	   "write: as a server in the field does");
+
+	memcpy(both, list, sizeof(both));
+	both[1].spi_c = 300;
+	both[1].spi_s = 301;
+	len = imsipsec_secagree_write(buf, sizeof(buf), both, 2);
+	ok(len > 0 && !parse(&back, buf) && imsipsec_secagree_count(back) == 2 &&
+	   mech_is(imsipsec_secagree_get(back, 0), &both[0]), "write: a list, and back");
+	ok(!parse(&sent, buf) && imsipsec_secagree_equal(sent, back), "write: Security-Verify of it");
+	imsipsec_secagree_free(back);
+	imsipsec_secagree_free(sent);
+
+	err = 0;
+	for (size = 0; size <= (size_t)len; size++) {
+		char *small = malloc(size ? size : 1);
+
+		err += imsipsec_secagree_write(small, size, both, 2) != -ENOSPC;
+		free(small);
+	}
+	ok(!err && imsipsec_secagree_write(buf, len + 1, both, 2) == len,
+	   "write: ENOSPC in every buffer that is too small");
+
+	for (i = 0; i < ARRAY_SIZE(qs); i++) {
+		bad = m;
+		bad.q = qs[i].q;
+		len = imsipsec_secagree_write(buf, sizeof(buf), &bad, 1);
+		ok(len > 0 && strstr(buf, qs[i].text), "write: q of %u", qs[i].q);
+	}
+
+	for (i = 0; i < 12; i++) {
+		struct imsipsec_mech wrong[] = { m, m, m, m, m, m, m, m, m, m, m, m };
+
+		wrong[0].alg = 0;
+		wrong[1].alg = 99;
+		wrong[2].ealg = 0;
+		wrong[3].mode = 0;
+		wrong[4].esp = false;
+		wrong[5].q = 1001;
+		wrong[6].spi_c = 255;
+		wrong[7].spi_s = 0;
+		wrong[8].spi_s = m.spi_c;
+		wrong[9].port_c = 0;
+		wrong[10].port_s = 0;
+		wrong[11].port_s = m.port_c;
+		ok(imsipsec_secagree_write(buf, sizeof(buf), &wrong[i], 1) == -EINVAL,
+		   "write: EINVAL for what cannot be, %zu", i + 1);
+	}
+	ok(imsipsec_secagree_write(buf, sizeof(buf), &m, 0) == -EINVAL, "write: EINVAL for nothing");
+}
+
+int main(void)
+{
+	test_good();
+	test_bad();
+	test_bytes();
+	test_repeated();
+	test_many();
+	test_choose();
+	test_equal();
+	test_write();
+	return done();
+}
