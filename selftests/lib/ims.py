@@ -150,6 +150,7 @@ class Phone:
     def __exit__(self, *_):
         for s in (self.uc, self.us, self.ps, self.pc, *self.closed):
             s.close()
+        World.u.ip('xfrm state flush', 'xfrm policy flush')
 
     def send(self, name, data):
         """A datagram on one of the four ways, by the SPI's name; who should get it."""

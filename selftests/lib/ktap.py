@@ -83,6 +83,7 @@ def main(setup=None, before=None, teardown=None):
     p.add_argument('-l', action='store_true', help='list the tests')
     p.add_argument('-t', metavar='ID', action='append', default=[],
                    help='only those that carry this id; may be repeated')
+    p.add_argument('-x', action='store_true', help='stop at the first that fails')
     args = p.parse_args()
     tests = [t for t in TESTS
              if not args.t or set(args.t) & set(re.split(r'\s+', t[0].split(':')[0]))]
@@ -130,6 +131,9 @@ def main(setup=None, before=None, teardown=None):
             if VERBOSE:
                 say(f'{time.monotonic() - start:.1f} s')
             print(f'{result} {n} {name}{end}', flush=True)
+            if failed and args.x:
+                print(f'Bail out!  {name}', flush=True)
+                break
     finally:
         if os.getpid() == me and teardown:
             teardown()

@@ -66,6 +66,10 @@ class Namespace:
         call('setns', fd, CLONE_NEWNET)
         os.close(fd)
 
+    def enter(self):
+        """Enter it for good."""
+        call('setns', self.fd, CLONE_NEWNET)
+
     def run(self, *argv, ok=True, stdin=None):
         """Run a command in the namespace; its output."""
         argv = shlex.split(argv[0]) if len(argv) == 1 else argv

@@ -32,7 +32,8 @@ class NlError(OSError):
 
     def __init__(self, error, text, offset, miss=None):
         super().__init__(error, text or os.strerror(error))
-        self.name = errno.errorcode.get(error, str(error))
+        # It knows EOPNOTSUPP by its other name
+        self.name = 'EOPNOTSUPP' if error == errno.EOPNOTSUPP else errno.errorcode.get(error, str(error))
         self.text = text
         self.offset = offset
         self.miss = miss
@@ -273,7 +274,10 @@ class Events(Family):
 
     def __init__(self):
         super().__init__()
-        self.sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        except PermissionError:
+            pass  # for root of the first user namespace alone
         self.sock.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, self.groups['events'])
         self.queue = []
 

@@ -20,7 +20,7 @@ def second(name='Q'):
 def independent():
     q, nl = second()
     try:
-        World.nl.do('config-set', min_spi=4000, max_spi=4001, temporary_timeout=1000)
+        World.nl.do('config-set', min_spi=4000, max_spi=4001, temporary_timeout=4000)
         equal(nl.do('config-get'), DEFAULTS, 'config of the other namespace')
         nl.do('config-set', min_spi=4000, max_spi=4001)
         eps = [endpoint(nl=n) for n in (World.nl, nl)]
@@ -105,20 +105,20 @@ def no_capability():
     b = bundle(ep)
 
     def work():
-        with World.p:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-            nl = Family()
-            attrs = {'endpoint-new': {'address': '192.0.2.9', 'port-ps': 9000, 'port-pc': 9001},
-                     'bundle-new': bundle_attrs(ep, ue_address='192.0.2.9'),
-                     'config-set': {'max-bundles': 5}, 'config-get': {},
-                     'bundle-confirm': {'id': b['id'], 'lifetime': 1}}
-            out = {op: attempt(nl.do, op, attrs.get(op, {'id': b['id']}))
-                   for op in nl.spec.ops if 'do' in nl.spec.ops[op]}
-            out.update({op + ' dump': attempt(nl.dump, op) for op in ('endpoint-get', 'bundle-get')})
-            out['events'] = attempt(Events)
-            return out
+        World.p.enter()
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        nl = Family()
+        attrs = {'endpoint-new': {'address': '192.0.2.9', 'port-ps': 9000, 'port-pc': 9001},
+                 'bundle-new': bundle_attrs(ep, ue_address='192.0.2.9'),
+                 'config-set': {'max-bundles': 5}, 'config-get': {},
+                 'bundle-confirm': {'id': b['id'], 'lifetime': 1}}
+        out = {op: attempt(nl.do, op, attrs.get(op, {'id': b['id']}))
+               for op in nl.spec.ops if 'do' in nl.spec.ops[op]}
+        out.update({op + ' dump': attempt(nl.dump, op) for op in ('endpoint-get', 'bundle-get')})
+        out['events'] = attempt(Events)
+        return out
     got = child(work)
     check(isinstance(got, dict), got)
     equal(got, {k: 'EPERM' for k in got}, 'what is allowed')
@@ -132,22 +132,22 @@ def user_namespace():
     ep = endpoint()
 
     def work():
-        with World.p:
-            call('unshare', CLONE_NEWUSER)
-            for name, text in (('setgroups', 'deny'), ('uid_map', '0 0 1'), ('gid_map', '0 0 1')):
-                with open(f'/proc/self/{name}', 'w', encoding='ascii') as f:
-                    f.write(text)
-            nl = Family()
-            out = [attempt(nl.dump, 'endpoint-get'), attempt(nl.do, 'endpoint-del', id=ep['id'], force=True),
-                   attempt(endpoint, '192.0.2.9', nl=nl), attempt(Events)]
-            call('unshare', CLONE_NEWNET)
-            nl, events = Family(), Events()
-            out.append(nl.dump('endpoint-get'))
-            mine = endpoint(nl=nl)
-            b = bundle(mine, nl=nl)
-            nl.do('bundle-confirm', id=b['id'], lifetime=60000)
-            out += [events.next()['type'], events.next()['type'], len(Xfrm().states())]
-            return out
+        World.p.enter()
+        call('unshare', CLONE_NEWUSER)
+        for name, text in (('setgroups', 'deny'), ('uid_map', '0 0 1'), ('gid_map', '0 0 1')):
+            with open(f'/proc/self/{name}', 'w', encoding='ascii') as f:
+                f.write(text)
+        nl = Family()
+        out = [attempt(nl.dump, 'endpoint-get'), attempt(nl.do, 'endpoint-del', id=ep['id'], force=True),
+               attempt(endpoint, '192.0.2.9', nl=nl), attempt(Events)]
+        call('unshare', CLONE_NEWNET)
+        nl, events = Family(), Events()
+        out.append(nl.dump('endpoint-get'))
+        mine = endpoint(nl=nl)
+        b = bundle(mine, nl=nl)
+        nl.do('bundle-confirm', id=b['id'], lifetime=60000)
+        out += [events.next()['type'], events.next()['type'], len(Xfrm().states())]
+        return out
     got = child(work)
     equal(got, ['EPERM'] * 4 + [[], 'created', 'confirmed', 4], 'what happened')
     equal([e['id'] for e in World.nl.dump('endpoint-get')], [ep['id']], 'endpoints')
