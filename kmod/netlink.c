@@ -300,7 +300,7 @@ static struct ims_endpoint *ims_netlink_find_endpoint(struct ims_net *in,
 	struct ims_endpoint *ep = xa_load(&in->endpoints, nla_get_u32(id));
 
 	if (!ep)
-		NL_SET_ERR_MSG_ATTR_FMT(extack, id, "there is no endpoint %u", nla_get_u32(id));
+		NL_SET_ERR_MSG_ATTR_FMT(extack, id, "no endpoint has id %u", nla_get_u32(id));
 	return ep;
 }
 
@@ -388,7 +388,7 @@ static int ims_netlink_endpoint_del(struct sk_buff *skb, struct genl_info *info)
 	if (!ep) {
 		err = -ENOENT;
 	} else if (ep->n_bundles && !info->attrs[IMS_IPSEC_A_ENDPOINT_FORCE]) {
-		NL_SET_ERR_MSG_FMT(info->extack, "endpoint %u has %u bundles", ep->id,
+		NL_SET_ERR_MSG_FMT(info->extack, "endpoint %u still has bundles: %u", ep->id,
 				   ep->n_bundles);
 		err = -EBUSY;
 	} else {
@@ -513,7 +513,7 @@ static struct ims_bundle *ims_netlink_find_bundle(struct ims_net *in, const stru
 	struct ims_bundle *b = xa_load(&in->bundles, nla_get_u32(id));
 
 	if (!b)
-		NL_SET_ERR_MSG_ATTR_FMT(extack, id, "there is no bundle %u", nla_get_u32(id));
+		NL_SET_ERR_MSG_ATTR_FMT(extack, id, "no bundle has id %u", nla_get_u32(id));
 	return b;
 }
 

@@ -49,7 +49,7 @@ finish() {
 die() {
 	report 'not ok' "$*"
 	local log
-	for log in "$dir"/pcscf.log "$round"/*.err "$round"/*.errors; do
+	for log in "$dir"/*.log "$dir"/*.err "$round"/*.err "$round"/*.errors; do
 		[ -s "$log" ] || continue
 		echo "${log##*/}:"
 		tail -n 20 "$log" | quote
@@ -61,10 +61,10 @@ die() {
 
 # wait_for TEXT COMMAND…: until it succeeds, or fail
 wait_for() {
-	local text=$1 deadline=$((SECONDS + 30))
+	local text=$1 deadline=$((SECONDS + 60))
 	shift
 	until "$@"; do
-		[ $SECONDS -lt $deadline ] || die "$text: not within 30 s"
+		[ $SECONDS -lt $deadline ] || die "$text: not within 60 s"
 		sleep 0.1
 	done
 }

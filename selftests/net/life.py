@@ -151,21 +151,21 @@ def linger(fam):
     with Phone(b) as phone:
         phone.deliver('spi-ps', b'REGISTER, expires 0')
         start = time.monotonic()
-        World.nl.do('bundle-del', id=b['id'], linger=4000)
+        World.nl.do('bundle-del', id=b['id'], linger=6000)
         got = World.nl.do('bundle-get', id=b['id'])
         equal(got['state'], 'old', 'state')
-        check(0 < got['lifetime'] <= 4010, f'lifetime is {got["lifetime"]}')
+        check(0 < got['lifetime'] <= 6010, f'lifetime is {got["lifetime"]}')
         World.wire.seen()
         phone.deliver('spi-uc', b'200 OK')
         wire_has([b['spi-uc']])
         for name in ('spi-ps', 'spi-us', 'spi-pc'):
             phone.deliver(name)
-        check(time.monotonic() - start < 4, 'this machine is too slow for the test')
+        check(time.monotonic() - start < 6, 'this machine is too slow for the test')
         equal([e for e in World.events.drain() if e['type'] != 'confirmed'], [], 'events before the end')
         expect_error('EINVAL', World.nl.do, 'bundle-confirm', id=b['id'], lifetime=LONG)
         e = event(type='deleted', reason='request', old_state='old')
         took = (time.monotonic() - start) * 1000
-        check(took >= 3600, f'gone after {took:.0f} ms')
+        check(took >= 5400, f'gone after {took:.0f} ms')
         equal(e['bundle']['id'], b['id'], 'bundle of the event')
     check(gone(World.nl, b['id']), 'the bundle is there')
     nothing_left(policies=6)
@@ -190,11 +190,13 @@ def linger_again():
     World.nl.do('bundle-del', id=b['id'], linger=100)
     event(type='deleted', reason='request', old_state='old')
     # Never longer than it would have lived anyway
-    World.nl.do('config-set', temporary_timeout=100)
+    World.nl.do('config-set', temporary_timeout=2000)
     b = bundle(ep)
+    try:
+        World.nl.do('bundle-del', id=b['id'], linger=3600000)
+    except NlError as e:
+        equal(e.name, 'ENOENT', 'on a machine too slow for this')
     created(b)
-    World.nl.do('config-set', temporary_timeout=60000)
-    World.nl.do('bundle-del', id=b['id'], linger=3600000) if not gone(World.nl, b['id']) else None
     check(World.events.next()['type'] in ('deleted', 'expired'), 'the end')
     nothing_left(policies=6)
 

@@ -20,7 +20,7 @@ def second(name='Q'):
 def independent():
     q, nl = second()
     try:
-        World.nl.do('config-set', min_spi=4000, max_spi=4001, temporary_timeout=4000)
+        World.nl.do('config-set', min_spi=4000, max_spi=4001)
         equal(nl.do('config-get'), DEFAULTS, 'config of the other namespace')
         nl.do('config-set', min_spi=4000, max_spi=4001)
         eps = [endpoint(nl=n) for n in (World.nl, nl)]
@@ -32,8 +32,10 @@ def independent():
             equal(len(n.dump('endpoint-get')), 1, 'endpoints')
         e = World.events.next()
         equal(e['bundle']['id'], made[0]['id'], 'bundle of the event')
-        e = World.events.next()
-        equal((e['type'], e['bundle']['id']), ('expired', made[0]['id']), 'the next event')
+        World.nl.do('bundle-confirm', id=made[0]['id'], lifetime=1)
+        for kind in ('confirmed', 'expired'):
+            e = World.events.next()
+            equal((e['type'], e['bundle']['id']), (kind, made[0]['id']), 'the next event')
         equal([n.count() for n in (World.p, q)], [0, 4], 'SAs')
         World.nl.do('endpoint-del', id=eps[0]['id'])
         equal([n.count('policy') for n in (World.p, q)], [0, 6], 'policies')

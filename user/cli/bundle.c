@@ -275,7 +275,8 @@ int cmd_bundle(int argc, char **argv)
 		{ "add", bundle_add,
 		  "endpoint ID owner TEXT contact TEXT ue ADDRESS\n"
 		  "      port-uc PORT port-us PORT spi-uc SPI spi-us SPI [ port-pc PORT ]\n"
-		  "      [ mode trans ] alg { hmac-md5-96 | hmac-sha-1-96 } ealg { null | aes-cbc }\n"
+		  "      [ mode trans ]\n"
+		  "      alg { hmac-md5-96 | hmac-sha-1-96 } ealg { null | aes-cbc }\n"
 		  "      { ik HEX ck HEX | keys { FILE | - } }",
 		  "Put the four SAs of a registration in place, temporary until confirmed" },
 		{ "confirm", bundle_confirm, "id ID lifetime TIME",

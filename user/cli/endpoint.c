@@ -166,7 +166,8 @@ static int endpoint_show(int argc, char **argv)
 int cmd_endpoint(int argc, char **argv)
 {
 	static const struct command commands[] = {
-		{ "add", endpoint_add, "address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]",
+		{ "add", endpoint_add,
+		  "address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]",
 		  "Make an endpoint: its ports are shut to all that is unprotected" },
 		{ "del", endpoint_del,
 		  "{ id ID | address ADDRESS [ port-ps PORT ] } [ force ]",

@@ -126,6 +126,9 @@ static int kernel_error(struct imsipsec_exchange *x, const struct nlmsghdr *nlh,
 	    imsipsec_attr_walk(mnl_nlmsg_get_payload_offset(nlh, offset),
 			       mnl_nlmsg_get_payload_len(nlh) - offset, extack_attr, &ext))
 		ext = (struct extack){ 0 };
+	/* The module never says so without a text; generic netlink does, of an old family id. */
+	if (err == -ENOENT && !ext.msg_len && x->request->nlmsg_type != GENL_ID_CTRL)
+		return imsipsec_fail(x->h, -ENODEV, "the kernel module ims_ipsec was unloaded");
 	describe(x->h, err, &ext, x->request);
 	return err;
 }

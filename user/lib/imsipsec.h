@@ -11,8 +11,9 @@
  *   imsipsec_strerror().
  * - Ports and SPIs are in host byte order, times in milliseconds from now,
  *   struct imsipsec_addr holds addresses in network byte order.
- * - Any call may also return what the socket gives, and -EBADMSG for a reply
- *   that the library does not understand. -EINVAL is also the library's own
+ * - Any call may also return what the socket gives, -EBADMSG for a reply that
+ *   the library does not understand, and -ENODEV if the module was unloaded
+ *   (close the handle and open another one). -EINVAL is also the library's own
  *   answer to what does not fit into a request.
  * - A handle belongs to one thread at a time; several handles are independent
  *   of each other. The library keeps no global state and prints nothing.

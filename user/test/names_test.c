@@ -73,7 +73,8 @@ static void test_algs(void)
 		struct imsipsec_algs algs[4];
 	} cases[] = {
 		{ "hmac-sha-1-96=aes-cbc", 0, 1, { { SHA1, AES } } },
-		{ " HMAC-MD5-96 = NULL ,\thmac-sha-1-96=null", 0, 2, { { MD5, NONE }, { SHA1, NONE } } },
+		{ " HMAC-MD5-96 = NULL ,\thmac-sha-1-96=null", 0, 2, { { MD5, NONE }, { SHA1,
+		  NONE } } },
 		{ "hmac-md5-96", 0, 2, { { MD5, AES }, { MD5, NONE } } },
 		{ "aes-cbc", 0, 2, { { SHA1, AES }, { MD5, AES } } },
 		{ "null", 0, 2, { { SHA1, NONE }, { MD5, NONE } } },
@@ -123,7 +124,8 @@ static void test_struct_in(void)
 	static struct imsipsec h;
 
 	memset(&f, 0xff, sizeof(f));
-	ok(!imsipsec_struct_in(&h, &f, sizeof(f), &old) && f.endpoint == 7 && !f.contact && !f.state,
+	ok(!imsipsec_struct_in(&h, &f, sizeof(f), &old) && f.endpoint == 7 && !f.contact &&
+	   !f.state,
 	   "struct: an older one is filled up with zeroes");
 	ok(!imsipsec_struct_in(&h, &f, sizeof(f), &newer) && f.endpoint == 7,
 	   "struct: a newer one that uses nothing new");
@@ -133,18 +135,22 @@ static void test_struct_in(void)
 	old.size = 0;
 	ok(imsipsec_struct_in(&h, &f, sizeof(f), &old) == -EINVAL, "struct: size 0");
 	old.size = sizeof(size_t) - 1;
-	ok(imsipsec_struct_in(&h, &f, sizeof(f), &old) == -EINVAL, "struct: size less than its own");
+	ok(imsipsec_struct_in(&h, &f, sizeof(f), &old) == -EINVAL,
+	   "struct: size less than its own");
 }
 
 static void test_sizes(void)
 {
-	ok(IMSIPSEC_OWNER_MAX == IMS_IPSEC_OWNER_MAX && IMSIPSEC_CONTACT_MAX == IMS_IPSEC_CONTACT_MAX &&
+	ok(IMSIPSEC_OWNER_MAX == IMS_IPSEC_OWNER_MAX &&
+	   IMSIPSEC_CONTACT_MAX == IMS_IPSEC_CONTACT_MAX &&
 	   IMSIPSEC_KEY_LEN == IMS_IPSEC_KEY_LEN && IMSIPSEC_PORT_PC_MAX == IMS_IPSEC_PORT_PC_MAX,
 	   "limits are the kernel's");
 	/* What programs were built with must not move. */
 	ok(sizeof(struct imsipsec_addr) == 20, "size of struct imsipsec_addr");
-	ok(sizeof(struct imsipsec_mech) == 32, "size of struct imsipsec_mech, which comes in arrays");
-	ok(sizeof(struct imsipsec_algs) == 8, "size of struct imsipsec_algs, which comes in arrays");
+	ok(sizeof(struct imsipsec_mech) == 32,
+	   "size of struct imsipsec_mech, which comes in arrays");
+	ok(sizeof(struct imsipsec_algs) == 8,
+	   "size of struct imsipsec_algs, which comes in arrays");
 	ok(offsetof(struct imsipsec_event, bundle) + sizeof(struct imsipsec_bundle) ==
 	   sizeof(struct imsipsec_event), "the bundle is last in an event, it may grow");
 }

@@ -375,7 +375,8 @@ static void test_bundle_new(void)
 	ok(imsipsec_bundle_new(h, &p, &b) == -EINVAL && !kernel.sent &&
 	   !strcmp(imsipsec_strerror(h), "ue-address: neither IPv4 nor IPv6"),
 	   "bundle_new: no address: %s", imsipsec_strerror(h));
-	ok(is_zero(h->request, sizeof(h->request)), "bundle_new: the keys are wiped after an error");
+	ok(is_zero(h->request, sizeof(h->request)),
+	   "bundle_new: the keys are wiped after an error");
 	make_params(&p);
 	p.size = 0;
 	ok(imsipsec_bundle_new(h, &p, &b) == -EINVAL && !kernel.sent, "bundle_new: size not set");
@@ -553,7 +554,6 @@ static void test_dump(void)
 
 	h = reset();
 	put_dump(0);
-	((struct nlmsghdr *)kernel.answers[1].data)->nlmsg_len -= 8;	/* within the last attribute */
 	kernel.answers[1].len = 0;
 	d = datagram();
 	finish(d, done_message(d, 0, 0));
@@ -614,6 +614,14 @@ static void test_errors(void)
 		   !strcmp(imsipsec_strerror(h), cases[i].text),
 		   "error: %s: %s", cases[i].name, imsipsec_strerror(h));
 	}
+
+	h = reset();
+	refuse(-ENOENT, NULL, -1, 0);
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -ENODEV && strstr(imsipsec_strerror(h), "unloaded"),
+	   "error: the module was unloaded");
+	h = reset();
+	refuse(-ENOENT, "there is no bundle 9", -1, 0);
+	ok(imsipsec_bundle_confirm(h, 9, 1) == -ENOENT, "error: the bundle is gone");
 
 	h = reset();
 	memset(text, 'x', sizeof(text) - 1);
@@ -854,7 +862,8 @@ static void test_objects(void)
 
 	reset();
 	nlh = reply(&kernel.answers[0], 0, 1);
-	ok(imsipsec_endpoint_parse(nlh, &e) == -EBADMSG && imsipsec_bundle_parse(nlh, &b) == -EBADMSG,
+	ok(imsipsec_endpoint_parse(nlh, &e) == -EBADMSG && imsipsec_bundle_parse(nlh,
+	   &b) == -EBADMSG,
 	   "objects without id");
 
 	put_bundle(nlh, 9);
@@ -892,7 +901,9 @@ static int see_whole_event(const struct imsipsec_event *event, void *data)
 	return 0;
 }
 
-static bool events_are(const struct events *e, unsigned int n, const uint64_t *seqs, unsigned int lost)
+/* @lost: a bit for each that tells of a loss */
+static bool events_are(const struct events *e, unsigned int n, const uint64_t *seqs,
+		       unsigned int lost)
 {
 	unsigned int i;
 
@@ -943,7 +954,8 @@ static void test_events(void)
 	put_event(d, 43);
 	put_event(d, 44);
 	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
-	   events_are(&e, 4, (uint64_t[]){ 41, 42, 43, 44 }, 0), "events: in order, the first is any");
+	   events_are(&e, 4, (uint64_t[]){ 41, 42, 43, 44 }, 0),
+	   "events: in order, the first is any");
 
 	e = (struct events){ 0 };
 	put_event(datagram(), 47);
@@ -959,7 +971,8 @@ static void test_events(void)
 	put_event(d, 3);
 	err = imsipsec_event_dispatch(&ev, see_event, &e);
 	ok(err == 77 && e.n == 2 && !imsipsec_event_dispatch(&ev, see_event, &e) &&
-	   events_are(&e, 3, (uint64_t[]){ 1, 2, 3 }, 0), "events: ended by the callback, gone on with");
+	   events_are(&e, 3, (uint64_t[]){ 1, 2, 3 }, 0),
+	   "events: ended by the callback, gone on with");
 
 	ev = reset_events();
 	e = (struct events){ .stop_at = 2 };
@@ -987,7 +1000,8 @@ static void test_events(void)
 	datagram()->err = ENOBUFS;
 	put_event(datagram(), 2);
 	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
-	   events_are(&e, 3, (uint64_t[]){ 1, 2, 0 }, 4), "events: buffer full, the last ones lost");
+	   events_are(&e, 3, (uint64_t[]){ 1, 2, 0 }, 4),
+	   "events: buffer full, the last ones lost");
 	e = (struct events){ 0 };
 	put_event(datagram(), 9);
 	ok(!imsipsec_event_dispatch(&ev, see_event, &e) && events_are(&e, 1, (uint64_t[]){ 9 }, 0),

@@ -204,8 +204,9 @@ static void begin(struct sip_reply *reply, const struct sip_msg *msg,
 {
 	sip_reply_begin(reply, msg, status, ADDR(&source->address), source->port,
 			random_hex((char[17]) {0}));
-	log("%s from %s port %u%s: %s", msg->method, ADDR(&source->address), source->port,
-	    source->protected ? " over ESP" : "", status);
+	/* Up to the end of the line: more headers may follow. */
+	log("%s from %s port %u%s: %.*s", msg->method, ADDR(&source->address), source->port,
+	    source->protected ? " over ESP" : "", (int)strcspn(status, "\r"), status);
 }
 
 static void transmit(const struct net_source *source, const struct sip_msg *msg,

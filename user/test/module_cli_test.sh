@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# module_cli_test.sh IMSIPSEC
+#
+# The command against the kernel module, in a network namespace of its own. To
+# be run by root where the module is or can be loaded.
+set -u
+
+if [ -z "${IN_NETNS-}" ]; then
+	IN_NETNS=1 exec unshare -n "$0" "$@"
+fi
+
+imsipsec=$1
+tmp=$(mktemp -d)
+monitor=
+trap 'rm -rf "$tmp"; kill $monitor 2>/dev/null' EXIT
+n=0 failed=0
+
+ok() {		# NAME, after a test
+	local status=$?
+
+	n=$((n + 1))
+	if [ $status -eq 0 ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		sed 's/^/# /' "$tmp/out" "$tmp/err"
+		failed=1
+	fi
+}
+
+run() {		# STATUS WORD...
+	local want=$1
+	shift
+	"$imsipsec" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+	[ $? -eq "$want" ]
+}
+
+json() {	# EXPRESSION over j, what was printed
+	python3 -c 'import json, sys
+j = json.load(open(sys.argv[1]))
+sys.exit(not eval("(" + sys.argv[2] + ")"))' "$tmp/out" "$1"
+}
+
+says() {	# LINE of the output
+	grep -qxF -- "$1" "$tmp/out"
+}
+
+wait_for() {	# COMMAND...: up to ten seconds
+	local i
+
+	for ((i = 0; i < 100; i++)); do
+		"$@" && return
+		sleep 0.1
+	done
+	return 1
+}
+
+if ! run 0 config; then
+	cat "$tmp/err" >&2
+	echo "1..0 # SKIP the module is not there"
+	exit 0
+fi
+
+run 0 config set min-spi 70000 max-spi 0x20000 temporary-timeout 5m && [ ! -s "$tmp/out" ]
+ok "config set"
+run 0 -j config show && json 'j["min-spi"] == 70000 and j["max-spi"] == 131072 and
+	j["temporary-timeout"] == 300000 and len(j) == 8'
+ok "config show -j"
+run 0 config show && says "SPIs               70000 to 131072" &&
+	says "temporary timeout  5 min 0 s"
+ok "config show"
+run 2 config set min-spi 200000 && grep -q '^imsipsec: config set: .*200000' "$tmp/err" &&
+	[ ! -s "$tmp/out" ]
+ok "config set, refused by the kernel: $(cat "$tmp/err")"
+
+"$imsipsec" -j monitor >"$tmp/events" &
+monitor=$!
+# It listens once its socket is a member of two groups, ours and nlctrl's.
+# shellcheck disable=SC2317
+listening() {
+	awk -v p="$monitor" '$2 == 16 && $3 == p && $4 != "00000000" { ok = 1 } END { exit !ok }' \
+		/proc/net/netlink
+}
+wait_for listening
+ok "monitor listens"
+
+run 0 -j endpoint add address 192.0.2.1 port-ps 5063 port-pc 5062,5064 &&
+	json 'j["address"] == "192.0.2.1" and j["port-ps"] == 5063 and
+	j["port-pc"] == [5062, 5064] and j["bundles"] == 0'
+ok "endpoint add -j"
+id=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])' <"$tmp/out")
+run 0 endpoint add address 2001:db8::1 port-ps 5063 port-pc 5062 &&
+	grep -qE '^endpoint [0-9]+: 2001:db8::1  port-ps 5063  port-pc 5062  0 bundles$' "$tmp/out"
+ok "endpoint add, IPv6"
+run 2 endpoint add address 192.0.2.1 port-ps 5063 port-pc 5066
+ok "endpoint add, in use: $(cat "$tmp/err")"
+run 0 -j endpoint show && json 'len(j) == 2'
+ok "endpoint show -j"
+run 0 -j endpoint show id "$id" && json "len(j) == 1 and j[0]['id'] == $id"
+ok "endpoint show id -j"
+run 2 endpoint show id 4000000000 && [ ! -s "$tmp/out" ]
+ok "endpoint show id, none: $(cat "$tmp/err")"
+
+key=000102030405060708090a0b0c0d0e0f
+add=(bundle add endpoint "$id" contact 'sip:alice@192.0.2.5;x="y"' ue 192.0.2.5
+     port-uc 6301 port-us 6300 alg hmac-sha-1-96 ealg aes-cbc)
+echo "$key $key" | "$imsipsec" -j "${add[@]}" owner alice@example.com spi-uc 25656 \
+	spi-us 3759706211 keys - >"$tmp/out" 2>"$tmp/err" &&
+	json 'j["owner"] == "alice@example.com" and
+	j["contact"] == "sip:alice@192.0.2.5;x=\"y\"" and j["state"] == "temporary" and
+	j["spi-us"] == 3759706211 and 70000 <= j["spi-pc"] <= 131072 and
+	j["auth-alg"] == "hmac-sha-1-96" and j["enc-alg"] == "aes-cbc" and j["mode"] == "trans" and
+	j["ue-address"] == "192.0.2.5" and 290000 < j["lifetime"] <= 300000 and
+	not {"ik", "ck"} & set(j)'
+ok "bundle add -j, keys from standard input"
+bundle=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])' <"$tmp/out")
+! grep -q $key "$tmp/out"
+ok "no key is printed"
+run 2 "${add[@]}" owner bob spi-uc 25656 spi-us 1000 ik $key ck $key &&
+	grep -q 25656 "$tmp/err" && ! grep -q $key "$tmp/err"
+ok "bundle add, SA exists: $(cat "$tmp/err")"
+run 2 "${add[@]}" owner bob spi-uc 255 spi-us 1000 ik $key ck $key && grep -q spi-uc "$tmp/err"
+ok "bundle add, the attribute is named: $(cat "$tmp/err")"
+run 0 "${add[@]}" owner-hex ff00 spi-uc 1000 spi-us 1001 port-pc 5064 ik $key ck $key &&
+	grep -q ' owner 0xff00 ' "$tmp/out" &&
+	says '    out  192.0.2.1:5064 -> 192.0.2.5:6300  spi 1001 (0x000003e9)'
+ok "bundle add, owner in hexadecimal"
+run 0 -j bundle show && json 'len(j) == 2 and j[1]["owner-hex"] == "ff00" and "owner" not in j[1]'
+ok "bundle show -j"
+run 0 -j bundle show owner-hex ff00 ue 192.0.2.5 endpoint "$id" state temporary &&
+	json 'len(j) == 1'
+ok "bundle show, filtered"
+run 0 -j bundle show state old && json 'j == []'
+ok "bundle show, none"
+run 0 bundle confirm id "$bundle" lifetime 630 && [ ! -s "$tmp/out" ]
+ok "bundle confirm"
+run 0 bundle show id "$bundle" &&
+	grep -qE "^bundle $bundle: established, 10 min (30|2.) s left" "$tmp/out"
+ok "bundle show"
+run 2 bundle confirm id 4000000000 lifetime 1
+ok "bundle confirm, none: $(cat "$tmp/err")"
+run 0 bundle del id "$bundle" linger 60 && run 0 bundle show id "$bundle" &&
+	grep -q ': old, ' "$tmp/out"
+ok "bundle del linger"
+run 0 bundle del id "$bundle" && run 2 bundle show id "$bundle"
+ok "bundle del"
+run 2 endpoint del address 192.0.2.1 port-ps 5063
+ok "endpoint del, busy: $(cat "$tmp/err")"
+run 2 endpoint del address 192.0.2.99
+ok "endpoint del, none: $(cat "$tmp/err")"
+run 0 endpoint del address 192.0.2.1 force && run 0 endpoint delete address 2001:db8::1 &&
+	run 0 -j endpoint && json 'j == []'
+ok "endpoint del"
+
+# shellcheck disable=SC2317
+events_complete() {
+	python3 -c 'import json, sys
+types = [json.loads(line)["type"] for line in sys.stdin]
+sys.exit(types != ["created", "created", "confirmed", "deleted", "deleted"])' <"$tmp/events"
+}
+cp "$tmp/events" "$tmp/out"
+wait_for events_complete
+ok "monitor -j showed each"
+
+echo "1..$n"
+exit $failed
