@@ -4,6 +4,10 @@
 #   make install           both, below DESTDIR
 #   make module-6.12       the module for a kernel that tests run on (6.1, 6.12, uml)
 #   make vm-setup          get all kernels that tests run on
+#   make demo              a phone registers over IPsec, in a VM
+#   make check             every test
+#   make mutate [M=ID]     break each rule, and see its test fail
+#   make bench             what it costs, beside the peers' way
 #   make clean
 
 PREFIX ?= /usr/local
@@ -61,9 +65,23 @@ vm-setup:
 	$(VM)/setup vm
 	set -e; for kernel in $(test_kernels); do $(VM)/kernel get $$kernel; done
 
+demo:
+	$(VM)/setup vm kbuild user test
+	$(MAKE) user
+	$(VM)/run --kernel 6.12 -- selftests/demo/demo
+
+check:
+	selftests/check
+
+mutate:
+	selftests/mutate $(M)
+
+bench:
+	selftests/bench/run
+
 clean:
 	rm -rf build
 	if [ -e user/Makefile ]; then $(MAKE) -C user clean; fi
 
-.PHONY: all modules modules_install user install vm-setup clean
+.PHONY: all modules modules_install user install vm-setup demo check mutate bench clean
 .PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%)

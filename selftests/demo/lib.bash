@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What the demonstration is made of: reports, waiting, the network.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
+# dir, round and table are demo's
 
 # --- Reports
 
@@ -83,6 +84,7 @@ network_up() {
 		ip -n "demo-${side%:*}" link set lo up
 		ip -n "demo-${side%:*}" link set eth0 up
 		for address in 192.0.2.${side#*:}/24 2001:db8::${side#*:}/64; do
+			# shellcheck disable=SC2046
 			ip -n "demo-${side%:*}" address add "$address" dev eth0 \
 				$([[ $address == *:* ]] && echo nodad)
 		done
