@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A small P-CSCF that shows how a SIP server uses libimsipsec. This is the
- * file to read; sip.c, net.c and home.c are what the SIP server has already.
+ * file to read: all that has to do with IPsec is here. The others are what a
+ * SIP server has already.
  *
  * What it does with the library, in the order in which it happens:
  *
@@ -22,157 +23,29 @@
  * OPTIONS and MESSAGE itself, and forwards nothing.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <imsipsec.h>
 
+#include "answer.h"
 #include "home.h"
 #include "net.h"
+#include "options.h"
 #include "sip.h"
+#include "ue.h"
 
-#define UES_MAX		1024
 #define EXPIRES_DEFAULT	3600
 #define EXPIRES_MAX	600000		/* seconds, the value of TS 24.229 */
 #define GRACE_MS	30000		/* the SAs outlive the registration by so much */
-#define ADDR(a)		imsipsec_addr_format(a, (char[INET6_ADDRSTRLEN]) {0}, INET6_ADDRSTRLEN)
-
-enum ue_state {
-	UE_CHALLENGED,		/* has a temporary bundle, the digest is awaited */
-	UE_REGISTERED,
-	UE_LEAVING,		/* the bundle lingers, so that a repeated request is answered */
-};
-
-/* A UE with its bundle. One that registers anew has two of them for a while. */
-struct ue {
-	struct ue *next;
-	enum ue_state state;
-	struct net_local *local;
-	uint32_t bundle;
-	char owner[IMSIPSEC_OWNER_MAX + 1];
-	char contact[IMSIPSEC_CONTACT_MAX + 1];
-	struct imsipsec_addr address;
-	uint16_t port_uc, port_us;
-	struct imsipsec_secagree *client;	/* as first received; NULL if taken over */
-	struct imsipsec_secagree *server;	/* as sent */
-	struct home_vector vector;		/* without the keys, which the kernel has */
-	/* The REGISTER answered last, lest a repeated one counts twice */
-	char *request;
-	char *answer;
-	size_t answer_len;
-};
-
-static struct {
-	uint16_t port, port_ps, port_pc;
-	const char *vectors, *realm, *algs_text;
-	struct imsipsec_algs algs[16];
-	size_t n_algs;
-	uint64_t linger;
-	bool delete_endpoint, verbose;
-} opt = {
-	.port = 5060,
-	.port_ps = 5063,
-	.port_pc = 5062,
-	.realm = "ims.example",
-	.algs_text = "hmac-sha-1-96,hmac-md5-96",
-	.linger = 32000,
-};
 
 static struct imsipsec *ipsec;
 static struct imsipsec_events *events;
 static int signals;
-static struct net_local locals[NET_LOCAL_MAX];
-static size_t n_locals;
-static struct ue *ues;			/* the newest first */
-static size_t n_ues;
-
-static void say(bool always, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(bool always, const char *fmt, ...)
-{
-	char line[512];
-	va_list ap;
-
-	if (!always && !opt.verbose)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	/* It has what others sent in it. */
-	for (char *c = line; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
-	fprintf(stderr, "pcscf: %s\n", line);
-}
-
-#define error(...)	say(true, __VA_ARGS__)
-#define log(...)	say(false, __VA_ARGS__)
-
-/* ---- UEs ------------------------------------------------------------- */
-
-static struct ue *ue_new(struct net_local *local, enum ue_state state)
-{
-	struct ue *ue = n_ues < UES_MAX ? calloc(1, sizeof(*ue)) : NULL;
-
-	if (!ue)
-		return NULL;
-	ue->local = local;
-	ue->state = state;
-	ue->next = ues;
-	ues = ue;
-	n_ues++;
-	return ue;
-}
-
-/* Forget a UE whose bundle is gone, and what came over its connections. */
-static void ue_drop(struct ue *ue)
-{
-	struct ue **p = &ues;
-
-	while (*p != ue)
-		p = &(*p)->next;
-	*p = ue->next;
-	n_ues--;
-	net_close_from(ue->local, &ue->address, ue->port_uc);
-	imsipsec_secagree_free(ue->client);
-	imsipsec_secagree_free(ue->server);
-	free(ue->request);
-	free(ue->answer);
-	explicit_bzero(ue, sizeof(*ue));
-	free(ue);
-}
-
-static struct ue *ue_of_bundle(uint32_t id)
-{
-	struct ue *ue = ues;
-
-	while (ue && ue->bundle != id)
-		ue = ue->next;
-	return ue;
-}
-
-/*
- * Who sent this over an SA? The kernel lets nothing through but what came over
- * the SA with just these addresses and ports, so that they tell the UE. The
- * newest one, where a UE registers anew on the ports that it had.
- */
-static struct ue *ue_of_source(const struct net_source *source, bool challenged)
-{
-	for (struct ue *ue = ues; ue; ue = ue->next) {
-		if (ue->local == source->local && ue->port_uc == source->port &&
-		    net_addr_equal(&ue->address, &source->address) &&
-		    (challenged || ue->state != UE_CHALLENGED))
-			return ue;
-	}
-	return NULL;
-}
 
 /* Take the bundle down after @linger milliseconds; a UE is dropped with its bundle. */
 static void ue_end(struct ue *ue, uint64_t linger)
@@ -184,100 +57,6 @@ static void ue_end(struct ue *ue, uint64_t linger)
 	ue->state = UE_LEAVING;
 	if (err || !linger)
 		ue_drop(ue);
-}
-
-/* ---- Answers --------------------------------------------------------- */
-
-static const char *random_hex(char buf[17])
-{
-	uint8_t bytes[8];
-
-	if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
-		memset(bytes, 0, sizeof(bytes));
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		sprintf(buf + 2 * i, "%02x", bytes[i]);
-	return buf;
-}
-
-static void begin(struct sip_reply *reply, const struct sip_msg *msg,
-		  const struct net_source *source, const char *status)
-{
-	sip_reply_begin(reply, msg, status, ADDR(&source->address), source->port,
-			random_hex((char[17]) {0}));
-	/* Up to the end of the line: more headers may follow. */
-	log("%s from %s port %u%s: %.*s", msg->method, ADDR(&source->address), source->port,
-	    source->protected ? " over ESP" : "", (int)strcspn(status, "\r"), status);
-}
-
-static void transmit(const struct net_source *source, const struct sip_msg *msg,
-		     const struct ue *ue, const char *text, size_t len)
-{
-	if (source->conn)
-		net_send_conn(source->conn, text, len);
-	else if (!source->protected)
-		net_send(source->local, NET_UDP, &source->address,
-			 sip_via_port(msg, source->port), text, len);
-	else if (ue)
-		net_send(source->local, NET_UDP_PC, &ue->address, ue->port_us, text, len);
-}
-
-static void end(struct sip_reply *reply, const struct sip_msg *msg,
-		const struct net_source *source, const struct ue *ue)
-{
-	if (sip_reply_end(reply))
-		transmit(source, msg, ue, reply->text, reply->len);
-	else
-		error("the reply to a request of %s is too long", ADDR(&source->address));
-}
-
-static void refuse(const struct sip_msg *msg, const struct net_source *source,
-		   const struct ue *ue, const char *status, const char *warning)
-{
-	struct sip_reply reply;
-
-	begin(&reply, msg, source, status);
-	if (warning)
-		sip_reply_add(&reply, "Warning: 399 pcscf \"%s\"\r\n", warning);
-	end(&reply, msg, source, ue);
-}
-
-/* What is the same when a request is repeated, and differs in the next one */
-static char *request_key(const struct sip_msg *msg)
-{
-	char *key;
-
-	if (asprintf(&key, "%s\n%s", sip_header(msg, "Call-ID", NULL),
-		     sip_header(msg, "CSeq", NULL)) < 0)
-		return NULL;
-	return key;
-}
-
-/* End the reply, send it, and keep it. Without memory it is sent, at least. */
-static void end_and_keep(struct sip_reply *reply, const struct sip_msg *msg,
-			 const struct net_source *source, struct ue *ue)
-{
-	end(reply, msg, source, ue);
-	free(ue->request);
-	free(ue->answer);
-	ue->request = request_key(msg);
-	ue->answer = malloc(reply->len);
-	ue->answer_len = reply->len;
-	if (ue->answer)
-		memcpy(ue->answer, reply->text, reply->len);
-}
-
-static bool answer_again(const struct sip_msg *msg, const struct net_source *source,
-			 const struct ue *ue)
-{
-	char *key = request_key(msg);
-	bool same = key && ue->request && ue->answer && !strcmp(key, ue->request);
-
-	free(key);
-	if (!same)
-		return false;
-	log("%s of %s, repeated: answered from memory", msg->method, ue->owner);
-	transmit(source, msg, ue, ue->answer, ue->answer_len);
-	return true;
 }
 
 /* ---- REGISTER -------------------------------------------------------- */
@@ -328,14 +107,14 @@ static void refuse_no_agreement(const struct sip_msg *msg, const struct net_sour
 {
 	struct sip_reply reply;
 
-	begin(&reply, msg, source, "494 Security Agreement Required");
+	answer_begin(&reply, msg, source, "494 Security Agreement Required");
 	sip_reply_add(&reply, "Warning: 399 pcscf \"ipsec-3gpp with");
 	for (size_t i = 0; i < opt.n_algs; i++)
 		sip_reply_add(&reply, "%s alg=%s;ealg=%s", i ? "," : "",
 			      imsipsec_alg_name(opt.algs[i].alg),
 			      imsipsec_ealg_name(opt.algs[i].ealg));
 	sip_reply_add(&reply, "\"\r\n");
-	end(&reply, msg, source, NULL);
+	answer_end(&reply, msg, source, NULL);
 }
 
 static void refuse_no_bundle(const struct sip_msg *msg, const struct net_source *source, int err)
@@ -343,11 +122,11 @@ static void refuse_no_bundle(const struct sip_msg *msg, const struct net_source 
 	switch (err) {
 	case -EEXIST:
 	case -EINVAL:
-		refuse(msg, source, NULL, "500 Server Internal Error",
+		answer(msg, source, NULL, "500 Server Internal Error",
 		       "no security association with these SPIs and ports");
 		break;
 	default:
-		refuse(msg, source, NULL, "503 Service Unavailable",
+		answer(msg, source, NULL, "503 Service Unavailable",
 		       "no security association to be had");
 		break;
 	}
@@ -461,7 +240,7 @@ static int challenge(struct ue *ue, const struct sip_msg *msg, const struct net_
 	err = home_vector(opt.vectors, ue->owner, turn++, &ue->vector);
 	if (err) {
 		error("no vector for %s: %s", ue->owner, strerror(-err));
-		refuse(msg, source, NULL, err == -ENOENT ? "403 Forbidden" :
+		answer(msg, source, NULL, err == -ENOENT ? "403 Forbidden" :
 		       "500 Server Internal Error", NULL);
 		return err;
 	}
@@ -471,11 +250,11 @@ static int challenge(struct ue *ue, const struct sip_msg *msg, const struct net_
 		return err;
 	}
 
-	begin(&reply, msg, source, "401 Unauthorized");
+	answer_begin(&reply, msg, source, "401 Unauthorized");
 	sip_reply_add(&reply, "WWW-Authenticate: Digest realm=\"%s\", nonce=\"%s\", "
 		      "algorithm=AKAv1-MD5, qop=\"auth\"\r\n", opt.realm, ue->vector.nonce);
 	sip_reply_add(&reply, "Security-Server: %s\r\n", server);
-	end_and_keep(&reply, msg, source, ue);
+	answer_end_and_keep(&reply, msg, source, ue);
 	return 0;
 }
 
@@ -495,7 +274,7 @@ static void register_in_clear(const struct sip_msg *msg, const struct net_source
 	}
 
 	if (!sip_header(msg, "Security-Client", NULL)) {
-		refuse(msg, source, NULL, "421 Extension Required\r\nRequire: sec-agree", NULL);
+		answer(msg, source, NULL, "421 Extension Required\r\nRequire: sec-agree", NULL);
 		return;
 	}
 	client = secagree_of(msg, "Security-Client");
@@ -504,27 +283,27 @@ static void register_in_clear(const struct sip_msg *msg, const struct net_source
 		goto free_client;
 	}
 	if (!impi_of(msg, owner, sizeof(owner))) {
-		refuse(msg, source, NULL, "400 Bad Request", "no identity");
+		answer(msg, source, NULL, "400 Bad Request", "no identity");
 		goto free_client;
 	}
 	if (ports_taken(source, mech, owner)) {
 		error("%s: port %u of %s has another owner", owner, mech->port_c,
 		      ADDR(&source->address));
-		refuse(msg, source, NULL, "403 Forbidden", "protected port in use");
+		answer(msg, source, NULL, "403 Forbidden", "protected port in use");
 		goto free_client;
 	}
 
 	drop_challenges(owner);
 	ue = ue_new(source->local, UE_CHALLENGED);
 	if (!ue) {
-		refuse(msg, source, NULL, "503 Service Unavailable", NULL);
+		answer(msg, source, NULL, "503 Service Unavailable", NULL);
 		goto free_client;
 	}
 	strcpy(ue->owner, owner);
 	ue->address = source->address;
 	ue->client = client;
 	if (!contact || !sip_uri(contact, ue->contact, sizeof(ue->contact))) {
-		refuse(msg, source, NULL, "400 Bad Request", "no contact");
+		answer(msg, source, NULL, "400 Bad Request", "no contact");
 		ue_drop(ue);
 		return;
 	}
@@ -558,10 +337,10 @@ static void accept_register(const struct sip_msg *msg, const struct net_source *
 {
 	struct sip_reply reply;
 
-	begin(&reply, msg, source, "200 OK");
+	answer_begin(&reply, msg, source, "200 OK");
 	if (expires)
 		sip_reply_add(&reply, "Contact: <%s>;expires=%u\r\n", ue->contact, expires);
-	end_and_keep(&reply, msg, source, ue);
+	answer_end_and_keep(&reply, msg, source, ue);
 }
 
 /* An authentication that began in clear leaves the new set only (TS 33.203 clause 7.4). */
@@ -588,11 +367,11 @@ static void register_protected(const struct sip_msg *msg, const struct net_sourc
 	if (answer_again(msg, source, ue))
 		return;
 	if (ue->state == UE_LEAVING) {
-		refuse(msg, source, ue, "403 Forbidden", NULL);
+		answer(msg, source, ue, "403 Forbidden", NULL);
 		return;
 	}
 	if (!agreement_holds(msg, ue)) {
-		refuse(msg, source, ue, "494 Security Agreement Required", "security agreement differs");
+		answer(msg, source, ue, "494 Security Agreement Required", "security agreement differs");
 		if (first)
 			ue_end(ue, opt.linger);
 		return;
@@ -600,7 +379,7 @@ static void register_protected(const struct sip_msg *msg, const struct net_sourc
 	/* Later on it is the SA that says who it is; no other identity may be used over it. */
 	if (first ? !home_check(&ue->vector, ue->owner, opt.realm, msg->method, authorization) :
 		    !impi_of(msg, impi, sizeof(impi)) || strcmp(impi, ue->owner)) {
-		refuse(msg, source, ue, "403 Forbidden", NULL);
+		answer(msg, source, ue, "403 Forbidden", NULL);
 		if (first)
 			ue_end(ue, opt.linger);
 		return;
@@ -614,7 +393,7 @@ static void register_protected(const struct sip_msg *msg, const struct net_sourc
 	}
 	if (imsipsec_bundle_confirm(ipsec, ue->bundle, expires * 1000ULL + GRACE_MS)) {
 		error("bundle %u: %s", ue->bundle, imsipsec_strerror(ipsec));
-		refuse(msg, source, ue, "500 Server Internal Error", NULL);
+		answer(msg, source, ue, "500 Server Internal Error", NULL);
 		return;
 	}
 	ue->state = UE_REGISTERED;
@@ -644,22 +423,22 @@ static void receive(const struct net_source *source, char *text, size_t len)
 		if (is_register)
 			register_in_clear(&msg, source);
 		else
-			refuse(&msg, source, NULL, "403 Forbidden", "register first");
+			answer(&msg, source, NULL, "403 Forbidden", "register first");
 		return;
 	}
 	ue = ue_of_source(source, is_register);
 	if (!ue) {
 		/* Over the SAs of a bundle that is not ours, or of one not confirmed */
-		refuse(&msg, source, NULL, "403 Forbidden", NULL);
+		answer(&msg, source, NULL, "403 Forbidden", NULL);
 		return;
 	}
 	if (is_register)
 		register_protected(&msg, source, ue);
 	else if (!strcmp(msg.method, "OPTIONS") || !strcmp(msg.method, "MESSAGE"))
 		/* Here one would assert ue->owner's identity and forward. */
-		refuse(&msg, source, ue, "200 OK", NULL);
+		answer(&msg, source, ue, "200 OK", NULL);
 	else
-		refuse(&msg, source, ue,
+		answer(&msg, source, ue,
 		       "405 Method Not Allowed\r\nAllow: REGISTER, OPTIONS, MESSAGE", NULL);
 }
 
@@ -875,85 +654,6 @@ static void stop(void)
 	imsipsec_close(ipsec);
 	if (signals > 0)
 		close(signals);
-}
-
-static void usage(void)
-{
-	fputs("usage: pcscf -l ADDRESS [-l ADDRESS]... --vectors FILE [OPTION]...\n"
-	      "  -l, --listen ADDRESS   IPv4 or IPv6, up to 8 of them\n"
-	      "      --port PORT        for what is not protected (5060)\n"
-	      "      --port-ps PORT     protected server port (5063)\n"
-	      "      --port-pc PORT     protected client port (5062)\n"
-	      "      --vectors FILE     lines IMPI RAND AUTN XRES CK IK, in hex\n"
-	      "      --realm REALM      of the challenge (ims.example)\n"
-	      "      --algs LIST        alg=ealg,... in order of preference\n"
-	      "                         (hmac-sha-1-96,hmac-md5-96)\n"
-	      "      --linger MS        how long SAs stay after de-registration (32000)\n"
-	      "      --delete-endpoint  delete endpoints and bundles at the end; without it\n"
-	      "                         they stay, the ports remain shut, and the next pcscf\n"
-	      "                         takes them over\n"
-	      "  -v, --verbose          a line for each event, on standard error\n", stderr);
-	exit(2);
-}
-
-static uint16_t port_option(const char *text)
-{
-	char *rest;
-	unsigned long port = strtoul(text, &rest, 10);
-
-	if (*rest || port < 1 || port > 65535)
-		usage();
-	return (uint16_t)port;
-}
-
-static void options(int argc, char **argv)
-{
-	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, LINGER, DELETE };
-	static const struct option known[] = {
-		{ "listen", required_argument, NULL, 'l' },
-		{ "port", required_argument, NULL, PORT },
-		{ "port-ps", required_argument, NULL, PORT_PS },
-		{ "port-pc", required_argument, NULL, PORT_PC },
-		{ "vectors", required_argument, NULL, VECTORS },
-		{ "realm", required_argument, NULL, REALM },
-		{ "algs", required_argument, NULL, ALGS },
-		{ "linger", required_argument, NULL, LINGER },
-		{ "delete-endpoint", no_argument, NULL, DELETE },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ NULL, 0, NULL, 0 },
-	};
-	char *rest;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "l:v", known, NULL)) != -1) {
-		switch (c) {
-		case 'l':
-			if (n_locals == NET_LOCAL_MAX ||
-			    imsipsec_addr_parse(&locals[n_locals].address, optarg))
-				usage();
-			memset(locals[n_locals].fd, 0xff, sizeof(locals[n_locals].fd));
-			n_locals++;
-			break;
-		case PORT:	opt.port = port_option(optarg); break;
-		case PORT_PS:	opt.port_ps = port_option(optarg); break;
-		case PORT_PC:	opt.port_pc = port_option(optarg); break;
-		case VECTORS:	opt.vectors = optarg; break;
-		case REALM:	opt.realm = optarg; break;
-		case ALGS:	opt.algs_text = optarg; break;
-		case LINGER:
-			opt.linger = strtoull(optarg, &rest, 10);
-			if (*rest)
-				usage();
-			break;
-		case DELETE:	opt.delete_endpoint = true; break;
-		case 'v':	opt.verbose = true; break;
-		default:	usage();
-		}
-	}
-	opt.n_algs = sizeof(opt.algs) / sizeof(opt.algs[0]);
-	if (optind != argc || !n_locals || !opt.vectors ||
-	    imsipsec_algs_parse(opt.algs_text, opt.algs, &opt.n_algs))
-		usage();
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+
+struct options opt = {
+	.port = 5060,
+	.port_ps = 5063,
+	.port_pc = 5062,
+	.realm = "ims.example",
+	.algs_text = "hmac-sha-1-96,hmac-md5-96",
+	.linger = 32000,
+};
+
+struct net_local locals[NET_LOCAL_MAX];
+size_t n_locals;
+
+void say(bool always, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (!always && !opt.verbose)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	/* It has what others sent in it. */
+	for (char *c = line; *c; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	}
+	fprintf(stderr, "pcscf: %s\n", line);
+}
+
+static void usage(void)
+{
+	fputs("usage: pcscf -l ADDRESS [-l ADDRESS]... --vectors FILE [OPTION]...\n"
+	      "  -l, --listen ADDRESS   IPv4 or IPv6, up to 8 of them\n"
+	      "      --port PORT        for what is not protected (5060)\n"
+	      "      --port-ps PORT     protected server port (5063)\n"
+	      "      --port-pc PORT     protected client port (5062)\n"
+	      "      --vectors FILE     lines IMPI RAND AUTN XRES CK IK, in hex\n"
+	      "      --realm REALM      of the challenge (ims.example)\n"
+	      "      --algs LIST        alg=ealg,... in order of preference\n"
+	      "                         (hmac-sha-1-96,hmac-md5-96)\n"
+	      "      --linger MS        how long SAs stay after de-registration (32000)\n"
+	      "      --delete-endpoint  delete endpoints and bundles at the end; without it\n"
+	      "                         they stay, the ports remain shut, and the next pcscf\n"
+	      "                         takes them over\n"
+	      "  -v, --verbose          a line for each event, on standard error\n", stderr);
+	exit(2);
+}
+
+static uint16_t port_option(const char *text)
+{
+	char *rest;
+	unsigned long port = strtoul(text, &rest, 10);
+
+	if (*rest || port < 1 || port > 65535)
+		usage();
+	return (uint16_t)port;
+}
+
+void options(int argc, char **argv)
+{
+	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, LINGER, DELETE };
+	static const struct option known[] = {
+		{ "listen", required_argument, NULL, 'l' },
+		{ "port", required_argument, NULL, PORT },
+		{ "port-ps", required_argument, NULL, PORT_PS },
+		{ "port-pc", required_argument, NULL, PORT_PC },
+		{ "vectors", required_argument, NULL, VECTORS },
+		{ "realm", required_argument, NULL, REALM },
+		{ "algs", required_argument, NULL, ALGS },
+		{ "linger", required_argument, NULL, LINGER },
+		{ "delete-endpoint", no_argument, NULL, DELETE },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
+	};
+	char *rest;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "l:v", known, NULL)) != -1) {
+		switch (c) {
+		case 'l':
+			if (n_locals == NET_LOCAL_MAX ||
+			    imsipsec_addr_parse(&locals[n_locals].address, optarg))
+				usage();
+			memset(locals[n_locals].fd, 0xff, sizeof(locals[n_locals].fd));
+			n_locals++;
+			break;
+		case PORT:	opt.port = port_option(optarg); break;
+		case PORT_PS:	opt.port_ps = port_option(optarg); break;
+		case PORT_PC:	opt.port_pc = port_option(optarg); break;
+		case VECTORS:	opt.vectors = optarg; break;
+		case REALM:	opt.realm = optarg; break;
+		case ALGS:	opt.algs_text = optarg; break;
+		case LINGER:
+			opt.linger = strtoull(optarg, &rest, 10);
+			if (*rest)
+				usage();
+			break;
+		case DELETE:	opt.delete_endpoint = true; break;
+		case 'v':	opt.verbose = true; break;
+		default:	usage();
+		}
+	}
+	opt.n_algs = sizeof(opt.algs) / sizeof(opt.algs[0]);
+	if (optind != argc || !n_locals || !opt.vectors ||
+	    imsipsec_algs_parse(opt.algs_text, opt.algs, &opt.n_algs))
+		usage();
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the command line says, and what is said on standard error. */
+#ifndef PCSCF_OPTIONS_H
+#define PCSCF_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <imsipsec.h>
+
+#include "net.h"
+
+struct options {
+	uint16_t port, port_ps, port_pc;
+	const char *vectors, *realm, *algs_text;
+	struct imsipsec_algs algs[16];
+	size_t n_algs;
+	uint64_t linger;
+	bool delete_endpoint, verbose;
+};
+
+extern struct options opt;
+
+/* Our addresses */
+extern struct net_local locals[NET_LOCAL_MAX];
+extern size_t n_locals;
+
+/* Fill opt and locals in, or end the program with a usage message. */
+void options(int argc, char **argv);
+
+/* One line, always or when asked to be verbose */
+void say(bool always, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define error(...)	say(true, __VA_ARGS__)
+#define log(...)	say(false, __VA_ARGS__)
+#define ADDR(a)		imsipsec_addr_format(a, (char[INET6_ADDRSTRLEN]) {0}, INET6_ADDRSTRLEN)
+
+#endif /* PCSCF_OPTIONS_H */

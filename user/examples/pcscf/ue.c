@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <stdlib.h>
+#include <string.h>
+
+#include "ue.h"
+
+struct ue *ues;
+static size_t n_ues;
+
+struct ue *ue_new(struct net_local *local, enum ue_state state)
+{
+	struct ue *ue = n_ues < UES_MAX ? calloc(1, sizeof(*ue)) : NULL;
+
+	if (!ue)
+		return NULL;
+	ue->local = local;
+	ue->state = state;
+	ue->next = ues;
+	ues = ue;
+	n_ues++;
+	return ue;
+}
+
+void ue_drop(struct ue *ue)
+{
+	struct ue **p = &ues;
+
+	while (*p != ue)
+		p = &(*p)->next;
+	*p = ue->next;
+	n_ues--;
+	net_close_from(ue->local, &ue->address, ue->port_uc);
+	imsipsec_secagree_free(ue->client);
+	imsipsec_secagree_free(ue->server);
+	free(ue->request);
+	free(ue->answer);
+	explicit_bzero(ue, sizeof(*ue));
+	free(ue);
+}
+
+struct ue *ue_of_bundle(uint32_t id)
+{
+	struct ue *ue = ues;
+
+	while (ue && ue->bundle != id)
+		ue = ue->next;
+	return ue;
+}
+
+struct ue *ue_of_source(const struct net_source *source, bool challenged)
+{
+	for (struct ue *ue = ues; ue; ue = ue->next) {
+		if (ue->local == source->local && ue->port_uc == source->port &&
+		    net_addr_equal(&ue->address, &source->address) &&
+		    (challenged || ue->state != UE_CHALLENGED))
+			return ue;
+	}
+	return NULL;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The UEs that the P-CSCF knows, each with its bundle. */
+#ifndef PCSCF_UE_H
+#define PCSCF_UE_H
+
+#include <imsipsec.h>
+
+#include "home.h"
+#include "net.h"
+
+#define UES_MAX		1024
+
+enum ue_state {
+	UE_CHALLENGED,		/* has a temporary bundle, the digest is awaited */
+	UE_REGISTERED,
+	UE_LEAVING,		/* the bundle lingers, so that a repeated request is answered */
+};
+
+/* A UE with its bundle. One that registers anew has two of them for a while. */
+struct ue {
+	struct ue *next;
+	enum ue_state state;
+	struct net_local *local;
+	uint32_t bundle;
+	char owner[IMSIPSEC_OWNER_MAX + 1];
+	char contact[IMSIPSEC_CONTACT_MAX + 1];
+	struct imsipsec_addr address;
+	uint16_t port_uc, port_us;
+	struct imsipsec_secagree *client;	/* as first received; NULL if taken over */
+	struct imsipsec_secagree *server;	/* as sent */
+	struct home_vector vector;		/* without the keys, which the kernel has */
+	/* The REGISTER answered last, lest a repeated one counts twice */
+	char *request;
+	char *answer;
+	size_t answer_len;
+};
+
+/* All of them, the newest first */
+extern struct ue *ues;
+
+/* Return: NULL without memory, or with UES_MAX of them. */
+struct ue *ue_new(struct net_local *local, enum ue_state state);
+
+/* Forget a UE whose bundle is gone, and what came over its connections. */
+void ue_drop(struct ue *ue);
+
+struct ue *ue_of_bundle(uint32_t id);
+
+/*
+ * Who sent this over an SA? The kernel lets nothing through but what came over
+ * the SA with just these addresses and ports, so that they tell the UE. The
+ * newest one, where a UE registers anew on the ports that it had.
+ */
+struct ue *ue_of_source(const struct net_source *source, bool challenged);
+
+#endif /* PCSCF_UE_H */
