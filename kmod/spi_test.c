@@ -41,9 +41,9 @@ struct ims_spi_case {
 
 static const struct ims_spi_case ims_spi_cases[] = {
 	{ "two SPIs", { 256, 257 } },
-	{ "lowest", { 256, 1255 } },
-	{ "across 2^31", { 0x7ffffe00, 0x800001ff } },
-	{ "highest", { U32_MAX - 999, U32_MAX } },
+	{ "lowest", { 256, 511 } },
+	{ "across 2^31", { 0x7fffff80, 0x8000007f } },
+	{ "highest", { U32_MAX - 255, U32_MAX } },
 };
 
 static void ims_spi_case_desc(const struct ims_spi_case *c, char *desc)
