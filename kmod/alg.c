@@ -2,7 +2,6 @@
 /* Algorithms of ipsec-3gpp and their key expansion (TS 33.203 Annex I). */
 #include <linux/kernel.h>
 #include <linux/string.h>
-#include <net/xfrm.h>
 
 #include "alg.h"
 
@@ -61,22 +60,4 @@ void ims_alg_expand(const struct ims_alg *alg, u8 *key, const u8 *aka_key)
 
 	memset(key, 0, IMS_ALG_KEY_MAX);
 	memcpy(key, aka_key, n);
-}
-
-/**
- * ims_alg_warm_up() - have the crypto modules loaded before the first phone
- *
- * What is missing is no error here: the bundle that needs it is refused.
- * Context: process, sleeps.
- */
-void ims_alg_warm_up(void)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(ims_auth_algs); i++)
-		if (ims_auth_algs[i].name)
-			xfrm_aalg_get_byname(ims_auth_algs[i].name, 1);
-	for (i = 0; i < ARRAY_SIZE(ims_enc_algs); i++)
-		if (ims_enc_algs[i].name)
-			xfrm_ealg_get_byname(ims_enc_algs[i].name, 1);
 }

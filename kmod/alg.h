@@ -23,6 +23,5 @@ struct ims_alg {
 const struct ims_alg *ims_alg_auth(u32 auth_alg);
 const struct ims_alg *ims_alg_enc(u32 enc_alg);
 void ims_alg_expand(const struct ims_alg *alg, u8 *key, const u8 *aka_key);
-void ims_alg_warm_up(void);
 
 #endif /* _IMS_ALG_H */

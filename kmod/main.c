@@ -5,11 +5,11 @@
 #include <linux/module.h>
 #include <linux/workqueue.h>
 
-#include "alg.h"
 #include "bundle.h"
 #include "endpoint.h"
 #include "netlink.h"
 #include "netns.h"
+#include "sa.h"
 
 unsigned int ims_net_id;
 struct workqueue_struct *ims_wq;
@@ -69,7 +69,7 @@ static int __init ims_init(void)
 	err = ims_config_defaults(&ims_defaults);
 	if (err)
 		return err;
-	ims_alg_warm_up();
+	ims_sa_warm_up();
 
 	ims_wq = alloc_workqueue("ims_ipsec", WQ_UNBOUND, 0);
 	if (!ims_wq)

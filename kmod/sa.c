@@ -214,6 +214,41 @@ void ims_sa_put(struct xfrm_state *x)
 }
 
 /**
+ * ims_sa_warm_up() - have loaded and built what the first SA would wait for
+ *
+ * ESP, the ciphers, their combinations, the random numbers of their IVs: many
+ * times what an SA costs later. What is missing is no error here: the bundle
+ * that needs it is refused.
+ *
+ * Context: process, sleeps.
+ */
+void ims_sa_warm_up(void)
+{
+	static const u8 key[IMS_ALG_KEY_MAX];
+	const struct ims_addr lo = {
+		.family = AF_INET,
+		.in.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	struct ims_sa_params p = {
+		.net = &init_net,
+		.src = &lo,
+		.dst = &lo,
+		.auth_key = key,
+		.enc_key = key,
+	};
+	u32 auth_alg, enc_alg;
+	struct xfrm_state *x;
+
+	for (auth_alg = 1; (p.auth = ims_alg_auth(auth_alg)); auth_alg++) {
+		for (enc_alg = 1; (p.enc = ims_alg_enc(enc_alg)); enc_alg++) {
+			x = ims_sa_alloc(&p, NULL);
+			if (!IS_ERR(x))
+				ims_sa_discard(x);
+		}
+	}
+}
+
+/**
  * ims_sa_spi_is_taken() - does any SA have this (destination, SPI)
  * @net: where
  * @dst: destination address

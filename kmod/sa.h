@@ -40,6 +40,7 @@ struct ims_sa_params {
 	const u8 *enc_key;
 };
 
+void ims_sa_warm_up(void);
 struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack);
 int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack);
 void ims_sa_announce(struct xfrm_state *x);

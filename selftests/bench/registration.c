@@ -293,7 +293,7 @@ static size_t count(uint16_t type)
 
 	mnl_nlmsg_put_extra_header(nlh, sizeof(uint32_t));
 	if (ask(nlh, count_cb, &n) || n == (size_t)-1)
-		err(2, "cannot count");
+		err(2, "no numbers of SAs and policies");
 	return n;
 }
 
