@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The four SAs of a bundle: their shape, and real traffic over each of them."""
 import os
-import socket
+import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
@@ -175,19 +176,16 @@ def replay():
 
 @test('A1', 'ip xfrm monitor sees them come and go')
 def monitor():
-    import subprocess
     with World.p:
         m = subprocess.Popen(['ip', 'xfrm', 'monitor', 'SA'], stdout=subprocess.PIPE, text=True)
     try:
-        # It is listening once it sees a state of our own
-        import select
-        import threading
         lines = []
         t = threading.Thread(target=lambda: lines.extend(iter(m.stdout.readline, '')), daemon=True)
         t.start()
         add = f'src {U4} dst {P4} proto esp spi 0x100 mode transport auth-trunc hmac(md5) 0x{IK.hex()} 96 ' \
               'enc ecb(cipher_null) ""'
 
+        # It is listening once it sees a state of our own
         def listening():
             World.p.ip('xfrm state add ' + add, f'xfrm state del src {U4} dst {P4} proto esp spi 0x100')
             return any('0x00000100' in x for x in lines)

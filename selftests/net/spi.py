@@ -211,17 +211,8 @@ def passed_over(fam):
 def policy_occupied():
     World.p.ip(f'xfrm policy add src 0.0.0.0/0 dst {P4} dport {PORT_PC[1]} dir in priority 1 action block')
     was = World.p.ip('xfrm policy')
-    e = None
-    try:
-        ep = endpoint()
-    except NlError as error:
-        e = error
-    if e:
-        equal(e.name, 'EEXIST', 'endpoint-new')
-        check(str(PORT_PC[1]) in (e.text or ''), f'"{e.text}" does not name the port')
-        equal(World.nl.dump('endpoint-get'), [], 'endpoints')
-    else:
-        World.nl.do('endpoint-del', id=ep['id'])
+    expect_error('EEXIST', endpoint, text=str(PORT_PC[1]))
+    equal(World.nl.dump('endpoint-get'), [], 'endpoints')
     equal(World.p.ip('xfrm policy'), was, 'ip xfrm policy')
 
 

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Requests about bundles. */
+#include <linux/bits.h>
+#include <net/sock.h>
+
+#include "bundle.h"
+#include "compat.h"
+#include "endpoint.h"
+#include "netlink.h"
+#include "netns.h"
+
+static struct netlink_range_validation ims_linger_range = {
+	.max = IMS_IPSEC_TIMEOUT_MAX,
+};
+
+static struct netlink_range_validation ims_lifetime_range = {
+	.min = 1,
+	.max = IMS_IPSEC_LIFETIME_MAX,
+};
+
+const struct nla_policy ims_bundle_new_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
+	[IMS_IPSEC_A_BUNDLE_ENDPOINT] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_BUNDLE_OWNER] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_OWNER_MAX),
+	[IMS_IPSEC_A_BUNDLE_CONTACT] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_CONTACT_MAX),
+	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+	[IMS_IPSEC_A_BUNDLE_PORT_UC] = NLA_POLICY_MIN(NLA_BE16, 1),
+	[IMS_IPSEC_A_BUNDLE_PORT_US] = NLA_POLICY_MIN(NLA_BE16, 1),
+	[IMS_IPSEC_A_BUNDLE_PORT_PC] = NLA_POLICY_MIN(NLA_BE16, 1),
+	[IMS_IPSEC_A_BUNDLE_SPI_UC] = NLA_POLICY_MIN(NLA_BE32, IMS_IPSEC_SPI_MIN),
+	[IMS_IPSEC_A_BUNDLE_SPI_US] = NLA_POLICY_MIN(NLA_BE32, IMS_IPSEC_SPI_MIN),
+	[IMS_IPSEC_A_BUNDLE_MODE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_MODE_TRANS,
+						     IMS_IPSEC_MODE_TRANS),
+	[IMS_IPSEC_A_BUNDLE_AUTH_ALG] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_AUTH_ALG_HMAC_MD5_96,
+							 IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96),
+	[IMS_IPSEC_A_BUNDLE_ENC_ALG] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_ENC_ALG_NULL,
+							IMS_IPSEC_ENC_ALG_AES_CBC),
+	[IMS_IPSEC_A_BUNDLE_IK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
+	[IMS_IPSEC_A_BUNDLE_CK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
+};
+
+const struct nla_policy ims_bundle_confirm_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
+	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_BUNDLE_LIFETIME] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_lifetime_range),
+};
+
+const struct nla_policy ims_bundle_del_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
+	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_BUNDLE_LINGER] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_linger_range),
+};
+
+const struct nla_policy ims_bundle_get_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
+	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_BUNDLE_ENDPOINT] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_BUNDLE_OWNER] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_OWNER_MAX),
+	[IMS_IPSEC_A_BUNDLE_CONTACT] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_CONTACT_MAX),
+	[IMS_IPSEC_A_BUNDLE_STATE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_STATE_TEMPORARY,
+						      IMS_IPSEC_STATE_OLD),
+	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+};
+
+/* What names a single one, and what selects among many */
+#define IMS_BUNDLE_GET_DO	BIT(IMS_IPSEC_A_BUNDLE_ID)
+#define IMS_BUNDLE_GET_DUMP	(BIT(IMS_IPSEC_A_BUNDLE_ENDPOINT) |	\
+				 BIT(IMS_IPSEC_A_BUNDLE_OWNER) |	\
+				 BIT(IMS_IPSEC_A_BUNDLE_CONTACT) |	\
+				 BIT(IMS_IPSEC_A_BUNDLE_STATE) |	\
+				 BIT(IMS_IPSEC_A_BUNDLE_UE_ADDRESS))
+
+/**
+ * ims_netlink_put_bundle() - put a bundle's attributes into a message
+ * @skb: the message
+ * @b: the bundle
+ *
+ * Keys are not among them.
+ * Context: struct ims_net.lock held.
+ * Return: 0 or -EMSGSIZE.
+ */
+int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
+{
+	const int pad = IMS_IPSEC_A_BUNDLE_PAD;
+	struct ims_bundle_counters c;
+
+	ims_bundle_count(b, &c);
+	if (nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ID, b->id) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENDPOINT, b->ep->id) ||
+	    nla_put(skb, IMS_IPSEC_A_BUNDLE_OWNER, b->owner_len, ims_bundle_owner(b)) ||
+	    nla_put(skb, IMS_IPSEC_A_BUNDLE_CONTACT, b->contact_len, ims_bundle_contact(b)) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_STATE, b->state) ||
+	    ims_netlink_put_addr(skb, IMS_IPSEC_A_BUNDLE_ADDRESS, &b->ep->addr) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_PC, b->port_pc) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_PS, b->ep->ports.port[0]) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_PC, b->spi_pc) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_PS, b->spi_ps) ||
+	    ims_netlink_put_addr(skb, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, &b->ue_addr) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_UC, b->port_uc) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_US, b->port_us) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_UC, b->spi_uc) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_US, b->spi_us) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_MODE, b->mode) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_AUTH_ALG, b->auth_alg) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENC_ALG, b->enc_alg) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_LIFETIME, ims_bundle_remaining(b), pad) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_PACKETS, c.rx_packets, pad) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_BYTES, c.rx_bytes, pad) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_PACKETS, c.tx_packets, pad) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_BYTES, c.tx_bytes, pad))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* The bundle that a request names; under struct ims_net.lock. */
+static struct ims_bundle *ims_netlink_find_bundle(struct ims_net *in, const struct nlattr *id,
+						  struct netlink_ext_ack *extack)
+{
+	struct ims_bundle *b = xa_load(&in->bundles, nla_get_u32(id));
+
+	if (!b)
+		NL_SET_ERR_MSG_ATTR_FMT(extack, id, "no bundle has id %u", nla_get_u32(id));
+	return b;
+}
+
+static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct genl_info *info)
+{
+	struct nlattr **a = info->attrs;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, ~0U, 0, info->extack);
+	if (!err)
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_BUNDLE_ENDPOINT, IMS_IPSEC_A_BUNDLE_OWNER,
+				  IMS_IPSEC_A_BUNDLE_CONTACT, IMS_IPSEC_A_BUNDLE_UE_ADDRESS,
+				  IMS_IPSEC_A_BUNDLE_PORT_UC, IMS_IPSEC_A_BUNDLE_PORT_US,
+				  IMS_IPSEC_A_BUNDLE_SPI_UC, IMS_IPSEC_A_BUNDLE_SPI_US,
+				  IMS_IPSEC_A_BUNDLE_AUTH_ALG, IMS_IPSEC_A_BUNDLE_ENC_ALG,
+				  IMS_IPSEC_A_BUNDLE_IK, IMS_IPSEC_A_BUNDLE_CK);
+	if (!err)
+		err = ims_netlink_get_addr(&p->ue_addr, a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS],
+					   info->extack);
+	if (err)
+		return err;
+
+	p->port_uc = nla_get_be16(a[IMS_IPSEC_A_BUNDLE_PORT_UC]);
+	p->port_us = nla_get_be16(a[IMS_IPSEC_A_BUNDLE_PORT_US]);
+	if (a[IMS_IPSEC_A_BUNDLE_PORT_PC])
+		p->port_pc = nla_get_be16(a[IMS_IPSEC_A_BUNDLE_PORT_PC]);
+	p->spi_uc = nla_get_be32(a[IMS_IPSEC_A_BUNDLE_SPI_UC]);
+	p->spi_us = nla_get_be32(a[IMS_IPSEC_A_BUNDLE_SPI_US]);
+	p->mode = IMS_IPSEC_MODE_TRANS;
+	if (a[IMS_IPSEC_A_BUNDLE_MODE])
+		p->mode = nla_get_u32(a[IMS_IPSEC_A_BUNDLE_MODE]);
+	p->auth_alg = nla_get_u32(a[IMS_IPSEC_A_BUNDLE_AUTH_ALG]);
+	p->enc_alg = nla_get_u32(a[IMS_IPSEC_A_BUNDLE_ENC_ALG]);
+	p->owner = nla_data(a[IMS_IPSEC_A_BUNDLE_OWNER]);
+	p->owner_len = nla_len(a[IMS_IPSEC_A_BUNDLE_OWNER]);
+	p->contact = nla_data(a[IMS_IPSEC_A_BUNDLE_CONTACT]);
+	p->contact_len = nla_len(a[IMS_IPSEC_A_BUNDLE_CONTACT]);
+	p->ik = nla_data(a[IMS_IPSEC_A_BUNDLE_IK]);
+	p->ck = nla_data(a[IMS_IPSEC_A_BUNDLE_CK]);
+	return 0;
+}
+
+static int __ims_netlink_bundle_new(struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_bundle_params p = {};
+	struct ims_endpoint *ep;
+	struct sk_buff *reply;
+	struct ims_bundle *b;
+	void *hdr;
+	int err;
+
+	err = ims_netlink_get_bundle_params(&p, info);
+	if (err)
+		return err;
+
+	reply = ims_netlink_reply_new(info, &hdr);
+	if (!reply)
+		return -ENOMEM;
+
+	mutex_lock(&in->lock);
+	ep = ims_netlink_find_endpoint(in, info->attrs[IMS_IPSEC_A_BUNDLE_ENDPOINT],
+				       info->extack);
+	if (!ep) {
+		err = -ENOENT;
+		goto unlock;
+	}
+	b = ims_bundle_create(in, ep, &p, info->extack);
+	if (IS_ERR(b)) {
+		err = PTR_ERR(b);
+		goto unlock;
+	}
+	err = ims_netlink_put_bundle(reply, b);
+	mutex_unlock(&in->lock);
+	return ims_netlink_reply(reply, hdr, info, err);
+
+unlock:
+	mutex_unlock(&in->lock);
+	nlmsg_free(reply);
+	return err;
+}
+
+int ims_netlink_bundle_new(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = __ims_netlink_bundle_new(info);
+	const int keys[] = { IMS_IPSEC_A_BUNDLE_IK, IMS_IPSEC_A_BUNDLE_CK };
+	size_t i;
+
+	/* the request's buffer is freed, or sent back with an error, as it is */
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		struct nlattr *nla = info->attrs[keys[i]];
+
+		if (nla)
+			memzero_explicit(nla_data(nla), nla_len(nla));
+	}
+	return err;
+}
+
+int ims_netlink_bundle_confirm(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_bundle *b;
+	u64 lifetime;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, ~0U, 0, info->extack);
+	if (!err)
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_BUNDLE_ID, IMS_IPSEC_A_BUNDLE_LIFETIME);
+	if (err)
+		return err;
+	lifetime = nla_get_u64(info->attrs[IMS_IPSEC_A_BUNDLE_LIFETIME]);
+
+	mutex_lock(&in->lock);
+	b = ims_netlink_find_bundle(in, info->attrs[IMS_IPSEC_A_BUNDLE_ID], info->extack);
+	err = b ? ims_bundle_confirm(b, lifetime, info->extack) : -ENOENT;
+	mutex_unlock(&in->lock);
+	return err;
+}
+
+int ims_netlink_bundle_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct nlattr *attr;
+	struct ims_bundle *b;
+	u64 linger = 0;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, ~0U, 0, info->extack);
+	if (!err)
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_BUNDLE_ID);
+	if (err)
+		return err;
+	attr = info->attrs[IMS_IPSEC_A_BUNDLE_LINGER];
+	if (attr)
+		linger = nla_get_u64(attr);
+
+	mutex_lock(&in->lock);
+	b = ims_netlink_find_bundle(in, info->attrs[IMS_IPSEC_A_BUNDLE_ID], info->extack);
+	if (b)
+		ims_bundle_delete(b, linger);
+	mutex_unlock(&in->lock);
+	return b ? 0 : -ENOENT;
+}
+
+int ims_netlink_bundle_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct sk_buff *reply;
+	struct ims_bundle *b;
+	void *hdr;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, IMS_BUNDLE_GET_DO, 0, info->extack);
+	if (!err)
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_BUNDLE_ID);
+	if (err)
+		return err;
+
+	reply = ims_netlink_reply_new(info, &hdr);
+	if (!reply)
+		return -ENOMEM;
+	mutex_lock(&in->lock);
+	b = ims_netlink_find_bundle(in, info->attrs[IMS_IPSEC_A_BUNDLE_ID], info->extack);
+	err = b ? ims_netlink_put_bundle(reply, b) : -ENOENT;
+	mutex_unlock(&in->lock);
+	if (!b) {
+		nlmsg_free(reply);
+		return err;
+	}
+	return ims_netlink_reply(reply, hdr, info, err);
+}
+
+int ims_netlink_bundle_start(struct netlink_callback *cb)
+{
+	struct nlattr **a = ims_compat_dump_attrs(cb);
+	struct ims_addr addr;
+	int err;
+
+	err = ims_netlink_check_attrs(cb->nlh, IMS_BUNDLE_GET_DUMP, 0, cb->extack);
+	if (!err && a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS])
+		err = ims_netlink_get_addr(&addr, a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS], cb->extack);
+	return err;
+}
+
+static bool ims_netlink_bytes_match(const struct nlattr *nla, const u8 *bytes, size_t len)
+{
+	return nla_len(nla) == len && !memcmp(nla_data(nla), bytes, len);
+}
+
+/* Does a bundle match every attribute that a dump asks for? */
+static bool ims_netlink_bundle_matches(const struct ims_bundle *b, struct nlattr **a)
+{
+	if (a[IMS_IPSEC_A_BUNDLE_ENDPOINT] &&
+	    nla_get_u32(a[IMS_IPSEC_A_BUNDLE_ENDPOINT]) != b->ep->id)
+		return false;
+	if (a[IMS_IPSEC_A_BUNDLE_STATE] && nla_get_u32(a[IMS_IPSEC_A_BUNDLE_STATE]) != b->state)
+		return false;
+	if (a[IMS_IPSEC_A_BUNDLE_OWNER] &&
+	    !ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_OWNER], ims_bundle_owner(b),
+				     b->owner_len))
+		return false;
+	if (a[IMS_IPSEC_A_BUNDLE_CONTACT] &&
+	    !ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_CONTACT], ims_bundle_contact(b),
+				     b->contact_len))
+		return false;
+	if (a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] &&
+	    !ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS], (const u8 *)&b->ue_addr.in6,
+				     ims_addr_len(&b->ue_addr)))
+		return false;
+	return true;
+}
+
+int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct nlattr **attrs = ims_compat_dump_attrs(cb);
+	struct ims_net *in = ims_net(sock_net(skb->sk));
+	unsigned long id = cb->args[0];
+	struct ims_bundle *b;
+	void *hdr;
+
+	mutex_lock(&in->lock);
+	xa_for_each_start(&in->bundles, id, b, id) {
+		if (!ims_netlink_bundle_matches(b, attrs))
+			continue;
+		hdr = ims_netlink_put_dump_header(skb, cb, IMS_IPSEC_CMD_BUNDLE_GET);
+		if (!hdr)
+			break;
+		if (ims_netlink_put_bundle(skb, b)) {
+			genlmsg_cancel(skb, hdr);
+			break;
+		}
+		genlmsg_end(skb, hdr);
+	}
+	mutex_unlock(&in->lock);
+	cb->args[0] = b ? id : ULONG_MAX;
+	return skb->len;
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Requests about endpoints. */
+#include <linux/bits.h>
+#include <net/sock.h>
+
+#include "bundle.h"
+#include "compat.h"
+#include "endpoint.h"
+#include "netlink.h"
+#include "netns.h"
+
+const struct nla_policy ims_endpoint_new_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = {
+	[IMS_IPSEC_A_ENDPOINT_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+	[IMS_IPSEC_A_ENDPOINT_PORT_PS] = NLA_POLICY_MIN(NLA_BE16, 1),
+	[IMS_IPSEC_A_ENDPOINT_PORT_PC] = NLA_POLICY_MIN(NLA_BE16, 1),
+};
+
+const struct nla_policy ims_endpoint_del_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = {
+	[IMS_IPSEC_A_ENDPOINT_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_ENDPOINT_FORCE] = { .type = NLA_FLAG },
+};
+
+const struct nla_policy ims_endpoint_get_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = {
+	[IMS_IPSEC_A_ENDPOINT_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+};
+
+/* What names a single one; a dump has nothing to select by */
+#define IMS_ENDPOINT_GET_DO	BIT(IMS_IPSEC_A_ENDPOINT_ID)
+#define IMS_ENDPOINT_GET_DUMP	0
+
+static int ims_netlink_put_endpoint(struct sk_buff *skb, const struct ims_endpoint *ep)
+{
+	unsigned int i;
+
+	if (nla_put_u32(skb, IMS_IPSEC_A_ENDPOINT_ID, ep->id) ||
+	    ims_netlink_put_addr(skb, IMS_IPSEC_A_ENDPOINT_ADDRESS, &ep->addr) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_ENDPOINT_PORT_PS, ep->ports.port[0]))
+		return -EMSGSIZE;
+	for (i = 1; i < ep->ports.n; i++)
+		if (nla_put_be16(skb, IMS_IPSEC_A_ENDPOINT_PORT_PC, ep->ports.port[i]))
+			return -EMSGSIZE;
+	if (nla_put_u32(skb, IMS_IPSEC_A_ENDPOINT_BUNDLES, ep->n_bundles) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN,
+			      atomic64_read(&ep->drops[IMS_DROP_PLAINTEXT_IN]),
+			      IMS_IPSEC_A_ENDPOINT_PAD) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT,
+			      atomic64_read(&ep->drops[IMS_DROP_PLAINTEXT_OUT]),
+			      IMS_IPSEC_A_ENDPOINT_PAD) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA,
+			      atomic64_read(&ep->drops[IMS_DROP_FOREIGN_SA]),
+			      IMS_IPSEC_A_ENDPOINT_PAD))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * ims_netlink_find_endpoint() - the endpoint that a request names
+ * @in: where
+ * @id: the attribute that names it
+ * @extack: gets the reason
+ *
+ * Context: struct ims_net.lock held.
+ * Return: the endpoint, or NULL if there is none.
+ */
+struct ims_endpoint *ims_netlink_find_endpoint(struct ims_net *in, const struct nlattr *id,
+					       struct netlink_ext_ack *extack)
+{
+	struct ims_endpoint *ep = xa_load(&in->endpoints, nla_get_u32(id));
+
+	if (!ep)
+		NL_SET_ERR_MSG_ATTR_FMT(extack, id, "no endpoint has id %u", nla_get_u32(id));
+	return ep;
+}
+
+static int ims_netlink_get_ports(struct ims_ports *ports, const struct ims_config *config,
+				 struct genl_info *info)
+{
+	const struct nlattr *ps = info->attrs[IMS_IPSEC_A_ENDPOINT_PORT_PS];
+	const struct nlattr *nla;
+	int rem;
+
+	ports->port[0] = ps ? nla_get_be16(ps) : config->port_ps;
+	ports->n = 1;
+	nlmsg_for_each_attr(nla, info->nlhdr, GENL_HDRLEN, rem) {
+		if (nla_type(nla) != IMS_IPSEC_A_ENDPOINT_PORT_PC)
+			continue;
+		if (ports->n > IMS_IPSEC_PORT_PC_MAX) {
+			NL_SET_ERR_MSG_ATTR(info->extack, nla, "more than 64 client ports");
+			return -EINVAL;
+		}
+		ports->port[ports->n++] = nla_get_be16(nla);
+	}
+	if (ports->n == 1)
+		ports->port[ports->n++] = config->port_pc;
+	return 0;
+}
+
+int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_endpoint *ep;
+	struct ims_ports ports;
+	struct sk_buff *reply;
+	struct ims_addr addr;
+	void *hdr;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, ~0U, BIT(IMS_IPSEC_A_ENDPOINT_PORT_PC),
+				      info->extack);
+	if (!err)
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ADDRESS);
+	if (!err)
+		err = ims_netlink_get_addr(&addr, info->attrs[IMS_IPSEC_A_ENDPOINT_ADDRESS],
+					   info->extack);
+	if (err)
+		return err;
+
+	/* the answer before the deed: what follows it cannot fail for memory */
+	reply = ims_netlink_reply_new(info, &hdr);
+	if (!reply)
+		return -ENOMEM;
+
+	mutex_lock(&in->lock);
+	err = ims_netlink_get_ports(&ports, &in->config, info);
+	if (err)
+		goto unlock;
+	ep = ims_endpoint_create(in, &addr, &ports, info->extack);
+	if (IS_ERR(ep)) {
+		err = PTR_ERR(ep);
+		goto unlock;
+	}
+	err = ims_netlink_put_endpoint(reply, ep);
+	mutex_unlock(&in->lock);
+	return ims_netlink_reply(reply, hdr, info, err);
+
+unlock:
+	mutex_unlock(&in->lock);
+	nlmsg_free(reply);
+	return err;
+}
+
+int ims_netlink_endpoint_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_endpoint *ep;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, ~0U, 0, info->extack);
+	if (!err)
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ID);
+	if (err)
+		return err;
+
+	mutex_lock(&in->lock);
+	ep = ims_netlink_find_endpoint(in, info->attrs[IMS_IPSEC_A_ENDPOINT_ID], info->extack);
+	if (!ep) {
+		err = -ENOENT;
+	} else if (ep->n_bundles && !info->attrs[IMS_IPSEC_A_ENDPOINT_FORCE]) {
+		NL_SET_ERR_MSG_FMT(info->extack, "endpoint %u still has bundles: %u", ep->id,
+				   ep->n_bundles);
+		err = -EBUSY;
+	} else {
+		ims_bundle_delete_all(in, ep);
+		ims_endpoint_delete(in, ep);
+	}
+	mutex_unlock(&in->lock);
+	return err;
+}
+
+int ims_netlink_endpoint_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_endpoint *ep;
+	struct sk_buff *reply;
+	void *hdr;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, IMS_ENDPOINT_GET_DO, 0, info->extack);
+	if (!err)
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ID);
+	if (err)
+		return err;
+
+	reply = ims_netlink_reply_new(info, &hdr);
+	if (!reply)
+		return -ENOMEM;
+	mutex_lock(&in->lock);
+	ep = ims_netlink_find_endpoint(in, info->attrs[IMS_IPSEC_A_ENDPOINT_ID], info->extack);
+	err = ep ? ims_netlink_put_endpoint(reply, ep) : -ENOENT;
+	mutex_unlock(&in->lock);
+	if (!ep) {
+		nlmsg_free(reply);
+		return err;
+	}
+	return ims_netlink_reply(reply, hdr, info, err);
+}
+
+int ims_netlink_endpoint_start(struct netlink_callback *cb)
+{
+	return ims_netlink_check_attrs(cb->nlh, IMS_ENDPOINT_GET_DUMP, 0, cb->extack);
+}
+
+int ims_netlink_endpoint_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct ims_net *in = ims_net(sock_net(skb->sk));
+	struct ims_endpoint *ep;
+	/* resumes at an id, so that what comes and goes meanwhile does no harm */
+	unsigned long id = cb->args[0];
+	void *hdr;
+
+	mutex_lock(&in->lock);
+	xa_for_each_start(&in->endpoints, id, ep, id) {
+		hdr = ims_netlink_put_dump_header(skb, cb, IMS_IPSEC_CMD_ENDPOINT_GET);
+		if (!hdr)
+			break;
+		if (ims_netlink_put_endpoint(skb, ep)) {
+			genlmsg_cancel(skb, hdr);
+			break;
+		}
+		genlmsg_end(skb, hdr);
+	}
+	mutex_unlock(&in->lock);
+	cb->args[0] = ep ? id : ULONG_MAX;
+	return skb->len;
+}
