@@ -4,6 +4,7 @@
 #include <linux/module.h>
 
 #include "addr.h"
+#include "compat.h"
 #include "netlink.h"
 #include "netns.h"
 
@@ -29,11 +30,13 @@ int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u32 allowed, u32 multi,
 		u32 bit = BIT(nla_type(nla));
 
 		if (!(allowed & bit)) {
-			NL_SET_ERR_MSG_ATTR(extack, nla, "attribute has no meaning here");
+			NL_SET_ERR_MSG_ATTR_FMT(extack, nla, "attribute %u has no meaning here",
+						nla_type(nla));
 			return -EINVAL;
 		}
 		if (seen & bit & ~multi) {
-			NL_SET_ERR_MSG_ATTR(extack, nla, "attribute is there twice");
+			NL_SET_ERR_MSG_ATTR_FMT(extack, nla, "attribute %u is there twice",
+						nla_type(nla));
 			return -EINVAL;
 		}
 		seen |= bit;
@@ -184,7 +187,6 @@ static const struct genl_ops ims_genl_ops[] = {
 		.policy = ims_endpoint_get_policy,
 		.maxattr = IMS_IPSEC_A_ENDPOINT_MAX,
 		.doit = ims_netlink_endpoint_get,
-		.start = ims_netlink_endpoint_start,
 		.dumpit = ims_netlink_endpoint_dump,
 	},
 	{
@@ -214,7 +216,6 @@ static const struct genl_ops ims_genl_ops[] = {
 		.policy = ims_bundle_get_policy,
 		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
 		.doit = ims_netlink_bundle_get,
-		.start = ims_netlink_bundle_start,
 		.dumpit = ims_netlink_bundle_dump,
 	},
 };

@@ -55,7 +55,6 @@ extern const struct nla_policy ims_endpoint_get_policy[IMS_IPSEC_A_ENDPOINT_MAX 
 int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_endpoint_del(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_endpoint_get(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_endpoint_start(struct netlink_callback *cb);
 int ims_netlink_endpoint_dump(struct sk_buff *skb, struct netlink_callback *cb);
 struct ims_endpoint *ims_netlink_find_endpoint(struct ims_net *in, const struct nlattr *id,
 					       struct netlink_ext_ack *extack);
@@ -69,7 +68,6 @@ int ims_netlink_bundle_new(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_confirm(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_del(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_get(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_bundle_start(struct netlink_callback *cb);
 int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb);
 int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b);
 

@@ -288,9 +288,9 @@ int ims_netlink_bundle_get(struct sk_buff *skb, struct genl_info *info)
 	return ims_netlink_reply(reply, hdr, info, err);
 }
 
-int ims_netlink_bundle_start(struct netlink_callback *cb)
+/* 6.1 has no extended ack for a start callback, so that this is no such. */
+static int ims_netlink_bundle_check_dump(struct netlink_callback *cb, struct nlattr **a)
 {
-	struct nlattr **a = ims_compat_dump_attrs(cb);
 	struct ims_addr addr;
 	int err;
 
@@ -335,8 +335,16 @@ int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	unsigned long id = cb->args[0];
 	struct ims_bundle *b;
 	void *hdr;
+	int err;
+
+	if (!cb->args[0]) {
+		err = ims_netlink_bundle_check_dump(cb, attrs);
+		if (err)
+			return err;
+	}
 
 	mutex_lock(&in->lock);
+	/* resumes at an id, so that what comes and goes meanwhile does no harm */
 	xa_for_each_start(&in->bundles, id, b, id) {
 		if (!ims_netlink_bundle_matches(b, attrs))
 			continue;

@@ -195,20 +195,23 @@ int ims_netlink_endpoint_get(struct sk_buff *skb, struct genl_info *info)
 	return ims_netlink_reply(reply, hdr, info, err);
 }
 
-int ims_netlink_endpoint_start(struct netlink_callback *cb)
-{
-	return ims_netlink_check_attrs(cb->nlh, IMS_ENDPOINT_GET_DUMP, 0, cb->extack);
-}
-
 int ims_netlink_endpoint_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct ims_net *in = ims_net(sock_net(skb->sk));
 	struct ims_endpoint *ep;
-	/* resumes at an id, so that what comes and goes meanwhile does no harm */
 	unsigned long id = cb->args[0];
 	void *hdr;
+	int err;
+
+	/* here, since 6.1 has no extended ack for a start callback */
+	if (!id) {
+		err = ims_netlink_check_attrs(cb->nlh, IMS_ENDPOINT_GET_DUMP, 0, cb->extack);
+		if (err)
+			return err;
+	}
 
 	mutex_lock(&in->lock);
+	/* resumes at an id, so that what comes and goes meanwhile does no harm */
 	xa_for_each_start(&in->endpoints, id, ep, id) {
 		hdr = ims_netlink_put_dump_header(skb, cb, IMS_IPSEC_CMD_ENDPOINT_GET);
 		if (!hdr)
