@@ -39,10 +39,6 @@ static bool opened(void)
 {
 	int err = imsipsec_open(&h);
 
-	if (err == -ENOENT) {
-		printf("1..0 # SKIP the module is not there\n");
-		return false;
-	}
 	return ok(!err, "open%s%s", err ? ": " : "", err ? imsipsec_open_strerror(err) : "");
 }
 
@@ -254,11 +250,11 @@ static void test_eperm(void)
 int main(void)
 {
 	if (unshare(CLONE_NEWNET)) {
-		printf("1..0 # SKIP no network namespace to be had\n");
-		return 0;
+		perror("unshare");
+		return 1;
 	}
 	if (!opened())
-		return tap_failed != 0;
+		return 1;
 	test_config();
 	test_endpoint();
 	test_bundle();
