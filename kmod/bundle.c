@@ -16,8 +16,9 @@ static void ims_bundle_free(struct rcu_head *rcu)
 	struct ims_bundle *b = container_of(rcu, struct ims_bundle, rcu);
 	int i;
 
-	/* Held until here, so that the guard never meets a new SA at the
-	 * address of one of ours.
+	/*
+	 * Held until here, so that the guard never meets a new SA at the
+	 * memory address of one of ours.
 	 */
 	for (i = 0; i < IMS_FLOWS; i++)
 		if (b->sa[i])
