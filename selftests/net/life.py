@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The life of a bundle: temporary, established, deleted; and who hears of it."""
 import os
+import select
 import signal
+import subprocess
 import sys
 import time
 
@@ -339,6 +341,54 @@ def killed_ending():
             ends[e['bundle']['id']] = (e['type'], e['reason'])
     equal(ends, {made[0]['id']: ('deleted', 'request'), made[1]['id']: ('expired', 'lifetime')}, 'ends')
     nothing_left(policies=6)
+
+
+REGISTER = f"""REGISTER sip:ims.example SIP/2.0\r
+Via: SIP/2.0/UDP {U4}:5060;branch=z9hG4bK{{0}}\r
+From: <sip:ue1@ims.example>;tag=1\r
+To: <sip:ue1@ims.example>\r
+Call-ID: {{0}}@ue\r
+CSeq: 1 REGISTER\r
+Contact: <sip:{U4}:{PORT_US}>;expires=600\r
+Security-Client: ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc;spi-c={SPI_UC};spi-s={SPI_US};port-c={PORT_UC};port-s={PORT_US}\r
+Content-Length: 0\r
+\r
+"""
+
+
+@test('D16', 'the example P-CSCF killed after its 401: the bundle dies by itself, the guard stays, the next one goes on')
+def killed_pcscf():
+    World.nl.do('config-set', temporary_timeout=3000)
+    argv = (TOP + '/build/user/pcscf', '-l', P4, '--port-ps', str(PORT_PS), '--port-pc', str(PORT_PC[0]),
+            '--vectors', TOP + '/selftests/demo/vectors')
+    phone = World.u.udp(U4, 5060)
+    for turn in ('first', 'second'):
+        with World.p:
+            pcscf = subprocess.Popen(argv)
+
+        def challenged():
+            # Until it listens; what is repeated is answered again, and makes one bundle
+            phone.sendto(REGISTER.format(turn).encode(), (P4, 5060))
+            return select.select([phone], [], [], 0.2)[0]
+        try:
+            wait(challenged, 'an answer')
+            answer = phone.recv(1 << 16).decode()
+        finally:
+            pcscf.kill()
+            pcscf.wait()
+        b, = World.nl.dump('bundle-get')
+        equal(b['state'], 'temporary', 'right after the kill')
+        check(answer.startswith('SIP/2.0 401 '), answer)
+        for parameter, name in (('spi-c', 'spi-pc'), ('spi-s', 'spi-ps'), ('port-c', 'port-pc'), ('port-s', 'port-ps')):
+            check(f'{parameter}={b[name]}' in answer, f'{name} in Security-Server: {answer}')
+        created(b)
+        event(type='expired', reason='temporary-timeout', old_state='temporary')
+        nothing_left(policies=4)
+        pending(phone)
+        World.wire.seen()
+        ep, = World.nl.dump('endpoint-get')
+        plaintext_is_dropped(b, ep)
+    phone.close()
 
 
 if __name__ == '__main__':
