@@ -122,8 +122,6 @@ out:
 static int ims_bundle_check(const struct ims_endpoint *ep, const struct ims_bundle_params *p,
 			    struct netlink_ext_ack *extack)
 {
-	unsigned int i;
-
 	if (p->ue_addr.family != ep->addr.family) {
 		NL_SET_ERR_MSG(extack, "ue-address is not of the endpoint's family");
 		return -EINVAL;
@@ -148,11 +146,10 @@ static int ims_bundle_check(const struct ims_endpoint *ep, const struct ims_bund
 		NL_SET_ERR_MSG(extack, "spi-uc and spi-us are the same");
 		return -EINVAL;
 	}
-	if (!p->port_pc)
+	/* the pool is all of its ports but port_ps */
+	if (!p->port_pc ||
+	    (p->port_pc != ep->ports.port[0] && ims_endpoint_has_port(ep, p->port_pc)))
 		return 0;
-	for (i = 1; i < ep->ports.n; i++)
-		if (ep->ports.port[i] == p->port_pc)
-			return 0;
 	NL_SET_ERR_MSG_FMT(extack, "port-pc %u is not of endpoint %u's pool",
 			   ntohs(p->port_pc), ep->id);
 	return -EINVAL;

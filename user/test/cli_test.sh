@@ -10,27 +10,7 @@ set -u
 imsipsec=$1
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
-
-ok() {		# NAME, after a test
-	local status=$?
-
-	n=$((n + 1))
-	if [ $status -eq 0 ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		sed 's/^/# /' "$tmp/out" "$tmp/err"
-		failed=1
-	fi
-}
-
-run() {		# STATUS WORD...
-	local want=$1
-	shift
-	"$imsipsec" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
-	[ $? -eq "$want" ]
-}
+. "$(dirname "$0")/cli_lib.sh"
 
 refused() {	# TEXT WORD...: status 1, nothing on standard output, the text on standard error
 	local text=$1

@@ -15,27 +15,7 @@ imsipsec=$1
 tmp=$(mktemp -d)
 monitor=
 trap 'rm -rf "$tmp"; kill $monitor 2>/dev/null' EXIT
-n=0 failed=0
-
-ok() {		# NAME, after a test
-	local status=$?
-
-	n=$((n + 1))
-	if [ $status -eq 0 ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		sed 's/^/# /' "$tmp/out" "$tmp/err"
-		failed=1
-	fi
-}
-
-run() {		# STATUS WORD...
-	local want=$1
-	shift
-	"$imsipsec" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
-	[ $? -eq "$want" ]
-}
+. "$(dirname "$0")/cli_lib.sh"
 
 json() {	# EXPRESSION over j, what was printed
 	python3 -c 'import json, sys
