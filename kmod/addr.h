@@ -21,6 +21,20 @@ struct ims_addr {
 	};
 };
 
+/**
+ * struct ims_tuple - where a packet comes from and goes to
+ * @src: source address
+ * @dst: destination address
+ * @sport: source port
+ * @dport: destination port
+ */
+struct ims_tuple {
+	struct ims_addr src;
+	struct ims_addr dst;
+	__be16 sport;
+	__be16 dport;
+};
+
 int ims_addr_set(struct ims_addr *addr, const void *data, size_t len);
 size_t ims_addr_len(const struct ims_addr *addr);
 bool ims_addr_equal(const struct ims_addr *a, const struct ims_addr *b);

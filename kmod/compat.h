@@ -62,4 +62,18 @@ static inline struct nlattr **ims_compat_dump_attrs(struct netlink_callback *cb)
 #endif
 }
 
+/* Newer kernels have a cache of inbound SAs, which has to be kept short (6.11). */
+#ifdef IMS_HAVE_STATE_CACHE_INPUT
+#include "input_cache.h"
+#else
+static inline int ims_input_cache_init(void)
+{
+	return 0;
+}
+
+static inline void ims_input_cache_exit(void)
+{
+}
+#endif
+
 #endif /* _IMS_COMPAT_H */

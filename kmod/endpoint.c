@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Endpoints: a local address with its protected ports, shut while it exists. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/random.h>
 #include <linux/slab.h>
 
@@ -24,6 +26,88 @@ bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port)
 		if (ep->ports.port[i] == port)
 			return true;
 	return false;
+}
+
+/**
+ * ims_endpoint_of_port() - the endpoint that protects a port
+ * @in: where
+ * @addr: local address
+ * @port: local port
+ *
+ * Context: any, under RCU.
+ * Return: the endpoint, or NULL if the port is not protected.
+ */
+struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_addr *addr,
+					  __be16 port)
+{
+	const struct ims_port_map *map = rcu_dereference(in->port_map);
+	struct ims_endpoint *ep;
+
+	if (!map || !test_bit(ntohs(port), map->bits))
+		return NULL;
+	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
+		if (ims_addr_equal(&ep->addr, addr) && ims_endpoint_has_port(ep, port))
+			return ep;
+	return NULL;
+}
+
+/**
+ * ims_endpoint_of_addr() - an endpoint that a local address has
+ * @in: where
+ * @addr: local address
+ *
+ * Context: any, under RCU.
+ * Return: the first endpoint, or NULL if there is none.
+ */
+struct ims_endpoint *ims_endpoint_of_addr(struct ims_net *in, const struct ims_addr *addr)
+{
+	struct ims_endpoint *ep;
+
+	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
+		if (ims_addr_equal(&ep->addr, addr))
+			return ep;
+	return NULL;
+}
+
+static struct ims_port_map *ims_endpoint_port_map(struct ims_net *in)
+{
+	return rcu_dereference_protected(in->port_map, lockdep_is_held(&in->lock));
+}
+
+static int ims_endpoint_map_ports(struct ims_net *in, const struct ims_endpoint *ep)
+{
+	struct ims_port_map *map = ims_endpoint_port_map(in);
+	unsigned int i;
+
+	if (!map) {
+		map = kvzalloc(sizeof(*map), GFP_KERNEL_ACCOUNT);
+		if (!map)
+			return -ENOMEM;
+		rcu_assign_pointer(in->port_map, map);
+	}
+	for (i = 0; i < ep->ports.n; i++)
+		set_bit(ntohs(ep->ports.port[i]), map->bits);
+	return 0;
+}
+
+/* @gone has left the list */
+static void ims_endpoint_unmap_ports(struct ims_net *in, const struct ims_endpoint *gone)
+{
+	struct ims_port_map *map = ims_endpoint_port_map(in);
+	const struct ims_endpoint *ep;
+	unsigned int i;
+
+	if (!in->n_endpoints) {
+		rcu_assign_pointer(in->port_map, NULL);
+		kvfree_rcu(map, rcu);
+		return;
+	}
+	for (i = 0; i < gone->ports.n; i++)
+		clear_bit(ntohs(gone->ports.port[i]), map->bits);
+	/* others may have the same ports at other addresses */
+	list_for_each_entry(ep, &in->endpoint_list, node)
+		for (i = 0; i < ep->ports.n; i++)
+			set_bit(ntohs(ep->ports.port[i]), map->bits);
 }
 
 static int ims_endpoint_check(struct ims_net *in, const struct ims_addr *addr,
@@ -94,6 +178,7 @@ again:
  * @in: where
  * @addr: local address
  * @ports: its ports
+ * @guard: what becomes of what touches them unprotected
  * @extack: gets the reason
  *
  * Context: process, sleeps, @in->lock held.
@@ -103,6 +188,7 @@ again:
  */
 struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_addr *addr,
 					 const struct ims_ports *ports,
+					 enum ims_ipsec_guard guard,
 					 struct netlink_ext_ack *extack)
 {
 	struct ims_endpoint *ep;
@@ -121,6 +207,7 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_ad
 	ep->reqid = ims_endpoint_reqid(in);
 	ep->addr = *addr;
 	ep->ports = *ports;
+	ep->guard = guard;
 
 	err = xa_alloc_cyclic(&in->endpoints, &ep->id, ep, xa_limit_32b,
 			      &in->next_endpoint_id, GFP_KERNEL_ACCOUNT);
@@ -133,14 +220,13 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_ad
 		goto erase;
 	list_add_tail_rcu(&ep->node, &in->endpoint_list);
 	in->n_endpoints++;
-
-	for (i = 0; i < ports->n; i++) {
+	err = ims_endpoint_map_ports(in, ep);
+	for (i = 0; i < ports->n && !err; i++)
 		err = ims_policy_add(&ep->pols[i], in->net, addr, ports->port[i], ep->reqid,
-				     extack);
-		if (err) {
-			ims_endpoint_delete(in, ep);
-			return ERR_PTR(err);
-		}
+				     guard == IMS_IPSEC_GUARD_BYPASS, extack);
+	if (err) {
+		ims_endpoint_delete(in, ep);
+		return ERR_PTR(err);
 	}
 	return ep;
 
@@ -170,9 +256,45 @@ void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep)
 
 	xa_erase(&in->endpoints, ep->id);
 	list_del_rcu(&ep->node);
-	if (!--in->n_endpoints)
+	in->n_endpoints--;
+	ims_endpoint_unmap_ports(in, ep);
+	if (!in->n_endpoints)
 		ims_guard_disable(in);
 	kfree_rcu(ep, rcu);
+}
+
+/**
+ * ims_endpoint_restore_policies() - put back those that somebody took away
+ * @in: where
+ *
+ * Until then the guard lets nothing through.
+ *
+ * Context: process, sleeps, @in->lock held.
+ * Return: 0, or -ENOMEM: to be tried again. A port for which somebody else has
+ * a policy of the same selector by now stays without: that one is asked for by
+ * somebody, and the guard holds.
+ */
+int ims_endpoint_restore_policies(struct ims_net *in)
+{
+	struct ims_endpoint *ep;
+	unsigned int i;
+	int err;
+
+	lockdep_assert_held(&in->lock);
+
+	list_for_each_entry(ep, &in->endpoint_list, node) {
+		for (i = 0; i < ep->ports.n; i++) {
+			err = ims_policy_restore(&ep->pols[i], in->net, &ep->addr,
+						 ep->ports.port[i], ep->reqid,
+						 ep->guard == IMS_IPSEC_GUARD_BYPASS);
+			if (err == -ENOMEM)
+				return err;
+			if (err)
+				pr_warn_ratelimited("endpoint %u, port %u: somebody else's policy stands where one of ours was taken away\n",
+						    ep->id, ntohs(ep->ports.port[i]));
+		}
+	}
+	return 0;
 }
 
 /**

@@ -3,6 +3,7 @@
 #define _IMS_ENDPOINT_H
 
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
 #include <linux/ims_ipsec.h>
 #include <linux/list.h>
 #include <linux/rcupdate.h>
@@ -15,15 +16,22 @@ struct netlink_ext_ack;
 
 /**
  * enum ims_drop - why the guard dropped a packet
+ * @IMS_DROP_NOT: it did not
  * @IMS_DROP_PLAINTEXT_IN: it came to a protected port unprotected
  * @IMS_DROP_PLAINTEXT_OUT: it would have left one unprotected
  * @IMS_DROP_FOREIGN_SA: either way, over an SA that is not the endpoint's
+ * @IMS_DROP_CROSS_PAIR: either way, there is a set, but it is not for these
+ *	addresses and ports
+ * @IMS_DROP_NO_LIVE_SET: either way, the set has gone, or there was none
  * @IMS_DROPS: how many there are
  */
 enum ims_drop {
+	IMS_DROP_NOT = -1,
 	IMS_DROP_PLAINTEXT_IN,
 	IMS_DROP_PLAINTEXT_OUT,
 	IMS_DROP_FOREIGN_SA,
+	IMS_DROP_CROSS_PAIR,
+	IMS_DROP_NO_LIVE_SET,
 	IMS_DROPS,
 };
 
@@ -38,11 +46,24 @@ struct ims_ports {
 };
 
 /**
+ * struct ims_port_map - the ports that any endpoint of a namespace has
+ * @rcu: for freeing
+ * @bits: by port; written under struct ims_net.lock
+ *
+ * So that what has nothing to do with an endpoint need not look at any.
+ */
+struct ims_port_map {
+	struct rcu_head rcu;
+	DECLARE_BITMAP(bits, 65536);
+};
+
+/**
  * struct ims_endpoint - a local address with its protected ports
  * @node: in struct ims_net.endpoint_list, RCU
  * @rcu: for freeing
  * @id: as userspace knows it
  * @reqid: random, of all its SAs; constant
+ * @guard: enum ims_ipsec_guard; constant
  * @addr: constant
  * @ports: constant
  * @drops: how many packets the guard dropped, by reason
@@ -55,6 +76,7 @@ struct ims_endpoint {
 	struct rcu_head rcu;
 	u32 id;
 	u32 reqid;
+	u8 guard;
 	struct ims_addr addr;
 	struct ims_ports ports;
 	atomic64_t drops[IMS_DROPS];
@@ -65,9 +87,14 @@ struct ims_endpoint {
 
 struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_addr *addr,
 					 const struct ims_ports *ports,
+					 enum ims_ipsec_guard guard,
 					 struct netlink_ext_ack *extack);
 void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep);
 void ims_endpoint_delete_all(struct ims_net *in);
 bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port);
+struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_addr *addr,
+					  __be16 port);
+struct ims_endpoint *ims_endpoint_of_addr(struct ims_net *in, const struct ims_addr *addr);
+int ims_endpoint_restore_policies(struct ims_net *in);
 
 #endif /* _IMS_ENDPOINT_H */

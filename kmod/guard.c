@@ -4,12 +4,14 @@
  * Policies alone have holes (IPv6 atomic fragments, the loopback device, SAs
  * of somebody else, a flush), so they transform and the hooks decide.
  */
+#include <linux/icmpv6.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/skbuff.h>
+#include <net/icmp.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
 
@@ -17,27 +19,30 @@
 #include "endpoint.h"
 #include "guard.h"
 #include "netns.h"
+#include "reject.h"
 #include "sa.h"
 
-/**
- * struct ims_guard_pkt - what the guard has to know of a packet
- * @local: its address on our side
- * @port: its port on our side; 0 for a protocol without ports
- */
-struct ims_guard_pkt {
-	struct ims_addr local;
-	__be16 port;
-};
-
-enum ims_guard_parsed {
-	IMS_GUARD_PORTS,	/* both members hold */
+/* What has been found out of a packet. Its addresses hold in any case. */
+enum ims_guard_shape {
+	IMS_GUARD_PORTS,	/* the ports hold, too */
 	IMS_GUARD_NO_PORTS,	/* nothing to judge */
-	IMS_GUARD_BROKEN,	/* cannot be parsed; the address holds */
+	IMS_GUARD_ERROR,	/* an ICMP error, which quotes another packet */
+	IMS_GUARD_BROKEN,	/* cannot be parsed */
 };
 
-static enum ims_guard_parsed ims_guard_parse_ports(const struct sk_buff *skb, u8 proto,
-						   unsigned int offset, bool out,
-						   struct ims_guard_pkt *pkt)
+static bool ims_guard_is_error(const struct sk_buff *skb, u8 proto, unsigned int offset)
+{
+	u8 _type;
+	const u8 *type = skb_header_pointer(skb, offset, sizeof(_type), &_type);
+
+	if (!type)
+		return false;
+	return proto == IPPROTO_ICMP ? icmp_is_err(*type) : icmpv6_is_err(*type);
+}
+
+/* @offset: of the header of @proto */
+static enum ims_guard_shape ims_guard_parse_ports(const struct sk_buff *skb, u8 proto,
+						  unsigned int offset, struct ims_tuple *t)
 {
 	__be16 _ports[2];
 	const __be16 *ports;
@@ -49,6 +54,10 @@ static enum ims_guard_parsed ims_guard_parse_ports(const struct sk_buff *skb, u8
 	case IPPROTO_SCTP:
 	case IPPROTO_DCCP:
 		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return ims_guard_is_error(skb, proto, offset) ? IMS_GUARD_ERROR :
+							       IMS_GUARD_NO_PORTS;
 	default:
 		return IMS_GUARD_NO_PORTS;
 	}
@@ -56,144 +65,231 @@ static enum ims_guard_parsed ims_guard_parse_ports(const struct sk_buff *skb, u8
 	ports = skb_header_pointer(skb, offset, sizeof(_ports), _ports);
 	if (!ports)
 		return IMS_GUARD_BROKEN;
-	pkt->port = ports[out ? 0 : 1];
+	t->sport = ports[0];
+	t->dport = ports[1];
 	return IMS_GUARD_PORTS;
 }
 
-static enum ims_guard_parsed ims_guard_parse4(const struct sk_buff *skb, bool out,
-					      struct ims_guard_pkt *pkt)
+/* @offset: of the IP header; moves to that of the next one */
+static enum ims_guard_shape ims_guard_parse4(const struct sk_buff *skb, unsigned int *offset,
+					     struct ims_tuple *t)
 {
-	const struct iphdr *iph = ip_hdr(skb);
+	struct iphdr _iph;
+	const struct iphdr *iph = skb_header_pointer(skb, *offset, sizeof(_iph), &_iph);
 
-	pkt->local.family = AF_INET;
-	pkt->local.in.s_addr = out ? iph->saddr : iph->daddr;
+	if (!iph)
+		return IMS_GUARD_NO_PORTS;
+	t->src.family = AF_INET;
+	t->src.in.s_addr = iph->saddr;
+	t->dst.family = AF_INET;
+	t->dst.in.s_addr = iph->daddr;
 	/*
 	 * Datagrams are whole here, both ways; a later fragment is one that
 	 * somebody put together by hand, whose first one is judged.
 	 */
 	if (iph->frag_off & htons(IP_OFFSET))
 		return IMS_GUARD_NO_PORTS;
-	return ims_guard_parse_ports(skb, iph->protocol, ip_hdrlen(skb), out, pkt);
+	*offset += iph->ihl * 4;
+	return ims_guard_parse_ports(skb, iph->protocol, *offset, t);
 }
 
-static enum ims_guard_parsed ims_guard_parse6(const struct sk_buff *skb, bool out,
-					      struct ims_guard_pkt *pkt)
+/* Is more than this one fragment needed to make the packet? */
+static bool ims_guard_is_part(const struct sk_buff *skb)
 {
-	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
 	unsigned int offset = 0;
-	unsigned short fragoff;
-	int proto;
+	struct frag_hdr _fh;
+	const struct frag_hdr *fh;
 
-	pkt->local.family = AF_INET6;
-	pkt->local.in6 = out ? ip6h->saddr : ip6h->daddr;
+	if (ipv6_find_hdr(skb, &offset, NEXTHDR_FRAGMENT, NULL, NULL) < 0)
+		return true;
+	fh = skb_header_pointer(skb, offset, sizeof(_fh), &_fh);
+	return !fh || fh->frag_off & htons(IP6_OFFSET | IP6_MF);
+}
+
+static enum ims_guard_shape ims_guard_parse6(const struct sk_buff *skb, unsigned int *offset,
+					     struct ims_tuple *t)
+{
+	unsigned short fragoff = 0;
+	struct ipv6hdr _ip6h;
+	const struct ipv6hdr *ip6h = skb_header_pointer(skb, *offset, sizeof(_ip6h), &_ip6h);
+	int proto, flags = 0;
+
+	if (!ip6h)
+		return IMS_GUARD_NO_PORTS;
+	t->src.family = AF_INET6;
+	t->src.in6 = ip6h->saddr;
+	t->dst.family = AF_INET6;
+	t->dst.in6 = ip6h->daddr;
+
+	proto = ip6h->nexthdr;
+	if (!ipv6_ext_hdr(proto)) {
+		*offset += sizeof(*ip6h);
+		return ims_guard_parse_ports(skb, proto, *offset, t);
+	}
 	/*
 	 * Fragments come here before they are put together. A first one must
 	 * show its ports, alone (an atomic fragment) or not; the later ones
 	 * are worth nothing without it.
 	 */
-	proto = ipv6_find_hdr(skb, &offset, -1, &fragoff, NULL);
+	proto = ipv6_find_hdr(skb, offset, -1, &fragoff, &flags);
 	if (proto < 0)
+		return IMS_GUARD_BROKEN;
+	/* What came out of ESP is whole, or it could be completed in clear. */
+	if (flags & IP6_FH_F_FRAG && skb_sec_path(skb) && ims_guard_is_part(skb))
 		return IMS_GUARD_BROKEN;
 	if (fragoff)
 		return IMS_GUARD_NO_PORTS;
-	return ims_guard_parse_ports(skb, proto, offset, out, pkt);
+	return ims_guard_parse_ports(skb, proto, *offset, t);
 }
 
-/* Did a packet come over a live SA of this endpoint? Under RCU. */
-static int ims_guard_check_input(struct ims_net *in, const struct ims_endpoint *ep,
-				 const struct sk_buff *skb)
+/* Did a packet come over a live SA of this endpoint that is for it? */
+static enum ims_drop ims_guard_check_input(struct ims_net *in, const struct ims_endpoint *ep,
+					   const struct sk_buff *skb, const struct ims_tuple *t,
+					   enum ims_guard_shape shape)
 {
 	const struct xfrm_state *x = ims_sa_of_input(skb);
 
 	if (!x)
-		return -ENOENT;
-	if (IS_ERR(x) || !ims_bundle_owns_input(in, ep, x))
-		return -EPERM;
-	return 0;
+		return IMS_DROP_PLAINTEXT_IN;
+	if (IS_ERR(x))
+		return IMS_DROP_FOREIGN_SA;
+	if (!ims_bundle_owns_input(in, ep, x))
+		return ims_sa_has_reqid(x, ep->reqid) ? IMS_DROP_NO_LIVE_SET :
+							IMS_DROP_FOREIGN_SA;
+	if (!ims_sa_is_live(x))
+		return IMS_DROP_NO_LIVE_SET;
+	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
+		return IMS_DROP_CROSS_PAIR;
+	return IMS_DROP_NOT;
 }
 
-static unsigned int ims_guard_judge(struct ims_net *in, const struct sk_buff *skb,
-				    enum ims_guard_parsed parsed,
-				    const struct ims_guard_pkt *pkt, bool out)
+/* Will a packet leave over a live SA of this endpoint that is for it? */
+static enum ims_drop ims_guard_check_output(struct ims_net *in, const struct ims_endpoint *ep,
+					    const struct sk_buff *skb, const struct ims_tuple *t,
+					    enum ims_guard_shape shape)
 {
+	const struct xfrm_state *x = ims_sa_of_output(skb);
+
+	if (!x) {
+		if (!ims_sa_is_missing(skb))
+			return IMS_DROP_PLAINTEXT_OUT;
+		return ims_sa_exists(in->net, &t->src, &t->dst, ep->reqid) ?
+			       IMS_DROP_CROSS_PAIR :
+			       IMS_DROP_NO_LIVE_SET;
+	}
+	if (!ims_sa_has_reqid(x, ep->reqid))
+		return IMS_DROP_FOREIGN_SA;
+	if (!ims_sa_is_live(x))
+		return IMS_DROP_NO_LIVE_SET;
+	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
+		return IMS_DROP_CROSS_PAIR;
+	return IMS_DROP_NOT;
+}
+
+static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
+				    const struct ims_tuple *t, enum ims_guard_shape shape,
+				    const struct nf_hook_state *state)
+{
+	bool out = state->hook == NF_INET_LOCAL_OUT;
+	const struct ims_addr *local = out ? &t->src : &t->dst;
 	struct ims_endpoint *ep;
 	enum ims_drop drop;
-	int err;
 
-	/* netfilter calls its hooks under RCU */
-	list_for_each_entry_rcu(ep, &in->endpoint_list, node) {
-		if (!ims_addr_equal(&ep->addr, &pkt->local))
-			continue;
-		if (parsed == IMS_GUARD_PORTS && !ims_endpoint_has_port(ep, pkt->port))
-			continue;
+	if (shape == IMS_GUARD_PORTS)
+		ep = ims_endpoint_of_port(in, local, out ? t->sport : t->dport);
+	else
+		ep = ims_endpoint_of_addr(in, local);
+	if (!ep || ep->guard == IMS_IPSEC_GUARD_BYPASS)
+		return NF_ACCEPT;
 
-		if (parsed == IMS_GUARD_BROKEN)
-			err = -ENOENT;
-		else if (out)
-			err = ims_sa_check_output(skb, ep->reqid);
-		else
-			err = ims_guard_check_input(in, ep, skb);
-		if (!err)
-			return NF_ACCEPT;
+	if (out)
+		drop = ims_guard_check_output(in, ep, skb, t, shape);
+	else
+		drop = ims_guard_check_input(in, ep, skb, t, shape);
+	if (drop == IMS_DROP_NOT)
+		return NF_ACCEPT;
+	atomic64_inc(&ep->drops[drop]);
 
-		if (err == -EPERM)
-			drop = IMS_DROP_FOREIGN_SA;
-		else
-			drop = out ? IMS_DROP_PLAINTEXT_OUT : IMS_DROP_PLAINTEXT_IN;
-		atomic64_inc(&ep->drops[drop]);
+	if (ep->guard != IMS_IPSEC_GUARD_REJECT)
 		return NF_DROP;
-	}
-	return NF_ACCEPT;
+	if (out)
+		return NF_DROP_ERR(-ECONNREFUSED);
+	/* An answer to what came protected would quote it in clear. */
+	if (drop == IMS_DROP_PLAINTEXT_IN && shape == IMS_GUARD_PORTS)
+		ims_reject_input(skb, state);
+	return NF_DROP;
 }
 
-static unsigned int ims_guard_hook4(void *priv, struct sk_buff *skb,
-				    const struct nf_hook_state *state)
+/*
+ * An ICMP error quotes a packet. From outside, one about what left a protected
+ * port quotes ESP: if it quotes the port, it is forged. From here, one about
+ * what came to a protected port would show in clear what came in ESP.
+ */
+static unsigned int ims_guard_judge_error(struct ims_net *in, const struct ims_tuple *quoted,
+					  bool out)
 {
-	bool out = state->hook == NF_INET_LOCAL_OUT;
-	enum ims_guard_parsed parsed;
-	struct ims_guard_pkt pkt = {};
+	struct ims_endpoint *ep;
 
-	parsed = ims_guard_parse4(skb, out, &pkt);
-	if (parsed == IMS_GUARD_NO_PORTS)
+	if (out)
+		ep = ims_endpoint_of_port(in, &quoted->dst, quoted->dport);
+	else
+		ep = ims_endpoint_of_port(in, &quoted->src, quoted->sport);
+	if (!ep || ep->guard == IMS_IPSEC_GUARD_BYPASS)
 		return NF_ACCEPT;
-	return ims_guard_judge(ims_net(state->net), skb, parsed, &pkt, out);
+	/* Where no set is, it is the guard's own answer to what came in clear. */
+	if (out && ep->guard == IMS_IPSEC_GUARD_REJECT &&
+	    !ims_sa_exists(in->net, &quoted->dst, &quoted->src, ep->reqid))
+		return NF_ACCEPT;
+	atomic64_inc(&ep->drops[out ? IMS_DROP_PLAINTEXT_OUT : IMS_DROP_PLAINTEXT_IN]);
+	return NF_DROP;
 }
 
-static unsigned int ims_guard_hook6(void *priv, struct sk_buff *skb,
-				    const struct nf_hook_state *state)
+static unsigned int ims_guard_hook(void *priv, struct sk_buff *skb,
+				   const struct nf_hook_state *state)
 {
-	bool out = state->hook == NF_INET_LOCAL_OUT;
-	enum ims_guard_parsed parsed;
-	struct ims_guard_pkt pkt = {};
+	enum ims_guard_shape (*parse)(const struct sk_buff *skb, unsigned int *offset,
+				      struct ims_tuple *t);
+	unsigned int offset = skb_network_offset(skb);
+	struct ims_net *in = ims_net(state->net);
+	enum ims_guard_shape shape;
+	struct ims_tuple t;
 
-	parsed = ims_guard_parse6(skb, out, &pkt);
-	if (parsed == IMS_GUARD_NO_PORTS)
+	parse = state->pf == NFPROTO_IPV4 ? ims_guard_parse4 : ims_guard_parse6;
+	shape = parse(skb, &offset, &t);
+	if (shape == IMS_GUARD_NO_PORTS)
 		return NF_ACCEPT;
-	return ims_guard_judge(ims_net(state->net), skb, parsed, &pkt, out);
+	if (shape != IMS_GUARD_ERROR)
+		return ims_guard_judge(in, skb, &t, shape, state);
+
+	/* The headers of an error are as long in both families. */
+	offset += sizeof(struct icmphdr);
+	if (parse(skb, &offset, &t) != IMS_GUARD_PORTS)
+		return NF_ACCEPT;
+	return ims_guard_judge_error(in, &t, state->hook == NF_INET_LOCAL_OUT);
 }
 
 /* Last, so that nothing changes ports or route behind them. */
 static const struct nf_hook_ops ims_guard_ops[] = {
 	{
-		.hook = ims_guard_hook4,
+		.hook = ims_guard_hook,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_LOCAL_IN,
 		.priority = NF_IP_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_hook4,
+		.hook = ims_guard_hook,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_LOCAL_OUT,
 		.priority = NF_IP_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_hook6,
+		.hook = ims_guard_hook,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_LOCAL_IN,
 		.priority = NF_IP6_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_hook6,
+		.hook = ims_guard_hook,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_LOCAL_OUT,
 		.priority = NF_IP6_PRI_LAST,
@@ -216,7 +312,7 @@ int ims_guard_enable(struct ims_net *in)
 	if (in->guarded)
 		return 0;
 	err = nf_register_net_hooks(in->net, ims_guard_ops, ARRAY_SIZE(ims_guard_ops));
-	in->guarded = !err;
+	WRITE_ONCE(in->guarded, !err);
 	return err;
 }
 
@@ -232,5 +328,5 @@ void ims_guard_disable(struct ims_net *in)
 
 	if (in->guarded)
 		nf_unregister_net_hooks(in->net, ims_guard_ops, ARRAY_SIZE(ims_guard_ops));
-	in->guarded = false;
+	WRITE_ONCE(in->guarded, false);
 }

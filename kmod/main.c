@@ -6,10 +6,12 @@
 #include <linux/workqueue.h>
 
 #include "bundle.h"
+#include "compat.h"
 #include "endpoint.h"
 #include "netlink.h"
 #include "netns.h"
 #include "sa.h"
+#include "watch.h"
 
 unsigned int ims_net_id;
 struct workqueue_struct *ims_wq;
@@ -24,6 +26,7 @@ static int __net_init ims_net_init(struct net *net)
 	in->config = ims_defaults;
 	mutex_init(&in->lock);
 	INIT_LIST_HEAD(&in->endpoint_list);
+	INIT_DELAYED_WORK(&in->restore, ims_watch_restore);
 	xa_init_flags(&in->endpoints, XA_FLAGS_ALLOC1);
 	xa_init_flags(&in->bundles, XA_FLAGS_ALLOC1);
 	xa_init_flags(&in->spis, XA_FLAGS_ALLOC1);
@@ -42,6 +45,9 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 		ims_endpoint_delete_all(in);
 		mutex_unlock(&in->lock);
 	}
+	/* What found nothing left to restore, or lost the race: it takes the mutex. */
+	list_for_each_entry(net, nets, exit_list)
+		cancel_delayed_work_sync(&ims_net(net)->restore);
 	/* Expiries that lost the race, then the bundles' last references. */
 	flush_workqueue(ims_wq);
 	rcu_barrier();
@@ -77,11 +83,18 @@ static int __init ims_init(void)
 	err = register_pernet_subsys(&ims_net_ops);
 	if (err)
 		goto destroy_wq;
-	err = ims_netlink_init();
+	err = ims_input_cache_init();
 	if (err)
 		goto unregister_pernet;
+	ims_watch_init();
+	err = ims_netlink_init();
+	if (err)
+		goto unregister_watch;
 	return 0;
 
+unregister_watch:
+	ims_watch_exit();
+	ims_input_cache_exit();
 unregister_pernet:
 	unregister_pernet_subsys(&ims_net_ops);
 destroy_wq:
@@ -93,6 +106,8 @@ static void __exit ims_exit(void)
 {
 	/* No request can come any more, then no namespace has anything left. */
 	ims_netlink_exit();
+	ims_watch_exit();
+	ims_input_cache_exit();
 	unregister_pernet_subsys(&ims_net_ops);
 	destroy_workqueue(ims_wq);
 }

@@ -13,6 +13,8 @@ const struct nla_policy ims_endpoint_new_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = 
 	[IMS_IPSEC_A_ENDPOINT_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
 	[IMS_IPSEC_A_ENDPOINT_PORT_PS] = NLA_POLICY_MIN(NLA_BE16, 1),
 	[IMS_IPSEC_A_ENDPOINT_PORT_PC] = NLA_POLICY_MIN(NLA_BE16, 1),
+	[IMS_IPSEC_A_ENDPOINT_GUARD] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_GUARD_DROP,
+							IMS_IPSEC_GUARD_BYPASS),
 };
 
 const struct nla_policy ims_endpoint_del_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = {
@@ -28,6 +30,24 @@ const struct nla_policy ims_endpoint_get_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = 
 #define IMS_ENDPOINT_GET_DO	BIT(IMS_IPSEC_A_ENDPOINT_ID)
 #define IMS_ENDPOINT_GET_DUMP	0
 
+static int ims_netlink_put_drops(struct sk_buff *skb, const struct ims_endpoint *ep)
+{
+	static const int attrs[IMS_DROPS] = {
+		[IMS_DROP_PLAINTEXT_IN] = IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN,
+		[IMS_DROP_PLAINTEXT_OUT] = IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT,
+		[IMS_DROP_FOREIGN_SA] = IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA,
+		[IMS_DROP_CROSS_PAIR] = IMS_IPSEC_A_ENDPOINT_DROP_CROSS_PAIR,
+		[IMS_DROP_NO_LIVE_SET] = IMS_IPSEC_A_ENDPOINT_DROP_NO_LIVE_SET,
+	};
+	unsigned int i;
+
+	for (i = 0; i < IMS_DROPS; i++)
+		if (nla_put_u64_64bit(skb, attrs[i], atomic64_read(&ep->drops[i]),
+				      IMS_IPSEC_A_ENDPOINT_PAD))
+			return -EMSGSIZE;
+	return 0;
+}
+
 static int ims_netlink_put_endpoint(struct sk_buff *skb, const struct ims_endpoint *ep)
 {
 	unsigned int i;
@@ -40,17 +60,9 @@ static int ims_netlink_put_endpoint(struct sk_buff *skb, const struct ims_endpoi
 		if (nla_put_be16(skb, IMS_IPSEC_A_ENDPOINT_PORT_PC, ep->ports.port[i]))
 			return -EMSGSIZE;
 	if (nla_put_u32(skb, IMS_IPSEC_A_ENDPOINT_BUNDLES, ep->n_bundles) ||
-	    nla_put_u64_64bit(skb, IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN,
-			      atomic64_read(&ep->drops[IMS_DROP_PLAINTEXT_IN]),
-			      IMS_IPSEC_A_ENDPOINT_PAD) ||
-	    nla_put_u64_64bit(skb, IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT,
-			      atomic64_read(&ep->drops[IMS_DROP_PLAINTEXT_OUT]),
-			      IMS_IPSEC_A_ENDPOINT_PAD) ||
-	    nla_put_u64_64bit(skb, IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA,
-			      atomic64_read(&ep->drops[IMS_DROP_FOREIGN_SA]),
-			      IMS_IPSEC_A_ENDPOINT_PAD))
+	    nla_put_u32(skb, IMS_IPSEC_A_ENDPOINT_GUARD, ep->guard))
 		return -EMSGSIZE;
-	return 0;
+	return ims_netlink_put_drops(skb, ep);
 }
 
 /**
@@ -97,6 +109,7 @@ static int ims_netlink_get_ports(struct ims_ports *ports, const struct ims_confi
 
 int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info)
 {
+	const struct nlattr *guard = info->attrs[IMS_IPSEC_A_ENDPOINT_GUARD];
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct ims_endpoint *ep;
 	struct ims_ports ports;
@@ -124,7 +137,9 @@ int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info)
 	err = ims_netlink_get_ports(&ports, &in->config, info);
 	if (err)
 		goto unlock;
-	ep = ims_endpoint_create(in, &addr, &ports, info->extack);
+	ep = ims_endpoint_create(in, &addr, &ports,
+				 guard ? nla_get_u32(guard) : IMS_IPSEC_GUARD_DROP,
+				 info->extack);
 	if (IS_ERR(ep)) {
 		err = PTR_ERR(ep);
 		goto unlock;

@@ -4,11 +4,14 @@
 
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
 
 #include "config.h"
+
+struct ims_port_map;
 
 /**
  * struct ims_net - all that the module holds in a network namespace
@@ -18,6 +21,9 @@
  * @endpoints: by id; written under @lock
  * @endpoint_list: the same ones for the guard; written under @lock, read
  *	under RCU
+ * @port_map: all ports of @endpoints, NULL where there are none; written under
+ *	@lock, read under RCU
+ * @restore: puts policies back that somebody took away
  * @bundles: by id; written under @lock
  * @spis: inbound SPI to bundle; written under @lock, read under RCU
  * @next_endpoint_id: under @lock
@@ -26,7 +32,7 @@
  * @n_bundles: under @lock
  * @n_pending: how many bundles are temporary; under @lock
  * @event_seq: number of the last event; under @lock
- * @guarded: the guard's hooks are registered; under @lock
+ * @guarded: the guard's hooks are registered; written under @lock
  */
 struct ims_net {
 	struct net *net;
@@ -34,6 +40,8 @@ struct ims_net {
 	struct ims_config config;
 	struct xarray endpoints;
 	struct list_head endpoint_list;
+	struct ims_port_map __rcu *port_map;
+	struct delayed_work restore;
 	struct xarray bundles;
 	struct xarray spis;
 	u32 next_endpoint_id;

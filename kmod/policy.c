@@ -26,7 +26,7 @@ static void ims_policy_discard(struct xfrm_policy *pol)
 
 static int ims_policy_add_one(struct xfrm_policy **pol, struct net *net, int dir,
 			      const struct ims_addr *addr, __be16 port, u32 reqid,
-			      struct netlink_ext_ack *extack)
+			      bool optional, struct netlink_ext_ack *extack)
 {
 	bool out = dir == XFRM_POLICY_OUT;
 	struct xfrm_policy *p = xfrm_policy_alloc(net, GFP_KERNEL_ACCOUNT);
@@ -72,6 +72,7 @@ static int ims_policy_add_one(struct xfrm_policy **pol, struct net *net, int dir
 	t->aalgos = ~0;
 	t->ealgos = ~0;
 	t->calgos = ~0;
+	t->optional = optional;
 	/*
 	 * Out, the reqid and the flow's addresses and ports find the SA. In,
 	 * the SA's own selector is checked, and any reqid will do.
@@ -111,6 +112,7 @@ static void ims_policy_delete_one(struct xfrm_policy **pol, int dir)
  * @addr: local address
  * @port: local port
  * @reqid: of the SAs to send over
+ * @optional: where there is no SA, in clear
  * @extack: gets the reason
  *
  * Context: process, sleeps.
@@ -118,19 +120,61 @@ static void ims_policy_delete_one(struct xfrm_policy **pol, int dir)
  * priority; -ENOMEM. On error nothing is left.
  */
 int ims_policy_add(struct ims_port_policies *pols, struct net *net,
-		   const struct ims_addr *addr, __be16 port, u32 reqid,
+		   const struct ims_addr *addr, __be16 port, u32 reqid, bool optional,
 		   struct netlink_ext_ack *extack)
 {
 	int err;
 
 	*pols = (struct ims_port_policies) {};
-	err = ims_policy_add_one(&pols->out, net, XFRM_POLICY_OUT, addr, port, reqid, extack);
+	err = ims_policy_add_one(&pols->out, net, XFRM_POLICY_OUT, addr, port, reqid, optional,
+				 extack);
 	if (err)
 		return err;
-	err = ims_policy_add_one(&pols->in, net, XFRM_POLICY_IN, addr, port, reqid, extack);
+	err = ims_policy_add_one(&pols->in, net, XFRM_POLICY_IN, addr, port, reqid, optional,
+				 extack);
 	if (err)
 		ims_policy_delete(pols);
 	return err;
+}
+
+static int ims_policy_restore_one(struct xfrm_policy **pol, struct net *net, int dir,
+				  const struct ims_addr *addr, __be16 port, u32 reqid,
+				  bool optional)
+{
+	struct xfrm_policy *gone = *pol;
+	int err;
+
+	if (gone && !READ_ONCE(gone->walk.dead))
+		return 0;
+	err = ims_policy_add_one(pol, net, dir, addr, port, reqid, optional, NULL);
+	if (!err && gone)
+		xfrm_pol_put(gone);
+	return err;
+}
+
+/**
+ * ims_policy_restore() - put back what somebody took away from a port
+ * @pols: from ims_policy_add()
+ * @net: where
+ * @addr: local address
+ * @port: local port
+ * @reqid: of the SAs to send over
+ * @optional: where there is no SA, in clear
+ *
+ * Does nothing where all is there.
+ *
+ * Context: process, sleeps.
+ * Return: 0; -EEXIST if somebody has a policy with the same selector by now;
+ * -ENOMEM.
+ */
+int ims_policy_restore(struct ims_port_policies *pols, struct net *net,
+		       const struct ims_addr *addr, __be16 port, u32 reqid, bool optional)
+{
+	int err = ims_policy_restore_one(&pols->out, net, XFRM_POLICY_OUT, addr, port, reqid,
+					 optional);
+
+	return err ?: ims_policy_restore_one(&pols->in, net, XFRM_POLICY_IN, addr, port, reqid,
+					     optional);
 }
 
 /**

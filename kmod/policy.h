@@ -19,8 +19,10 @@ struct ims_port_policies {
 };
 
 int ims_policy_add(struct ims_port_policies *pols, struct net *net,
-		   const struct ims_addr *addr, __be16 port, u32 reqid,
+		   const struct ims_addr *addr, __be16 port, u32 reqid, bool optional,
 		   struct netlink_ext_ack *extack);
+int ims_policy_restore(struct ims_port_policies *pols, struct net *net,
+		       const struct ims_addr *addr, __be16 port, u32 reqid, bool optional);
 void ims_policy_delete(struct ims_port_policies *pols);
 
 #endif /* _IMS_POLICY_H */

@@ -3,6 +3,7 @@
 #include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <net/dst.h>
+#include <net/ipv6.h>
 #include <net/xfrm.h>
 
 #include "compat.h"
@@ -315,19 +316,98 @@ __be32 ims_sa_spi(const struct xfrm_state *x)
 }
 
 /**
- * ims_sa_check_output() - will a packet leave over an SA of this endpoint
+ * ims_sa_of_output() - the SA that a packet will leave over
  * @skb: the packet, routed, not transformed yet
- * @reqid: the endpoint's
  *
  * Context: any.
- * Return: 0; -ENOENT if it goes over no SA at all; -EPERM if over another.
+ * Return: the first one, without a reference: it lives as long as @skb. NULL if
+ * there is none.
  */
-int ims_sa_check_output(const struct sk_buff *skb, u32 reqid)
+const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb)
 {
 	const struct dst_entry *dst = skb_dst(skb);
-	const struct xfrm_state *x = dst ? dst_xfrm(dst) : NULL;
 
+	return dst ? dst_xfrm(dst) : NULL;
+}
+
+/**
+ * ims_sa_is_missing() - did XFRM want an SA for a packet and find none
+ * @skb: the packet, routed
+ *
+ * Context: any.
+ * Return: true if so: it goes nowhere.
+ */
+bool ims_sa_is_missing(const struct sk_buff *skb)
+{
+	const struct dst_entry *dst = skb_dst(skb);
+
+	return dst && dst->output == dst_discard_out;
+}
+
+/**
+ * ims_sa_has_reqid() - is an SA one that an endpoint's policies choose
+ * @x: the SA
+ * @reqid: the endpoint's
+ *
+ * Return: true if so: it is one of the endpoint's, or was.
+ */
+bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid)
+{
+	return x->id.proto == IPPROTO_ESP && x->props.reqid == reqid;
+}
+
+/**
+ * ims_sa_is_live() - may an SA be used
+ * @x: the SA
+ *
+ * Return: false if it was deleted, by whomever.
+ */
+bool ims_sa_is_live(const struct xfrm_state *x)
+{
+	return READ_ONCE(x->km.state) == XFRM_STATE_VALID;
+}
+
+/**
+ * ims_sa_covers() - is a packet one that an SA is for
+ * @x: an SA of ours: whole addresses and exact ports
+ * @t: where the packet comes from and goes to
+ *
+ * Return: true if so.
+ */
+bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t)
+{
+	const struct xfrm_selector *sel = &x->sel;
+
+	if (sel->sport != t->sport || sel->dport != t->dport || sel->family != t->src.family)
+		return false;
+	if (sel->family == AF_INET)
+		return sel->saddr.a4 == t->src.in.s_addr && sel->daddr.a4 == t->dst.in.s_addr;
+	return ipv6_addr_equal(&sel->saddr.in6, &t->src.in6) &&
+	       ipv6_addr_equal(&sel->daddr.in6, &t->dst.in6);
+}
+
+/**
+ * ims_sa_exists() - is there an SA of an endpoint between two addresses
+ * @net: where
+ * @src: source address
+ * @dst: destination address
+ * @reqid: the endpoint's
+ *
+ * Context: any; takes net->xfrm.xfrm_state_lock.
+ * Return: true if there is a live one, for whatever ports.
+ */
+bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims_addr *dst,
+		   u32 reqid)
+{
+	xfrm_address_t saddr = {}, daddr = {};
+	struct xfrm_state *x;
+
+	ims_sa_xfrm_addr(&saddr, src);
+	ims_sa_xfrm_addr(&daddr, dst);
+	x = xfrm_stateonly_find(net, 0, 0, &daddr, &saddr, dst->family, XFRM_MODE_TRANSPORT,
+				IPPROTO_ESP, reqid);
 	if (!x)
-		return -ENOENT;
-	return x->id.proto == IPPROTO_ESP && x->props.reqid == reqid ? 0 : -EPERM;
+		return false;
+	xfrm_state_put(x);
+	return true;
 }

@@ -51,7 +51,13 @@ bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi
 void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
 
 const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb);
+const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb);
+bool ims_sa_is_missing(const struct sk_buff *skb);
 __be32 ims_sa_spi(const struct xfrm_state *x);
-int ims_sa_check_output(const struct sk_buff *skb, u32 reqid);
+bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid);
+bool ims_sa_is_live(const struct xfrm_state *x);
+bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t);
+bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims_addr *dst,
+		   u32 reqid);
 
 #endif /* _IMS_SA_H */

@@ -23,6 +23,9 @@ static void endpoint_json(struct json *j, const struct imsipsec_endpoint *e)
 	json_number(j, "drop-plaintext-in", e->drop_plaintext_in);
 	json_number(j, "drop-plaintext-out", e->drop_plaintext_out);
 	json_number(j, "drop-foreign-sa", e->drop_foreign_sa);
+	json_name(j, "guard", imsipsec_guard_name(e->guard), e->guard);
+	json_number(j, "drop-cross-pair", e->drop_cross_pair);
+	json_number(j, "drop-no-live-set", e->drop_no_live_set);
 	json_close(j, '}');
 }
 
@@ -35,10 +38,12 @@ static void endpoint_text(const struct imsipsec_endpoint *e)
 	       imsipsec_addr_format(&e->address, buf, sizeof(buf)), e->port_ps);
 	for (i = 0; i < e->n_port_pc; i++)
 		printf("%s%" PRIu16, i ? "," : "", e->port_pc[i]);
-	printf("  %" PRIu32 " bundle%s\n", e->bundles, e->bundles == 1 ? "" : "s");
+	printf("  guard %s  %" PRIu32 " bundle%s\n", name_or_unknown(imsipsec_guard_name(e->guard)),
+	       e->bundles, e->bundles == 1 ? "" : "s");
 	printf("    dropped: unprotected in %" PRIu64 ", unprotected out %" PRIu64
-	       ", foreign SA %" PRIu64 "\n",
-	       e->drop_plaintext_in, e->drop_plaintext_out, e->drop_foreign_sa);
+	       ", foreign SA %" PRIu64 ", cross pair %" PRIu64 ", no live set %" PRIu64 "\n",
+	       e->drop_plaintext_in, e->drop_plaintext_out, e->drop_foreign_sa,
+	       e->drop_cross_pair, e->drop_no_live_set);
 }
 
 static int endpoint_add(int argc, char **argv)
@@ -50,6 +55,7 @@ static int endpoint_add(int argc, char **argv)
 		{ "address", parse_addr, &p.address, .required = true },
 		{ "port-ps", parse_port, &p.port_ps },
 		{ "port-pc", parse_ports, &port_pc },
+		{ "guard", parse_guard, &p.guard },
 	};
 	struct imsipsec *h;
 	int status = EXIT_OK;
@@ -167,8 +173,9 @@ int cmd_endpoint(int argc, char **argv)
 {
 	static const struct command commands[] = {
 		{ "add", endpoint_add,
-		  "address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]",
-		  "Make an endpoint: its ports are shut to all that is unprotected" },
+		  "address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]\n"
+		  "      [ guard { drop | reject | bypass } ]",
+		  "Make an endpoint: nothing unprotected passes its ports unless guard is bypass" },
 		{ "del", endpoint_del,
 		  "{ id ID | address ADDRESS [ port-ps PORT ] } [ force ]",
 		  "Delete an endpoint, with force even if it has bundles" },

@@ -35,6 +35,9 @@ static const char *const endpoint_names[] = {
 	[IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN] = "drop-plaintext-in",
 	[IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT] = "drop-plaintext-out",
 	[IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA] = "drop-foreign-sa",
+	[IMS_IPSEC_A_ENDPOINT_GUARD] = "guard",
+	[IMS_IPSEC_A_ENDPOINT_DROP_CROSS_PAIR] = "drop-cross-pair",
+	[IMS_IPSEC_A_ENDPOINT_DROP_NO_LIVE_SET] = "drop-no-live-set",
 };
 
 static const char *const bundle_names[] = {

@@ -14,6 +14,8 @@ static int port_pc_attr(const struct nlattr *attr, struct imsipsec_endpoint *e)
 static int endpoint_attr(const struct nlattr *attr, void *data)
 {
 	struct imsipsec_endpoint *e = data;
+	uint32_t value = 0;
+	int err;
 
 	switch (mnl_attr_get_type(attr)) {
 	case IMS_IPSEC_A_ENDPOINT_ID:
@@ -32,6 +34,14 @@ static int endpoint_attr(const struct nlattr *attr, void *data)
 		return imsipsec_attr_u64(attr, &e->drop_plaintext_out);
 	case IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA:
 		return imsipsec_attr_u64(attr, &e->drop_foreign_sa);
+	case IMS_IPSEC_A_ENDPOINT_GUARD:
+		err = imsipsec_attr_u32(attr, &value);
+		e->guard = value;
+		return err;
+	case IMS_IPSEC_A_ENDPOINT_DROP_CROSS_PAIR:
+		return imsipsec_attr_u64(attr, &e->drop_cross_pair);
+	case IMS_IPSEC_A_ENDPOINT_DROP_NO_LIVE_SET:
+		return imsipsec_attr_u64(attr, &e->drop_no_live_set);
 	default:
 		return 0;
 	}
@@ -92,6 +102,8 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
 		imsipsec_put_be16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PS, p.port_ps);
 	for (i = 0; p.port_pc && i < p.n_port_pc; i++)
 		imsipsec_put_be16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PC, p.port_pc[i]);
+	if (p.guard)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_GUARD, p.guard);
 	return exchange_one(h, nlh, endpoint);
 }
 

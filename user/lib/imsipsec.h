@@ -136,6 +136,12 @@ enum imsipsec_state {
 	IMSIPSEC_STATE_OLD,		/* superseded or being deleted */
 };
 
+enum imsipsec_guard {		/* what touches a protected port unprotected ... */
+	IMSIPSEC_GUARD_DROP = 1,	/* is dropped */
+	IMSIPSEC_GUARD_REJECT,		/* is dropped, and its sender told, by ICMP or RST */
+	IMSIPSEC_GUARD_BYPASS,		/* passes: IPsec is optional */
+};
+
 /*
  * Names of the values above as RFC 3329 and the command write them; NULL for
  * a value that the library does not know.
@@ -144,6 +150,7 @@ const char *imsipsec_alg_name(enum imsipsec_alg alg);
 const char *imsipsec_ealg_name(enum imsipsec_ealg ealg);
 const char *imsipsec_mode_name(enum imsipsec_mode mode);
 const char *imsipsec_state_name(enum imsipsec_state state);
+const char *imsipsec_guard_name(enum imsipsec_guard guard);
 
 /* ---- Configuration of the network namespace -------------------------- */
 
@@ -202,8 +209,14 @@ int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config
  * @n_port_pc: how many
  * @bundles: how many bundles it has
  * @drop_plaintext_in: packets dropped: to its ports, unprotected
- * @drop_plaintext_out: packets dropped: from its ports, unprotected
+ * @drop_plaintext_out: packets dropped: from its ports, about to leave
+ *	unprotected although XFRM did not stop them
  * @drop_foreign_sa: packets dropped: over an SA that is not its own
+ * @guard: what becomes of what touches its ports unprotected
+ * @drop_cross_pair: packets dropped: over an SA of a live bundle, or to its
+ *	UE, but not between the addresses and ports that the SA is for
+ * @drop_no_live_set: packets dropped: over an SA whose bundle has gone, or to
+ *	an address that has no live bundle
  */
 struct imsipsec_endpoint {
 	uint32_t id;
@@ -215,6 +228,9 @@ struct imsipsec_endpoint {
 	uint64_t drop_plaintext_in;
 	uint64_t drop_plaintext_out;
 	uint64_t drop_foreign_sa;
+	enum imsipsec_guard guard;
+	uint64_t drop_cross_pair;
+	uint64_t drop_no_live_set;
 };
 
 /**
@@ -224,6 +240,8 @@ struct imsipsec_endpoint {
  * @port_ps: protected server port; 0: the configuration's
  * @port_pc: pool of protected client ports; NULL: the configuration's
  * @n_port_pc: how many, at most IMSIPSEC_PORT_PC_MAX
+ * @guard: what becomes of what touches its ports unprotected; 0:
+ *	IMSIPSEC_GUARD_DROP
  */
 struct imsipsec_endpoint_params {
 	size_t size;
@@ -231,6 +249,7 @@ struct imsipsec_endpoint_params {
 	uint16_t port_ps;
 	const uint16_t *port_pc;
 	size_t n_port_pc;
+	enum imsipsec_guard guard;
 };
 
 /**
@@ -240,7 +259,11 @@ struct imsipsec_endpoint_params {
  * @endpoint: gets what was made, the handle's until its next call; may be NULL
  *
  * From here on, nothing unprotected is received on or sent from its ports,
- * whether the caller lives or not, until the endpoint is deleted.
+ * whether the caller lives or not, until the endpoint is deleted. With
+ * IMSIPSEC_GUARD_REJECT the sender is told, but never where the packet had come
+ * protected. With IMSIPSEC_GUARD_BYPASS the ports stay open, and nothing is
+ * counted: there is protection only where there is a bundle, and what is
+ * received need not have come protected.
  *
  * Return: 0; -EADDRINUSE if another endpoint has one of the ports, -EEXIST if
  * somebody's IPsec policy stands in the way, -EINVAL, -ENOSPC over

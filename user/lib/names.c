@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Names of algorithms, states and events. */
+/* Names of algorithms, states, guards and events. */
 #include <stddef.h>
 #include <string.h>
 
@@ -26,6 +26,12 @@ static const char *const state_names[] = {
 	[IMSIPSEC_STATE_ESTABLISHED] = "established",
 	[IMSIPSEC_STATE_ACTIVE] = "active",
 	[IMSIPSEC_STATE_OLD] = "old",
+};
+
+static const char *const guard_names[] = {
+	[IMSIPSEC_GUARD_DROP] = "drop",
+	[IMSIPSEC_GUARD_REJECT] = "reject",
+	[IMSIPSEC_GUARD_BYPASS] = "bypass",
 };
 
 static const char *const event_type_names[] = {
@@ -65,6 +71,11 @@ const char *imsipsec_mode_name(enum imsipsec_mode mode)
 const char *imsipsec_state_name(enum imsipsec_state state)
 {
 	return name_of(state_names, ARRAY_SIZE(state_names), state);
+}
+
+const char *imsipsec_guard_name(enum imsipsec_guard guard)
+{
+	return name_of(guard_names, ARRAY_SIZE(guard_names), guard);
 }
 
 const char *imsipsec_event_type_name(enum imsipsec_event_type type)

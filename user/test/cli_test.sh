@@ -55,6 +55,11 @@ for ports in "," "5062," ",5062" 5062,,5064 5062,0 5062,65536 5062:5064; do
 done
 refused 'endpoint add: the value of "port-pc" is not valid' \
 	endpoint add address 192.0.2.1 port-pc "$(seq -s, 6001 6065)"
+refused 'endpoint add: "guard" needs a value' endpoint add address 192.0.2.1 guard
+for guard in '' DROP dropped open 1; do
+	refused 'endpoint add: the value of "guard" is not valid' \
+		endpoint add address 192.0.2.1 guard "$guard"
+done
 refused 'endpoint del: either "id" or "address" says which' endpoint del
 refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 address 192.0.2.1
 refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 port-ps 5063
@@ -94,6 +99,10 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 	run 2 "${add[@]}" keys "$tmp/keys" &&
 		grep -q '^imsipsec: bundle add: ' "$tmp/err" && [ ! -s "$tmp/out" ]
 	ok "status 2 without the module"
+	for guard in drop reject bypass; do
+		run 2 endpoint add address 192.0.2.1 guard $guard
+		ok "guard $guard is taken, status 2 without the module"
+	done
 	run 2 monitor && grep -q '^imsipsec: monitor: ' "$tmp/err"
 	ok "monitor without the module"
 fi

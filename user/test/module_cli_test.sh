@@ -67,12 +67,24 @@ ok "monitor listens"
 
 run 0 -j endpoint add address 192.0.2.1 port-ps 5063 port-pc 5062,5064 &&
 	json 'j["address"] == "192.0.2.1" and j["port-ps"] == 5063 and
-	j["port-pc"] == [5062, 5064] and j["bundles"] == 0'
+	j["port-pc"] == [5062, 5064] and j["bundles"] == 0 and j["guard"] == "drop" and
+	not any(j["drop-" + k] for k in ("plaintext-in", "plaintext-out", "foreign-sa",
+					 "cross-pair", "no-live-set"))'
 ok "endpoint add -j"
 id=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])' <"$tmp/out")
 run 0 endpoint add address 2001:db8::1 port-ps 5063 port-pc 5062 &&
-	grep -qE '^endpoint [0-9]+: 2001:db8::1  port-ps 5063  port-pc 5062  0 bundles$' "$tmp/out"
+	grep -qE '^endpoint [0-9]+: 2001:db8::1  port-ps 5063  port-pc 5062  guard drop  0 bundles$' \
+		"$tmp/out"
 ok "endpoint add, IPv6"
+dropped='unprotected in 0, unprotected out 0, foreign SA 0, cross pair 0, no live set 0'
+for guard in drop reject bypass; do
+	run 0 endpoint add address 192.0.2.2 guard $guard && says "    dropped: $dropped" &&
+		grep -q "^endpoint .*: 192.0.2.2  port-ps .*  guard $guard  0 bundles\$" "$tmp/out" &&
+		run 0 -j endpoint show &&
+		json "sorted(e['guard'] for e in j) == sorted(['drop', 'drop', '$guard'])" &&
+		run 0 endpoint del address 192.0.2.2
+	ok "endpoint add, guard $guard"
+done
 run 2 endpoint add address 192.0.2.1 port-ps 5063 port-pc 5066
 ok "endpoint add, in use: $(cat "$tmp/err")"
 run 0 -j endpoint show && json 'len(j) == 2'

@@ -87,6 +87,30 @@ static void test_endpoint(void)
 	endpoint = e->id;
 }
 
+static void test_guard(void)
+{
+	struct imsipsec_endpoint_params p = { .size = sizeof(p) };
+	const struct imsipsec_endpoint *e;
+	enum imsipsec_guard guard;
+	const char *name;
+
+	imsipsec_addr_parse(&p.address, "192.0.2.2");
+	for (guard = 0; guard <= IMSIPSEC_GUARD_BYPASS; guard++) {
+		p.guard = guard;
+		name = guard ? imsipsec_guard_name(guard) : "none given";
+		ok(!imsipsec_endpoint_add(h, &p, &e) &&
+		   e->guard == (guard ? guard : IMSIPSEC_GUARD_DROP) &&
+		   !imsipsec_endpoint_get(h, e->id, &e) &&
+		   e->guard == (guard ? guard : IMSIPSEC_GUARD_DROP) && !e->drop_plaintext_in &&
+		   !e->drop_plaintext_out && !e->drop_foreign_sa && !e->drop_cross_pair &&
+		   !e->drop_no_live_set && !imsipsec_endpoint_delete(h, e->id, false),
+		   "guard: %s", name);
+	}
+	p.guard = guard;
+	ok(imsipsec_endpoint_add(h, &p, NULL) == -ERANGE && strstr(imsipsec_strerror(h), "guard"),
+	   "guard: one that the kernel does not know: %s", imsipsec_strerror(h));
+}
+
 static void test_bundle(void)
 {
 	const struct imsipsec_bundle *b;
@@ -257,6 +281,7 @@ int main(void)
 		return 1;
 	test_config();
 	test_endpoint();
+	test_guard();
 	test_bundle();
 	test_many();
 	test_eperm();

@@ -23,6 +23,8 @@ static void test_names(void)
 	   "names of mode");
 	ok(!strcmp(imsipsec_state_name(IMSIPSEC_STATE_OLD), "old") && !imsipsec_state_name(5),
 	   "names of state");
+	ok(!strcmp(imsipsec_guard_name(IMSIPSEC_GUARD_BYPASS), "bypass") &&
+	   !imsipsec_guard_name(0) && !imsipsec_guard_name(4), "names of guard");
 	ok(!strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_LOST), "lost") &&
 	   !imsipsec_event_type_name(0x10001), "names of event types");
 	ok(!strcmp(imsipsec_reason_name(IMSIPSEC_REASON_ENDPOINT), "endpoint") &&

@@ -178,6 +178,9 @@ static void put_endpoint(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN, 1ULL << 40);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT, 5);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA, 6);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_GUARD, IMS_IPSEC_GUARD_REJECT);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_CROSS_PAIR, 7);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_NO_LIVE_SET, 1ULL << 41);
 }
 
 static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
@@ -406,7 +409,8 @@ static void test_requests(void)
 	   !memcmp(&e->address.in6, &ep.address.in6, 16) && e->port_ps == 5063 &&
 	   e->n_port_pc == 2 && e->port_pc[0] == 5062 && e->port_pc[1] == 5064 &&
 	   e->bundles == 3 && e->drop_plaintext_in == 1ULL << 40 && e->drop_plaintext_out == 5 &&
-	   e->drop_foreign_sa == 6, "endpoint_add: the reply");
+	   e->drop_foreign_sa == 6 && e->guard == IMSIPSEC_GUARD_REJECT &&
+	   e->drop_cross_pair == 7 && e->drop_no_live_set == 1ULL << 41, "endpoint_add: the reply");
 	port = requested(IMS_IPSEC_A_ENDPOINT_PORT_PC, 2, IMSIPSEC_PORT_PC_MAX - 1);
 	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 1 + IMSIPSEC_PORT_PC_MAX) &&
 	   requested_is(IMS_IPSEC_A_ENDPOINT_ADDRESS, &ep.address.in6, 16) &&
@@ -417,6 +421,21 @@ static void test_requests(void)
 	ep.n_port_pc++;
 	ok(imsipsec_endpoint_add(h, &ep, &e) == -EINVAL && !kernel.sent,
 	   "endpoint_add: a port too many");
+
+	h = reset();
+	put_ack(datagram());
+	ep.n_port_pc = 1;
+	ep.guard = IMSIPSEC_GUARD_BYPASS;
+	imsipsec_endpoint_add(h, &ep, NULL);
+	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 3) &&
+	   requested_u32(IMS_IPSEC_A_ENDPOINT_GUARD, IMS_IPSEC_GUARD_BYPASS),
+	   "endpoint_add: guard");
+	h = reset();
+	put_ack(datagram());
+	ep.size = offsetof(struct imsipsec_endpoint_params, guard);
+	imsipsec_endpoint_add(h, &ep, NULL);
+	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 2),
+	   "endpoint_add: no guard of a program that was built without it");
 
 	h = reset();
 	put_ack(datagram());
@@ -866,6 +885,13 @@ static void test_objects(void)
 	   &b) == -EBADMSG,
 	   "objects without id");
 
+	put_endpoint(nlh, 4);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_GUARD, 4242);
+	ok(!imsipsec_endpoint_parse(nlh, &e) && (unsigned int)e.guard == 4242,
+	   "endpoint: a guard that the library does not know is handed on");
+
+	reset();
+	nlh = reply(&kernel.answers[0], 0, 1);
 	put_bundle(nlh, 9);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_STATE, 4242);
 	ok(!imsipsec_bundle_parse(nlh, &b) && (unsigned int)b.state == 4242,

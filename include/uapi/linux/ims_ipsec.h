@@ -68,6 +68,18 @@ enum ims_ipsec_state {
 };
 
 /**
+ * enum ims_ipsec_guard - what becomes of what touches a protected port unprotected
+ * @IMS_IPSEC_GUARD_DROP: it is dropped
+ * @IMS_IPSEC_GUARD_REJECT: it is dropped, and its sender told, by ICMP or RST
+ * @IMS_IPSEC_GUARD_BYPASS: it passes; IPsec is optional
+ */
+enum ims_ipsec_guard {
+	IMS_IPSEC_GUARD_DROP = 1,
+	IMS_IPSEC_GUARD_REJECT,
+	IMS_IPSEC_GUARD_BYPASS,
+};
+
+/**
  * enum ims_ipsec_event_type - what happened to a bundle
  * @IMS_IPSEC_EVENT_TYPE_CREATED: its four SAs are in place
  * @IMS_IPSEC_EVENT_TYPE_CONFIRMED: it became ESTABLISHED
@@ -121,6 +133,9 @@ enum {
 	IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_IN,
 	IMS_IPSEC_A_ENDPOINT_DROP_PLAINTEXT_OUT,
 	IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA,
+	IMS_IPSEC_A_ENDPOINT_GUARD,
+	IMS_IPSEC_A_ENDPOINT_DROP_CROSS_PAIR,
+	IMS_IPSEC_A_ENDPOINT_DROP_NO_LIVE_SET,
 
 	__IMS_IPSEC_A_ENDPOINT_MAX,
 	IMS_IPSEC_A_ENDPOINT_MAX = __IMS_IPSEC_A_ENDPOINT_MAX - 1

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Registrations by the module: an endpoint, and its bundles. */
+#include <err.h>
+#include <string.h>
+
+#include "ours.h"
+
+static struct imsipsec *handle;
+static uint32_t endpoint;
+
+static struct imsipsec_addr to_addr(const struct setup *s, const xfrm_address_t *xaddr)
+{
+	struct imsipsec_addr addr = { .family = s->family };
+
+	if (s->family == AF_INET)
+		addr.in.s_addr = xaddr->a4;
+	else
+		memcpy(&addr.in6, xaddr->a6, sizeof(addr.in6));
+	return addr;
+}
+
+void ours_open(const struct setup *s, uint16_t port_ps, uint16_t port_pc)
+{
+	const struct imsipsec_endpoint_params params = {
+		.size = sizeof(params),
+		.address = to_addr(s, &s->addr),
+		.port_ps = port_ps,
+		.port_pc = &port_pc,
+		.n_port_pc = 1,
+	};
+	const struct imsipsec_endpoint *ep;
+	int ret = imsipsec_open(&handle);
+
+	if (ret)
+		errx(2, "%s", imsipsec_open_strerror(ret));
+	if (imsipsec_endpoint_add(handle, &params, &ep))
+		errx(2, "%s", imsipsec_strerror(handle));
+	endpoint = ep->id;
+}
+
+void ours_create(const struct setup *s, struct ue *ue)
+{
+	struct imsipsec_bundle_params params = {
+		.size = sizeof(params),
+		.endpoint = endpoint,
+		.owner = ue->owner,
+		.owner_len = strlen(ue->owner),
+		.contact = ue->contact,
+		.contact_len = strlen(ue->contact),
+		.alg = s->pair->alg,
+		.ealg = s->pair->ealg,
+		.ue_address = to_addr(s, &ue->addr),
+		.port_uc = PORT_UC,
+		.port_us = PORT_US,
+		.spi_uc = ue->spi[SPI_UC],
+		.spi_us = ue->spi[SPI_US],
+	};
+	const struct imsipsec_bundle *b;
+
+	memcpy(params.ik, key, sizeof(params.ik));
+	memcpy(params.ck, key, sizeof(params.ck));
+	if (imsipsec_bundle_new(handle, &params, &b))
+		errx(2, "%s", imsipsec_strerror(handle));
+	ue->id = b->id;
+	ue->spi[SPI_PC] = b->spi_pc;
+	ue->spi[SPI_PS] = b->spi_ps;
+}
+
+void ours_confirm(const struct ue *ue)
+{
+	if (imsipsec_bundle_confirm(handle, ue->id, 3600000))
+		errx(2, "%s", imsipsec_strerror(handle));
+}
+
+void ours_delete(const struct ue *ue)
+{
+	if (imsipsec_bundle_delete(handle, ue->id, 0))
+		errx(2, "%s", imsipsec_strerror(handle));
+}

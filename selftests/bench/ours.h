@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Registrations by the module. */
+#ifndef BENCH_OURS_H
+#define BENCH_OURS_H
+
+#include "setup.h"
+
+void ours_open(const struct setup *s, uint16_t port_ps, uint16_t port_pc);
+void ours_create(const struct setup *s, struct ue *ue);
+void ours_confirm(const struct ue *ue);
+void ours_delete(const struct ue *ue);
+
+#endif /* BENCH_OURS_H */
