@@ -43,9 +43,46 @@ u64 ims_bundle_remaining(const struct ims_bundle *b)
 {
 	u64 now = get_jiffies_64();
 
-	lockdep_assert_held(&b->in->lock);
+	lockdep_assert_held(&b->ep->in->lock);
 
 	return time_before64(now, b->deadline) ? jiffies64_to_msecs(b->deadline - now) : 0;
+}
+
+/**
+ * ims_bundle_spi() - SPI of one of a bundle's SAs
+ * @b: the bundle
+ * @flow: which SA
+ *
+ * Return: the SPI.
+ */
+__be32 ims_bundle_spi(const struct ims_bundle *b, enum ims_flow flow)
+{
+	return ims_sa_spi(b->sa[flow]);
+}
+
+/**
+ * ims_bundle_tuple() - addresses and ports that one of a bundle's SAs is for
+ * @b: the bundle
+ * @flow: which SA
+ * @t: gets them
+ */
+void ims_bundle_tuple(const struct ims_bundle *b, enum ims_flow flow, struct ims_tuple *t)
+{
+	ims_sa_tuple(b->sa[flow], t);
+}
+
+/* In softirq: what there is to do takes a mutex. */
+static void ims_bundle_timer(struct timer_list *timer)
+{
+	struct ims_bundle *b = container_of(timer, struct ims_bundle, timer);
+
+	/* Set again and fired again before the work has come to it? */
+	if (atomic_xchg(&b->is_expired, 1)) {
+		ims_bundle_put(b);
+		return;
+	}
+	llist_add(&b->expired, &b->ep->in->expired);
+	queue_work(ims_wq, &b->ep->in->expire);
 }
 
 /* Set or move the end of a bundle; milliseconds, at most IMS_IPSEC_LIFETIME_MAX. */
@@ -53,12 +90,12 @@ static void ims_bundle_arm(struct ims_bundle *b, u64 ms)
 {
 	u64 delay = div_u64(ms * HZ + MSEC_PER_SEC - 1, MSEC_PER_SEC);
 
-	lockdep_assert_held(&b->in->lock);
+	lockdep_assert_held(&b->ep->in->lock);
 
 	b->deadline = get_jiffies_64() + delay;
 	/* What is too long for a timer is armed again when it fires. */
 	refcount_inc(&b->refs);
-	if (mod_delayed_work(ims_wq, &b->expire, min_t(u64, delay, MAX_JIFFY_OFFSET)))
+	if (mod_timer(&b->timer, jiffies + min_t(u64, delay, MAX_JIFFY_OFFSET)))
 		ims_bundle_put(b);
 }
 
@@ -66,18 +103,18 @@ static void ims_bundle_arm(struct ims_bundle *b, u64 ms)
 static void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 			       enum ims_ipsec_reason reason)
 {
-	struct ims_net *in = b->in;
+	struct ims_net *in = b->ep->in;
 	int i;
 
 	lockdep_assert_held(&in->lock);
 
 	b->dead = true;
-	if (cancel_delayed_work(&b->expire))
+	if (timer_delete_sync(&b->timer))
 		ims_bundle_put(b);
 	for (i = 0; i < IMS_FLOWS; i++)
 		ims_sa_delete(b->sa[i], true);
-	ims_spi_free(&in->spis, ntohl(b->spi_pc));
-	ims_spi_free(&in->spis, ntohl(b->spi_ps));
+	ims_spi_free(&in->spis, ntohl(ims_bundle_spi(b, IMS_FLOW_IN_PC)));
+	ims_spi_free(&in->spis, ntohl(ims_bundle_spi(b, IMS_FLOW_IN_PS)));
 	xa_erase(&in->bundles, b->id);
 	in->n_bundles--;
 	if (b->state == IMS_IPSEC_STATE_TEMPORARY)
@@ -88,20 +125,17 @@ static void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type t
 	ims_bundle_put(b);
 }
 
-static void ims_bundle_expire(struct work_struct *work)
+static void ims_bundle_expire_one(struct ims_bundle *b)
 {
-	struct ims_bundle *b = container_of(to_delayed_work(work), struct ims_bundle, expire);
-	struct ims_net *in = b->in;
 	u64 left;
 
-	mutex_lock(&in->lock);
 	if (b->dead)
-		goto out;
+		return;
 	left = ims_bundle_remaining(b);
 	if (left) {
 		/* moved while this waited for the lock, or too long for a timer */
 		ims_bundle_arm(b, left);
-		goto out;
+		return;
 	}
 	switch (b->state) {
 	case IMS_IPSEC_STATE_TEMPORARY:
@@ -114,9 +148,29 @@ static void ims_bundle_expire(struct work_struct *work)
 	default:
 		ims_bundle_destroy(b, IMS_IPSEC_EVENT_TYPE_EXPIRED, IMS_IPSEC_REASON_LIFETIME);
 	}
-out:
-	mutex_unlock(&in->lock);
-	ims_bundle_put(b);
+}
+
+/**
+ * ims_bundle_expire() - deal with the bundles whose timers have fired
+ * @work: struct ims_net.expire
+ *
+ * Context: process, sleeps; takes struct ims_net.lock.
+ */
+void ims_bundle_expire(struct work_struct *work)
+{
+	struct ims_net *in = container_of(work, struct ims_net, expire);
+	struct llist_node *list = llist_del_all(&in->expired);
+	struct ims_bundle *b, *next;
+
+	llist_for_each_entry_safe(b, next, list, expired) {
+		/* from here on it may be listed again */
+		atomic_set_release(&b->is_expired, 0);
+		/* for each anew: there may be many, and a request that waits */
+		mutex_lock(&in->lock);
+		ims_bundle_expire_one(b);
+		mutex_unlock(&in->lock);
+		ims_bundle_put(b);
+	}
 }
 
 static int ims_bundle_check(const struct ims_endpoint *ep, const struct ims_bundle_params *p,
@@ -168,26 +222,34 @@ static int ims_bundle_check_limits(struct ims_net *in, struct netlink_ext_ack *e
 	return 0;
 }
 
+struct ims_bundle_spi_query {
+	const struct ims_bundle *b;
+	const struct ims_bundle_params *p;
+};
+
 /* An SPI that the range has free may still be the UE's or somebody else's. */
 static bool ims_bundle_spi_is_taken(u32 spi, const void *data)
 {
-	const struct ims_bundle *b = data;
+	const struct ims_bundle_spi_query *query = data;
 	__be32 be = htonl(spi);
 
 	/* no reflection: a packet of ours must not be one to us (TS 33.203) */
-	if (be == b->spi_uc || be == b->spi_us)
+	if (be == query->p->spi_uc || be == query->p->spi_us)
 		return true;
-	return ims_sa_spi_is_taken(b->in->net, &b->ep->addr, be);
+	return ims_sa_spi_is_taken(query->b->ep->in->net, &query->b->ep->addr, be);
 }
 
-static int ims_bundle_alloc_spi(struct ims_bundle *b, __be32 *spi,
-				struct netlink_ext_ack *extack)
+static int ims_bundle_alloc_spi(struct ims_bundle *b, const struct ims_bundle_params *p,
+				__be32 *spi, struct netlink_ext_ack *extack)
 {
-	const struct ims_spi_range *range = &b->in->config.spi;
+	const struct ims_spi_range *range = &b->ep->in->config.spi;
+	const struct ims_bundle_spi_query query = { b, p };
+	struct ims_net *in = b->ep->in;
 	u32 host;
 	int err;
 
-	err = ims_spi_alloc(&b->in->spis, range, b, ims_bundle_spi_is_taken, b, &host);
+	err = ims_spi_alloc(&in->spis, range, &in->next_spi, b, ims_bundle_spi_is_taken,
+			    &query, &host);
 	if (err == -ENOSPC)
 		NL_SET_ERR_MSG_FMT(extack, "no SPI is free in %u to %u", range->min, range->max);
 	if (!err)
@@ -196,18 +258,21 @@ static int ims_bundle_alloc_spi(struct ims_bundle *b, __be32 *spi,
 }
 
 static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_params *p,
-				struct netlink_ext_ack *extack)
+				const __be32 *spis, struct netlink_ext_ack *extack)
 {
+	struct ims_endpoint *ep = b->ep;
+	/* In turn, so that a set and its successor differ in it (TS 24.229). */
+	const __be16 port_pc = p->port_pc ?:
+			       ep->ports.port[1 + ep->next_pc++ % (ep->ports.n - 1)];
 	const struct {
 		__be16 ours;
 		__be16 ues;
-		__be32 spi;
 		bool out;
 	} flows[IMS_FLOWS] = {
-		[IMS_FLOW_OUT_UC] = { b->ep->ports.port[0], b->port_uc, b->spi_uc, true },
-		[IMS_FLOW_OUT_US] = { b->port_pc, b->port_us, b->spi_us, true },
-		[IMS_FLOW_IN_PS] = { b->ep->ports.port[0], b->port_uc, b->spi_ps, false },
-		[IMS_FLOW_IN_PC] = { b->port_pc, b->port_us, b->spi_pc, false },
+		[IMS_FLOW_OUT_UC] = { ep->ports.port[0], p->port_uc, true },
+		[IMS_FLOW_OUT_US] = { port_pc, p->port_us, true },
+		[IMS_FLOW_IN_PS] = { ep->ports.port[0], p->port_uc, false },
+		[IMS_FLOW_IN_PC] = { port_pc, p->port_us, false },
 	};
 	const struct ims_alg *auth = ims_alg_auth(p->auth_alg);
 	const struct ims_alg *enc = ims_alg_enc(p->enc_alg);
@@ -220,13 +285,13 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 	for (i = 0; i < IMS_FLOWS && !err; i++) {
 		bool out = flows[i].out;
 		const struct ims_sa_params sap = {
-			.net = b->in->net,
-			.src = out ? &b->ep->addr : &b->ue_addr,
-			.dst = out ? &b->ue_addr : &b->ep->addr,
+			.net = ep->in->net,
+			.src = out ? &ep->addr : &p->ue_addr,
+			.dst = out ? &p->ue_addr : &ep->addr,
 			.sport = out ? flows[i].ours : flows[i].ues,
 			.dport = out ? flows[i].ues : flows[i].ours,
-			.spi = flows[i].spi,
-			.reqid = b->ep->reqid,
+			.spi = spis[i],
+			.reqid = ep->reqid,
 			.out = out,
 			.auth = auth,
 			.enc = enc,
@@ -268,7 +333,7 @@ undo:
 	return err;
 }
 
-static struct ims_bundle *ims_bundle_alloc(struct ims_net *in, struct ims_endpoint *ep,
+static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
 					   const struct ims_bundle_params *p)
 {
 	struct ims_bundle *b = kzalloc(struct_size(b, names, p->owner_len + p->contact_len),
@@ -276,21 +341,13 @@ static struct ims_bundle *ims_bundle_alloc(struct ims_net *in, struct ims_endpoi
 
 	if (!b)
 		return NULL;
-	b->in = in;
 	b->ep = ep;
-	INIT_DELAYED_WORK(&b->expire, ims_bundle_expire);
+	timer_setup(&b->timer, ims_bundle_timer, 0);
 	refcount_set(&b->refs, 1);
 	b->state = IMS_IPSEC_STATE_TEMPORARY;
 	b->mode = p->mode;
 	b->auth_alg = p->auth_alg;
 	b->enc_alg = p->enc_alg;
-	b->ue_addr = p->ue_addr;
-	b->port_uc = p->port_uc;
-	b->port_us = p->port_us;
-	/* In turn, so that a set and its successor differ in it (TS 24.229). */
-	b->port_pc = p->port_pc ?: ep->ports.port[1 + ep->next_pc++ % (ep->ports.n - 1)];
-	b->spi_uc = p->spi_uc;
-	b->spi_us = p->spi_us;
 	b->owner_len = p->owner_len;
 	b->contact_len = p->contact_len;
 	memcpy(b->names, p->owner, p->owner_len);
@@ -317,6 +374,10 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 				     const struct ims_bundle_params *p,
 				     struct netlink_ext_ack *extack)
 {
+	__be32 spis[IMS_FLOWS] = {
+		[IMS_FLOW_OUT_UC] = p->spi_uc,
+		[IMS_FLOW_OUT_US] = p->spi_us,
+	};
 	struct ims_bundle *b;
 	int i, err;
 
@@ -329,20 +390,20 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (err)
 		return ERR_PTR(err);
 
-	b = ims_bundle_alloc(in, ep, p);
+	b = ims_bundle_alloc(ep, p);
 	if (!b)
 		return ERR_PTR(-ENOMEM);
-	err = ims_bundle_alloc_spi(b, &b->spi_ps, extack);
+	err = ims_bundle_alloc_spi(b, p, &spis[IMS_FLOW_IN_PS], extack);
 	if (err)
 		goto free;
-	err = ims_bundle_alloc_spi(b, &b->spi_pc, extack);
+	err = ims_bundle_alloc_spi(b, p, &spis[IMS_FLOW_IN_PC], extack);
 	if (err)
 		goto free_spi_ps;
 	err = xa_alloc_cyclic(&in->bundles, &b->id, b, xa_limit_32b, &in->next_bundle_id,
 			      GFP_KERNEL_ACCOUNT);
 	if (err < 0)
 		goto free_spi_pc;
-	err = ims_bundle_alloc_sas(b, p, extack);
+	err = ims_bundle_alloc_sas(b, p, spis, extack);
 	if (err)
 		goto discard;
 	err = ims_bundle_add_sas(b, extack);
@@ -364,9 +425,9 @@ discard:
 	}
 	xa_erase(&in->bundles, b->id);
 free_spi_pc:
-	ims_spi_free(&in->spis, ntohl(b->spi_pc));
+	ims_spi_free(&in->spis, ntohl(spis[IMS_FLOW_IN_PC]));
 free_spi_ps:
-	ims_spi_free(&in->spis, ntohl(b->spi_ps));
+	ims_spi_free(&in->spis, ntohl(spis[IMS_FLOW_IN_PS]));
 free:
 	/* the guard may have found it by its SPI */
 	ims_bundle_put(b);
@@ -386,7 +447,7 @@ free:
  */
 int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ack *extack)
 {
-	struct ims_net *in = b->in;
+	struct ims_net *in = b->ep->in;
 
 	lockdep_assert_held(&in->lock);
 
@@ -418,14 +479,14 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ac
  */
 void ims_bundle_delete(struct ims_bundle *b, u64 linger)
 {
-	lockdep_assert_held(&b->in->lock);
+	lockdep_assert_held(&b->ep->in->lock);
 
 	if (!linger) {
 		ims_bundle_destroy(b, IMS_IPSEC_EVENT_TYPE_DELETED, IMS_IPSEC_REASON_REQUEST);
 		return;
 	}
 	if (b->state == IMS_IPSEC_STATE_TEMPORARY)
-		b->in->n_pending--;
+		b->ep->in->n_pending--;
 	b->state = IMS_IPSEC_STATE_OLD;
 	if (linger < ims_bundle_remaining(b))
 		ims_bundle_arm(b, linger);
@@ -462,7 +523,7 @@ void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep)
  */
 void ims_bundle_count(const struct ims_bundle *b, struct ims_bundle_counters *c)
 {
-	lockdep_assert_held(&b->in->lock);
+	lockdep_assert_held(&b->ep->in->lock);
 
 	*c = (struct ims_bundle_counters) {};
 	ims_sa_add_counters(b->sa[IMS_FLOW_IN_PS], &c->rx_packets, &c->rx_bytes);

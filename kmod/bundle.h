@@ -3,15 +3,17 @@
 #define _IMS_BUNDLE_H
 
 #include <linux/ims_ipsec.h>
+#include <linux/llist.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
-#include <linux/workqueue.h>
+#include <linux/timer.h>
 
 #include "addr.h"
 
 struct ims_endpoint;
 struct ims_net;
 struct netlink_ext_ack;
+struct work_struct;
 struct xfrm_state;
 
 /**
@@ -71,54 +73,46 @@ struct ims_bundle_params {
 
 /**
  * struct ims_bundle - a set of four SAs
- * @in: its namespace; constant
  * @ep: its endpoint; constant
  * @sa: its SAs, by enum ims_flow; constant once it is in the tables, each held
  *	until the bundle is freed
  * @rcu: for freeing
- * @expire: takes it away at @deadline
+ * @expired: in struct ims_net.expired, once @timer has fired
+ * @timer: fires at @deadline
  * @deadline: jiffies; under struct ims_net.lock
- * @refs: one of the tables', one of @expire's while that is pending or runs
+ * @refs: one of the tables', one of @timer's while that is pending, one while it
+ *	is in struct ims_net.expired
+ * @is_expired: it is in struct ims_net.expired
  * @id: as userspace knows it
  * @dead: it is in no table any more; under struct ims_net.lock
  * @state: under struct ims_net.lock
  * @mode: constant, as all that follow
  * @auth_alg: enum ims_ipsec_auth_alg
  * @enc_alg: enum ims_ipsec_enc_alg
- * @ue_addr: the UE's address
- * @port_uc: the UE's protected client port
- * @port_us: the UE's protected server port
- * @port_pc: ours
- * @spi_uc: chosen by the UE
- * @spi_us: chosen by the UE
- * @spi_pc: ours
- * @spi_ps: ours
  * @owner_len: bytes of the owner's name in @names
  * @contact_len: bytes of the contact's name, behind the owner's
  * @names: both
+ *
+ * There are many, so what an SA knows stays there: ims_bundle_tuple(),
+ * ims_bundle_spi(). With names of usual length it fits into 192 or 256 bytes.
  */
 struct ims_bundle {
-	struct ims_net *in;
 	struct ims_endpoint *ep;
 	struct xfrm_state *sa[IMS_FLOWS];
-	struct rcu_head rcu;
-	struct delayed_work expire;
+	union {
+		struct rcu_head rcu;
+		struct llist_node expired;
+	};
+	struct timer_list timer;
 	u64 deadline;
 	refcount_t refs;
+	atomic_t is_expired;
 	u32 id;
 	bool dead;
 	u8 state;
 	u8 mode;
 	u8 auth_alg;
 	u8 enc_alg;
-	struct ims_addr ue_addr;
-	__be16 port_uc;
-	__be16 port_us;
-	__be16 port_pc;
-	__be32 spi_uc;
-	__be32 spi_us;
-	__be32 spi_pc;
-	__be32 spi_ps;
 	u16 owner_len;
 	u16 contact_len;
 	u8 names[];
@@ -145,7 +139,10 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ac
 void ims_bundle_delete(struct ims_bundle *b, u64 linger);
 void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep);
 
+void ims_bundle_expire(struct work_struct *work);
 u64 ims_bundle_remaining(const struct ims_bundle *b);
+__be32 ims_bundle_spi(const struct ims_bundle *b, enum ims_flow flow);
+void ims_bundle_tuple(const struct ims_bundle *b, enum ims_flow flow, struct ims_tuple *t);
 void ims_bundle_count(const struct ims_bundle *b, struct ims_bundle_counters *c);
 bool ims_bundle_owns_input(struct ims_net *in, const struct ims_endpoint *ep,
 			   const struct xfrm_state *x);

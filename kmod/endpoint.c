@@ -204,6 +204,7 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_ad
 	ep = kzalloc(struct_size(ep, pols, ports->n), GFP_KERNEL_ACCOUNT);
 	if (!ep)
 		return ERR_PTR(-ENOMEM);
+	ep->in = in;
 	ep->reqid = ims_endpoint_reqid(in);
 	ep->addr = *addr;
 	ep->ports = *ports;

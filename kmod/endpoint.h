@@ -61,6 +61,7 @@ struct ims_port_map {
  * struct ims_endpoint - a local address with its protected ports
  * @node: in struct ims_net.endpoint_list, RCU
  * @rcu: for freeing
+ * @in: its namespace; constant
  * @id: as userspace knows it
  * @reqid: random, of all its SAs; constant
  * @guard: enum ims_ipsec_guard; constant
@@ -74,6 +75,7 @@ struct ims_port_map {
 struct ims_endpoint {
 	struct list_head node;
 	struct rcu_head rcu;
+	struct ims_net *in;
 	u32 id;
 	u32 reqid;
 	u8 guard;

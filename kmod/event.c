@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Events: what happens to bundles, told to the multicast group. */
 #include "bundle.h"
+#include "endpoint.h"
 #include "event.h"
 #include "netlink.h"
 #include "netns.h"
@@ -45,7 +46,7 @@ static int ims_event_fill(struct sk_buff *skb, const struct ims_bundle *b, u64 s
 void ims_event_send(const struct ims_bundle *b, enum ims_ipsec_event_type type,
 		    enum ims_ipsec_reason reason, u8 old_state, u8 new_state)
 {
-	struct ims_net *in = b->in;
+	struct ims_net *in = b->ep->in;
 	struct sk_buff *skb;
 
 	lockdep_assert_held(&in->lock);

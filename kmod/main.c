@@ -27,6 +27,8 @@ static int __net_init ims_net_init(struct net *net)
 	mutex_init(&in->lock);
 	INIT_LIST_HEAD(&in->endpoint_list);
 	INIT_DELAYED_WORK(&in->restore, ims_watch_restore);
+	init_llist_head(&in->expired);
+	INIT_WORK(&in->expire, ims_bundle_expire);
 	xa_init_flags(&in->endpoints, XA_FLAGS_ALLOC1);
 	xa_init_flags(&in->bundles, XA_FLAGS_ALLOC1);
 	xa_init_flags(&in->spis, XA_FLAGS_ALLOC1);
@@ -120,5 +122,8 @@ MODULE_AUTHOR("The ims_ipsec authors");
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1.0");
 MODULE_ALIAS_GENL_FAMILY(IMS_IPSEC_FAMILY_NAME);
-/* The DRBG behind the IV generators is several times slower without it. */
-MODULE_SOFTDEP("pre: crypto-sha512 esp4 esp6");
+/*
+ * What the processor has for the algorithms, which boot loads as a rule; and the
+ * DRBG behind the IV generators is several times slower without SHA-512's.
+ */
+MODULE_SOFTDEP("pre: crypto-aes crypto-sha1 crypto-sha512 esp4 esp6");

@@ -79,7 +79,10 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 {
 	const int pad = IMS_IPSEC_A_BUNDLE_PAD;
 	struct ims_bundle_counters c;
+	struct ims_tuple uc, us;
 
+	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
+	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
 	ims_bundle_count(b, &c);
 	if (nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ID, b->id) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENDPOINT, b->ep->id) ||
@@ -87,15 +90,15 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 	    nla_put(skb, IMS_IPSEC_A_BUNDLE_CONTACT, b->contact_len, ims_bundle_contact(b)) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_STATE, b->state) ||
 	    ims_netlink_put_addr(skb, IMS_IPSEC_A_BUNDLE_ADDRESS, &b->ep->addr) ||
-	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_PC, b->port_pc) ||
-	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_PS, b->ep->ports.port[0]) ||
-	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_PC, b->spi_pc) ||
-	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_PS, b->spi_ps) ||
-	    ims_netlink_put_addr(skb, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, &b->ue_addr) ||
-	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_UC, b->port_uc) ||
-	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_US, b->port_us) ||
-	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_UC, b->spi_uc) ||
-	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_US, b->spi_us) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_PC, us.sport) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_PS, uc.sport) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_PC, ims_bundle_spi(b, IMS_FLOW_IN_PC)) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_PS, ims_bundle_spi(b, IMS_FLOW_IN_PS)) ||
+	    ims_netlink_put_addr(skb, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, &uc.dst) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_UC, uc.dport) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_US, us.dport) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_UC, ims_bundle_spi(b, IMS_FLOW_OUT_UC)) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_US, ims_bundle_spi(b, IMS_FLOW_OUT_US)) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_MODE, b->mode) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_AUTH_ALG, b->auth_alg) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENC_ALG, b->enc_alg) ||
@@ -308,6 +311,8 @@ static bool ims_netlink_bytes_match(const struct nlattr *nla, const u8 *bytes, s
 /* Does a bundle match every attribute that a dump asks for? */
 static bool ims_netlink_bundle_matches(const struct ims_bundle *b, struct nlattr **a)
 {
+	struct ims_tuple t;
+
 	if (a[IMS_IPSEC_A_BUNDLE_ENDPOINT] &&
 	    nla_get_u32(a[IMS_IPSEC_A_BUNDLE_ENDPOINT]) != b->ep->id)
 		return false;
@@ -321,11 +326,11 @@ static bool ims_netlink_bundle_matches(const struct ims_bundle *b, struct nlattr
 	    !ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_CONTACT], ims_bundle_contact(b),
 				     b->contact_len))
 		return false;
-	if (a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] &&
-	    !ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS], (const u8 *)&b->ue_addr.in6,
-				     ims_addr_len(&b->ue_addr)))
-		return false;
-	return true;
+	if (!a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS])
+		return true;
+	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &t);
+	return ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS], (const u8 *)&t.dst.in6,
+				       ims_addr_len(&t.dst));
 }
 
 int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb)

@@ -3,6 +3,7 @@
 #define _IMS_NETNS_H
 
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -25,7 +26,10 @@ struct ims_port_map;
  *	@lock, read under RCU
  * @restore: puts policies back that somebody took away
  * @bundles: by id; written under @lock
+ * @expired: bundles whose timers have fired
+ * @expire: deals with them
  * @spis: inbound SPI to bundle; written under @lock, read under RCU
+ * @next_spi: where to look for a free SPI, 0: anywhere; under @lock
  * @next_endpoint_id: under @lock
  * @next_bundle_id: under @lock
  * @n_endpoints: under @lock
@@ -43,7 +47,10 @@ struct ims_net {
 	struct ims_port_map __rcu *port_map;
 	struct delayed_work restore;
 	struct xarray bundles;
+	struct llist_head expired;
+	struct work_struct expire;
 	struct xarray spis;
+	u32 next_spi;
 	u32 next_endpoint_id;
 	u32 next_bundle_id;
 	u32 n_endpoints;

@@ -61,7 +61,10 @@ static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_sa_params *p,
 	return 0;
 }
 
-/* A window over 32 needs the long form of the replay state, ESN or not. */
+/*
+ * A window over 32 needs the long form of the replay state, ESN or not. What
+ * goes out has no window, and the short form has its sequence number.
+ */
 static int ims_sa_set_replay(struct xfrm_state *x)
 {
 	struct xfrm_replay_state_esn *esn;
@@ -103,7 +106,7 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 	x->props.family = family;
 	x->props.mode = XFRM_MODE_TRANSPORT;
 	x->props.reqid = p->reqid;
-	x->props.replay_window = IMS_SA_REPLAY_WINDOW;
+	x->props.replay_window = p->out ? 0 : IMS_SA_REPLAY_WINDOW;
 	ims_compat_set_dir(x, p->out);
 
 	/*
@@ -123,7 +126,7 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 	err = ims_sa_set_auth(x, p, extack);
 	if (!err)
 		err = ims_sa_set_enc(x, p, extack);
-	if (!err)
+	if (!err && !p->out)
 		err = ims_sa_set_replay(x);
 	if (!err)
 		err = ims_compat_init_state(x, extack);
@@ -313,6 +316,28 @@ const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb)
 __be32 ims_sa_spi(const struct xfrm_state *x)
 {
 	return x->id.spi;
+}
+
+static void ims_sa_addr(struct ims_addr *addr, const xfrm_address_t *xaddr, sa_family_t family)
+{
+	addr->family = family;
+	if (family == AF_INET)
+		addr->in.s_addr = xaddr->a4;
+	else
+		addr->in6 = xaddr->in6;
+}
+
+/**
+ * ims_sa_tuple() - what an SA is for
+ * @x: an SA of ours
+ * @t: gets the addresses and ports
+ */
+void ims_sa_tuple(const struct xfrm_state *x, struct ims_tuple *t)
+{
+	ims_sa_addr(&t->src, &x->sel.saddr, x->sel.family);
+	ims_sa_addr(&t->dst, &x->sel.daddr, x->sel.family);
+	t->sport = x->sel.sport;
+	t->dport = x->sel.dport;
 }
 
 /**

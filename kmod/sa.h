@@ -54,6 +54,7 @@ const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb);
 const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb);
 bool ims_sa_is_missing(const struct sk_buff *skb);
 __be32 ims_sa_spi(const struct xfrm_state *x);
+void ims_sa_tuple(const struct xfrm_state *x, struct ims_tuple *t);
 bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid);
 bool ims_sa_is_live(const struct xfrm_state *x);
 bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t);

@@ -12,32 +12,41 @@
  * ims_spi_alloc() - take a free SPI
  * @spis: what is taken, by SPI; made with XA_FLAGS_ALLOC
  * @range: where to take it from
+ * @next: where to begin, moves on; 0: at a random place
  * @owner: what to store at it
  * @taken: true for an SPI that must not be taken though it is free in @spis
  * @data: passed to @taken
  * @spi: gets the SPI, host byte order
  *
- * Begins at a random place: a fixed one would meet what a crash left behind,
- * or what another user of the range takes (peers do), again and again.
+ * Random at first: a fixed place would meet what a crash left behind, or what
+ * another user of the range takes (peers do), again and again. In turn from
+ * there on: one that was given back is not soon had again, and @spis stays
+ * dense, which is what it costs in memory.
  *
  * Context: process, the caller's mutex serialises the writers of @spis.
  * Return: 0; -ENOSPC if the range is used up; -ENOMEM.
  */
-int ims_spi_alloc(struct xarray *spis, const struct ims_spi_range *range, void *owner,
-		  bool (*taken)(u32 spi, const void *data), const void *data, u32 *spi)
+int ims_spi_alloc(struct xarray *spis, const struct ims_spi_range *range, u32 *next,
+		  void *owner, bool (*taken)(u32 spi, const void *data), const void *data,
+		  u32 *spi)
 {
 	u64 size = (u64)range->max - range->min + 1;
-	/* 64 random bits: the whole u32 space is a range too */
-	u32 start = range->min + (u32)(get_random_u64() % size);
-	u32 lo = start, hi = range->max;
+	u32 start = *next;
+	u32 lo, hi = range->max;
 	bool wrapped = false;
 	u32 id;
 	int err;
+
+	/* 64 random bits: the whole u32 space is a range too */
+	if (start < range->min || start > range->max)
+		start = range->min + (u32)(get_random_u64() % size);
+	lo = start;
 
 	for (;;) {
 		err = xa_alloc(spis, &id, owner, XA_LIMIT(lo, hi), GFP_KERNEL_ACCOUNT);
 		if (!err && !taken(id, data)) {
 			*spi = id;
+			*next = id == range->max ? range->min : id + 1;
 			return 0;
 		}
 		if (!err)

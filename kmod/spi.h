@@ -16,8 +16,9 @@ struct ims_spi_range {
 	u32 max;
 };
 
-int ims_spi_alloc(struct xarray *spis, const struct ims_spi_range *range, void *owner,
-		  bool (*taken)(u32 spi, const void *data), const void *data, u32 *spi);
+int ims_spi_alloc(struct xarray *spis, const struct ims_spi_range *range, u32 *next,
+		  void *owner, bool (*taken)(u32 spi, const void *data), const void *data,
+		  u32 *spi);
 void ims_spi_free(struct xarray *spis, u32 spi);
 
 #endif /* _IMS_SPI_H */

@@ -60,23 +60,23 @@ static void ims_spi_fill_test(struct kunit *test)
 	u32 n = c->range.max - c->range.min + 1;
 	struct xarray *spis = test->priv;
 	unsigned long *seen = kunit_kzalloc(test, BITS_TO_LONGS(n) * sizeof(long), GFP_KERNEL);
-	u32 i, spi;
+	u32 i, spi, next = 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, seen);
 	for (i = 0; i < n; i++) {
-		KUNIT_ASSERT_EQ(test, 0, ims_spi_alloc(spis, &c->range, test, ims_spi_none_taken,
-						       NULL, &spi));
+		KUNIT_ASSERT_EQ(test, 0, ims_spi_alloc(spis, &c->range, &next, test,
+						       ims_spi_none_taken, NULL, &spi));
 		KUNIT_ASSERT_GE(test, spi, c->range.min);
 		KUNIT_ASSERT_LE(test, spi, c->range.max);
 		KUNIT_ASSERT_FALSE(test, __test_and_set_bit(spi - c->range.min, seen));
 		KUNIT_ASSERT_PTR_EQ(test, xa_load(spis, spi), (void *)test);
 	}
-	KUNIT_EXPECT_EQ(test, -ENOSPC, ims_spi_alloc(spis, &c->range, test, ims_spi_none_taken,
-						     NULL, &spi));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, ims_spi_alloc(spis, &c->range, &next, test,
+						     ims_spi_none_taken, NULL, &spi));
 	/* one given back is the one that is had again */
 	ims_spi_free(spis, c->range.min);
-	KUNIT_EXPECT_EQ(test, 0, ims_spi_alloc(spis, &c->range, test, ims_spi_none_taken,
-					       NULL, &spi));
+	KUNIT_EXPECT_EQ(test, 0, ims_spi_alloc(spis, &c->range, &next, test,
+					       ims_spi_none_taken, NULL, &spi));
 	KUNIT_EXPECT_EQ(test, spi, c->range.min);
 }
 
@@ -86,12 +86,12 @@ static void ims_spi_taken_test(struct kunit *test)
 	const struct ims_spi_case *c = test->param_value;
 	const u32 free[] = { c->range.min, c->range.max };
 	struct xarray *spis = test->priv;
-	u32 spi;
+	u32 spi, next = 0;
 	int i, j;
 
 	for (i = 0; i < ARRAY_SIZE(free); i++) {
 		for (j = 0; j < 10; j++) {
-			KUNIT_ASSERT_EQ(test, 0, ims_spi_alloc(spis, &c->range, test,
+			KUNIT_ASSERT_EQ(test, 0, ims_spi_alloc(spis, &c->range, &next, test,
 							       ims_spi_all_but_taken, &free[i],
 							       &spi));
 			KUNIT_EXPECT_EQ(test, spi, free[i]);
@@ -102,17 +102,18 @@ static void ims_spi_taken_test(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, xa_empty(spis));
 }
 
-/* B5: the search does not begin at the same SPI each time. */
+/* B5: the first search does not begin at the same SPI each time. */
 static void ims_spi_random_test(struct kunit *test)
 {
 	static const struct ims_spi_range range = { 65536, 262144 };
 	struct xarray *spis = test->priv;
-	u32 spi, first, same = 0;
+	u32 spi, next, first, same = 0;
 	int i;
 
 	for (i = 0; i < 16; i++) {
-		KUNIT_ASSERT_EQ(test, 0, ims_spi_alloc(spis, &range, test, ims_spi_none_taken,
-						       NULL, &spi));
+		next = 0;
+		KUNIT_ASSERT_EQ(test, 0, ims_spi_alloc(spis, &range, &next, test,
+						       ims_spi_none_taken, NULL, &spi));
 		ims_spi_free(spis, spi);
 		if (!i)
 			first = spi;
@@ -122,10 +123,34 @@ static void ims_spi_random_test(struct kunit *test)
 	KUNIT_EXPECT_LT(test, same, 8);
 }
 
+/* The later ones go on from there, and round the end of the range. */
+static void ims_spi_next_test(struct kunit *test)
+{
+	static const struct ims_spi_range range = { 1000, 1009 }, other = { 2000, 2009 };
+	struct xarray *spis = test->priv;
+	u32 spi, next = 1008;
+	static const u32 expected[] = { 1008, 1009, 1000, 1001 };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(expected); i++) {
+		KUNIT_ASSERT_EQ(test, 0, ims_spi_alloc(spis, &range, &next, test,
+						       ims_spi_none_taken, NULL, &spi));
+		KUNIT_EXPECT_EQ(test, spi, expected[i]);
+		/* given back, it is not had again at once */
+		ims_spi_free(spis, spi);
+	}
+	/* the range has changed */
+	KUNIT_ASSERT_EQ(test, 0, ims_spi_alloc(spis, &other, &next, test,
+					       ims_spi_none_taken, NULL, &spi));
+	KUNIT_EXPECT_GE(test, spi, other.min);
+	KUNIT_EXPECT_LE(test, spi, other.max);
+}
+
 static struct kunit_case ims_spi_test_cases[] = {
 	KUNIT_CASE_PARAM(ims_spi_fill_test, ims_spi_gen_params),
 	KUNIT_CASE_PARAM(ims_spi_taken_test, ims_spi_gen_params),
 	KUNIT_CASE(ims_spi_random_test),
+	KUNIT_CASE(ims_spi_next_test),
 	{}
 };
 
