@@ -173,6 +173,14 @@ again:
 	return reqid;
 }
 
+/* @i: which of the endpoint's ports */
+static int ims_endpoint_add_policy(struct ims_endpoint *ep, unsigned int i,
+				   struct netlink_ext_ack *extack)
+{
+	return ims_policy_add(&ep->pols[i], ep->in->net, &ep->addr, ep->ports.port[i],
+			      ep->reqid, ep->guard == IMS_IPSEC_GUARD_BYPASS, extack);
+}
+
 /**
  * ims_endpoint_create() - make an endpoint and shut its ports
  * @in: where
@@ -223,8 +231,7 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_ad
 	in->n_endpoints++;
 	err = ims_endpoint_map_ports(in, ep);
 	for (i = 0; i < ports->n && !err; i++)
-		err = ims_policy_add(&ep->pols[i], in->net, addr, ports->port[i], ep->reqid,
-				     guard == IMS_IPSEC_GUARD_BYPASS, extack);
+		err = ims_endpoint_add_policy(ep, i, extack);
 	if (err) {
 		ims_endpoint_delete(in, ep);
 		return ERR_PTR(err);
@@ -253,7 +260,7 @@ void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep)
 	WARN_ON_ONCE(ep->n_bundles);
 
 	for (i = 0; i < ep->ports.n; i++)
-		ims_policy_delete(&ep->pols[i]);
+		ims_policy_delete(ep->pols[i]);
 
 	xa_erase(&in->endpoints, ep->id);
 	list_del_rcu(&ep->node);
@@ -285,9 +292,11 @@ int ims_endpoint_restore_policies(struct ims_net *in)
 
 	list_for_each_entry(ep, &in->endpoint_list, node) {
 		for (i = 0; i < ep->ports.n; i++) {
-			err = ims_policy_restore(&ep->pols[i], in->net, &ep->addr,
-						 ep->ports.port[i], ep->reqid,
-						 ep->guard == IMS_IPSEC_GUARD_BYPASS);
+			if (!ims_policy_is_gone(ep->pols[i]))
+				continue;
+			ims_policy_delete(ep->pols[i]);
+			ep->pols[i] = NULL;
+			err = ims_endpoint_add_policy(ep, i, NULL);
 			if (err == -ENOMEM)
 				return err;
 			if (err)

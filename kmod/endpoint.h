@@ -70,7 +70,8 @@ struct ims_port_map {
  * @drops: how many packets the guard dropped, by reason
  * @n_bundles: under struct ims_net.lock
  * @next_pc: which of the pool the next bundle gets; under struct ims_net.lock
- * @pols: one for each of @ports; under struct ims_net.lock
+ * @pols: one for each of @ports, NULL if it is not there; under struct
+ *	ims_net.lock
  */
 struct ims_endpoint {
 	struct list_head node;
@@ -84,7 +85,7 @@ struct ims_endpoint {
 	atomic64_t drops[IMS_DROPS];
 	u32 n_bundles;
 	u32 next_pc;
-	struct ims_port_policies pols[];
+	struct xfrm_policy *pols[];
 };
 
 struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_addr *addr,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The guard: netfilter hooks that judge what touches a protected port.
- * Policies alone have holes (IPv6 atomic fragments, the loopback device, SAs
- * of somebody else, a flush), so they transform and the hooks decide.
+ * Policies would have holes (IPv6 atomic fragments, the loopback device, SAs of
+ * somebody else, a flush), so they transform what goes out and the hooks decide.
  */
 #include <linux/icmpv6.h>
 #include <linux/ip.h>
@@ -244,17 +244,17 @@ static unsigned int ims_guard_judge_error(struct ims_net *in, const struct ims_t
 	return NF_DROP;
 }
 
-static unsigned int ims_guard_hook(void *priv, struct sk_buff *skb,
-				   const struct nf_hook_state *state)
+typedef enum ims_guard_shape ims_guard_parse_t(const struct sk_buff *skb, unsigned int *offset,
+					       struct ims_tuple *t);
+
+static noinline unsigned int ims_guard_look(struct ims_net *in, struct sk_buff *skb,
+					    const struct nf_hook_state *state,
+					    ims_guard_parse_t *parse)
 {
-	enum ims_guard_shape (*parse)(const struct sk_buff *skb, unsigned int *offset,
-				      struct ims_tuple *t);
 	unsigned int offset = skb_network_offset(skb);
-	struct ims_net *in = ims_net(state->net);
 	enum ims_guard_shape shape;
 	struct ims_tuple t;
 
-	parse = state->pf == NFPROTO_IPV4 ? ims_guard_parse4 : ims_guard_parse6;
 	shape = parse(skb, &offset, &t);
 	if (shape == IMS_GUARD_NO_PORTS)
 		return NF_ACCEPT;
@@ -268,33 +268,88 @@ static unsigned int ims_guard_hook(void *priv, struct sk_buff *skb,
 	return ims_guard_judge_error(in, &t, state->hook == NF_INET_LOCAL_OUT);
 }
 
+/*
+ * Most of what a host receives and sends has nothing to do with an endpoint,
+ * and has to be let go with as little work as possible: if it is UDP or TCP
+ * and its ports are at hand, a look at one bit will do.
+ */
+static __always_inline bool ims_guard_is_unrelated(const struct ims_net *in,
+						   const struct sk_buff *skb, u8 proto,
+						   unsigned int offset, bool out)
+{
+	const struct ims_port_map *map = rcu_dereference(in->port_map);
+	const __be16 *ports;
+
+	if ((proto != IPPROTO_UDP && proto != IPPROTO_TCP) ||
+	    offset + 2 * sizeof(*ports) > skb_headlen(skb))
+		return false;
+	ports = (const __be16 *)(skb->data + offset);
+	return !map || !test_bit(ntohs(ports[out ? 0 : 1]), map->bits);
+}
+
+static unsigned int ims_guard_hook4(void *priv, struct sk_buff *skb,
+				    const struct nf_hook_state *state)
+{
+	const struct iphdr *iph = ip_hdr(skb);
+
+	if (!(iph->frag_off & htons(IP_OFFSET)) &&
+	    ims_guard_is_unrelated(priv, skb, iph->protocol,
+				   skb_network_offset(skb) + iph->ihl * 4,
+				   state->hook == NF_INET_LOCAL_OUT))
+		return NF_ACCEPT;
+	return ims_guard_look(priv, skb, state, ims_guard_parse4);
+}
+
+static unsigned int ims_guard_hook6(void *priv, struct sk_buff *skb,
+				    const struct nf_hook_state *state)
+{
+	if (ims_guard_is_unrelated(priv, skb, ipv6_hdr(skb)->nexthdr,
+				   skb_network_offset(skb) + sizeof(struct ipv6hdr),
+				   state->hook == NF_INET_LOCAL_OUT))
+		return NF_ACCEPT;
+	return ims_guard_look(priv, skb, state, ims_guard_parse6);
+}
+
 /* Last, so that nothing changes ports or route behind them. */
-static const struct nf_hook_ops ims_guard_ops[] = {
+static const struct nf_hook_ops ims_guard_ops[IMS_GUARD_HOOKS] = {
 	{
-		.hook = ims_guard_hook,
+		.hook = ims_guard_hook4,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_LOCAL_IN,
 		.priority = NF_IP_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_hook,
+		.hook = ims_guard_hook4,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_LOCAL_OUT,
 		.priority = NF_IP_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_hook,
+		.hook = ims_guard_hook6,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_LOCAL_IN,
 		.priority = NF_IP6_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_hook,
+		.hook = ims_guard_hook6,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_LOCAL_OUT,
 		.priority = NF_IP6_PRI_LAST,
 	},
 };
+
+/**
+ * ims_guard_init() - prepare a namespace's hooks
+ * @in: where
+ */
+void ims_guard_init(struct ims_net *in)
+{
+	unsigned int i;
+
+	memcpy(in->guard_ops, ims_guard_ops, sizeof(ims_guard_ops));
+	for (i = 0; i < IMS_GUARD_HOOKS; i++)
+		in->guard_ops[i].priv = in;
+}
 
 /**
  * ims_guard_enable() - have the hooks registered
@@ -311,7 +366,7 @@ int ims_guard_enable(struct ims_net *in)
 
 	if (in->guarded)
 		return 0;
-	err = nf_register_net_hooks(in->net, ims_guard_ops, ARRAY_SIZE(ims_guard_ops));
+	err = nf_register_net_hooks(in->net, in->guard_ops, IMS_GUARD_HOOKS);
 	WRITE_ONCE(in->guarded, !err);
 	return err;
 }
@@ -327,6 +382,6 @@ void ims_guard_disable(struct ims_net *in)
 	lockdep_assert_held(&in->lock);
 
 	if (in->guarded)
-		nf_unregister_net_hooks(in->net, ims_guard_ops, ARRAY_SIZE(ims_guard_ops));
+		nf_unregister_net_hooks(in->net, in->guard_ops, IMS_GUARD_HOOKS);
 	WRITE_ONCE(in->guarded, false);
 }

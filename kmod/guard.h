@@ -4,6 +4,7 @@
 
 struct ims_net;
 
+void ims_guard_init(struct ims_net *in);
 int ims_guard_enable(struct ims_net *in);
 void ims_guard_disable(struct ims_net *in);
 

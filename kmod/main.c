@@ -8,6 +8,7 @@
 #include "bundle.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "guard.h"
 #include "netlink.h"
 #include "netns.h"
 #include "sa.h"
@@ -26,6 +27,7 @@ static int __net_init ims_net_init(struct net *net)
 	in->config = ims_defaults;
 	mutex_init(&in->lock);
 	INIT_LIST_HEAD(&in->endpoint_list);
+	ims_guard_init(in);
 	INIT_DELAYED_WORK(&in->restore, ims_watch_restore);
 	init_llist_head(&in->expired);
 	INIT_WORK(&in->expire, ims_bundle_expire);

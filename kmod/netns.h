@@ -5,6 +5,7 @@
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/mutex.h>
+#include <linux/netfilter.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <net/net_namespace.h>
@@ -13,6 +14,9 @@
 #include "config.h"
 
 struct ims_port_map;
+
+/* Two families, in and out */
+#define IMS_GUARD_HOOKS	4
 
 /**
  * struct ims_net - all that the module holds in a network namespace
@@ -36,6 +40,7 @@ struct ims_port_map;
  * @n_bundles: under @lock
  * @n_pending: how many bundles are temporary; under @lock
  * @event_seq: number of the last event; under @lock
+ * @guard_ops: the guard's hooks
  * @guarded: the guard's hooks are registered; written under @lock
  */
 struct ims_net {
@@ -57,6 +62,7 @@ struct ims_net {
 	u32 n_bundles;
 	u32 n_pending;
 	u64 event_seq;
+	struct nf_hook_ops guard_ops[IMS_GUARD_HOOKS];
 	bool guarded;
 };
 
