@@ -93,26 +93,26 @@ static enum ims_guard_shape ims_guard_parse4(const struct sk_buff *skb, unsigned
 	return ims_guard_parse_ports(skb, iph->protocol, *offset, t);
 }
 
-/* Is more than this one fragment needed to make the packet? */
-static bool ims_guard_is_part(const struct sk_buff *skb)
+/* Offset and IP6_MF of the fragment header behind the IPv6 header at @offset. */
+static u16 ims_guard_frag_off(const struct sk_buff *skb, unsigned int offset)
 {
-	unsigned int offset = 0;
-	struct frag_hdr _fh;
 	const struct frag_hdr *fh;
+	struct frag_hdr _fh;
 
 	if (ipv6_find_hdr(skb, &offset, NEXTHDR_FRAGMENT, NULL, NULL) < 0)
-		return true;
+		return IP6_MF;
 	fh = skb_header_pointer(skb, offset, sizeof(_fh), &_fh);
-	return !fh || fh->frag_off & htons(IP6_OFFSET | IP6_MF);
+	return fh ? ntohs(fh->frag_off) & (IP6_OFFSET | IP6_MF) : IP6_MF;
 }
 
 static enum ims_guard_shape ims_guard_parse6(const struct sk_buff *skb, unsigned int *offset,
 					     struct ims_tuple *t)
 {
-	unsigned short fragoff = 0;
 	struct ipv6hdr _ip6h;
 	const struct ipv6hdr *ip6h = skb_header_pointer(skb, *offset, sizeof(_ip6h), &_ip6h);
+	const unsigned int start = *offset;
 	int proto, flags = 0;
+	u16 frag_off;
 
 	if (!ip6h)
 		return IMS_GUARD_NO_PORTS;
@@ -131,14 +131,17 @@ static enum ims_guard_shape ims_guard_parse6(const struct sk_buff *skb, unsigned
 	 * show its ports, alone (an atomic fragment) or not; the later ones
 	 * are worth nothing without it.
 	 */
-	proto = ipv6_find_hdr(skb, offset, -1, &fragoff, &flags);
+	proto = ipv6_find_hdr(skb, offset, -1, NULL, &flags);
+	if (flags & IP6_FH_F_FRAG) {
+		frag_off = ims_guard_frag_off(skb, start);
+		/* What came out of ESP is whole, or it could be completed in clear. */
+		if (frag_off && skb_sec_path(skb))
+			return IMS_GUARD_BROKEN;
+		if (frag_off & IP6_OFFSET)
+			return IMS_GUARD_NO_PORTS;
+	}
 	if (proto < 0)
 		return IMS_GUARD_BROKEN;
-	/* What came out of ESP is whole, or it could be completed in clear. */
-	if (flags & IP6_FH_F_FRAG && skb_sec_path(skb) && ims_guard_is_part(skb))
-		return IMS_GUARD_BROKEN;
-	if (fragoff)
-		return IMS_GUARD_NO_PORTS;
 	return ims_guard_parse_ports(skb, proto, *offset, t);
 }
 
