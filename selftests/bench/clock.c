@@ -89,17 +89,19 @@ void sleep_ms(unsigned int ms)
 }
 
 /*
- * Wait until the kernel has freed what was deleted. It does so in the
- * background, with pauses of a few ticks for RCU.
+ * Wait until the kernel has freed what was deleted, which it does in the
+ * background: until nothing has happened for so long. It pauses for grace periods
+ * of RCU, a few ticks each: for one after what a process did, 40 ms are enough; the
+ * end of a network namespace has many.
  */
-void settle(void)
+void settle(unsigned int ms)
 {
-	for (int quiet = 0; quiet < 10; quiet++) {
+	for (unsigned int quiet = 0; quiet < ms; quiet += 4) {
 		uint64_t busy = busy_clock();
 
 		sleep_ms(4);
 		if (busy_clock() - busy > 200000)
-			quiet = -1;
+			quiet = 0;
 	}
 }
 
@@ -112,6 +114,12 @@ void run_first(void)
 	const struct sched_param first = { .sched_priority = 1 };
 
 	if (sched_setscheduler(0, SCHED_FIFO, &first))
+		err(2, "sched_setscheduler");
+}
+
+void run_like_others(void)
+{
+	if (sched_setscheduler(0, SCHED_OTHER, &(struct sched_param) { 0 }))
 		err(2, "sched_setscheduler");
 }
 

@@ -15,8 +15,9 @@ void check_clock(void);
 pid_t start_spinner(void);
 uint64_t busy_clock(void);
 void sleep_ms(unsigned int ms);
-void settle(void);
+void settle(unsigned int ms);
 void run_first(void);
+void run_like_others(void);
 double median(uint64_t *values, size_t n);
 
 #endif /* BENCH_CLOCK_H */

@@ -6,7 +6,6 @@
 #include "ours.h"
 
 static struct imsipsec *handle;
-static uint32_t endpoint;
 
 static struct imsipsec_addr to_addr(const struct setup *s, const xfrm_address_t *xaddr)
 {
@@ -19,7 +18,7 @@ static struct imsipsec_addr to_addr(const struct setup *s, const xfrm_address_t 
 	return addr;
 }
 
-void ours_open(const struct setup *s, uint16_t port_ps, uint16_t port_pc)
+void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 {
 	const struct imsipsec_endpoint_params params = {
 		.size = sizeof(params),
@@ -29,20 +28,20 @@ void ours_open(const struct setup *s, uint16_t port_ps, uint16_t port_pc)
 		.n_port_pc = 1,
 	};
 	const struct imsipsec_endpoint *ep;
-	int ret = imsipsec_open(&handle);
+	int ret = handle ? 0 : imsipsec_open(&handle);
 
 	if (ret)
 		errx(2, "%s", imsipsec_open_strerror(ret));
 	if (imsipsec_endpoint_add(handle, &params, &ep))
 		errx(2, "%s", imsipsec_strerror(handle));
-	endpoint = ep->id;
+	s->endpoint = ep->id;
 }
 
 void ours_create(const struct setup *s, struct ue *ue)
 {
 	struct imsipsec_bundle_params params = {
 		.size = sizeof(params),
-		.endpoint = endpoint,
+		.endpoint = s->endpoint,
 		.owner = ue->owner,
 		.owner_len = strlen(ue->owner),
 		.contact = ue->contact,

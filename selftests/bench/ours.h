@@ -5,7 +5,7 @@
 
 #include "setup.h"
 
-void ours_open(const struct setup *s, uint16_t port_ps, uint16_t port_pc);
+void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc);
 void ours_create(const struct setup *s, struct ue *ue);
 void ours_confirm(const struct ue *ue);
 void ours_delete(const struct ue *ue);

@@ -65,6 +65,7 @@ struct setup {
 	sa_family_t family;
 	xfrm_address_t addr;	/* the P-CSCF's */
 	uint16_t encap;		/* port of ESP in UDP, or 0 */
+	uint32_t endpoint;	/* ours */
 };
 
 #endif /* BENCH_SETUP_H */

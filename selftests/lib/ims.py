@@ -12,8 +12,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # pylint: disable=wrong-import-position
 from ktap import Fail, Skip, check, echo, equal, main, say, test, wait  # noqa: E402,F401
-from net import (ESP, P4, P6, TCP, U4, U6, UDP, UDPLITE, Namespace, Wire,  # noqa: E402,F401
-                 accepted, esp, family, fragments, icv, ip, layer4, pending, receive, topology)
+from net import (AH, DCCP, DSTOPTS, ESP, ICMP, ICMP6, P4, P6, SCTP, TCP, U4, U6, UDP, UDPLITE,  # noqa: E402,F401
+                 Namespace, Wire, accepted, ah, esp, esp_data, family, fragment, fragment_head, fragments, icmp_error,
+                 icv, idents, ip, ip4, layer4, pending, receive, topology)
 from nl import Events, Family, NlError, Xfrm  # noqa: E402,F401
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
@@ -35,13 +36,15 @@ DEFAULTS = {}
 
 class World:
     """The two namespaces, and the sockets that tests look through."""
-    p = u = nl = events = wire = xfrm = None
+    p = u = nl = events = wire = xfrm = phones = None
 
 
 def setup():
     World.p, World.u = topology()
     with World.p:
         World.nl, World.events, World.xfrm = Family(), Events(), Xfrm()
+    with World.u:
+        World.phones = Xfrm()
     World.wire = Wire(World.u, 'u0')
     DEFAULTS.update(World.nl.do('config-get'))
 
@@ -51,8 +54,9 @@ def before():
     for ep in World.nl.dump('endpoint-get'):
         World.nl.do('endpoint-del', id=ep['id'], force=True)
     World.nl.do('config-set', DEFAULTS)
-    World.p.ip('xfrm state flush', 'xfrm policy flush')
-    World.u.ip('xfrm state flush', 'xfrm policy flush')
+    for xfrm in (World.xfrm, World.phones):
+        xfrm.flush_states()
+        xfrm.flush_policies()
     World.events.drain()
     World.wire.seen()
 
@@ -150,7 +154,8 @@ class Phone:
     def __exit__(self, *_):
         for s in (self.uc, self.us, self.ps, self.pc, *self.closed):
             s.close()
-        World.u.ip('xfrm state flush', 'xfrm policy flush')
+        World.phones.flush_states()
+        World.phones.flush_policies()
 
     def send(self, name, data):
         """A datagram on one of the four ways, by the SPI's name; who should get it."""

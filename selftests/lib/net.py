@@ -11,9 +11,11 @@
 Nothing of ours runs in U: `ip xfrm`, sockets, packets made here.
 """
 import collections
+import contextlib
 import ctypes
 import hashlib
 import hmac
+import itertools
 import os
 import re
 import select
@@ -27,7 +29,8 @@ from ktap import echo, wait
 CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 3, 0x0800, 0x86dd
 PACKET_OUTGOING = 4
-TCP, UDP, UDPLITE, ESP, FRAGMENT, DSTOPTS = 6, 17, 136, 50, 44, 60
+TCP, UDP, UDPLITE, SCTP, DCCP, ESP, AH, FRAGMENT, DSTOPTS = 6, 17, 136, 132, 33, 50, 51, 44, 60
+ICMP, ICMP6 = 1, 58
 MAC = {'p0': bytes.fromhex('020000000001'), 'u0': bytes.fromhex('020000000002')}
 P4, U4, P6, U6 = '192.0.2.1', '192.0.2.2', '2001:db8::1', '2001:db8::2'
 
@@ -115,6 +118,24 @@ class Namespace:
         s.setblocking(False)
         return s
 
+    @contextlib.contextmanager
+    def sysctl(self, **values):
+        """What is under /proc/sys/net has these values meanwhile; "__" stands for "/"."""
+        was = []
+        try:
+            for name, value in values.items():
+                path = '/proc/sys/net/' + name.replace('__', '/')
+                echo(self.name, f'{path} = {value}')
+                with self, open(path, encoding='ascii') as f:
+                    was.append((path, f.read()))
+                with self, open(path, 'w', encoding='ascii') as f:
+                    f.write(str(value))
+            yield
+        finally:
+            for path, value in was[::-1]:
+                with self, open(path, 'w', encoding='ascii') as f:
+                    f.write(value)
+
     def xfrm_stat(self):
         with self, open('/proc/thread-self/net/xfrm_stat', encoding='ascii') as f:
             return {k: int(v) for k, v in map(str.split, f)}
@@ -183,10 +204,15 @@ def pseudo(src, dst, proto, length):
     return pack(src) + pack(dst) + struct.pack('>BBH', 0, proto, length)
 
 
-def layer4(src, dst, proto, sport, dport, payload=b''):
-    """A UDP or UDP-Lite datagram, or a SYN."""
+def layer4(src, dst, proto, sport, dport, payload=b'', flags=2):
+    """A datagram, or a segment of TCP: a SYN by its flags.
+
+    Of SCTP and DCCP there are ports, and a head that nobody reads.
+    """
+    if proto in (SCTP, DCCP):
+        return struct.pack('>HHQ', sport, dport, 0) + payload
     if proto == TCP:
-        head = struct.pack('>HHIIBBHHH', sport, dport, 1, 0, 5 << 4, 2, 65535, 0, 0)
+        head = struct.pack('>HHIIBBHHH', sport, dport, 1, 0, 5 << 4, flags, 65535, 0, 0)
         at = 16
     else:
         # UDP-Lite has there how much is checksummed: 0, all
@@ -197,9 +223,13 @@ def layer4(src, dst, proto, sport, dport, payload=b''):
     return data[:at] + struct.pack('>H', value) + data[at + 2:]
 
 
-def ip4(src, dst, proto, data, fragment=0):
-    head = struct.pack('>BBHHHBBH', 0x45, 0, 20 + len(data), 0x4711, fragment, 64, proto, 0)
-    head += pack(src) + pack(dst)
+IDENT = 0x4711
+idents = itertools.count(1)
+
+
+def ip4(src, dst, proto, data, offset=0, ident=IDENT, options=b''):
+    head = struct.pack('>BBHHHBBH', 0x45 + len(options) // 4, 0, 20 + len(options) + len(data), ident, offset, 64, proto, 0)
+    head += pack(src) + pack(dst) + options
     return head[:10] + struct.pack('>H', checksum(head)) + head[12:] + data
 
 
@@ -211,24 +241,60 @@ def ip(src, dst, proto, data):
     return (ip6 if ':' in src else ip4)(src, dst, proto, data)
 
 
-def fragments(src, dst, proto, data, size):
-    """The IP packet in fragments of `size` bytes; one, not smaller, is an atomic one (IPv6)."""
-    out = []
-    for at in range(0, len(data), size):
-        part, more = data[at:at + size], at + size < len(data)
-        if ':' in src:
-            head = struct.pack('>BBHI', proto, 0, at | more, 0x4711)
-            out.append(ip6(src, dst, FRAGMENT, head + part))
-        else:
-            out.append(ip4(src, dst, proto, part, at // 8 | more << 13))
-    return out
+def fragment_head(proto, at, more, ident=IDENT):
+    """IPv6's fragment header."""
+    return struct.pack('>BBHI', proto, 0, at | more, ident)
+
+
+def fragment(src, dst, proto, at, more, part, ident=IDENT):
+    """One fragment: where in the packet, whether more come, and what is in it."""
+    if ':' in src:
+        return ip6(src, dst, FRAGMENT, fragment_head(proto, at, more, ident) + part)
+    return ip4(src, dst, proto, part, at // 8 | more << 13, ident)
+
+
+def fragments(src, dst, proto, data, size, ident=None):
+    """The IP packet in fragments of `size` bytes; one, not smaller, is an atomic one (IPv6).
+
+    What waits to be completed would be mixed with the next of the same identification.
+    """
+    ident = ident or next(idents)
+    return [fragment(src, dst, proto, at, at + size < len(data), data[at:at + size], ident)
+            for at in range(0, len(data), size)]
+
+
+def icmp_error(src, dst, kind, quoted):
+    """An ICMP error about a packet: 'port' unreachable, or 'size': too big for an MTU of 1,280."""
+    six = ':' in src
+    number, code = {('port', False): (3, 3), ('port', True): (1, 4),
+                    ('size', False): (3, 4), ('size', True): (2, 0)}[kind, six]
+    data = struct.pack('>BBHI', number, code, 0, 1280 if kind == 'size' else 0) + quoted[:1200]
+    proto = ICMP6 if six else ICMP
+    value = checksum((pseudo(src, dst, proto, len(data)) if six else b'') + data)
+    return ip(src, dst, proto, data[:2] + struct.pack('>H', value) + data[4:])
+
+
+def esp_data(spi, seq, proto, data, auth, key):
+    """Data in ESP with null encryption, made without the kernel's help."""
+    pad = bytes(range(1, 1 + -(len(data) + 2) % 4))
+    data = struct.pack('>II', spi, seq) + data + pad + bytes([len(pad), proto])
+    return data + icv(data, auth, key)
 
 
 def esp(src, dst, spi, seq, proto, data, auth, key):
-    """The packet in ESP with null encryption, made without the kernel's help."""
-    pad = bytes(range(1, 1 + -(len(data) + 2) % 4))
-    data = struct.pack('>II', spi, seq) + data + pad + bytes([len(pad), proto])
-    return ip(src, dst, ESP, data + icv(data, auth, key))
+    """The packet in it."""
+    return ip(src, dst, ESP, esp_data(spi, seq, proto, data, auth, key))
+
+
+def ah(src, dst, spi, seq, proto, data, auth, key):
+    """The packet with an authentication header, likewise."""
+    def packet(value):
+        return ip(src, dst, AH, struct.pack('>BBHII', proto, 4, 0, spi, seq) + value + data)
+    bare = bytearray(packet(bytes(12)))
+    # What changes on the way counts as zero: TTL and checksum, or the hop limit
+    for at in (7,) if ':' in src else (8, 10, 11):
+        bare[at] = 0
+    return packet(icv(bytes(bare), auth, key))
 
 
 def icv(data, auth, key):
@@ -236,7 +302,12 @@ def icv(data, auth, key):
                                 'hmac-sha-1-96': hashlib.sha1}[auth]).digest()[:12]
 
 
-Seen = collections.namedtuple('Seen', 'sent src dst proto sport dport spi fragment data')
+class Seen(collections.namedtuple('Seen', 'sent src dst proto sport dport spi fragment data')):
+    """A packet on the wire."""
+
+    def __repr__(self):
+        return (f'{self.src} {self.sport} to {self.dst} {self.dport}, protocol {self.proto}, SPI {self.spi}, '
+                f'{len(self.data)} bytes: {self.data[:32].hex()}')
 
 
 def dissect(data, sent):
@@ -263,7 +334,7 @@ def dissect(data, sent):
     else:
         return None
     sport = dport = spi = None
-    if not offset and proto in (TCP, UDP, UDPLITE):
+    if not offset and proto in (TCP, UDP, UDPLITE, SCTP, DCCP) and len(data) >= at + 4:
         sport, dport = struct.unpack_from('>HH', data, at)
     elif not offset and proto == ESP:
         spi, = struct.unpack_from('>I', data, at)
@@ -294,10 +365,11 @@ class Wire:
                 if s:
                     out.append(s)
 
-    def send(self, *packets):
+    def send(self, *packets, to=None):
+        """Put IP packets on it, to the other end or to a MAC address."""
         for p in packets:
             kind = ETH_P_IPV6 if p[0] >> 4 == 6 else ETH_P_IP
-            self.sock.send(MAC[self.peer] + MAC[self.device] + struct.pack('>H', kind) + p)
+            self.sock.send((to or MAC[self.peer]) + MAC[self.device] + struct.pack('>H', kind) + p)
 
 
 def topology():

@@ -21,7 +21,7 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLA_F_NESTED, NLA_F_NET_BYTEORDER = 0x8000, 0x4000
 NLA_TYPE_MASK = 0x3fff
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 16, 3
-XFRM_MSG_GETSA, XFRM_MSG_GETPOLICY = 18, 21
+XFRM_MSG_GETSA, XFRM_MSG_GETPOLICY, XFRM_MSG_FLUSHSA, XFRM_MSG_FLUSHPOLICY = 18, 21, 28, 29
 
 SPEC = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                     '../../Documentation/netlink/specs/ims_ipsec.yaml')
@@ -306,7 +306,7 @@ class Events(Family):
 
 
 class Xfrm(Netlink):
-    """What of XFRM's own netlink the tests read: faster than starting `ip`."""
+    """What of XFRM's own netlink the tests need: faster than starting `ip`."""
 
     def __init__(self):
         super().__init__(NETLINK_XFRM)
@@ -317,6 +317,14 @@ class Xfrm(Netlink):
 
     def policies(self):
         return self.request(XFRM_MSG_GETPOLICY, b'', NLM_F_DUMP)
+
+    def flush_states(self):
+        """As `ip xfrm state flush` does."""
+        self.request(XFRM_MSG_FLUSHSA, b'\xff')
+
+    def flush_policies(self):
+        """As `ip xfrm policy flush` does."""
+        self.request(XFRM_MSG_FLUSHPOLICY, b'')
 
     def directions(self):
         """{spi: direction of XFRMA_SA_DIR, 1 in, 2 out} of the states that say it."""

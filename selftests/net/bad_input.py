@@ -12,7 +12,7 @@ from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wil
 from nl import NLA_F_NESTED, Spec, nla  # noqa: E402  pylint: disable=wrong-import-position
 
 # The spec does not say what may be left out; its descriptions do
-OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc'}, 'endpoint-del': {'force'}, 'bundle-new': {'port-pc', 'mode'},
+OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard'}, 'endpoint-del': {'force'}, 'bundle-new': {'port-pc', 'mode'},
             'bundle-del': {'linger'}, 'bundle-get': set(), 'endpoint-get': set(), 'bundle-confirm': set(),
             'config-get': set(),
             'config-set': {'min-spi', 'max-spi', 'temporary-timeout', 'port-pc', 'port-ps', 'max-endpoints',
@@ -42,7 +42,8 @@ def base(op, mode):
     return {
         ('config-get', 'do'): {},
         ('config-set', 'do'): dict(DEFAULTS),
-        ('endpoint-new', 'do'): {'address': '192.0.2.77', 'port-ps': 9000, 'port-pc': [9001, 9002]},
+        ('endpoint-new', 'do'): {'address': '192.0.2.77', 'port-ps': 9000, 'port-pc': [9001, 9002],
+                                   'guard': 'reject'},
         ('endpoint-del', 'do'): {'id': ep, 'force': True},
         ('endpoint-get', 'do'): {'id': ep},
         ('endpoint-get', 'dump'): {},
@@ -302,6 +303,15 @@ def no_operation():
                 check(e.name in ('EOPNOTSUPP', 'EINVAL'), f'{op} as a dump: {e}')
             else:
                 raise Fail(f'{op} can be dumped')
+    equal(snapshot(), was, 'what is there')
+
+
+@test('INPUT', 'a guard that is none is out of range')
+def guards():
+    lay()
+    was = snapshot()
+    for value in (0, max(SPEC.enums['guard'].values()) + 1, 255, 0xffffffff):
+        expect_error('ERANGE', endpoint, '192.0.2.77', guard=value)
     equal(snapshot(), was, 'what is there')
 
 

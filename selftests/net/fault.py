@@ -98,17 +98,19 @@ def bundle_new(fam):
     with World.p:
         World.events = Events()
     all_of_them('bundle-new', bundle_attrs(ep, ue_address=u), undo, table_sizes)
-    nothing_left(policies=6)
+    nothing_left(policies=3)
 
 
-@test('FAULT', 'endpoint-new with each of its allocations failing: ENOMEM, nothing left, {}', each=ADDRESSES, limit=600)
-def endpoint_new(fam):
+@test('FAULT', 'endpoint-new with each of its allocations failing: ENOMEM, nothing left, {}',
+      each=(*((f, 'drop') for f in ADDRESSES), ('IPv4', 'reject'), ('IPv6', 'bypass')), limit=600)
+def endpoint_new(case):
     prepare()
+    fam, guard = case
 
     def undo(_):
         for e in World.nl.dump('endpoint-get'):
             World.nl.do('endpoint-del', id=e['id'])
-    attrs = {'address': ADDRESSES[fam][0], 'port-ps': PORT_PS, 'port-pc': PORT_PC}
+    attrs = {'address': ADDRESSES[fam][0], 'port-ps': PORT_PS, 'port-pc': PORT_PC, 'guard': guard}
     all_of_them('endpoint-new', attrs, undo, table_sizes)
     nothing_left()
     # The guard is whole after all that

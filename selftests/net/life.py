@@ -70,7 +70,7 @@ def temporary(timeout):
     equal(e['bundle']['id'], b['id'], 'bundle of the event')
     check(gone(World.nl, b['id']), 'the bundle is there')
     equal(World.p.ip('xfrm state'), '', 'ip xfrm state')
-    nothing_left(policies=6)
+    nothing_left(policies=3)
     plaintext_is_dropped(b, ep)
 
 
@@ -139,7 +139,7 @@ def expiry(fam):
     equal(e['bundle']['id'], b['id'], 'bundle of the event')
     check(gone(World.nl, b['id']), 'the bundle is there')
     equal(World.p.ip('xfrm state'), '', 'ip xfrm state')
-    nothing_left(policies=6)
+    nothing_left(policies=3)
     plaintext_is_dropped(b, ep)
 
 
@@ -170,7 +170,7 @@ def linger(fam):
         check(took >= 5400, f'gone after {took:.0f} ms')
         equal(e['bundle']['id'], b['id'], 'bundle of the event')
     check(gone(World.nl, b['id']), 'the bundle is there')
-    nothing_left(policies=6)
+    nothing_left(policies=3)
     plaintext_is_dropped(b, ep)
 
 
@@ -200,7 +200,7 @@ def linger_again():
         equal(e.name, 'ENOENT', 'on a machine too slow for this')
     created(b)
     check(World.events.next()['type'] in ('deleted', 'expired'), 'the end')
-    nothing_left(policies=6)
+    nothing_left(policies=3)
 
 
 @test('EVENT', 'every event, in order, its numbers without a gap, what it says of the bundle')
@@ -296,7 +296,7 @@ def killed_temporary():
     created(b)
     equal(World.nl.do('bundle-get', id=b['id'])['state'], 'temporary', 'right after the kill')
     event(type='expired', reason='temporary-timeout', old_state='temporary')
-    nothing_left(policies=6)
+    nothing_left(policies=3)
     plaintext_is_dropped(b, ep)
 
 
@@ -340,7 +340,7 @@ def killed_ending():
         if e['type'] in ('expired', 'deleted'):
             ends[e['bundle']['id']] = (e['type'], e['reason'])
     equal(ends, {made[0]['id']: ('deleted', 'request'), made[1]['id']: ('expired', 'lifetime')}, 'ends')
-    nothing_left(policies=6)
+    nothing_left(policies=3)
 
 
 REGISTER = f"""REGISTER sip:ims.example SIP/2.0\r
@@ -383,7 +383,7 @@ def killed_pcscf():
             check(f'{parameter}={b[name]}' in answer, f'{name} in Security-Server: {answer}')
         created(b)
         event(type='expired', reason='temporary-timeout', old_state='temporary')
-        nothing_left(policies=4)
+        nothing_left(policies=2)
         pending(phone)
         World.wire.seen()
         ep, = World.nl.dump('endpoint-get')

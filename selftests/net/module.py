@@ -107,7 +107,7 @@ def under_way():
                     finally:
                         os._exit(0)
                 pids.append(pid)
-            wait(lambda: len(World.nl.dump('bundle-get')) > 20 or World.events.queue, 'bundles are made')
+            wait(lambda: any(e['type'] == 'expired' for e in World.events.drain()), 'bundles are made, and expire')
             close()
             unload()
             for pid in pids:

@@ -38,7 +38,7 @@ def independent():
             equal((e['type'], e['bundle']['id']), (kind, made[0]['id']), 'the next event')
         equal([n.count() for n in (World.p, q)], [0, 4], 'SAs')
         World.nl.do('endpoint-del', id=eps[0]['id'])
-        equal([n.count('policy') for n in (World.p, q)], [0, 6], 'policies')
+        equal([n.count('policy') for n in (World.p, q)], [0, 3], 'policies')
         equal(nl.do('bundle-get', id=made[1]['id'])['state'], 'temporary', 'the other one')
         equal(World.events.drain(), [], 'events')
     finally:

@@ -30,7 +30,7 @@ def four(fam):
     states = {s['spi']: (s['src'], s['dst'], s['sport'], s['dport']) for s in World.p.states()}
     equal(states, {spi: way[:4] for spi, way in table(b).items()}, 'ip xfrm state')
     World.nl.do('bundle-del', id=b['id'])
-    nothing_left(policies=4)
+    nothing_left(policies=2)
 
 
 @test('A1', 'each SA knows its direction, {}', each=ADDRESSES)
@@ -52,12 +52,13 @@ def selectors(fam):
         equal(s['sel_proto'], None, 'protocol in the selector')
 
 
-@test('A3 A6 A7 A8', 'transport mode, window of 64, no ESN, no limits, {}', each=ADDRESSES)
+@test('A3 A6 A7 A8', 'transport mode, window of 64 inbound, no ESN, no limits, {}', each=ADDRESSES)
 def shape(fam):
     made(fam)
     for s in World.p.states():
         equal((s['proto'], s['mode']), ('esp', 'transport'), 'protocol and mode')
-        check(s['window'] >= 64, f'replay window is {s["window"]}')
+        # What is sent has a sequence number and no window
+        check(s['window'] >= 64 or s['src'] in (P4, P6), f'replay window is {s["window"]}')
         check(not s['esn'], 'ESN is on')
         check(len(s['limits']) == 2 and len(s['expire']) == 2, 'ip shows no limits: ' + s['text'])
         equal({v for pair in s['limits'] for v in pair}, {'INF'}, 'byte and packet limits')
@@ -81,6 +82,7 @@ def traffic(case):
     fam, auth, enc = case
     b = made(fam, auth_alg=auth, enc_alg=enc)
     World.wire.seen()
+    was = World.u.xfrm_stat()
     with Phone(b) as phone:
         for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc'):
             phone.deliver(name)
@@ -99,7 +101,7 @@ def traffic(case):
     got = World.nl.do('bundle-get', id=b['id'])
     for k in ('rx-packets', 'rx-bytes', 'tx-packets', 'tx-bytes'):
         check(got[k] > 0, f'{k} is {got[k]}')
-    stat = {k: v for k, v in World.u.xfrm_stat().items() if v and 'Replay' not in k}
+    stat = {k: v for k, v in World.u.xfrm_stat().items() if v > was[k] and 'Replay' not in k}
     check(not stat, f'U has dropped: {stat}')
 
 

@@ -54,7 +54,7 @@ def fill_and_empty(ep, how):
         ep = endpoint()
     equal(World.nl.do('endpoint-get', id=ep['id'])['bundles'], 0, 'bundles')
     equal(World.p.ip('xfrm state'), '', 'ip xfrm state')
-    nothing_left(policies=6)
+    nothing_left(policies=3)
     return ep
 
 
@@ -152,13 +152,24 @@ def race():
     nothing_left()
 
 
-@test('RACE', 'confirming, deleting, expiring and dumping at once leave nothing behind')
+def flush_and_come_back(nl):
+    """Policies go and come back, and endpoints come and go among them."""
+    with World.p:
+        xfrm = Xfrm()
+    for i in range(40):
+        ep = endpoint(P6, nl=nl, guard=('drop', 'reject', 'bypass')[i % 3])
+        xfrm.flush_policies()
+        nl.do('endpoint-del', id=ep['id'])
+
+
+@test('RACE', 'confirming, deleting, expiring, dumping, and flushing policies at once leave nothing behind')
 def churn():
     os.sched_setaffinity(0, range(os.cpu_count()))
     ep = endpoint()
+    was = World.xfrm.policies()
     World.nl.do('config-set', temporary_timeout=100)
     pids = []
-    for n in range(6):
+    for n in range(7):
         pid = os.fork()
         if not pid:
             status = 1
@@ -166,7 +177,9 @@ def churn():
                 os.sched_setaffinity(0, {n % os.cpu_count()})
                 with World.p:
                     nl = Family()
-                for i in range(40):
+                if n == 6:
+                    flush_and_come_back(nl)
+                for i in range(40 if n < 6 else 0):
                     b = bundle(ep, nl=nl, ue_address=ue(1000 * n + i))
                     for op, more in (('bundle-confirm', {'lifetime': 1 + i * 7 % 50}), ('bundle-del', {'linger': i % 3}),
                                      ('bundle-get', {}), ('bundle-del', {}))[i % 4:]:
@@ -183,10 +196,11 @@ def churn():
         pids.append(pid)
     status = [os.waitpid(pid, 0)[1] for pid in pids]
     os.sched_setaffinity(0, {0})
-    equal(status, [0] * 6, 'how the processes ended')
+    equal(status, [0] * 7, 'how the processes ended')
+    wait(lambda: len(World.xfrm.policies()) == len(was), 'the policies come back')
     wait(lambda: not World.nl.dump('bundle-get'), 'all bundles go', 60)
     equal(World.p.ip('xfrm state'), '', 'ip xfrm state')
-    nothing_left(policies=6)
+    nothing_left(policies=3)
 
 
 if __name__ == '__main__':

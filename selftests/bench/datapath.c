@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a packet costs, in guest instructions (clock.h).
+ *
+ *	datapath SYSTEM ROW...
+ *
+ * SYSTEM is "ours": the module; "stock": what OpenSIPS leaves in XFRM, the module
+ * not being loaded; "exact": the same with reqids that do not collide; "none":
+ * nobody is registered. Writes lines "row system instructions". A row is
+ *
+ *	inbound[-udp|-ipv6]-N		a UE's packet, received
+ *	inbound-gro[-ipv6]-N		the same by way of GRO
+ *	inbound-oldest-N		of the 16 UEs that were the first to send
+ *	lock-N				how long xfrm_state_lock is held (lock/lock.c)
+ *	outbound[-ipv6]-N		a packet to a UE
+ *	other-in[-ipv6], other-out[-ipv6]	somebody else's packet, plain UDP
+ *
+ * beside N UEs, each of which is registered and, inbound, has sent before. UEs'
+ * addresses are sequential, as an operator's pool hands them out, and so are
+ * their SPIs, and stock's. Packets are of all UEs in turn.
+ *
+ * Inbound: frames with ESP are written to a TAP device, which takes them through
+ * the kernel within write(), up to the socket, or in part (transport mode without
+ * GRO) up to a kernel thread that brings them there; then they are read from the
+ * socket. All that the CPU did meanwhile is counted, but for the injection, which
+ * is measured right before with frames of the same length to somebody else's MAC
+ * address, which IP drops before it looks at them: write(), the TAP device, making
+ * and freeing the packet's buffer. Of other-in that is not subtracted.
+ *
+ * Outbound: sendto() from the protected port; a dummy device takes the packets.
+ *
+ * A figure counts only if all packets arrived with what was in them or, outbound,
+ * if each SA's own counter rose by what was sent over it.
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <linux/if_tun.h>
+#include <linux/udp.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "net.h"
+#include "ours.h"
+#include "packet.h"
+#include "xfrm.h"
+
+#define BATCH		256	/* packets */
+#define BATCHES		16
+#define OLDEST		16
+#define OTHERS		1000	/* UEs registered while others' packets are measured */
+#define PATIENCE	10	/* seconds for a row, should a packet get lost */
+#define PORT_NATT	4500
+#define PORT_OTHER	5099
+
+enum what { INBOUND, INBOUND_OLDEST, INBOUND_GRO, LOCK, OUTBOUND, OTHER_IN, OTHER_OUT };
+
+struct row {
+	const char *name;
+	enum what what;
+	sa_family_t family;
+	uint16_t encap;
+	size_t n;
+};
+
+struct datagram {
+	union addr {
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+		struct sockaddr sa;
+	} from;
+	struct payload payload;
+	ssize_t len;
+};
+
+static const struct system none = { "none" };
+static const struct column {
+	const char *name;
+	const struct system *sys;	/* ours: for all but ESP in UDP */
+} columns[] = {
+	{ "ours", &ours }, { "stock", &opensips }, { "exact", &scattered }, { "none", &none },
+}, *column;
+
+static struct setup setup;
+static struct ue *ues;
+static uint32_t *seqs;		/* of the packets that each UE has sent */
+static size_t registered, active;
+static size_t policies;		/* the endpoint's */
+static struct tap tap, napi_tap;
+static int protected, other;	/* sockets */
+
+static struct frame frames[BATCH];
+static struct datagram datagrams[BATCH];
+static struct payload payloads[BATCH];
+static uint64_t costs[BATCHES];
+
+/* ---- UEs ------------------------------------------------------------- */
+
+static void grow(size_t n)
+{
+	const size_t samples = 8;
+
+	for (; registered < n; registered++) {
+		struct ue *ue = &ues[registered];
+
+		*ue = make_ue(&setup, registered + 1);
+		if (setup.sys == &ours) {
+			ours_create(&setup, ue);
+			ours_confirm(ue);
+		} else {
+			peer_create(&setup, ue);
+		}
+	}
+	if (count_sas() != n * SAS || count_policies() != policies + n * setup.sys->policies)
+		errx(2, "%s: %zu SAs and %zu policies are there", column->name, count_sas(),
+		     count_policies());
+	for (size_t i = 0; i < samples; i++)
+		check_registered(&setup, &ues[i * (n - 1) / (samples - 1)], true);
+}
+
+/*
+ * All in turn, yet any few of them evenly spread: in steps of the golden section,
+ * or a little more, that no divisor of n divides.
+ */
+static size_t step(size_t n)
+{
+	size_t s = n * 0.618, a, b, t;
+
+	do {
+		s++;
+		for (a = n, b = s; b; t = a % b, a = b, b = t)
+			;
+	} while (a != 1);
+	return s;
+}
+
+/* ---- Inbound --------------------------------------------------------- */
+
+static void make_esp_of(size_t slot, size_t i, const struct tap *t)
+{
+	make_payload(&payloads[slot], i, ++seqs[i]);
+	make_esp(&frames[slot], &setup, t->mac, &ues[i], seqs[i], &payloads[slot]);
+}
+
+static uint64_t inject(const struct tap *t, size_t n)
+{
+	uint64_t before = busy_clock();
+
+	for (size_t i = 0; i < n; i++)
+		if (write(t->fd, frames[i].data, frames[i].len) != (ssize_t)frames[i].len)
+			err(2, "TAP device");
+	return busy_clock() - before;
+}
+
+/* One at a time: the next is sent when the last one has been read. */
+static uint64_t inject_and_receive(const struct tap *t, int fd, size_t n)
+{
+	uint64_t before = busy_clock();
+
+	for (size_t i = 0; i < n; i++) {
+		struct datagram *d = &datagrams[i];
+		socklen_t len = sizeof(d->from);
+
+		if (write(t->fd, frames[i].data, frames[i].len) != (ssize_t)frames[i].len)
+			err(2, "TAP device");
+		d->len = recvfrom(fd, &d->payload, sizeof(d->payload), 0, &d->from.sa, &len);
+	}
+	return busy_clock() - before;
+}
+
+/* The addresses that were sent from, in order: what they sent is what arrived. */
+static void check_datagrams(int fd, size_t n, const struct ue *(*sender)(size_t slot))
+{
+	char more;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct datagram *d = &datagrams[i];
+		const struct ue *ue = sender(i);
+		const void *addr = setup.family == AF_INET ? (void *)&d->from.in.sin_addr
+							   : (void *)&d->from.in6.sin6_addr;
+
+		if (d->len != sizeof(d->payload) ||
+		    memcmp(&d->payload, &payloads[i], sizeof(d->payload)) ||
+		    memcmp(addr, &ue->addr, setup.family == AF_INET ? 4 : 16) ||
+		    d->from.in.sin_port != htons(PORT_UC))
+			errx(2, "%s: not what was sent", column->name);
+	}
+	if (recv(fd, &more, sizeof(more), MSG_DONTWAIT) >= 0 || errno != EAGAIN)
+		errx(2, "%s: more than was sent", column->name);
+}
+
+static const struct ue *registered_sender(size_t slot)
+{
+	return &ues[payloads[slot].ue];
+}
+
+/* A packet of each that has not sent any yet */
+static void activate(size_t n)
+{
+	while (active < n) {
+		size_t slots = 0;
+
+		while (slots < BATCH && active < n)
+			make_esp_of(slots++, active++, &tap);
+		inject_and_receive(&tap, protected, slots);
+		check_datagrams(protected, slots, registered_sender);
+	}
+}
+
+static double measure_injection(const struct tap *t, size_t len)
+{
+	uint64_t received = net_counter(&setup, "InReceives");
+
+	for (size_t i = 0; i < BATCH; i++)
+		make_stray(&frames[i], &setup, &ues[0], len);
+	for (size_t b = 0; b < BATCHES; b++)
+		costs[b] = inject(t, BATCH);
+	if (net_counter(&setup, "InReceives") != received)
+		errx(2, "what is not for us is looked at");
+	return median(costs, BATCHES) / BATCH;
+}
+
+/*
+ * IP counts a packet when it comes, and whenever a protocol has taken it: ESP and
+ * UDP, or UDP alone if ESP was there before, in GRO.
+ */
+static double measure_inbound(const struct row *row)
+{
+	const bool gro = row->what == INBOUND_GRO;
+	const struct tap *t = gro ? &napi_tap : &tap;
+	const size_t n = row->what == INBOUND_OLDEST ? OLDEST : row->n;
+	size_t s = step(n), next = 0;
+	uint64_t received, delivered;
+	double injection;
+
+	make_esp_of(0, 0, t);
+	injection = measure_injection(t, frames[0].len);
+
+	received = net_counter(&setup, "InReceives");
+	delivered = net_counter(&setup, "InDelivers");
+	for (size_t b = 0; b < BATCHES; b++) {
+		for (size_t i = 0; i < BATCH; i++, next = (next + s) % n)
+			make_esp_of(i, next, t);
+		sleep_ms(1);
+		costs[b] = inject_and_receive(t, protected, BATCH);
+		check_datagrams(protected, BATCH, registered_sender);
+	}
+	received = net_counter(&setup, "InReceives") - received;
+	delivered = net_counter(&setup, "InDelivers") - delivered;
+	if (received != BATCH * BATCHES)
+		errx(2, "%s: %lu packets", row->name, received);
+	if (!setup.encap && delivered != received * (gro ? 1 : 2))
+		errx(2, "%s: %s GRO", row->name, gro ? "not by way of" : "by way of");
+	return median(costs, BATCHES) / BATCH - injection;
+}
+
+static long lock_parameter(const char *name, const char *mode, long value)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/module/lock/parameters/%s", name);
+	f = fopen(path, mode);
+	if (!f || (*mode == 'w' ? fprintf(f, "%ld\n", value) : fscanf(f, "%ld", &value)) < 1 ||
+	    fclose(f))
+		err(2, "%s", path);
+	return value;
+}
+
+/* The module takes the namespace of whoever loads it. */
+static double measure_lock(const struct row *row)
+{
+	long held;
+
+	if (system("exec insmod \"$(dirname \"$(readlink /proc/$PPID/exe)\")/lock-$(uname -r).ko\""))
+		errx(2, "lock.ko");
+	lock_parameter("on", "w", 1);
+	measure_inbound(row);
+	lock_parameter("on", "w", 0);
+	held = lock_parameter("held", "r", 0);
+	if (system("exec rmmod lock"))
+		errx(2, "lock.ko");
+	return held / (double)(BATCH * BATCHES);
+}
+
+/* ---- Outbound -------------------------------------------------------- */
+
+static uint64_t send_to(int fd, const union addr *to, size_t n)
+{
+	uint64_t before = busy_clock();
+
+	for (size_t i = 0; i < n; i++)
+		if (sendto(fd, &payloads[i], PAYLOAD, 0, &to[i].sa, sizeof(to[i])) != PAYLOAD)
+			err(2, "sendto");
+	return busy_clock() - before;
+}
+
+static union addr ue_addr(const struct ue *ue)
+{
+	union addr addr = { 0 };
+
+	addr.sa.sa_family = setup.family;
+	addr.in.sin_port = htons(PORT_UC);
+	if (setup.family == AF_INET)
+		addr.in.sin_addr.s_addr = ue->addr.a4;
+	else
+		memcpy(&addr.in6.sin6_addr, &ue->addr, sizeof(addr.in6.sin6_addr));
+	return addr;
+}
+
+/*
+ * Some of what a packet leaves is freed later, after a grace period of RCU. So
+ * whoever has to do with that gets its share of the CPU, and is counted: each
+ * figure is over several batches, long enough to have such periods in it.
+ */
+static double measure_outbound(const struct row *row)
+{
+	const size_t rounds = 4, warm_up = 2, packets = (warm_up + BATCHES) * rounds * BATCH;
+	const size_t n = row->n < packets ? row->n : packets, s = step(row->n);
+	const struct flow *f = &flows[3];	/* from the protected server port */
+	uint64_t *expected = calloc(row->n, sizeof(*expected)), cost = 0;
+	size_t next = 0;
+	union addr to[BATCH];
+
+	if (!expected)
+		err(2, "memory");
+	for (size_t i = 0; i < n; i++, next = (next + s) % row->n)
+		expected[next] = sa_packets(&setup, &ues[next], f);
+
+	next = 0;
+	for (size_t b = 0; b < (warm_up + BATCHES) * rounds; b++) {
+		for (size_t i = 0; i < BATCH; i++, next = (next + s) % row->n) {
+			make_payload(&payloads[i], next, b);
+			to[i] = ue_addr(&ues[next]);
+			expected[next]++;
+		}
+		cost = (b % rounds ? cost : 0) + send_to(protected, to, BATCH);
+		if (b / rounds >= warm_up)
+			costs[b / rounds - warm_up] = cost / rounds;
+	}
+
+	next = 0;
+	for (size_t i = 0; i < n; i++, next = (next + s) % row->n)
+		if (sa_packets(&setup, &ues[next], f) != expected[next])
+			errx(2, "%s: not over the UE's SA", row->name);
+	free(expected);
+	return median(costs, BATCHES) / BATCH;
+}
+
+/* ---- Others ---------------------------------------------------------- */
+
+static const struct ue *other_sender(size_t slot)
+{
+	static struct ue ue;
+
+	(void)slot;
+	ue = make_ue(&setup, 1 << 23);
+	return &ue;
+}
+
+static double measure_other_in(void)
+{
+	for (size_t b = 0; b < BATCHES; b++) {
+		for (size_t i = 0; i < BATCH; i++) {
+			make_payload(&payloads[i], i, b);
+			make_udp(&frames[i], &setup, tap.mac, other_sender(i), PORT_OTHER,
+				 &payloads[i]);
+		}
+		costs[b] = inject_and_receive(&tap, other, BATCH);
+		check_datagrams(other, BATCH, other_sender);
+	}
+	return median(costs, BATCHES) / BATCH;
+}
+
+static double measure_other_out(void)
+{
+	union addr to[BATCH];
+
+	for (size_t i = 0; i < BATCH; i++)
+		to[i] = ue_addr(other_sender(i));
+	for (size_t b = 0; b < BATCHES; b++)
+		costs[b] = send_to(other, to, BATCH);
+	return median(costs, BATCHES) / BATCH;
+}
+
+/* ---- Rows ------------------------------------------------------------ */
+
+static double measure(const struct row *row)
+{
+	const char *offload = row->family == AF_INET ? "esp4_offload" : "esp6_offload";
+	double cost;
+
+	switch (row->what) {
+	case INBOUND_GRO:
+		/*
+		 * Not first, or 6.1's ksoftirqd, once awake, is kept from going back
+		 * to sleep and has to do all packets from then on.
+		 */
+		net_load(offload, true);
+		settle(40);
+		cost = measure_inbound(row);
+		net_load(offload, false);
+		return cost;
+	case LOCK:
+		return measure_lock(row);
+	case OUTBOUND:
+		return measure_outbound(row);
+	default:
+		break;
+	}
+	/* First, so that it is always a recvfrom() that hands over to the kernel thread */
+	run_first();
+	switch (row->what) {
+	case OTHER_IN:
+		cost = measure_other_in();
+		break;
+	case OTHER_OUT:
+		cost = measure_other_out();
+		break;
+	default:
+		cost = measure_inbound(row);
+	}
+	run_like_others();
+	return cost;
+}
+
+static void measure_all(const struct row *rows, size_t n)
+{
+	const int natt = UDP_ENCAP_ESPINUDP;
+	size_t largest = rows[n - 1].n;
+
+	net_make(&setup);
+	net_open_tap(&tap, "tap", 0);
+	net_open_tap(&napi_tap, "tapnapi", IFF_NAPI);
+	protected = net_open_udp(&setup, PORT_PS);
+	other = net_open_udp(&setup, PORT_OTHER);
+	if (setup.encap) {
+		int fd = net_open_udp(&setup, setup.encap);
+
+		if (setsockopt(fd, IPPROTO_UDP, UDP_ENCAP, &natt, sizeof(natt)))
+			err(2, "UDP_ENCAP");
+	}
+	xfrm_look();
+	/*
+	 * The module has no ESP in UDP yet: there ours are states made by messages
+	 * too, in a namespace with an endpoint, whose ports are others.
+	 */
+	if (column->sys == &ours && setup.encap)
+		ours_open(&setup, PORT_PS + 1000, PORT_PC + 1000);
+	else if (column->sys == &ours)
+		ours_open(&setup, PORT_PS, PORT_PC);
+	policies = count_policies();
+
+	settle(40);	/* an IPv6 address is there a little later */
+
+	ues = calloc(largest + 1, sizeof(*ues));
+	seqs = calloc(largest + 1, sizeof(*seqs));
+	if (!ues || !seqs)
+		err(2, "memory");
+	for (const struct row *row = rows; row < rows + n; row++) {
+		double cost;
+
+		if (row == rows || row->n != row[-1].n)
+			fprintf(stderr, "%s%s%s: %zu UEs\n", column->name,
+				setup.family == AF_INET6 ? ", IPv6" : "",
+				setup.encap ? ", ESP in UDP" : "", row->n);
+		if (setup.sys != &none)
+			grow(row->n);
+		alarm(PATIENCE);
+		if (row->what < OUTBOUND)
+			activate(row->n);
+		settle(40);
+		cost = measure(row);
+		alarm(0);
+		printf("%s %s %.0f\n", row->name, column->name, cost);
+		fflush(stdout);
+	}
+}
+
+static bool take(const char **text, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (strncmp(*text, word, len) || ((*text)[len] && (*text)[len] != '-'))
+		return false;
+	*text += len + !!(*text)[len];
+	return true;
+}
+
+static struct row parse_row(const char *text)
+{
+	struct row row = { .name = text, .family = AF_INET };
+
+	if (take(&text, "inbound-oldest"))
+		row.what = INBOUND_OLDEST;
+	else if (take(&text, "inbound-gro"))
+		row.what = INBOUND_GRO;
+	else if (take(&text, "lock"))
+		row.what = LOCK;
+	else if (take(&text, "inbound"))
+		row.what = INBOUND;
+	else if (take(&text, "outbound"))
+		row.what = OUTBOUND;
+	else if (take(&text, "other-in"))
+		row.what = OTHER_IN;
+	else if (take(&text, "other-out"))
+		row.what = OTHER_OUT;
+	else
+		errx(2, "no row %s", row.name);
+	if (take(&text, "ipv6"))
+		row.family = AF_INET6;
+	else if (row.what == INBOUND && take(&text, "udp"))
+		row.encap = PORT_NATT;
+	row.n = row.what >= OTHER_IN ? OTHERS : strtoul(text, NULL, 10);
+	if (row.n < OLDEST || (row.what >= OTHER_IN && *text))
+		errx(2, "no row %s", row.name);
+	return row;
+}
+
+/* By address family and encapsulation, then by number, then as given */
+static int compare_rows(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->family != y->family)
+		return x->family < y->family ? -1 : 1;
+	if (x->encap != y->encap)
+		return x->encap < y->encap ? -1 : 1;
+	if (x->n != y->n)
+		return x->n < y->n ? -1 : 1;
+	return x->what < y->what ? -1 : x->what > y->what;
+}
+
+int main(int argc, char **argv)
+{
+	struct row *rows = calloc(argc, sizeof(*rows));
+	size_t n_rows = argc - 2, n;
+	pid_t pid, spinning;
+	int status;
+
+	for (size_t i = 0; argc > 2 && i < ARRAY_SIZE(columns); i++)
+		if (!strcmp(argv[1], columns[i].name))
+			column = &columns[i];
+	if (!column || !rows)
+		errx(2, "usage: datapath ours|stock|exact|none ROW...");
+	for (size_t i = 0; i < n_rows; i++)
+		rows[i] = parse_row(argv[i + 2]);
+	qsort(rows, n_rows, sizeof(*rows), compare_rows);
+
+	/* As udev does where the CPU has what they need */
+	net_load("aesni_intel", true);
+	net_load("sha1_ssse3", true);
+	check_clock();
+	spinning = start_spinner();
+	for (; n_rows; n_rows -= n, rows += n) {
+		for (n = 1; n < n_rows; n++)
+			if (rows[n].family != rows->family || rows[n].encap != rows->encap)
+				break;
+		setup = (struct setup) {
+			.sys = column->sys,
+			.pair = &pairs[0],
+			.family = rows->family,
+			.encap = rows->encap,
+		};
+		if (setup.sys == &ours && setup.encap)
+			setup.sys = &opensips;
+		inet_pton(setup.family, setup.family == AF_INET ? "192.0.2.1" : "2001:db8::1",
+			  &setup.addr);
+		/* With the process goes its network namespace. */
+		pid = fork();
+		if (pid < 0)
+			err(2, "fork");
+		if (!pid) {
+			measure_all(rows, n);
+			return 0;
+		}
+		if (waitpid(pid, &status, 0) != pid)
+			err(2, "waitpid");
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+			errx(2, "a packet got lost");
+		if (status)
+			return 2;
+		settle(200);
+	}
+	kill(spinning, SIGKILL);
+	return 0;
+}

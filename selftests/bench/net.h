@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A network namespace with a way in and a way out. */
+#ifndef BENCH_NET_H
+#define BENCH_NET_H
+
+#include "setup.h"
+
+struct tap {
+	int fd;			/* a frame a write() */
+	uint8_t mac[6];
+};
+
+void net_load(const char *module, bool there);
+void net_make(const struct setup *s);
+void net_add_address(const struct setup *s);
+void net_open_tap(struct tap *tap, const char *name, int flags);
+int net_open_udp(const struct setup *s, uint16_t port);
+uint64_t net_counter(const struct setup *s, const char *name);
+
+#endif /* BENCH_NET_H */

@@ -1,0 +1,39 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""A packet costs the same with 16,000 active UEs as with 100.
+
+Needs a VM that counts instructions (selftests/vm/run --icount --mem 3G), and what
+selftests/bench/build makes in the folder BENCH.
+"""
+import os
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+from ktap import Fail, check, main, say, test  # noqa: E402  pylint: disable=wrong-import-position
+
+WAYS = ('inbound', 'outbound')
+COST = {}
+
+
+def setup():
+    """All of it in one run, as making so many UEs takes the time."""
+    program = os.path.join(os.environ['BENCH'], 'datapath')
+    rows = [f'{way}-{ues}' for way in WAYS for ues in (100, 16000)]
+    done = subprocess.run([program, 'ours', *rows], stdout=subprocess.PIPE, text=True, check=False)
+    for row, cost in re.findall(r'^(\S+) ours (\d+)$', done.stdout, re.M):
+        COST[row] = int(cost)
+        say(f'{row}: {cost} instructions')
+    if done.returncode or sorted(COST) != sorted(rows):
+        raise Fail(f'{program} ends with {done.returncode}')
+
+
+@test('FLAT', '{}: 16,000 active UEs cost a packet at most 1.10 times what 100 do', each=WAYS)
+def flat(way):
+    few, many = COST[f'{way}-100'], COST[f'{way}-16000']
+    check(many <= 1.10 * few, f'{many} instructions, with 100 UEs {few}')
+
+
+if __name__ == '__main__':
+    main(setup)

@@ -1,0 +1,302 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""A10: what the guard answers, lets by where it is told to, and does with ICMP errors."""
+import contextlib
+import errno
+import os
+import select
+import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from protected import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+
+OTHERS = {'UDP': UDP, 'UDP-Lite': UDPLITE, 'SCTP': SCTP, 'DCCP': DCCP}
+RST, SYN, ACK = 4, 2, 16
+
+
+@contextlib.contextmanager
+def talkative():
+    """ICMP errors are sent as often as there is cause."""
+    with World.p.sysctl(ipv4__icmp_ratelimit=0, ipv6__icmp__ratelimit=0):
+        yield
+
+
+def answers():
+    """What P has put on the wire, but for the markers."""
+    return [s for s in World.wire.seen() if not s.sent and not quiet(s) and s.sport != FREE]
+
+
+def is_unreachable(s):
+    """Is it an ICMP port unreachable?"""
+    return (s.proto, *s.data[:2]) in ((ICMP, 3, 3), (ICMP6, 1, 4))
+
+
+def error_of(s):
+    """The error that a socket has, by its name."""
+    e = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return errno.errorcode.get(e, e)
+
+
+def refused(s, text):
+    """The socket gets ECONNREFUSED."""
+    check(select.select([s], [s], [s], 20), text)
+    wait(lambda: error_of(s) == 'ECONNREFUSED', f'{text}: refused')
+
+
+@test('A10', 'endpoint-get tells the guard, drop if none was given')
+def told():
+    equal(endpoint(P4)['guard'], 'drop', 'guard')
+    before()
+    for guard in ('drop', 'reject', 'bypass'):
+        ep = endpoint(P4, guard=guard)
+        equal(ep['guard'], guard, 'guard in the reply')
+        equal(World.nl.do('endpoint-get', id=ep['id'])['guard'], guard, 'guard')
+        World.nl.do('endpoint-del', id=ep['id'])
+
+
+@test('A10', 'reject: TCP in clear is refused by a RST at once, {}',
+      each=tuple((f, s) for f in ADDRESSES for s in STAGES))
+def reject_tcp(case):
+    fam, stage = case
+    with Case(fam, stage, 'reject') as c:
+        for n, port in enumerate(PORTS):
+            with c.counted(f'port {port}', plaintext_in=1):
+                client = c.keep(World.u.tcp(c.u, 6000 + n))
+                client.connect_ex((c.p, port))
+                refused(client, f'a connection to port {port}')
+            said = answers()
+            equal([(s.proto, s.sport, s.dport, bool(s.data[13] & RST)) for s in said], [(TCP, port, 6000 + n, True)],
+                  'answers')
+            check(not any(accepted(s) for s in c.tcp), 'accepted')
+            # What belongs to no connection, likewise; never a RST to a RST, nor to what is broken
+            for flags, n_answers in ((ACK, 1), (SYN | ACK, 1), (RST, 0), (RST | ACK, 0), (None, 0)):
+                data = layer4(c.u, c.p, TCP, 5060, port, flags=SYN if flags is None else flags)
+                if flags is None:
+                    data = data[:16] + bytes([data[16] ^ 1]) + data[17:]
+                with c.counted(f'flags {flags}', plaintext_in=1):
+                    World.wire.send(ip(c.u, c.p, TCP, data))
+                    c.passed()
+                said = answers()
+                equal([(s.proto, s.sport, s.dport, s.data[13] & RST) for s in said],
+                      [(TCP, port, 5060, RST)] * n_answers, f'answers to flags {flags}')
+
+
+@test('A10', 'reject: what is not TCP is refused by ICMP at once where there is no set, {}', each=ADDRESSES)
+def reject_others(fam):
+    with talkative(), Case(fam, BEFORE, 'reject') as c:
+        for n, port in enumerate(PORTS):
+            with c.counted(f'port {port}', plaintext_in=1):
+                client = c.keep(World.u.udp(c.u, 6000 + n))
+                client.connect((c.p, port))
+                client.send(b'in')
+                refused(client, f'a datagram to port {port}')
+            said = answers()
+            check(len(said) == 1 and is_unreachable(said[0]), f'answers: {said}')
+            for name, proto in OTHERS.items():
+                with c.counted(name, plaintext_in=1):
+                    World.wire.send(c.clear(5060, port, proto))
+                    c.passed()
+                said = answers()
+                check(len(said) == 1 and is_unreachable(said[0]), f'answers to {name}: {said}')
+        c.nothing_in('in clear')
+
+
+@test('A10', 'reject: nothing but a RST goes to where there is a set, which works, {}', each=ADDRESSES)
+def reject_with_set(fam):
+    with talkative(), Case(fam, WITH, 'reject') as c:
+        for port in PORTS:
+            for proto in OTHERS.values():
+                # An ICMP error might quote what came in ESP: none leaves
+                with c.counted(f'protocol {proto}', plaintext_in=1, plaintext_out=1):
+                    World.wire.send(c.clear(5060, port, proto))
+                    c.passed()
+                c.silent(f'protocol {proto} to port {port}')
+        c.nothing_in('in clear')
+        c.work()
+
+
+@test('A10', 'reject: what is for no host alone, or cannot be parsed, is not answered, {}', each=ADDRESSES)
+def reject_silently(fam):
+    with talkative(), Case(fam, BEFORE, 'reject') as c:
+        for mac in (b'\xff' * 6, bytes.fromhex('01005e000001')):
+            for proto in (UDP, TCP):
+                with c.counted('a broadcast', plaintext_in=1):
+                    World.wire.send(c.clear(5060, PORT_PS, proto), to=mac)
+                    c.passed()
+                c.silent('an answer to a broadcast')
+        for proto in (UDP, TCP):
+            c.put('without ports', ip(c.u, c.p, proto, b'\0\0'), plaintext_in=1)
+
+
+@test('A10', 'reject: what came protected is never answered, {}', each=ADDRESSES)
+def reject_protected(fam):
+    with talkative(), Case(fam, WITH, 'reject') as c:
+        key = bytes.fromhex(AUTH_KEY['hmac-md5-96'])
+        World.p.ip(f'xfrm state add src {c.u} dst {c.p} proto esp spi 0x1234 mode transport '
+                   f'auth-trunc hmac(md5) 0x{key.hex()} 96 enc ecb(cipher_null) ""')
+        seq = 0
+        for port in PORTS:
+            for proto in (UDP, TCP, UDPLITE):
+                seq += 1
+                c.put('over a foreign SA', esp(c.u, c.p, 0x1234, seq, proto, layer4(c.u, c.p, proto, 5060, port),
+                                               'hmac-md5-96', key), foreign_sa=1)
+                c.put('a cross pair', c.by_hand.udp('spi-ps', b'', 5060, port, proto=proto), cross_pair=1)
+        c.work()
+
+
+@test('A10', 'reject: who sends from here is refused at once, and nothing leaves, {}',
+      each=tuple((f, s) for f in ADDRESSES for s in STAGES))
+def reject_out(case):
+    fam, stage = case
+    why = {'cross_pair' if stage == WITH else 'no_live_set': 1}
+    with Case(fam, stage, 'reject') as c:
+        for index, port in enumerate(PORTS):
+            for s in (c.udp[index], c.lite[index]):
+                for data in (b'out', bytes(4000)):
+                    with c.counted(f'from port {port}', **why):
+                        try:
+                            s.sendto(data, (c.u, FREE))
+                        except ConnectionRefusedError:
+                            pass
+                        else:
+                            raise Fail(f'sendto() from port {port} is not refused')
+            with c.counted(f'a SYN from port {port}', **why):
+                equal(errno.errorcode.get(c.client(port).connect_ex((c.u, FREE))), 'ECONNREFUSED',
+                      f'connect() from port {port}')
+            c.left()
+            c.silent(f'from port {port}')
+
+
+@test('A10', 'bypass: plaintext passes both ways, and is not counted, {}',
+      each=tuple((f, s) for f in ADDRESSES for s in STAGES))
+def bypass(case):
+    fam, stage = case
+    with Case(fam, stage, 'bypass') as c, c.counted('bypassed'):
+        for index, port in enumerate(PORTS):
+            for proto, s in ((UDP, c.udp[index]), (UDPLITE, c.lite[index])):
+                phone = World.u.udp(c.u, FREE if proto == UDPLITE else 6000, proto)
+                phone.sendto(b'in', (c.p, port))
+                equal(receive(s), b'in', f'protocol {proto} to port {port}')
+                s.sendto(b'out', phone.getsockname()[:2])
+                equal(receive(phone), b'out', f'protocol {proto} from port {port}')
+                phone.close()
+            client = c.keep(World.u.tcp(c.u, 6100 + index))
+            client.connect_ex((c.p, port))
+            server = c.keep(wait(lambda n=index: accepted(c.tcp[n]), f'a connection to port {port}'))
+            talk(client, server)
+            listener = c.keep(World.u.tcp(c.u, 6200 + index, True))
+            client = c.client(port)
+            client.connect_ex((c.u, 6200 + index))
+            server = c.keep(wait(lambda s=listener: accepted(s), f'a connection from port {port}'))
+            talk(client, server)
+            check(not [s for s in World.wire.seen() if s.proto == ESP], 'there is ESP on the wire')
+
+
+def talk(*ends):
+    for a, b in (ends, ends[::-1]):
+        a.send(b'over TCP')
+        equal(receive(b), b'over TCP', 'bytes over TCP')
+
+
+@test('A10', 'bypass: where there is a set, it is used, {}', each=ADDRESSES)
+def bypass_with_set(fam):
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p, guard='bypass')
+    b = bundle(ep, ue_address=u)
+    World.wire.seen()
+    with Phone(b) as phone:
+        for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc'):
+            phone.deliver(name)
+            wire_has([b[name]])
+        for opened, back in (('spi-ps', 'spi-uc'), ('spi-us', 'spi-pc')):
+            phone.talk(phone.connect(opened))
+            wire_has([b[opened], b[back]])
+    equal(set(drops(ep).values()), {0}, 'dropped')
+
+
+@test('A10', 'bypass: an endpoint beside it is shut, {}',
+      each=tuple((f, o) for f in ADDRESSES for o in ('the older', 'the younger')))
+def bypass_beside(case):
+    fam, order = case
+    p, _ = ADDRESSES[fam]
+    older = endpoint(p, port_ps=9001, port_pc=9002, guard='bypass') if order == 'the younger' else None
+    with Case(fam, WITH) as c:
+        other = older or endpoint(p, port_ps=9001, port_pc=9002, guard='bypass')
+        s = c.keep(World.p.udp(c.p, 9001))
+        World.wire.send(c.clear(5060, 9001))
+        equal(receive(s), bytes(40), 'to the one with bypass')
+        for port in PORTS:
+            c.put(f'port {port}', c.clear(5060, port), plaintext_in=1)
+        if fam == 'IPv6':
+            # Half of it in ESP: which endpoint it is for is not known before it is complete
+            data, ident = layer4(c.u, c.p, UDP, PORT_UC, PORT_PS, bytes(40)), next(idents)
+            c.put('half protected', c.by_hand.packet('spi-ps', 44, fragment_head(UDP, 0, True, ident) + data[:24]),
+                  fragment(c.u, c.p, UDP, 24, False, data[24:], ident), cross_pair=1)
+        c.put('without ports', ip(c.u, c.p, UDP, b'\0\0'), plaintext_in=1)
+        equal(set(drops(other).values()), {0}, 'dropped at the one with bypass')
+        c.work()
+
+
+@test('A10', 'ICMP in: an error that quotes a protected port is forged, and does not reach the socket, {}',
+      each=tuple((f, g) for f in ADDRESSES for g in ('drop', 'reject')))
+def icmp_in(case):
+    fam, guard = case
+    level, mtu, recverr = (41, 24, 25) if fam == 'IPv6' else (0, 14, 11)
+    with Case(fam, WITH, guard) as c:
+        to = {PORT_PS: PORT_UC, PORT_PC[0]: PORT_US, PORT_PC[1]: PORT_US, FREE: FREE}
+        for port, s in (*zip(PORTS, c.udp), (FREE, c.free)):
+            s.connect((c.u, to[port]))
+            s.setsockopt(level, recverr, 1)
+            for kind, error in (('port', 'ECONNREFUSED'), ('size', 'EMSGSIZE')):
+                was = s.getsockopt(level, mtu)
+                quoted = ip(c.p, c.u, UDP, layer4(c.p, c.u, UDP, port, to[port], bytes(1300)))
+                packet = icmp_error(c.u, c.p, kind, quoted)
+                with c.counted(f'{kind}, port {port}', plaintext_in=port != FREE):
+                    World.wire.send(packet)
+                    if port != FREE:
+                        c.passed()
+                equal(error_of(s), error if port == FREE else 0, f'{kind}: error of the socket at port {port}')
+                if port != FREE:
+                    equal(s.getsockopt(level, mtu), was, f'{kind}: MTU')
+        # A connection in the making
+        client = c.client(c.b['port-pc'])
+        client.connect_ex((c.u, PORT_US))
+        quoted = ip(c.p, c.u, TCP, layer4(c.p, c.u, TCP, c.b['port-pc'], PORT_US))
+        with c.counted('TCP', plaintext_in=1):
+            World.wire.send(icmp_error(c.u, c.p, 'port', quoted))
+        equal(error_of(client), 0, 'error of a connection')
+
+
+@test('A10', 'ICMP out: an error about what came protected would quote it, and does not leave, {}',
+      each=tuple((f, g) for f in ADDRESSES for g in ('drop', 'reject')))
+def icmp_out(case):
+    fam, guard = case
+    with talkative(), Case(fam, WITH, guard, sockets=False) as c:
+        # The SIP server is down
+        for name in ('spi-ps', 'spi-pc'):
+            for proto in (UDP, UDPLITE):
+                with c.counted(name, plaintext_out=1):
+                    World.wire.send(c.by_hand.udp(name, b'SIP', proto=proto))
+                    c.passed()
+                c.silent(f'an answer to what came over {name}')
+
+
+@test('A10', 'ICMP: errors about ports that are not protected go on, both ways, {}',
+      each=tuple((f, g) for f in ADDRESSES for g in ('drop', 'reject', 'bypass')))
+def icmp_unrelated(case):
+    fam, guard = case
+    with talkative(), World.u.sysctl(ipv4__icmp_ratelimit=0, ipv6__icmp__ratelimit=0), \
+            Case(fam, WITH, guard) as c, c.counted('not protected'):
+        for a, b in ((c.free, c.phone), (c.phone, c.free)):
+            host = (c.p if a is c.phone else c.u)
+            # A number that is protected at P may be any at U
+            for port in (CLOSED, PORT_PS) if a is c.free else (CLOSED,):
+                a.connect((host, port))
+                a.send(b'nobody')
+                refused(a, f'a datagram to {host} port {port}')
+
+
+if __name__ == '__main__':
+    main(setup, before, teardown)
