@@ -28,14 +28,24 @@ bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port)
 	return false;
 }
 
+/* Does an endpoint shut its ports at an address? AF_UNSPEC: any IPv6 address */
+static bool ims_endpoint_is_shut(const struct ims_endpoint *ep, const struct ims_addr *addr)
+{
+	if (ep->guard == IMS_IPSEC_GUARD_BYPASS)
+		return false;
+	if (addr->family == AF_UNSPEC)
+		return ep->addr.family == AF_INET6;
+	return ims_addr_equal(&ep->addr, addr);
+}
+
 /**
- * ims_endpoint_of_port() - the endpoint that protects a port
+ * ims_endpoint_of_port() - the endpoint that shuts a port
  * @in: where
- * @addr: local address
+ * @addr: local address; AF_UNSPEC: any IPv6 address
  * @port: local port
  *
  * Context: any, under RCU.
- * Return: the endpoint, or NULL if the port is not protected.
+ * Return: the endpoint, or NULL if there is none, or one with guard bypass.
  */
 struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_addr *addr,
 					  __be16 port)
@@ -46,25 +56,25 @@ struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_a
 	if (!map || !test_bit(ntohs(port), map->bits))
 		return NULL;
 	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
-		if (ims_addr_equal(&ep->addr, addr) && ims_endpoint_has_port(ep, port))
+		if (ims_endpoint_is_shut(ep, addr) && ims_endpoint_has_port(ep, port))
 			return ep;
 	return NULL;
 }
 
 /**
- * ims_endpoint_of_addr() - an endpoint that a local address has
+ * ims_endpoint_of_addr() - an endpoint that shuts ports of a local address
  * @in: where
- * @addr: local address
+ * @addr: local address; AF_UNSPEC: any IPv6 address
  *
  * Context: any, under RCU.
- * Return: the first endpoint, or NULL if there is none.
+ * Return: the first one whose guard is not bypass, or NULL.
  */
 struct ims_endpoint *ims_endpoint_of_addr(struct ims_net *in, const struct ims_addr *addr)
 {
 	struct ims_endpoint *ep;
 
 	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
-		if (ims_addr_equal(&ep->addr, addr))
+		if (ims_endpoint_is_shut(ep, addr))
 			return ep;
 	return NULL;
 }

@@ -105,6 +105,17 @@ static u16 ims_guard_frag_off(const struct sk_buff *skb, unsigned int offset)
 	return fh ? ntohs(fh->frag_off) & (IP6_OFFSET | IP6_MF) : IP6_MF;
 }
 
+/*
+ * Is a routing header's way not at its end (segment routing)? Then the packet
+ * is for another address, of this host perhaps, and does not come here again.
+ */
+static bool ims_guard_is_routed(const struct sk_buff *skb, unsigned int offset)
+{
+	int flags = IP6_FH_F_SKIP_RH;
+
+	return ipv6_find_hdr(skb, &offset, NEXTHDR_ROUTING, NULL, &flags) >= 0;
+}
+
 static enum ims_guard_shape ims_guard_parse6(const struct sk_buff *skb, unsigned int *offset,
 					     struct ims_tuple *t)
 {
@@ -131,6 +142,8 @@ static enum ims_guard_shape ims_guard_parse6(const struct sk_buff *skb, unsigned
 	 * show its ports, alone (an atomic fragment) or not; the later ones
 	 * are worth nothing without it.
 	 */
+	if (ims_guard_is_routed(skb, start))
+		t->dst.family = AF_UNSPEC;
 	proto = ipv6_find_hdr(skb, offset, -1, NULL, &flags);
 	if (flags & IP6_FH_F_FRAG) {
 		frag_off = ims_guard_frag_off(skb, start);
@@ -202,7 +215,7 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 		ep = ims_endpoint_of_port(in, local, out ? t->sport : t->dport);
 	else
 		ep = ims_endpoint_of_addr(in, local);
-	if (!ep || ep->guard == IMS_IPSEC_GUARD_BYPASS)
+	if (!ep)
 		return NF_ACCEPT;
 
 	if (out)
@@ -237,7 +250,7 @@ static unsigned int ims_guard_judge_error(struct ims_net *in, const struct ims_t
 		ep = ims_endpoint_of_port(in, &quoted->dst, quoted->dport);
 	else
 		ep = ims_endpoint_of_port(in, &quoted->src, quoted->sport);
-	if (!ep || ep->guard == IMS_IPSEC_GUARD_BYPASS)
+	if (!ep)
 		return NF_ACCEPT;
 	/* Where no set is, it is the guard's own answer to what came in clear. */
 	if (out && ep->guard == IMS_IPSEC_GUARD_REJECT &&
