@@ -1,63 +1,288 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Algorithms of ipsec-3gpp and their key expansion (TS 33.203 Annex I). */
+#include <crypto/hash.h>
+#include <crypto/sha2.h>
+#include <linux/bitops.h>
+#include <linux/err.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 
 #include "alg.h"
+#include "compat.h"
 
-static const struct ims_alg ims_auth_algs[] = {
-	[IMS_IPSEC_AUTH_ALG_HMAC_MD5_96] = {
-		.name = "hmac(md5)", .key_len = 16, .icv_bits = 96,
-	},
-	[IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96] = {
-		.name = "hmac(sha1)", .key_len = 20, .icv_bits = 96,
-	},
+/* Bytes of the salt behind the key of RFC 4106 and RFC 4543 */
+#define IMS_ALG_SALT_LEN	4
+
+static const char *const ims_alg_auth_names[] = {
+	[IMS_IPSEC_AUTH_ALG_HMAC_MD5_96] = "hmac-md5-96",
+	[IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96] = "hmac-sha-1-96",
+	[IMS_IPSEC_AUTH_ALG_AES_GMAC] = "aes-gmac",
+	[IMS_IPSEC_AUTH_ALG_NULL] = "null",
 };
 
-static const struct ims_alg ims_enc_algs[] = {
-	[IMS_IPSEC_ENC_ALG_NULL] = { .name = "ecb(cipher_null)" },
-	[IMS_IPSEC_ENC_ALG_AES_CBC] = { .name = "cbc(aes)", .key_len = 16 },
+static const char *const ims_alg_enc_names[] = {
+	[IMS_IPSEC_ENC_ALG_NULL] = "null",
+	[IMS_IPSEC_ENC_ALG_AES_CBC] = "aes-cbc",
+	[IMS_IPSEC_ENC_ALG_DES_EDE3_CBC] = "des-ede3-cbc",
+	[IMS_IPSEC_ENC_ALG_AES_GCM] = "aes-gcm",
+};
+
+static int ims_alg_expand_ik(u8 *key, const u8 *ik, const u8 *ck)
+{
+	memcpy(key, ik, IMS_IPSEC_KEY_LEN);
+	return 0;
+}
+
+/* 160 bits: 32 zero bits behind IK */
+static int ims_alg_expand_sha1(u8 *key, const u8 *ik, const u8 *ck)
+{
+	memcpy(key, ik, IMS_IPSEC_KEY_LEN);
+	memset(key + IMS_IPSEC_KEY_LEN, 0, 4);
+	return 0;
+}
+
+static int ims_alg_expand_ck(u8 *key, const u8 *ik, const u8 *ck)
+{
+	memcpy(key, ck, IMS_IPSEC_KEY_LEN);
+	return 0;
+}
+
+/* The halves of CK are the first and the second key, and the first is the third too. */
+static int ims_alg_expand_3des(u8 *key, const u8 *ik, const u8 *ck)
+{
+	int i;
+
+	memcpy(key, ck, 16);
+	memcpy(key + 16, ck, 8);
+	/* the lowest bit of each byte of a key of DES makes its parity odd */
+	for (i = 0; i < 24; i++)
+		if (!(hweight8(key[i]) & 1))
+			key[i] ^= 1;
+	return 0;
+}
+
+/*
+ * The key derivation function of TS 33.220 Annex B, of whose 256 bits the salt
+ * is the last 32: HMAC-SHA-256 keyed with CK and IK, of FC || P0 || L0.
+ */
+static int ims_alg_salt(u8 *salt, u8 fc, const char *p0, const u8 *ik, const u8 *ck)
+{
+	u8 key[2 * IMS_IPSEC_KEY_LEN], digest[SHA256_DIGEST_SIZE], s[32];
+	const size_t len = strlen(p0);
+	struct crypto_shash *tfm;
+	int err;
+
+	tfm = crypto_alloc_shash("hmac(sha256)", 0, 0);
+	if (IS_ERR(tfm))
+		return PTR_ERR(tfm);
+
+	s[0] = fc;
+	memcpy(s + 1, p0, len);
+	s[1 + len] = 0;
+	s[2 + len] = len;
+	memcpy(key, ck, IMS_IPSEC_KEY_LEN);
+	memcpy(key + IMS_IPSEC_KEY_LEN, ik, IMS_IPSEC_KEY_LEN);
+
+	err = crypto_shash_setkey(tfm, key, sizeof(key));
+	if (!err)
+		err = crypto_shash_tfm_digest(tfm, s, len + 3, digest);
+	if (!err)
+		memcpy(salt, digest + sizeof(digest) - IMS_ALG_SALT_LEN, IMS_ALG_SALT_LEN);
+	memzero_explicit(key, sizeof(key));
+	memzero_explicit(digest, sizeof(digest));
+	crypto_free_shash(tfm);
+	return err;
+}
+
+static int ims_alg_expand_gmac(u8 *key, const u8 *ik, const u8 *ck)
+{
+	memcpy(key, ik, IMS_IPSEC_KEY_LEN);
+	return ims_alg_salt(key + IMS_IPSEC_KEY_LEN, 0x58, "AES_GMAC_SALT", ik, ck);
+}
+
+static int ims_alg_expand_gcm(u8 *key, const u8 *ik, const u8 *ck)
+{
+	memcpy(key, ck, IMS_IPSEC_KEY_LEN);
+	return ims_alg_salt(key + IMS_IPSEC_KEY_LEN, 0x59, "AES_GCM_SALT", ik, ck);
+}
+
+static const struct ims_alg ims_alg_md5 = {
+	.name = "hmac(md5)", .key_len = 16, .icv_bits = 96, .expand = ims_alg_expand_ik,
+};
+
+static const struct ims_alg ims_alg_sha1 = {
+	.name = "hmac(sha1)", .key_len = 20, .icv_bits = 96, .expand = ims_alg_expand_sha1,
+};
+
+static const struct ims_alg ims_alg_null = {
+	.name = "ecb(cipher_null)",
+};
+
+static const struct ims_alg ims_alg_cbc = {
+	.name = "cbc(aes)", .key_len = 16, .expand = ims_alg_expand_ck,
+};
+
+static const struct ims_alg ims_alg_3des = {
+	.name = "cbc(des3_ede)", .key_len = 24, .expand = ims_alg_expand_3des,
+};
+
+static const struct ims_alg ims_alg_gmac = {
+	.name = "rfc4543(gcm(aes))", .key_len = 20, .icv_bits = 128,
+	.expand = ims_alg_expand_gmac,
+};
+
+static const struct ims_alg ims_alg_gcm = {
+	.name = "rfc4106(gcm(aes))", .key_len = 20, .icv_bits = 128,
+	.expand = ims_alg_expand_gcm,
+};
+
+const struct ims_alg_pair ims_alg_pairs[IMS_ALG_PAIRS] = {
+	{
+		.auth_alg = IMS_IPSEC_AUTH_ALG_NULL, .enc_alg = IMS_IPSEC_ENC_ALG_AES_GCM,
+		.aead = &ims_alg_gcm,
+	},
+	/* another spelling of the first, which phones use */
+	{
+		.auth_alg = IMS_IPSEC_AUTH_ALG_AES_GMAC, .enc_alg = IMS_IPSEC_ENC_ALG_AES_GCM,
+		.aead = &ims_alg_gcm,
+	},
+	{
+		.auth_alg = IMS_IPSEC_AUTH_ALG_AES_GMAC, .enc_alg = IMS_IPSEC_ENC_ALG_NULL,
+		.aead = &ims_alg_gmac,
+	},
+	{
+		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96, .enc_alg = IMS_IPSEC_ENC_ALG_AES_CBC,
+		.auth = &ims_alg_sha1, .enc = &ims_alg_cbc,
+	},
+	{
+		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96,
+		.enc_alg = IMS_IPSEC_ENC_ALG_DES_EDE3_CBC,
+		.auth = &ims_alg_sha1, .enc = &ims_alg_3des, .deprecated = true,
+	},
+	{
+		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96, .enc_alg = IMS_IPSEC_ENC_ALG_NULL,
+		.auth = &ims_alg_sha1, .enc = &ims_alg_null,
+	},
+	{
+		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_MD5_96, .enc_alg = IMS_IPSEC_ENC_ALG_AES_CBC,
+		.auth = &ims_alg_md5, .enc = &ims_alg_cbc, .deprecated = true,
+	},
+	{
+		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_MD5_96,
+		.enc_alg = IMS_IPSEC_ENC_ALG_DES_EDE3_CBC,
+		.auth = &ims_alg_md5, .enc = &ims_alg_3des, .deprecated = true,
+	},
+	{
+		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_MD5_96, .enc_alg = IMS_IPSEC_ENC_ALG_NULL,
+		.auth = &ims_alg_md5, .enc = &ims_alg_null, .deprecated = true,
+	},
 };
 
 /**
- * ims_alg_auth() - look an integrity algorithm up
+ * ims_alg_auth_name() - "alg" of RFC 3329
  * @auth_alg: enum ims_ipsec_auth_alg, any value
  *
- * Return: the algorithm, or NULL if there is none.
+ * Return: the name, or NULL if there is none.
  */
-const struct ims_alg *ims_alg_auth(u32 auth_alg)
+const char *ims_alg_auth_name(u32 auth_alg)
 {
-	if (auth_alg >= ARRAY_SIZE(ims_auth_algs) || !ims_auth_algs[auth_alg].name)
-		return NULL;
-	return &ims_auth_algs[auth_alg];
+	return auth_alg < ARRAY_SIZE(ims_alg_auth_names) ? ims_alg_auth_names[auth_alg] : NULL;
 }
 
 /**
- * ims_alg_enc() - look an encryption algorithm up
+ * ims_alg_enc_name() - "ealg" of RFC 3329
  * @enc_alg: enum ims_ipsec_enc_alg, any value
  *
- * Return: the algorithm, or NULL if there is none.
+ * Return: the name, or NULL if there is none.
  */
-const struct ims_alg *ims_alg_enc(u32 enc_alg)
+const char *ims_alg_enc_name(u32 enc_alg)
 {
-	if (enc_alg >= ARRAY_SIZE(ims_enc_algs) || !ims_enc_algs[enc_alg].name)
-		return NULL;
-	return &ims_enc_algs[enc_alg];
+	return enc_alg < ARRAY_SIZE(ims_alg_enc_names) ? ims_alg_enc_names[enc_alg] : NULL;
+}
+
+static u32 ims_alg_find(const char *const *names, u32 n, const char *name, size_t len)
+{
+	u32 i;
+
+	for (i = 1; i < n; i++)
+		if (strlen(names[i]) == len && !strncasecmp(names[i], name, len))
+			return i;
+	return 0;
 }
 
 /**
- * ims_alg_expand() - make the ESP key of an algorithm
- * @alg: the algorithm
- * @key: gets the key, room for IMS_ALG_KEY_MAX bytes; the caller wipes it
- * @aka_key: IK for integrity, CK for encryption, IMS_IPSEC_KEY_LEN bytes
+ * ims_alg_auth_find() - the integrity algorithm that has a name
+ * @name: the name, in any case
+ * @len: bytes of it
  *
- * The key is as much of @aka_key as the algorithm takes; one that takes more
- * gets zero bits after it (Annex I, HMAC-SHA-1-96).
+ * Return: enum ims_ipsec_auth_alg, 0 if there is none.
  */
-void ims_alg_expand(const struct ims_alg *alg, u8 *key, const u8 *aka_key)
+u32 ims_alg_auth_find(const char *name, size_t len)
 {
-	size_t n = min_t(size_t, alg->key_len, IMS_IPSEC_KEY_LEN);
+	return ims_alg_find(ims_alg_auth_names, ARRAY_SIZE(ims_alg_auth_names), name, len);
+}
 
-	memset(key, 0, IMS_ALG_KEY_MAX);
-	memcpy(key, aka_key, n);
+/**
+ * ims_alg_enc_find() - the encryption algorithm that has a name
+ * @name: the name, in any case
+ * @len: bytes of it
+ *
+ * Return: enum ims_ipsec_enc_alg, 0 if there is none.
+ */
+u32 ims_alg_enc_find(const char *name, size_t len)
+{
+	return ims_alg_find(ims_alg_enc_names, ARRAY_SIZE(ims_alg_enc_names), name, len);
+}
+
+/**
+ * ims_alg_find_pair() - look a pair of algorithms up
+ * @auth_alg: enum ims_ipsec_auth_alg, any value
+ * @enc_alg: enum ims_ipsec_enc_alg, any value
+ * @extack: gets the reason, may be NULL
+ *
+ * Return: the pair, or NULL if the two do not go together.
+ */
+const struct ims_alg_pair *ims_alg_find_pair(u32 auth_alg, u32 enc_alg,
+					     struct netlink_ext_ack *extack)
+{
+	int i;
+
+	for (i = 0; i < IMS_ALG_PAIRS; i++)
+		if (ims_alg_pairs[i].auth_alg == auth_alg && ims_alg_pairs[i].enc_alg == enc_alg)
+			return &ims_alg_pairs[i];
+
+	if (enc_alg == IMS_IPSEC_ENC_ALG_AES_GCM)
+		NL_SET_ERR_MSG(extack, "aes-gcm goes with null or aes-gmac alone");
+	else if (auth_alg == IMS_IPSEC_AUTH_ALG_AES_GMAC)
+		NL_SET_ERR_MSG(extack, "aes-gmac goes with null or aes-gcm alone");
+	else if (auth_alg == IMS_IPSEC_AUTH_ALG_NULL)
+		NL_SET_ERR_MSG(extack, "without integrity there is aes-gcm alone");
+	else
+		NL_SET_ERR_MSG(extack, "no such algorithm");
+	return NULL;
+}
+
+/**
+ * ims_alg_expand() - make the ESP keys of a pair
+ * @pair: the pair
+ * @keys: gets the keys, zeroes behind them; the caller wipes it, also on error
+ * @ik: IK, IMS_IPSEC_KEY_LEN bytes
+ * @ck: CK, IMS_IPSEC_KEY_LEN bytes
+ *
+ * Context: process, sleeps.
+ * Return: 0, or what the kernel's HMAC-SHA-256 gives: -ENOENT without it, -ENOMEM.
+ */
+int ims_alg_expand(const struct ims_alg_pair *pair, struct ims_alg_keys *keys,
+		   const u8 *ik, const u8 *ck)
+{
+	int err = 0;
+
+	memset(keys, 0, sizeof(*keys));
+	if (pair->aead)
+		return pair->aead->expand(keys->enc, ik, ck);
+	if (pair->auth->expand)
+		err = pair->auth->expand(keys->auth, ik, ck);
+	if (!err && pair->enc->expand)
+		err = pair->enc->expand(keys->enc, ik, ck);
+	return err;
 }

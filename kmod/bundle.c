@@ -274,14 +274,14 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 		[IMS_FLOW_IN_PS] = { ep->ports.port[0], p->port_uc, false },
 		[IMS_FLOW_IN_PC] = { port_pc, p->port_us, false },
 	};
-	const struct ims_alg *auth = ims_alg_auth(p->auth_alg);
-	const struct ims_alg *enc = ims_alg_enc(p->enc_alg);
-	u8 auth_key[IMS_ALG_KEY_MAX], enc_key[IMS_ALG_KEY_MAX];
-	int i, err = 0;
+	struct ims_alg_keys keys;
+	int i, err;
 
-	ims_alg_expand(auth, auth_key, p->ik);
-	ims_alg_expand(enc, enc_key, p->ck);
-
+	err = ims_alg_expand(p->pair, &keys, p->ik, p->ck);
+	if (err == -ENOENT) {
+		NL_SET_ERR_MSG(extack, "this kernel has no hmac(sha256)");
+		err = -EOPNOTSUPP;
+	}
 	for (i = 0; i < IMS_FLOWS && !err; i++) {
 		bool out = flows[i].out;
 		const struct ims_sa_params sap = {
@@ -293,10 +293,8 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 			.spi = spis[i],
 			.reqid = ep->reqid,
 			.out = out,
-			.auth = auth,
-			.enc = enc,
-			.auth_key = auth_key,
-			.enc_key = enc_key,
+			.pair = p->pair,
+			.keys = &keys,
 		};
 		struct xfrm_state *x = ims_sa_alloc(&sap, extack);
 
@@ -305,8 +303,7 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 		else
 			b->sa[i] = x;
 	}
-	memzero_explicit(auth_key, sizeof(auth_key));
-	memzero_explicit(enc_key, sizeof(enc_key));
+	memzero_explicit(&keys, sizeof(keys));
 	return err;
 }
 
@@ -346,8 +343,7 @@ static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
 	refcount_set(&b->refs, 1);
 	b->state = IMS_IPSEC_STATE_TEMPORARY;
 	b->mode = p->mode;
-	b->auth_alg = p->auth_alg;
-	b->enc_alg = p->enc_alg;
+	b->pair = p->pair - ims_alg_pairs;
 	b->owner_len = p->owner_len;
 	b->contact_len = p->contact_len;
 	memcpy(b->names, p->owner, p->owner_len);
@@ -359,14 +355,14 @@ static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
  * ims_bundle_create() - put the four SAs of a registration in place
  * @in: where
  * @ep: the endpoint
- * @p: what to make; the algorithms are known ones
+ * @p: what to make
  * @extack: gets the reason
  *
  * The bundle is temporary and goes after temporary_timeout.
  *
  * Context: process, sleeps, @in->lock held.
- * Return: the bundle, or an ERR_PTR: -EINVAL, -ENOMEM, -EOPNOTSUPP for an
- * algorithm that is not built, -ENOSPC for the range or a limit, -EEXIST if
+ * Return: the bundle, or an ERR_PTR: -EINVAL, -ENOMEM, -EOPNOTSUPP for
+ * algorithms that are not allowed or not built, -ENOSPC for the range or a limit, -EEXIST if
  * an SA with one of the UE's SPIs to its address is there. On error nothing
  * is left.
  */
@@ -384,6 +380,9 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	lockdep_assert_held(&in->lock);
 
 	err = ims_bundle_check(ep, p, extack);
+	if (err)
+		return ERR_PTR(err);
+	err = ims_alg_list_check(&in->config.algs, &p->allowed, p->pair, extack);
 	if (err)
 		return ERR_PTR(err);
 	err = ims_bundle_check_limits(in, extack);

@@ -9,6 +9,7 @@
 #include <linux/timer.h>
 
 #include "addr.h"
+#include "alg_list.h"
 
 struct ims_endpoint;
 struct ims_net;
@@ -44,8 +45,9 @@ enum ims_flow {
  * @spi_uc: SPI of the UE's inbound SA at @port_uc
  * @spi_us: SPI of the UE's inbound SA at @port_us
  * @mode: enum ims_ipsec_mode
- * @auth_alg: enum ims_ipsec_auth_alg
- * @enc_alg: enum ims_ipsec_enc_alg
+ * @pair: the algorithms
+ * @allowed: the request's own list of pairs, in place of the configured one;
+ *	empty: none
  * @owner: the SIP server's name for the subscriber
  * @owner_len: bytes of @owner
  * @contact: the SIP server's name for the contact
@@ -61,8 +63,8 @@ struct ims_bundle_params {
 	__be32 spi_uc;
 	__be32 spi_us;
 	u32 mode;
-	u32 auth_alg;
-	u32 enc_alg;
+	const struct ims_alg_pair *pair;
+	struct ims_alg_list allowed;
 	const void *owner;
 	u16 owner_len;
 	const void *contact;
@@ -87,8 +89,7 @@ struct ims_bundle_params {
  * @dead: it is in no table any more; under struct ims_net.lock
  * @state: under struct ims_net.lock
  * @mode: constant, as all that follow
- * @auth_alg: enum ims_ipsec_auth_alg
- * @enc_alg: enum ims_ipsec_enc_alg
+ * @pair: the algorithms' place in ims_alg_pairs
  * @owner_len: bytes of the owner's name in @names
  * @contact_len: bytes of the contact's name, behind the owner's
  * @names: both
@@ -111,8 +112,7 @@ struct ims_bundle {
 	bool dead;
 	u8 state;
 	u8 mode;
-	u8 auth_alg;
-	u8 enc_alg;
+	u8 pair;
 	u16 owner_len;
 	u16 contact_len;
 	u8 names[];
@@ -146,6 +146,11 @@ void ims_bundle_tuple(const struct ims_bundle *b, enum ims_flow flow, struct ims
 void ims_bundle_count(const struct ims_bundle *b, struct ims_bundle_counters *c);
 bool ims_bundle_owns_input(struct ims_net *in, const struct ims_endpoint *ep,
 			   const struct xfrm_state *x);
+
+static inline const struct ims_alg_pair *ims_bundle_pair(const struct ims_bundle *b)
+{
+	return &ims_alg_pairs[b->pair];
+}
 
 static inline const u8 *ims_bundle_owner(const struct ims_bundle *b)
 {

@@ -42,6 +42,24 @@ static unsigned int max_pending = 16384;
 module_param(max_pending, uint, 0444);
 MODULE_PARM_DESC(max_pending, "Most temporary bundles in a network namespace (default 16384)");
 
+static char *allowed_algorithms = "";
+module_param(allowed_algorithms, charp, 0444);
+MODULE_PARM_DESC(allowed_algorithms,
+		 "Pairs of algorithms in order of preference: alg=ealg, alg or ealg, commas between (default all)");
+
+static char *preferred_alg = "";
+module_param(preferred_alg, charp, 0444);
+MODULE_PARM_DESC(preferred_alg, "Integrity algorithm to be preferred (default none)");
+
+static char *preferred_ealg = "";
+module_param(preferred_ealg, charp, 0444);
+MODULE_PARM_DESC(preferred_ealg, "Encryption algorithm to be preferred (default none)");
+
+static bool disable_deprecated_algorithms;
+module_param(disable_deprecated_algorithms, bool, 0444);
+MODULE_PARM_DESC(disable_deprecated_algorithms,
+		 "Never use hmac-md5-96 nor des-ede3-cbc (default 0)");
+
 #define IMS_MAX_ENDPOINTS	1024
 #define IMS_MAX_BUNDLES		4194304U
 
@@ -75,6 +93,9 @@ static bool ims_config_in_range(u64 val, u64 min, u64 max, const char *name,
  */
 int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *extack)
 {
+	const struct ims_alg_list none = {};
+	struct ims_alg_list order;
+
 	if (!ims_config_in_range(config->spi.min, IMS_IPSEC_SPI_MIN, U32_MAX - 1,
 				 "min_spi", extack) ||
 	    !ims_config_in_range(config->temporary_timeout, IMS_IPSEC_TIMEOUT_MIN,
@@ -102,6 +123,30 @@ int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *ex
 		NL_SET_ERR_MSG(extack, "port_pc and port_ps are the same");
 		return -EINVAL;
 	}
+	ims_alg_list_order(&config->algs, &none, &order);
+	if (!order.n) {
+		NL_SET_ERR_MSG(extack, "all of allowed_algorithms are deprecated, and disabled");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int ims_config_default_algs(struct ims_alg_prefs *algs, struct netlink_ext_ack *extack)
+{
+	int err;
+
+	err = ims_alg_list_parse(&algs->allowed, allowed_algorithms, strlen(allowed_algorithms),
+				 extack);
+	if (err)
+		return err;
+	algs->preferred_alg = ims_alg_auth_find(preferred_alg, strlen(preferred_alg));
+	algs->preferred_ealg = ims_alg_enc_find(preferred_ealg, strlen(preferred_ealg));
+	if ((*preferred_alg && !algs->preferred_alg) ||
+	    (*preferred_ealg && !algs->preferred_ealg)) {
+		NL_SET_ERR_MSG(extack, "preferred_alg or preferred_ealg is no algorithm");
+		return -EINVAL;
+	}
+	algs->disable_deprecated = disable_deprecated_algorithms;
 	return 0;
 }
 
@@ -127,7 +172,9 @@ int ims_config_defaults(struct ims_config *config)
 		.max_bundles = max_bundles,
 		.max_pending = max_pending,
 	};
-	err = ims_config_check(config, &extack);
+	err = ims_config_default_algs(&config->algs, &extack);
+	if (!err)
+		err = ims_config_check(config, &extack);
 	if (err)
 		pr_err("module parameters: %s\n", extack._msg);
 	return err;

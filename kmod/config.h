@@ -4,6 +4,7 @@
 
 #include <linux/types.h>
 
+#include "alg_list.h"
 #include "spi.h"
 
 struct netlink_ext_ack;
@@ -17,6 +18,7 @@ struct netlink_ext_ack;
  * @max_endpoints: most endpoints
  * @max_bundles: most bundles
  * @max_pending: most temporary bundles
+ * @algs: algorithms that a bundle may have, and the order of preference
  */
 struct ims_config {
 	struct ims_spi_range spi;
@@ -26,6 +28,7 @@ struct ims_config {
 	u32 max_endpoints;
 	u32 max_bundles;
 	u32 max_pending;
+	struct ims_alg_prefs algs;
 };
 
 int ims_config_defaults(struct ims_config *config);

@@ -4,6 +4,7 @@
 #include <linux/module.h>
 
 #include "addr.h"
+#include "alg_list.h"
 #include "compat.h"
 #include "netlink.h"
 #include "netns.h"
@@ -77,6 +78,30 @@ int ims_netlink_get_addr(struct ims_addr *addr, const struct nlattr *nla,
 
 	if (err)
 		NL_SET_ERR_MSG_ATTR(extack, nla, "address is neither 4 nor 16 bytes");
+	return err;
+}
+
+/**
+ * ims_netlink_get_alg_list() - get a list of pairs of algorithms
+ * @list: gets it
+ * @nla: the attribute, text
+ * @extack: gets the reason
+ *
+ * Return: 0, or -EINVAL if an entry is no algorithm.
+ */
+int ims_netlink_get_alg_list(struct ims_alg_list *list, const struct nlattr *nla,
+			     struct netlink_ext_ack *extack)
+{
+	const char *text = nla_data(nla);
+	size_t len = nla_len(nla);
+	int err;
+
+	/* it may end in NUL */
+	if (len && !text[len - 1])
+		len--;
+	err = ims_alg_list_parse(list, text, len, extack);
+	if (err)
+		NL_SET_BAD_ATTR(extack, nla);
 	return err;
 }
 
@@ -217,6 +242,13 @@ static const struct genl_ops ims_genl_ops[] = {
 		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
 		.doit = ims_netlink_bundle_get,
 		.dumpit = ims_netlink_bundle_dump,
+	},
+	{
+		.cmd = IMS_IPSEC_CMD_ALGORITHM_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_algorithm_get_policy,
+		.maxattr = IMS_IPSEC_A_ALGORITHM_MAX,
+		.dumpit = ims_netlink_algorithm_dump,
 	},
 };
 

@@ -6,6 +6,7 @@
 #include <net/genetlink.h>
 
 struct ims_addr;
+struct ims_alg_list;
 struct ims_bundle;
 struct ims_endpoint;
 struct ims_net;
@@ -27,6 +28,8 @@ int ims_netlink_require(struct genl_info *info, const int *attrs);
 int ims_netlink_get_addr(struct ims_addr *addr, const struct nlattr *nla,
 			 struct netlink_ext_ack *extack);
 int ims_netlink_put_addr(struct sk_buff *skb, int attr, const struct ims_addr *addr);
+int ims_netlink_get_alg_list(struct ims_alg_list *list, const struct nlattr *nla,
+			     struct netlink_ext_ack *extack);
 struct sk_buff *ims_netlink_reply_new(struct genl_info *info, void **hdr);
 int ims_netlink_reply(struct sk_buff *skb, void *hdr, struct genl_info *info, int err);
 void *ims_netlink_put_dump_header(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd);
@@ -70,5 +73,9 @@ int ims_netlink_bundle_del(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_get(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb);
 int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b);
+
+/* netlink_algorithm.c */
+extern const struct nla_policy ims_algorithm_get_policy[IMS_IPSEC_A_ALGORITHM_MAX + 1];
+int ims_netlink_algorithm_dump(struct sk_buff *skb, struct netlink_callback *cb);
 
 #endif /* _IMS_NETLINK_H */

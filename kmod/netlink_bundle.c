@@ -31,9 +31,12 @@ const struct nla_policy ims_bundle_new_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
 	[IMS_IPSEC_A_BUNDLE_MODE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_MODE_TRANS,
 						     IMS_IPSEC_MODE_TRANS),
 	[IMS_IPSEC_A_BUNDLE_AUTH_ALG] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_AUTH_ALG_HMAC_MD5_96,
-							 IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96),
+							 IMS_IPSEC_AUTH_ALG_NULL),
 	[IMS_IPSEC_A_BUNDLE_ENC_ALG] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_ENC_ALG_NULL,
-							IMS_IPSEC_ENC_ALG_AES_CBC),
+							IMS_IPSEC_ENC_ALG_AES_GCM),
+	[IMS_IPSEC_A_BUNDLE_ALLOWED_ALGORITHMS] = {
+		.type = NLA_STRING, .len = IMS_IPSEC_ALGORITHMS_MAX,
+	},
 	[IMS_IPSEC_A_BUNDLE_IK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
 	[IMS_IPSEC_A_BUNDLE_CK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
 };
@@ -100,8 +103,8 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_UC, ims_bundle_spi(b, IMS_FLOW_OUT_UC)) ||
 	    nla_put_be32(skb, IMS_IPSEC_A_BUNDLE_SPI_US, ims_bundle_spi(b, IMS_FLOW_OUT_US)) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_MODE, b->mode) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_AUTH_ALG, b->auth_alg) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENC_ALG, b->enc_alg) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_AUTH_ALG, ims_bundle_pair(b)->auth_alg) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENC_ALG, ims_bundle_pair(b)->enc_alg) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_LIFETIME, ims_bundle_remaining(b), pad) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_PACKETS, c.rx_packets, pad) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_BYTES, c.rx_bytes, pad) ||
@@ -120,6 +123,28 @@ static struct ims_bundle *ims_netlink_find_bundle(struct ims_net *in, const stru
 	if (!b)
 		NL_SET_ERR_MSG_ATTR_FMT(extack, id, "no bundle has id %u", nla_get_u32(id));
 	return b;
+}
+
+static int ims_netlink_get_bundle_algs(struct ims_bundle_params *p, struct genl_info *info)
+{
+	const struct nlattr *own = info->attrs[IMS_IPSEC_A_BUNDLE_ALLOWED_ALGORITHMS];
+	struct nlattr **a = info->attrs;
+	int err;
+
+	p->pair = ims_alg_find_pair(nla_get_u32(a[IMS_IPSEC_A_BUNDLE_AUTH_ALG]),
+				    nla_get_u32(a[IMS_IPSEC_A_BUNDLE_ENC_ALG]), info->extack);
+	if (!p->pair) {
+		NL_SET_BAD_ATTR(info->extack, a[IMS_IPSEC_A_BUNDLE_ENC_ALG]);
+		return -EINVAL;
+	}
+	if (!own)
+		return 0;
+	err = ims_netlink_get_alg_list(&p->allowed, own, info->extack);
+	if (!err && !p->allowed.n) {
+		NL_SET_ERR_MSG_ATTR(info->extack, own, "the list of algorithms is empty");
+		return -EINVAL;
+	}
+	return err;
 }
 
 static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct genl_info *info)
@@ -150,15 +175,13 @@ static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct gen
 	p->mode = IMS_IPSEC_MODE_TRANS;
 	if (a[IMS_IPSEC_A_BUNDLE_MODE])
 		p->mode = nla_get_u32(a[IMS_IPSEC_A_BUNDLE_MODE]);
-	p->auth_alg = nla_get_u32(a[IMS_IPSEC_A_BUNDLE_AUTH_ALG]);
-	p->enc_alg = nla_get_u32(a[IMS_IPSEC_A_BUNDLE_ENC_ALG]);
 	p->owner = nla_data(a[IMS_IPSEC_A_BUNDLE_OWNER]);
 	p->owner_len = nla_len(a[IMS_IPSEC_A_BUNDLE_OWNER]);
 	p->contact = nla_data(a[IMS_IPSEC_A_BUNDLE_CONTACT]);
 	p->contact_len = nla_len(a[IMS_IPSEC_A_BUNDLE_CONTACT]);
 	p->ik = nla_data(a[IMS_IPSEC_A_BUNDLE_IK]);
 	p->ck = nla_data(a[IMS_IPSEC_A_BUNDLE_CK]);
-	return 0;
+	return ims_netlink_get_bundle_algs(p, info);
 }
 
 static int __ims_netlink_bundle_new(struct genl_info *info)
@@ -203,17 +226,17 @@ unlock:
 
 int ims_netlink_bundle_new(struct sk_buff *skb, struct genl_info *info)
 {
-	int err = __ims_netlink_bundle_new(info);
-	const int keys[] = { IMS_IPSEC_A_BUNDLE_IK, IMS_IPSEC_A_BUNDLE_CK };
-	size_t i;
+	int rem, err = __ims_netlink_bundle_new(info);
+	struct nlattr *nla;
 
-	/* the request's buffer is freed, or sent back with an error, as it is */
-	for (i = 0; i < ARRAY_SIZE(keys); i++) {
-		struct nlattr *nla = info->attrs[keys[i]];
-
-		if (nla)
+	/*
+	 * The request's buffer is freed, or sent back with an error, as it is.
+	 * Each key, also where one is there twice.
+	 */
+	nlmsg_for_each_attr(nla, info->nlhdr, GENL_HDRLEN, rem)
+		if (nla_type(nla) == IMS_IPSEC_A_BUNDLE_IK ||
+		    nla_type(nla) == IMS_IPSEC_A_BUNDLE_CK)
 			memzero_explicit(nla_data(nla), nla_len(nla));
-	}
 	return err;
 }
 

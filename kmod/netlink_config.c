@@ -21,7 +21,27 @@ const struct nla_policy ims_config_set_policy[IMS_IPSEC_A_CONFIG_MAX + 1] = {
 	[IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS] = NLA_POLICY_MIN(NLA_U32, 1),
 	[IMS_IPSEC_A_CONFIG_MAX_BUNDLES] = NLA_POLICY_MIN(NLA_U32, 1),
 	[IMS_IPSEC_A_CONFIG_MAX_PENDING] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS] = {
+		.type = NLA_STRING, .len = IMS_IPSEC_ALGORITHMS_MAX,
+	},
+	[IMS_IPSEC_A_CONFIG_PREFERRED_ALG] = NLA_POLICY_MAX(NLA_U32, IMS_IPSEC_AUTH_ALG_NULL),
+	[IMS_IPSEC_A_CONFIG_PREFERRED_EALG] = NLA_POLICY_MAX(NLA_U32, IMS_IPSEC_ENC_ALG_AES_GCM),
+	[IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS] = NLA_POLICY_MAX(NLA_U8, 1),
 };
+
+static int ims_netlink_put_algs(struct sk_buff *skb, const struct ims_alg_prefs *algs)
+{
+	char allowed[IMS_IPSEC_ALGORITHMS_MAX];
+	size_t len = ims_alg_list_format(&algs->allowed, allowed, sizeof(allowed));
+
+	if (nla_put(skb, IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, len, allowed) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_PREFERRED_ALG, algs->preferred_alg) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_PREFERRED_EALG, algs->preferred_ealg) ||
+	    nla_put_u8(skb, IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS,
+		       algs->disable_deprecated))
+		return -EMSGSIZE;
+	return 0;
+}
 
 static int ims_netlink_put_config(struct sk_buff *skb, const struct ims_config *c)
 {
@@ -35,7 +55,7 @@ static int ims_netlink_put_config(struct sk_buff *skb, const struct ims_config *
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MAX_BUNDLES, c->max_bundles) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MAX_PENDING, c->max_pending))
 		return -EMSGSIZE;
-	return 0;
+	return ims_netlink_put_algs(skb, &c->algs);
 }
 
 int ims_netlink_config_get(struct sk_buff *skb, struct genl_info *info)
@@ -52,6 +72,27 @@ int ims_netlink_config_get(struct sk_buff *skb, struct genl_info *info)
 	err = ims_netlink_put_config(reply, &in->config);
 	mutex_unlock(&in->lock);
 	return ims_netlink_reply(reply, hdr, info, err);
+}
+
+static int ims_netlink_get_algs(struct ims_alg_prefs *algs, struct nlattr **a,
+				struct netlink_ext_ack *extack)
+{
+	const struct nlattr *nla = a[IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS];
+	int err;
+
+	if (nla) {
+		err = ims_netlink_get_alg_list(&algs->allowed, nla, extack);
+		if (err)
+			return err;
+	}
+	if (a[IMS_IPSEC_A_CONFIG_PREFERRED_ALG])
+		algs->preferred_alg = nla_get_u32(a[IMS_IPSEC_A_CONFIG_PREFERRED_ALG]);
+	if (a[IMS_IPSEC_A_CONFIG_PREFERRED_EALG])
+		algs->preferred_ealg = nla_get_u32(a[IMS_IPSEC_A_CONFIG_PREFERRED_EALG]);
+	nla = a[IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS];
+	if (nla)
+		algs->disable_deprecated = nla_get_u8(nla);
+	return 0;
 }
 
 int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info)
@@ -87,7 +128,9 @@ int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info)
 		c.max_bundles = nla_get_u32(a[IMS_IPSEC_A_CONFIG_MAX_BUNDLES]);
 	if (a[IMS_IPSEC_A_CONFIG_MAX_PENDING])
 		c.max_pending = nla_get_u32(a[IMS_IPSEC_A_CONFIG_MAX_PENDING]);
-	err = ims_config_check(&c, info->extack);
+	err = ims_netlink_get_algs(&c.algs, a, info->extack);
+	if (!err)
+		err = ims_config_check(&c, info->extack);
 	if (!err)
 		in->config = c;
 	mutex_unlock(&in->lock);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* SAs: the only file that looks into struct xfrm_state. */
+#include <crypto/aead.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <net/dst.h>
@@ -20,45 +21,93 @@ static void ims_sa_xfrm_addr(xfrm_address_t *xaddr, const struct ims_addr *addr)
 		xaddr->in6 = addr->in6;
 }
 
-static int ims_sa_set_auth(struct xfrm_state *x, const struct ims_sa_params *p,
+/* __xfrm_init_state() BUG()s on what has not been probed, as the lookups below do. */
+static int ims_sa_no_alg(const struct ims_alg *alg, struct netlink_ext_ack *extack)
+{
+	NL_SET_ERR_MSG_FMT(extack, "this kernel has no %s", alg->name);
+	return -EOPNOTSUPP;
+}
+
+static int ims_sa_set_auth(struct xfrm_state *x, const struct ims_alg *alg, const u8 *key,
 			   struct netlink_ext_ack *extack)
 {
-	/* __xfrm_init_state() BUG()s on what has not been probed */
-	struct xfrm_algo_desc *desc = xfrm_aalg_get_byname(p->auth->name, 1);
+	struct xfrm_algo_desc *desc = xfrm_aalg_get_byname(alg->name, 1);
 
-	if (!desc) {
-		NL_SET_ERR_MSG_FMT(extack, "this kernel has no %s", p->auth->name);
-		return -EOPNOTSUPP;
-	}
-	x->aalg = kzalloc(sizeof(*x->aalg) + p->auth->key_len, GFP_KERNEL_ACCOUNT);
+	if (!desc)
+		return ims_sa_no_alg(alg, extack);
+	x->aalg = kzalloc(sizeof(*x->aalg) + alg->key_len, GFP_KERNEL_ACCOUNT);
 	if (!x->aalg)
 		return -ENOMEM;
 	strscpy(x->aalg->alg_name, desc->name, sizeof(x->aalg->alg_name));
-	x->aalg->alg_key_len = p->auth->key_len * 8;
-	x->aalg->alg_trunc_len = p->auth->icv_bits;
-	memcpy(x->aalg->alg_key, p->auth_key, p->auth->key_len);
+	x->aalg->alg_key_len = alg->key_len * 8;
+	x->aalg->alg_trunc_len = alg->icv_bits;
+	memcpy(x->aalg->alg_key, key, alg->key_len);
 	x->props.aalgo = desc->desc.sadb_alg_id;
 	return 0;
 }
 
-static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_sa_params *p,
+static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_alg *alg, const u8 *key,
 			  struct netlink_ext_ack *extack)
 {
-	struct xfrm_algo_desc *desc = xfrm_ealg_get_byname(p->enc->name, 1);
+	struct xfrm_algo_desc *desc = xfrm_ealg_get_byname(alg->name, 1);
 
-	if (!desc) {
-		NL_SET_ERR_MSG_FMT(extack, "this kernel has no %s", p->enc->name);
-		return -EOPNOTSUPP;
-	}
-	x->ealg = kzalloc(sizeof(*x->ealg) + p->enc->key_len, GFP_KERNEL_ACCOUNT);
+	if (!desc)
+		return ims_sa_no_alg(alg, extack);
+	x->ealg = kzalloc(sizeof(*x->ealg) + alg->key_len, GFP_KERNEL_ACCOUNT);
 	if (!x->ealg)
 		return -ENOMEM;
 	strscpy(x->ealg->alg_name, desc->name, sizeof(x->ealg->alg_name));
-	x->ealg->alg_key_len = p->enc->key_len * 8;
-	memcpy(x->ealg->alg_key, p->enc_key, p->enc->key_len);
+	x->ealg->alg_key_len = alg->key_len * 8;
+	memcpy(x->ealg->alg_key, key, alg->key_len);
 	x->props.ealgo = desc->desc.sadb_alg_id;
 	x->geniv = desc->uinfo.encr.geniv;
 	return 0;
+}
+
+static int ims_sa_set_aead(struct xfrm_state *x, const struct ims_alg *alg, const u8 *key,
+			   struct netlink_ext_ack *extack)
+{
+	struct xfrm_algo_desc *desc = xfrm_aead_get_byname(alg->name, alg->icv_bits, 1);
+
+	if (!desc)
+		return ims_sa_no_alg(alg, extack);
+	x->aead = kzalloc(sizeof(*x->aead) + alg->key_len, GFP_KERNEL_ACCOUNT);
+	if (!x->aead)
+		return -ENOMEM;
+	strscpy(x->aead->alg_name, desc->name, sizeof(x->aead->alg_name));
+	x->aead->alg_key_len = alg->key_len * 8;
+	x->aead->alg_icv_len = alg->icv_bits;
+	memcpy(x->aead->alg_key, key, alg->key_len);
+	x->props.ealgo = desc->desc.sadb_alg_id;
+	x->geniv = desc->uinfo.aead.geniv;
+	return 0;
+}
+
+static int ims_sa_set_algs(struct xfrm_state *x, const struct ims_sa_params *p,
+			   struct netlink_ext_ack *extack)
+{
+	int err;
+
+	if (p->pair->aead)
+		return ims_sa_set_aead(x, p->pair->aead, p->keys->enc, extack);
+	err = ims_sa_set_auth(x, p->pair->auth, p->keys->auth, extack);
+	if (!err)
+		err = ims_sa_set_enc(x, p->pair->enc, p->keys->enc, extack);
+	return err;
+}
+
+/*
+ * XFRM frees its copies of the keys as they are, and uses them for nothing once
+ * they are with the cipher, but to show them.
+ */
+static void ims_sa_wipe_keys(struct xfrm_state *x)
+{
+	if (x->aalg)
+		memzero_explicit(x->aalg->alg_key, x->aalg->alg_key_len / 8);
+	if (x->ealg)
+		memzero_explicit(x->ealg->alg_key, x->ealg->alg_key_len / 8);
+	if (x->aead)
+		memzero_explicit(x->aead->alg_key, x->aead->alg_key_len / 8);
 }
 
 /*
@@ -123,9 +172,7 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 	x->sel.sport = p->sport;
 	x->sel.sport_mask = htons(0xffff);
 
-	err = ims_sa_set_auth(x, p, extack);
-	if (!err)
-		err = ims_sa_set_enc(x, p, extack);
+	err = ims_sa_set_algs(x, p, extack);
 	if (!err && !p->out)
 		err = ims_sa_set_replay(x);
 	if (!err)
@@ -189,6 +236,7 @@ void ims_sa_announce(struct xfrm_state *x)
  */
 void ims_sa_discard(struct xfrm_state *x)
 {
+	ims_sa_wipe_keys(x);
 	x->km.state = XFRM_STATE_DEAD;
 	xfrm_state_put(x);
 }
@@ -198,12 +246,13 @@ void ims_sa_discard(struct xfrm_state *x)
  * @x: an SA that was added; somebody else may have deleted it since
  * @announce: it was announced, so tell the listeners
  *
- * The caller still has a reference.
+ * Its keys are wiped. The caller still has a reference.
  */
 void ims_sa_delete(struct xfrm_state *x, bool announce)
 {
 	if (!xfrm_state_delete(x) && announce)
 		ims_sa_notify(x, XFRM_MSG_DELSA);
+	ims_sa_wipe_keys(x);
 }
 
 /**
@@ -217,6 +266,25 @@ void ims_sa_put(struct xfrm_state *x)
 	xfrm_state_put(x);
 }
 
+/* An SA for nothing but to see whether it can be made. */
+static struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair)
+{
+	static const struct ims_alg_keys keys;
+	const struct ims_addr lo = {
+		.family = AF_INET,
+		.in.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	const struct ims_sa_params p = {
+		.net = net,
+		.src = &lo,
+		.dst = &lo,
+		.pair = pair,
+		.keys = &keys,
+	};
+
+	return ims_sa_alloc(&p, NULL);
+}
+
 /**
  * ims_sa_warm_up() - have loaded and built what the first SA would wait for
  *
@@ -228,28 +296,39 @@ void ims_sa_put(struct xfrm_state *x)
  */
 void ims_sa_warm_up(void)
 {
-	static const u8 key[IMS_ALG_KEY_MAX];
-	const struct ims_addr lo = {
-		.family = AF_INET,
-		.in.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	struct ims_sa_params p = {
-		.net = &init_net,
-		.src = &lo,
-		.dst = &lo,
-		.auth_key = key,
-		.enc_key = key,
-	};
-	u32 auth_alg, enc_alg;
 	struct xfrm_state *x;
+	int i;
 
-	for (auth_alg = 1; (p.auth = ims_alg_auth(auth_alg)); auth_alg++) {
-		for (enc_alg = 1; (p.enc = ims_alg_enc(enc_alg)); enc_alg++) {
-			x = ims_sa_alloc(&p, NULL);
-			if (!IS_ERR(x))
-				ims_sa_discard(x);
-		}
+	for (i = 0; i < IMS_ALG_PAIRS; i++) {
+		x = ims_sa_try(&init_net, &ims_alg_pairs[i]);
+		if (!IS_ERR(x))
+			ims_sa_discard(x);
 	}
+}
+
+/**
+ * ims_sa_find_driver() - what would serve an SA
+ * @net: where
+ * @pair: its algorithms
+ * @driver: gets it
+ *
+ * Context: process, sleeps.
+ * Return: 0, -ENOMEM, or why there can be no such SA, -EOPNOTSUPP as a rule.
+ */
+int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
+		       struct ims_sa_driver *driver)
+{
+	struct xfrm_state *x = ims_sa_try(net, pair);
+	struct crypto_tfm *tfm;
+
+	if (IS_ERR(x))
+		return PTR_ERR(x);
+	/* ESP's own, whatever it combines */
+	tfm = crypto_aead_tfm(x->data);
+	strscpy(driver->name, crypto_tfm_alg_name(tfm), sizeof(driver->name));
+	strscpy(driver->driver, crypto_tfm_alg_driver_name(tfm), sizeof(driver->driver));
+	ims_sa_discard(x);
+	return 0;
 }
 
 /**

@@ -2,6 +2,8 @@
 #ifndef _IMS_SA_H
 #define _IMS_SA_H
 
+#include <linux/crypto.h>
+
 #include "addr.h"
 #include "alg.h"
 
@@ -20,10 +22,8 @@ struct xfrm_state;
  * @spi: its SPI
  * @reqid: the endpoint's
  * @out: the P-CSCF sends over it
- * @auth: integrity algorithm
- * @enc: encryption algorithm
- * @auth_key: its ESP key, @auth->key_len bytes
- * @enc_key: its ESP key, @enc->key_len bytes
+ * @pair: its algorithms
+ * @keys: their ESP keys
  */
 struct ims_sa_params {
 	struct net *net;
@@ -34,13 +34,23 @@ struct ims_sa_params {
 	__be32 spi;
 	u32 reqid;
 	bool out;
-	const struct ims_alg *auth;
-	const struct ims_alg *enc;
-	const u8 *auth_key;
-	const u8 *enc_key;
+	const struct ims_alg_pair *pair;
+	const struct ims_alg_keys *keys;
+};
+
+/**
+ * struct ims_sa_driver - what serves a pair of algorithms, as in /proc/crypto
+ * @name: name of the algorithm
+ * @driver: name of its implementation
+ */
+struct ims_sa_driver {
+	char name[CRYPTO_MAX_ALG_NAME];
+	char driver[CRYPTO_MAX_ALG_NAME];
 };
 
 void ims_sa_warm_up(void);
+int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
+		       struct ims_sa_driver *driver);
 struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack);
 int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack);
 void ims_sa_announce(struct xfrm_state *x);
