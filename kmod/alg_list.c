@@ -11,10 +11,22 @@ static bool ims_alg_list_has(const struct ims_alg_list *list, u8 pair)
 	return memchr(list->pair, pair, list->n);
 }
 
-static void ims_alg_list_add(struct ims_alg_list *list, u8 pair)
+static void ims_alg_list_add_one(struct ims_alg_list *list, u8 pair)
 {
 	if (!ims_alg_list_has(list, pair))
 		list->pair[list->n++] = pair;
+}
+
+/* AES-GCM has two spellings, which go together, the one that was meant first. */
+static void ims_alg_list_add(struct ims_alg_list *list, u8 pair)
+{
+	const struct ims_alg *aead = ims_alg_pairs[pair].aead;
+	int i;
+
+	ims_alg_list_add_one(list, pair);
+	for (i = 0; aead && i < IMS_ALG_PAIRS; i++)
+		if (ims_alg_pairs[i].aead == aead)
+			ims_alg_list_add_one(list, i);
 }
 
 /* Every pair with these, 0 being any, in the built-in order; false if there is none. */
@@ -70,12 +82,7 @@ static bool ims_alg_list_add_entry(struct ims_alg_list *list, const char *text, 
 	ims_alg_trim(&enc, &enc_len);
 	auth_alg = ims_alg_auth_find(text, len);
 	enc_alg = ims_alg_enc_find(enc, enc_len);
-	if (!auth_alg || !enc_alg || !ims_alg_list_add_matching(list, auth_alg, enc_alg))
-		return false;
-	/* the two spellings of one thing go together, the one that was meant first */
-	if (enc_alg == IMS_IPSEC_ENC_ALG_AES_GCM)
-		ims_alg_list_add_matching(list, 0, enc_alg);
-	return true;
+	return auth_alg && enc_alg && ims_alg_list_add_matching(list, auth_alg, enc_alg);
 }
 
 /**

@@ -121,9 +121,25 @@ static void ims_config_ports_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ims_config_check(&config, NULL), -EINVAL);
 }
 
+/* The deprecated being disabled must leave something. */
+static void ims_config_algs_test(struct kunit *test)
+{
+	struct ims_config config = ims_config_good;
+	struct netlink_ext_ack extack = {};
+
+	config.algs.disable_deprecated = true;
+	KUNIT_EXPECT_EQ(test, ims_config_check(&config, NULL), 0);
+	KUNIT_ASSERT_EQ(test, ims_alg_list_parse(&config.algs.allowed, "hmac-md5-96", 11, NULL), 0);
+	KUNIT_EXPECT_EQ(test, ims_config_check(&config, &extack), -EINVAL);
+	KUNIT_EXPECT_NOT_NULL(test, extack._msg);
+	config.algs.disable_deprecated = false;
+	KUNIT_EXPECT_EQ(test, ims_config_check(&config, NULL), 0);
+}
+
 static struct kunit_case ims_config_test_cases[] = {
 	KUNIT_CASE_PARAM(ims_config_check_test, ims_config_gen_params),
 	KUNIT_CASE(ims_config_ports_test),
+	KUNIT_CASE(ims_config_algs_test),
 	{}
 };
 
