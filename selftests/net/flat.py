@@ -11,10 +11,10 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
-from ktap import Fail, check, main, say, test  # noqa: E402  pylint: disable=wrong-import-position
+from ktap import check, main, say, test  # noqa: E402  pylint: disable=wrong-import-position
 
 WAYS = ('inbound', 'outbound')
-COST = {}
+COST, STATUS = {}, {}
 
 
 def setup():
@@ -25,12 +25,12 @@ def setup():
     for row, cost in re.findall(r'^(\S+) ours (\d+)$', done.stdout, re.M):
         COST[row] = int(cost)
         say(f'{row}: {cost} instructions')
-    if done.returncode or sorted(COST) != sorted(rows):
-        raise Fail(f'{program} ends with {done.returncode}')
+    STATUS[program] = done.returncode
 
 
 @test('FLAT', '{}: 16,000 active UEs cost a packet at most 1.10 times what 100 do', each=WAYS)
 def flat(way):
+    check({f'{way}-100', f'{way}-16000'} <= set(COST), f'no figures, the program ends with {STATUS}')
     few, many = COST[f'{way}-100'], COST[f'{way}-16000']
     check(many <= 1.10 * few, f'{many} instructions, with 100 UEs {few}')
 
