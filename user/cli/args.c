@@ -134,6 +134,19 @@ bool parse_addr(const char *text, void *to)
 	return !imsipsec_addr_parse(to, text);
 }
 
+/* The text itself, which outlives the arguments. */
+bool parse_string(const char *text, void *to)
+{
+	*(const char **)to = text;
+	return true;
+}
+
+bool parse_on_off(const char *text, void *to)
+{
+	*(bool *)to = !strcmp(text, "on");
+	return *(bool *)to || !strcmp(text, "off");
+}
+
 bool parse_text(const char *text, void *to)
 {
 	struct bytes *bytes = to;

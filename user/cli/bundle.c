@@ -138,6 +138,7 @@ static int bundle_add(int argc, char **argv)
 		{ "mode", parse_mode, &p.mode },
 		{ "alg", parse_alg, &p.alg, .required = true },
 		{ "ealg", parse_ealg, &p.ealg, .required = true },
+		{ "allowed-algorithms", parse_string, &p.allowed_algorithms },
 	};
 	struct imsipsec *h;
 	int status = EXIT_OK;
@@ -249,9 +250,7 @@ static int bundle_show(int argc, char **argv)
 	filter.contact = contact.len ? contact.data : NULL;
 	filter.contact_len = contact.len;
 
-	h = open_or_die();
-	if (json_wanted)
-		json_open(&json_out, NULL, '[');
+	h = begin_list();
 	if (args[ID].given) {
 		err = imsipsec_bundle_get(h, id, &b);
 		if (!err)
@@ -259,14 +258,7 @@ static int bundle_show(int argc, char **argv)
 	} else {
 		err = imsipsec_bundle_dump(h, &filter, show_one, NULL);
 	}
-	if (json_wanted) {
-		json_close(&json_out, ']');
-		json_end(&json_out);
-	}
-	if (err)
-		fail("%s", imsipsec_strerror(h));
-	imsipsec_close(h);
-	return err ? EXIT_KERNEL : EXIT_OK;
+	return end_list(h, err);
 }
 
 int cmd_bundle(int argc, char **argv)
@@ -275,9 +267,8 @@ int cmd_bundle(int argc, char **argv)
 		{ "add", bundle_add,
 		  "endpoint ID owner TEXT contact TEXT ue ADDRESS\n"
 		  "      port-uc PORT port-us PORT spi-uc SPI spi-us SPI [ port-pc PORT ]\n"
-		  "      [ mode trans ]\n"
-		  "      alg { hmac-md5-96 | hmac-sha-1-96 } ealg { null | aes-cbc }\n"
-		  "      { ik HEX ck HEX | keys { FILE | - } }",
+		  "      [ mode trans ] alg ALG ealg EALG [ allowed-algorithms LIST ]\n"
+		  "      { ik HEX ck HEX | keys { FILE | - } }" HELP_ALGS,
 		  "Put the four SAs of a registration in place, temporary until confirmed" },
 		{ "confirm", bundle_confirm, "id ID lifetime TIME",
 		  "Establish a bundle, as of the 200 OK" },

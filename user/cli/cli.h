@@ -31,15 +31,24 @@ struct command {
 	const char *help;
 };
 
+/* Behind the args of a command that takes algorithms */
+#define HELP_ALGS						\
+	"\n      ALG := { hmac-md5-96 | hmac-sha-1-96 | aes-gmac | null }" \
+	"\n      EALG := { null | aes-cbc | des-ede3-cbc | aes-gcm }"	\
+	"\n      LIST := { ALG=EALG | ALG | EALG }[,LIST]"
+
 int run_command(const struct command *commands, size_t n, const char *fallback,
 		int argc, char **argv);
 void __attribute__((noreturn, format(printf, 2, 3))) die(int status, const char *fmt, ...);
 int __attribute__((format(printf, 1, 2))) fail(const char *fmt, ...);
 struct imsipsec *open_or_die(void);
+struct imsipsec *begin_list(void);
+int end_list(struct imsipsec *h, int err);
 
 int cmd_endpoint(int argc, char **argv);
 int cmd_bundle(int argc, char **argv);
 int cmd_config(int argc, char **argv);
+int cmd_algorithms(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
@@ -75,6 +84,8 @@ bool parse_port(const char *text, void *to);
 bool parse_ports(const char *text, void *to);
 bool parse_time(const char *text, void *to);
 bool parse_addr(const char *text, void *to);
+bool parse_string(const char *text, void *to);
+bool parse_on_off(const char *text, void *to);
 bool parse_text(const char *text, void *to);
 bool parse_hex(const char *text, void *to);
 bool parse_key(const char *text, void *to);

@@ -2,8 +2,20 @@
 /* imsipsec config */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
+
+/* 0 is none, and has no name in the library. */
+static const char *alg_or_none(enum imsipsec_alg alg)
+{
+	return alg ? imsipsec_alg_name(alg) : "none";
+}
+
+static const char *ealg_or_none(enum imsipsec_ealg ealg)
+{
+	return ealg ? imsipsec_ealg_name(ealg) : "none";
+}
 
 static void config_json(struct json *j, const struct imsipsec_config *c)
 {
@@ -16,6 +28,10 @@ static void config_json(struct json *j, const struct imsipsec_config *c)
 	json_number(j, "max-endpoints", c->max_endpoints);
 	json_number(j, "max-bundles", c->max_bundles);
 	json_number(j, "max-pending", c->max_pending);
+	json_string(j, "allowed-algorithms", c->allowed_algorithms);
+	json_name(j, "preferred-alg", alg_or_none(c->preferred_alg), c->preferred_alg);
+	json_name(j, "preferred-ealg", ealg_or_none(c->preferred_ealg), c->preferred_ealg);
+	json_bool(j, "disable-deprecated-algorithms", c->disable_deprecated_algorithms);
 	json_close(j, '}');
 	json_end(j);
 }
@@ -28,6 +44,12 @@ static void config_text(const struct imsipsec_config *c)
 	show_time(c->temporary_timeout);
 	printf("\nat most            %" PRIu32 " endpoints, %" PRIu32 " bundles, %" PRIu32
 	       " of them temporary\n", c->max_endpoints, c->max_bundles, c->max_pending);
+	printf("algorithms         %s\n", *c->allowed_algorithms ? c->allowed_algorithms : "all");
+	printf("preferred          alg %s, ealg %s\n",
+	       name_or_unknown(alg_or_none(c->preferred_alg)),
+	       name_or_unknown(ealg_or_none(c->preferred_ealg)));
+	printf("deprecated         %s\n",
+	       c->disable_deprecated_algorithms ? "disabled" : "not disabled");
 }
 
 static int config_show(int argc, char **argv)
@@ -48,6 +70,21 @@ static int config_show(int argc, char **argv)
 	return status;
 }
 
+static bool parse_preferred_alg(const char *text, void *to)
+{
+	return !strcmp(text, "none") || parse_alg(text, to);
+}
+
+static bool parse_preferred_ealg(const char *text, void *to)
+{
+	return !strcmp(text, "none") || parse_ealg(text, to);
+}
+
+static bool parse_allowed(const char *text, void *to)
+{
+	return parse_string(strcmp(text, "all") ? text : "", to);
+}
+
 static int config_set(int argc, char **argv)
 {
 	struct imsipsec_config c = { .size = sizeof(c) };
@@ -61,6 +98,11 @@ static int config_set(int argc, char **argv)
 		{ "max-endpoints", parse_u32, &c.max_endpoints },
 		{ "max-bundles", parse_u32, &c.max_bundles },
 		{ "max-pending", parse_u32, &c.max_pending },
+		{ "allowed-algorithms", parse_allowed, &c.allowed_algorithms },
+		{ "preferred-alg", parse_preferred_alg, &c.preferred_alg },
+		{ "preferred-ealg", parse_preferred_ealg, &c.preferred_ealg },
+		{ "disable-deprecated-algorithms", parse_on_off,
+		  &c.disable_deprecated_algorithms },
 	};
 	struct imsipsec *h;
 	int status = EXIT_OK;
@@ -87,7 +129,10 @@ int cmd_config(int argc, char **argv)
 		{ "set", config_set,
 		  "[ min-spi SPI ] [ max-spi SPI ] [ temporary-timeout TIME ]\n"
 		  "      [ port-pc PORT ] [ port-ps PORT ]\n"
-		  "      [ max-endpoints N ] [ max-bundles N ] [ max-pending N ]",
+		  "      [ max-endpoints N ] [ max-bundles N ] [ max-pending N ]\n"
+		  "      [ allowed-algorithms { LIST | all } ]\n"
+		  "      [ preferred-alg { ALG | none } ] [ preferred-ealg { EALG | none } ]\n"
+		  "      [ disable-deprecated-algorithms { on | off } ]" HELP_ALGS,
 		  "Change what is named, all or nothing" },
 	};
 

@@ -149,9 +149,7 @@ static int endpoint_show(int argc, char **argv)
 	int err;
 
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
-	h = open_or_die();
-	if (json_wanted)
-		json_open(&json_out, NULL, '[');
+	h = begin_list();
 	if (args[0].given) {
 		err = imsipsec_endpoint_get(h, id, &e);
 		if (!err)
@@ -159,14 +157,7 @@ static int endpoint_show(int argc, char **argv)
 	} else {
 		err = imsipsec_endpoint_dump(h, show_one, NULL);
 	}
-	if (json_wanted) {
-		json_close(&json_out, ']');
-		json_end(&json_out);
-	}
-	if (err)
-		fail("%s", imsipsec_strerror(h));
-	imsipsec_close(h);
-	return err ? EXIT_KERNEL : EXIT_OK;
+	return end_list(h, err);
 }
 
 int cmd_endpoint(int argc, char **argv)

@@ -77,6 +77,12 @@ void json_number(struct json *j, const char *key, uint64_t value)
 	fprintf(j->file, "%" PRIu64, value);
 }
 
+void json_bool(struct json *j, const char *key, bool value)
+{
+	begin_value(j, key);
+	fputs(value ? "true" : "false", j->file);
+}
+
 void json_string(struct json *j, const char *key, const char *text)
 {
 	json_string_n(j, key, text, strlen(text));

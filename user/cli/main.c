@@ -56,6 +56,29 @@ struct imsipsec *open_or_die(void)
 	return h;
 }
 
+/* Connect, to show any number of objects up to end_list(). */
+struct imsipsec *begin_list(void)
+{
+	struct imsipsec *h = open_or_die();
+
+	if (json_wanted)
+		json_open(&json_out, NULL, '[');
+	return h;
+}
+
+/* @err is what the library returned. Return: the exit status. */
+int end_list(struct imsipsec *h, int err)
+{
+	if (json_wanted) {
+		json_close(&json_out, ']');
+		json_end(&json_out);
+	}
+	if (err)
+		fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return err ? EXIT_KERNEL : EXIT_OK;
+}
+
 static void usage(FILE *to, const struct command *commands, size_t n)
 {
 	size_t i;
@@ -134,6 +157,7 @@ static const struct command commands[] = {
 	{ "endpoint", cmd_endpoint, "COMMAND ...", "Local addresses with their protected ports" },
 	{ "bundle", cmd_bundle, "COMMAND ...", "Sets of four SAs, one or more a registration" },
 	{ "config", cmd_config, "COMMAND ...", "Configuration of the network namespace" },
+	{ "algorithms", cmd_algorithms, "", "Show the algorithms, in order of preference" },
 	{ "monitor", cmd_monitor, "", "Show events until interrupted" },
 	{ "version", cmd_version, "", "Show the version of this command" },
 };

@@ -5,24 +5,25 @@
 
 #include "internal.h"
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-
-/* A further algorithm is a line here and one in names.c. */
-const struct imsipsec_algs imsipsec_pairs[] = {
+/* The kernel's, in its order. A further algorithm is a line here and one in names.c. */
+const struct imsipsec_algs imsipsec_pairs[N_PAIRS] = {
+	{ IMSIPSEC_ALG_NULL, IMSIPSEC_EALG_AES_GCM },
+	{ IMSIPSEC_ALG_AES_GMAC, IMSIPSEC_EALG_AES_GCM },
+	{ IMSIPSEC_ALG_AES_GMAC, IMSIPSEC_EALG_NULL },
 	{ IMSIPSEC_ALG_HMAC_SHA_1_96, IMSIPSEC_EALG_AES_CBC },
+	{ IMSIPSEC_ALG_HMAC_SHA_1_96, IMSIPSEC_EALG_DES_EDE3_CBC },
 	{ IMSIPSEC_ALG_HMAC_SHA_1_96, IMSIPSEC_EALG_NULL },
 	{ IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_AES_CBC },
+	{ IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_DES_EDE3_CBC },
 	{ IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_NULL },
 };
-
-const size_t imsipsec_n_pairs = ARRAY_SIZE(imsipsec_pairs);
 
 struct list {
 	struct imsipsec_algs *algs;
 	size_t n, room;
 };
 
-static int list_add(struct list *list, const struct imsipsec_algs *pair)
+static int list_add_one(struct list *list, const struct imsipsec_algs *pair)
 {
 	size_t i;
 
@@ -35,6 +36,18 @@ static int list_add(struct list *list, const struct imsipsec_algs *pair)
 	return 0;
 }
 
+/* AES-GCM has two spellings, which go together, the one that was meant first. */
+static int list_add(struct list *list, const struct imsipsec_algs *pair)
+{
+	int err = list_add_one(list, pair);
+	size_t i;
+
+	for (i = 0; !err && pair->ealg == IMSIPSEC_EALG_AES_GCM && i < N_PAIRS; i++)
+		if (imsipsec_pairs[i].ealg == pair->ealg)
+			err = list_add_one(list, &imsipsec_pairs[i]);
+	return err;
+}
+
 /* Every pair with this alg (0: any) and this ealg (0: any), in the built-in order. */
 static int list_add_matching(struct list *list, enum imsipsec_alg alg, enum imsipsec_ealg ealg)
 {
@@ -42,7 +55,7 @@ static int list_add_matching(struct list *list, enum imsipsec_alg alg, enum imsi
 	size_t i;
 	int err;
 
-	for (i = 0; i < imsipsec_n_pairs; i++) {
+	for (i = 0; i < N_PAIRS; i++) {
 		const struct imsipsec_algs *pair = &imsipsec_pairs[i];
 
 		if ((alg && alg != pair->alg) || (ealg && ealg != pair->ealg))
@@ -99,18 +112,19 @@ static int list_add_entry(struct list *list, const char *text, size_t len)
 int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n)
 {
 	struct list list = { .algs = algs, .room = *n };
+	bool more = *text;
 	size_t len;
 	int err;
 
-	for (;;) {
+	if (strlen(text) > IMS_IPSEC_ALGORITHMS_MAX)
+		return -EINVAL;
+	while (more) {
 		len = strcspn(text, ",");
 		err = list_add_entry(&list, text, len);
 		if (err)
 			return err;
-		text += len;
-		if (!*text)
-			break;
-		text++;
+		more = text[len];
+		text += len + more;
 	}
 	*n = list.n;
 	return 0;

@@ -22,6 +22,10 @@ static const char *const config_names[] = {
 	[IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS] = "max-endpoints",
 	[IMS_IPSEC_A_CONFIG_MAX_BUNDLES] = "max-bundles",
 	[IMS_IPSEC_A_CONFIG_MAX_PENDING] = "max-pending",
+	[IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS] = "allowed-algorithms",
+	[IMS_IPSEC_A_CONFIG_PREFERRED_ALG] = "preferred-alg",
+	[IMS_IPSEC_A_CONFIG_PREFERRED_EALG] = "preferred-ealg",
+	[IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS] = "disable-deprecated-algorithms",
 };
 
 static const char *const endpoint_names[] = {
@@ -68,6 +72,7 @@ static const char *const bundle_names[] = {
 	[IMS_IPSEC_A_BUNDLE_RX_BYTES] = "rx-bytes",
 	[IMS_IPSEC_A_BUNDLE_TX_PACKETS] = "tx-packets",
 	[IMS_IPSEC_A_BUNDLE_TX_BYTES] = "tx-bytes",
+	[IMS_IPSEC_A_BUNDLE_ALLOWED_ALGORITHMS] = "allowed-algorithms",
 };
 
 static const char *const event_names[] = {
@@ -78,6 +83,15 @@ static const char *const event_names[] = {
 	[IMS_IPSEC_A_EVENT_OLD_STATE] = "old-state",
 	[IMS_IPSEC_A_EVENT_NEW_STATE] = "new-state",
 	[IMS_IPSEC_A_EVENT_BUNDLE] = "bundle",
+};
+
+static const char *const algorithm_names[] = {
+	[IMS_IPSEC_A_ALGORITHM_AUTH_ALG] = "auth-alg",
+	[IMS_IPSEC_A_ALGORITHM_ENC_ALG] = "enc-alg",
+	[IMS_IPSEC_A_ALGORITHM_RANK] = "rank",
+	[IMS_IPSEC_A_ALGORITHM_DEPRECATED] = "deprecated",
+	[IMS_IPSEC_A_ALGORITHM_NAME] = "name",
+	[IMS_IPSEC_A_ALGORITHM_DRIVER] = "driver",
 };
 
 /* The attributes of each operation. */
@@ -95,6 +109,7 @@ static const struct {
 	[IMS_IPSEC_CMD_BUNDLE_DEL] = { bundle_names, ARRAY_SIZE(bundle_names) },
 	[IMS_IPSEC_CMD_BUNDLE_GET] = { bundle_names, ARRAY_SIZE(bundle_names) },
 	[IMS_IPSEC_CMD_EVENT] = { event_names, ARRAY_SIZE(event_names) },
+	[IMS_IPSEC_CMD_ALGORITHM_GET] = { algorithm_names, ARRAY_SIZE(algorithm_names) },
 };
 
 /* NULL if the library does not know it. */
@@ -146,6 +161,11 @@ static int get(const struct nlattr *attr, void *value, size_t size)
 		return -EBADMSG;
 	memcpy(value, mnl_attr_get_payload(attr), size);
 	return 0;
+}
+
+int imsipsec_attr_u8(const struct nlattr *attr, uint8_t *value)
+{
+	return get(attr, value, sizeof(*value));
 }
 
 int imsipsec_attr_u16(const struct nlattr *attr, uint16_t *value)
@@ -200,6 +220,16 @@ int imsipsec_attr_bytes(const struct nlattr *attr, void *buf, size_t size, size_
 	*len = mnl_attr_get_payload_len(attr);
 	memcpy(buf, mnl_attr_get_payload(attr), *len);
 	return 0;
+}
+
+/* @buf gets a NUL, whether the attribute ends in one or not. */
+int imsipsec_attr_text(const struct nlattr *attr, char *buf, size_t size)
+{
+	size_t len;
+	int err = imsipsec_attr_bytes(attr, buf, size - 1, &len);
+
+	buf[err ? 0 : len] = '\0';
+	return err;
 }
 
 /* ---- Writing: REQUEST_MAX has room for all that a request can hold ---- */

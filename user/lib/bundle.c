@@ -143,6 +143,13 @@ static int put_params(struct imsipsec *h, struct nlmsghdr *nlh,
 		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MODE, p->mode);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_AUTH_ALG, p->alg);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ENC_ALG, p->ealg);
+	if (p->allowed_algorithms) {
+		err = imsipsec_put_bytes(h, nlh, IMS_IPSEC_A_BUNDLE_ALLOWED_ALGORITHMS,
+					 p->allowed_algorithms, strlen(p->allowed_algorithms),
+					 IMS_IPSEC_ALGORITHMS_MAX);
+		if (err)
+			return err;
+	}
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_IK, sizeof(p->ik), p->ik);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_CK, sizeof(p->ck), p->ck);
 	return 0;
@@ -196,20 +203,14 @@ int imsipsec_bundle_get(struct imsipsec *h, uint32_t id, const struct imsipsec_b
 struct dump {
 	int (*cb)(const struct imsipsec_bundle *bundle, void *data);
 	void *data;
-	int ret;
 };
 
 static int dump_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
-	struct dump *dump = data;
-	int err;
+	const struct dump *dump = data;
+	int err = imsipsec_bundle_parse(nlh, &h->bundle);
 
-	if (dump->ret)
-		return 0;
-	err = imsipsec_bundle_parse(nlh, &h->bundle);
-	if (!err)
-		dump->ret = dump->cb(&h->bundle, dump->data);
-	return err;
+	return err ? err : dump->cb(&h->bundle, dump->data);
 }
 
 static int put_filter(struct imsipsec *h, struct nlmsghdr *nlh,
@@ -257,6 +258,5 @@ int imsipsec_bundle_dump(struct imsipsec *h, const struct imsipsec_bundle_filter
 		if (err)
 			return err;
 	}
-	err = imsipsec_nl_exchange(h, nlh, dump_reply, &dump);
-	return dump.ret ? dump.ret : err;
+	return imsipsec_nl_exchange(h, nlh, dump_reply, &dump);
 }

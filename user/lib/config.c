@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Configuration of the network namespace. */
 #include <errno.h>
+#include <string.h>
 
 #include "internal.h"
 
-#define CONFIG_ALL	((IMSIPSEC_CONFIG_MAX_PENDING << 1) - 1)
+#define CONFIG_ALL	((IMSIPSEC_CONFIG_DISABLE_DEPRECATED_ALGORITHMS << 1) - 1)
 
 static int config_attr(const struct nlattr *attr, void *data)
 {
-	struct imsipsec_config *c = data;
+	struct imsipsec *h = data;
+	struct imsipsec_config *c = &h->config;
+	uint32_t value = 0;
+	uint8_t flag = 0;
+	int err;
 
 	switch (mnl_attr_get_type(attr)) {
 	case IMS_IPSEC_A_CONFIG_MIN_SPI:
@@ -35,21 +40,44 @@ static int config_attr(const struct nlattr *attr, void *data)
 	case IMS_IPSEC_A_CONFIG_MAX_PENDING:
 		c->set |= IMSIPSEC_CONFIG_MAX_PENDING;
 		return imsipsec_attr_u32(attr, &c->max_pending);
+	case IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS:
+		c->set |= IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS;
+		return imsipsec_attr_text(attr, h->allowed_algorithms,
+					  sizeof(h->allowed_algorithms));
+	case IMS_IPSEC_A_CONFIG_PREFERRED_ALG:
+		c->set |= IMSIPSEC_CONFIG_PREFERRED_ALG;
+		err = imsipsec_attr_u32(attr, &value);
+		c->preferred_alg = value;
+		return err;
+	case IMS_IPSEC_A_CONFIG_PREFERRED_EALG:
+		c->set |= IMSIPSEC_CONFIG_PREFERRED_EALG;
+		err = imsipsec_attr_u32(attr, &value);
+		c->preferred_ealg = value;
+		return err;
+	case IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS:
+		c->set |= IMSIPSEC_CONFIG_DISABLE_DEPRECATED_ALGORITHMS;
+		err = imsipsec_attr_u8(attr, &flag);
+		c->disable_deprecated_algorithms = flag;
+		return err;
 	default:
 		return 0;
 	}
 }
 
-int imsipsec_config_parse(const struct nlmsghdr *nlh, struct imsipsec_config *config)
+int imsipsec_config_parse(struct imsipsec *h, const struct nlmsghdr *nlh)
 {
-	*config = (struct imsipsec_config){ .size = sizeof(*config) };
-	return imsipsec_attr_walk_msg(nlh, config_attr, config);
+	*h->allowed_algorithms = '\0';
+	h->config = (struct imsipsec_config){
+		.size = sizeof(h->config),
+		.allowed_algorithms = h->allowed_algorithms,
+	};
+	return imsipsec_attr_walk_msg(nlh, config_attr, h);
 }
 
 static int config_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
 	(void)data;
-	return imsipsec_config_parse(nlh, &h->config);
+	return imsipsec_config_parse(h, nlh);
 }
 
 int imsipsec_config_get(struct imsipsec *h, const struct imsipsec_config **config)
@@ -61,6 +89,20 @@ int imsipsec_config_get(struct imsipsec *h, const struct imsipsec_config **confi
 	if (!err)
 		*config = &h->config;
 	return err;
+}
+
+static int put_allowed_algorithms(struct imsipsec *h, struct nlmsghdr *nlh, const char *list)
+{
+	const uint16_t type = IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS;
+
+	if (!list)
+		return imsipsec_fail(h, -EINVAL, "allowed-algorithms: NULL");
+	/* Empty, it takes the list away. */
+	if (*list)
+		return imsipsec_put_bytes(h, nlh, type, list, strlen(list),
+					  IMS_IPSEC_ALGORITHMS_MAX);
+	mnl_attr_put(nlh, type, 0, NULL);
+	return 0;
 }
 
 int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config)
@@ -91,5 +133,17 @@ int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config
 		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_BUNDLES, c.max_bundles);
 	if (c.set & IMSIPSEC_CONFIG_MAX_PENDING)
 		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_PENDING, c.max_pending);
+	if (c.set & IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS) {
+		err = put_allowed_algorithms(h, nlh, c.allowed_algorithms);
+		if (err)
+			return err;
+	}
+	if (c.set & IMSIPSEC_CONFIG_PREFERRED_ALG)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_PREFERRED_ALG, c.preferred_alg);
+	if (c.set & IMSIPSEC_CONFIG_PREFERRED_EALG)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_PREFERRED_EALG, c.preferred_ealg);
+	if (c.set & IMSIPSEC_CONFIG_DISABLE_DEPRECATED_ALGORITHMS)
+		mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS,
+				c.disable_deprecated_algorithms);
 	return imsipsec_nl_exchange(h, nlh, NULL, NULL);
 }

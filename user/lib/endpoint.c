@@ -129,20 +129,14 @@ int imsipsec_endpoint_get(struct imsipsec *h, uint32_t id,
 struct dump {
 	int (*cb)(const struct imsipsec_endpoint *endpoint, void *data);
 	void *data;
-	int ret;
 };
 
 static int dump_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
-	struct dump *dump = data;
-	int err;
+	const struct dump *dump = data;
+	int err = imsipsec_endpoint_parse(nlh, &h->endpoint);
 
-	if (dump->ret)
-		return 0;
-	err = imsipsec_endpoint_parse(nlh, &h->endpoint);
-	if (!err)
-		dump->ret = dump->cb(&h->endpoint, dump->data);
-	return err;
+	return err ? err : dump->cb(&h->endpoint, dump->data);
 }
 
 int imsipsec_endpoint_dump(struct imsipsec *h,
@@ -151,8 +145,6 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
 {
 	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_ENDPOINT_GET, NLM_F_DUMP);
 	struct dump dump = { .cb = cb, .data = data };
-	int err;
 
-	err = imsipsec_nl_exchange(h, nlh, dump_reply, &dump);
-	return dump.ret ? dump.ret : err;
+	return imsipsec_nl_exchange(h, nlh, dump_reply, &dump);
 }

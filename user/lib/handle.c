@@ -157,7 +157,7 @@ static int input_done(struct imsipsec_exchange *x, const struct nlmsghdr *nlh)
 
 static void input_reply(struct imsipsec_exchange *x, const struct nlmsghdr *nlh)
 {
-	/* Once it failed, the rest is read only to be out of the way. */
+	/* Once it failed or was ended, the rest is read only to be out of the way. */
 	if (x->err || !x->reply)
 		return;
 	x->err = x->reply(x->h, nlh, x->data);
@@ -201,9 +201,9 @@ bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len)
 			continue;
 		}
 
-		if (err)
+		if (err && !x->err)
 			x->err = err;
-		else if (!x->err && x->interrupted)
+		if (!x->err && x->interrupted)
 			x->err = imsipsec_fail(x->h, -ESTALE, "changed while it was dumped");
 		return true;
 	}

@@ -118,11 +118,15 @@ const char *imsipsec_addr_format(const struct imsipsec_addr *addr, char *buf, si
 enum imsipsec_alg {		/* "alg" of RFC 3329 */
 	IMSIPSEC_ALG_HMAC_MD5_96 = 1,
 	IMSIPSEC_ALG_HMAC_SHA_1_96,
+	IMSIPSEC_ALG_AES_GMAC,
+	IMSIPSEC_ALG_NULL,	/* none beside AES-GCM */
 };
 
 enum imsipsec_ealg {		/* "ealg" of RFC 3329 */
 	IMSIPSEC_EALG_NULL = 1,
 	IMSIPSEC_EALG_AES_CBC,
+	IMSIPSEC_EALG_DES_EDE3_CBC,
+	IMSIPSEC_EALG_AES_GCM,
 };
 
 enum imsipsec_mode {		/* "mod" of RFC 3329 */
@@ -163,6 +167,10 @@ const char *imsipsec_guard_name(enum imsipsec_guard guard);
 #define IMSIPSEC_CONFIG_MAX_ENDPOINTS		(1U << 5)
 #define IMSIPSEC_CONFIG_MAX_BUNDLES		(1U << 6)
 #define IMSIPSEC_CONFIG_MAX_PENDING		(1U << 7)
+#define IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS	(1U << 8)
+#define IMSIPSEC_CONFIG_PREFERRED_ALG		(1U << 9)
+#define IMSIPSEC_CONFIG_PREFERRED_EALG		(1U << 10)
+#define IMSIPSEC_CONFIG_DISABLE_DEPRECATED_ALGORITHMS	(1U << 11)
 
 /**
  * struct imsipsec_config - what a network namespace is set to
@@ -176,6 +184,15 @@ const char *imsipsec_guard_name(enum imsipsec_guard guard);
  * @max_endpoints: most endpoints
  * @max_bundles: most bundles
  * @max_pending: most temporary bundles
+ * @allowed_algorithms: pairs that a bundle may have, in order of preference, as
+ *	imsipsec_algs_parse() reads them, up to 512 bytes; "": all pairs. What
+ *	imsipsec_config_get() gives has every pair in full, and is the handle's,
+ *	until its next call
+ * @preferred_alg: integrity algorithm whose pairs come first; 0: none; not
+ *	heeded where @allowed_algorithms is set
+ * @preferred_ealg: encryption algorithm whose pairs come first, likewise
+ * @disable_deprecated_algorithms: whatever a list says, no bundle has
+ *	hmac-md5-96 or des-ede3-cbc, which TS 33.203 has deprecated
  */
 struct imsipsec_config {
 	size_t size;
@@ -188,6 +205,10 @@ struct imsipsec_config {
 	uint32_t max_endpoints;
 	uint32_t max_bundles;
 	uint32_t max_pending;
+	const char *allowed_algorithms;
+	enum imsipsec_alg preferred_alg;
+	enum imsipsec_ealg preferred_ealg;
+	bool disable_deprecated_algorithms;
 };
 
 /** imsipsec_config_get() - read it; @config is the handle's, until its next call */
@@ -195,6 +216,81 @@ int imsipsec_config_get(struct imsipsec *h, const struct imsipsec_config **confi
 
 /** imsipsec_config_set() - change what @config->set names, all or nothing; -EINVAL out of range */
 int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config);
+
+/* ---- Algorithms ------------------------------------------------------ */
+
+/**
+ * struct imsipsec_algorithm - a pair of algorithms, and what serves it
+ * @alg: integrity
+ * @ealg: encryption
+ * @rank: its place in the configuration's order of preference, from 1; 0: the
+ *	configuration does not allow it
+ * @deprecated: TS 33.203 has deprecated one of the two
+ * @name: the kernel's name for what does both; "" if it has not got it
+ * @driver: the driver that serves it, as in /proc/crypto; "" likewise
+ */
+struct imsipsec_algorithm {
+	enum imsipsec_alg alg;
+	enum imsipsec_ealg ealg;
+	uint32_t rank;
+	bool deprecated;
+	char name[128];
+	char driver[128];
+};
+
+/**
+ * imsipsec_algorithm_dump() - call @cb for each pair of algorithms that there is
+ * @h: the handle; @cb must not use it
+ * @cb: called with a pair that is the library's, for the time of the call;
+ *	returns 0 to go on, else no more are reported and the function returns
+ *	that
+ * @data: passed to @cb
+ *
+ * Those that the configuration allows first, in order of preference. The
+ * kernel tries each, which may load modules.
+ *
+ * Return: 0; what @cb returned; -ENOMEM.
+ */
+int imsipsec_algorithm_dump(struct imsipsec *h,
+			    int (*cb)(const struct imsipsec_algorithm *algorithm, void *data),
+			    void *data);
+
+/**
+ * struct imsipsec_algs - a pair of algorithms
+ * @alg: integrity
+ * @ealg: encryption
+ */
+struct imsipsec_algs {
+	enum imsipsec_alg alg;
+	enum imsipsec_ealg ealg;
+};
+
+/**
+ * imsipsec_algs_get() - the pairs that a bundle can have
+ * @h: the handle
+ * @algs: gets the pairs that the configuration allows and the kernel has, in
+ *	order of preference, for imsipsec_secagree_choose()
+ * @n: in: room in @algs, there are nine pairs; out: how many, may be 0
+ *
+ * Return: 0; -ENOSPC; -ENOMEM.
+ */
+int imsipsec_algs_get(struct imsipsec *h, struct imsipsec_algs *algs, size_t *n);
+
+/**
+ * imsipsec_algs_parse() - a list of pairs in order of preference, from text
+ * @text: comma list of "alg=ealg", a lone alg (with any ealg), a lone ealg
+ *	(with any alg; "null" is null encryption), up to 512 bytes; "" has no pair
+ * @algs: gets the pairs, each once
+ * @n: in: room in @algs, there are nine pairs; out: how many
+ *
+ * It means what it means to the kernel. Case does not matter, blanks around the
+ * names neither. A lone name stands for its pairs in the built-in order,
+ * strongest first. AES-GCM has two spellings, "null=aes-gcm" and
+ * "aes-gmac=aes-gcm", which are one thing: either brings the other behind it.
+ *
+ * Return: 0; -EINVAL if an entry is empty or names no pair; -ENOSPC.
+ */
+int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n);
 
 /* ---- Endpoints ------------------------------------------------------- */
 
@@ -374,6 +470,8 @@ struct imsipsec_bundle {
  * @spi_us: spi-s of Security-Client, at least 256, not @spi_uc
  * @ik: integrity key of the AKA run
  * @ck: cipher key of the AKA run
+ * @allowed_algorithms: this call's own list, in place of the configuration's, as
+ *	imsipsec_algs_parse() reads it, and not empty; NULL: the configuration's
  *
  * The library wipes its own copies of the keys; wiping the caller's is the
  * caller's.
@@ -393,6 +491,7 @@ struct imsipsec_bundle_params {
 	uint32_t spi_uc, spi_us;
 	uint8_t ik[IMSIPSEC_KEY_LEN];
 	uint8_t ck[IMSIPSEC_KEY_LEN];
+	const char *allowed_algorithms;
 };
 
 /**
@@ -406,8 +505,9 @@ struct imsipsec_bundle_params {
  * The bundle is temporary: unless confirmed it goes after temporary_timeout.
  *
  * Return: 0; -EEXIST if an SA with one of the UE's SPIs to its address is
- * there already; -ENOENT no such endpoint; -EINVAL; -ENOSPC if the SPI range
- * or max_bundles or max_pending is used up; -ENOMEM.
+ * there already; -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
+ * algorithms are not allowed, or the kernel has not got them; -ENOSPC if the SPI
+ * range or max_bundles or max_pending is used up; -ENOMEM.
  */
 int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params *params,
 			const struct imsipsec_bundle **bundle);
@@ -607,34 +707,11 @@ size_t imsipsec_secagree_count(const struct imsipsec_secagree *list);
 const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree *list, size_t i);
 
 /**
- * struct imsipsec_algs - a pair of algorithms
- * @alg: integrity
- * @ealg: encryption
- */
-struct imsipsec_algs {
-	enum imsipsec_alg alg;
-	enum imsipsec_ealg ealg;
-};
-
-/**
- * imsipsec_algs_parse() - a list of pairs in order of preference, from text
- * @text: comma list of "alg=ealg", a lone alg (with any ealg), a lone ealg
- *	(with any alg; "null" is null encryption)
- * @algs: gets the pairs, each once
- * @n: in: room in @algs; out: how many
- *
- * Case does not matter, blanks around the names neither. A lone name stands
- * for its pairs in the library's order, strongest first.
- *
- * Return: 0; -EINVAL if an entry is no algorithm, or empty; -ENOSPC.
- */
-int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n);
-
-/**
  * imsipsec_secagree_choose() - the first of the P-CSCF's pairs that the UE offers
  * @client: what Security-Client said
- * @algs: the P-CSCF's pairs in order of preference; NULL: every pair that the
- *	library knows, strongest first
+ * @algs: the P-CSCF's pairs in order of preference, of imsipsec_algs_get() or
+ *	imsipsec_algs_parse(); NULL: every pair that the library knows,
+ *	strongest first
  * @n: how many
  * @mech: gets the UE's mechanism, valid until @client grows or is freed
  *
@@ -653,14 +730,35 @@ int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
  * @mechs: the mechanisms, most preferred first
  * @n: how many
  *
- * For Security-Server: one mechanism, or the P-CSCF's whole list, spi_c of
- * each being spi_pc of the bundle and so on. q is written where it is not 0;
- * the other members, @esp included, must be what imsipsec_secagree_parse()
- * would accept and the library knows.
+ * q is written where it is not 0; the other members, @esp included, must be
+ * what imsipsec_secagree_parse() would accept and the library knows.
  *
  * Return: length without NUL; -ENOSPC if it does not fit; -EINVAL.
  */
 int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *mechs, size_t n);
+
+/**
+ * imsipsec_secagree_write_server() - write the value of Security-Server
+ * @buf: gets it, with NUL
+ * @size: of @buf; 2048 is enough
+ * @bundle: what was made for the UE
+ * @algs: the P-CSCF's pairs in order of preference, from which
+ *	imsipsec_secagree_choose() chose the bundle's; NULL: that pair alone
+ * @n: how many; 0: as NULL
+ *
+ * The UE chooses the first of the list that it has (TS 33.203 clause 7.2), or
+ * the one of the highest q (RFC 3329 clause 2.3.1). q falls from each to the
+ * next, so that both are what the P-CSCF chose, and no two are the same (clause
+ * 2.2). It is 0.1 where there is one pair: P-CSCFs in the field write q there too.
+ *
+ * A list of all pairs has more than 1,000 bytes, which the UE repeats in
+ * Security-Verify.
+ *
+ * Return: length without NUL; -ENOSPC if it does not fit; -EINVAL if the
+ * bundle's pair is not in the list, or the list has more than there are.
+ */
+int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec_bundle *bundle,
+				   const struct imsipsec_algs *algs, size_t n);
 
 /**
  * imsipsec_secagree_equal() - do two headers say the same

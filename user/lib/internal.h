@@ -19,8 +19,8 @@
 #include "imsipsec.h"
 
 /*
- * The largest requests are bundle-new (owner, contact and some twenty short
- * attributes) and endpoint-new (64 ports of 8 bytes).
+ * The largest requests are bundle-new (owner, contact, a list of algorithms and
+ * some twenty short attributes) and endpoint-new (64 ports of 8 bytes).
  */
 #define REQUEST_MAX	2048
 /* The kernel fills at most this much of a buffer in a dump (NLMSG_GOODSIZE). */
@@ -34,8 +34,10 @@ struct imsipsec {
 	uint32_t seq;
 	char error[ERROR_MAX];
 	struct imsipsec_config config;
+	char allowed_algorithms[IMS_IPSEC_ALGORITHMS_MAX + 1];	/* config's */
 	struct imsipsec_endpoint endpoint;
 	struct imsipsec_bundle bundle;
+	struct imsipsec_algorithm algorithm;
 	alignas(8) char request[REQUEST_MAX];
 	alignas(8) char reply[REPLY_MAX];
 };
@@ -60,7 +62,8 @@ typedef int (*imsipsec_reply_fn)(struct imsipsec *h, const struct nlmsghdr *nlh,
  * @reply: called for each reply; may be NULL
  * @data: passed to @reply
  * @interrupted: a dump was inconsistent
- * @err: what @reply returned; in the end, the result of the exchange
+ * @err: what @reply returned if that was not 0, which ends the calls of it; in
+ *	the end, the result of the exchange
  */
 struct imsipsec_exchange {
 	struct imsipsec *h;
@@ -90,6 +93,7 @@ int imsipsec_attr_walk(const void *start, size_t len, imsipsec_attr_fn fn, void 
 int imsipsec_attr_walk_msg(const struct nlmsghdr *nlh, imsipsec_attr_fn fn, void *data);
 int imsipsec_attr_walk_nest(const struct nlattr *nest, imsipsec_attr_fn fn, void *data);
 
+int imsipsec_attr_u8(const struct nlattr *attr, uint8_t *value);
 int imsipsec_attr_u16(const struct nlattr *attr, uint16_t *value);
 int imsipsec_attr_u32(const struct nlattr *attr, uint32_t *value);
 int imsipsec_attr_u64(const struct nlattr *attr, uint64_t *value);
@@ -97,6 +101,7 @@ int imsipsec_attr_be16(const struct nlattr *attr, uint16_t *value);
 int imsipsec_attr_be32(const struct nlattr *attr, uint32_t *value);
 int imsipsec_attr_addr(const struct nlattr *attr, struct imsipsec_addr *addr);
 int imsipsec_attr_bytes(const struct nlattr *attr, void *buf, size_t size, size_t *len);
+int imsipsec_attr_text(const struct nlattr *attr, char *buf, size_t size);
 
 void imsipsec_put_be16(struct nlmsghdr *nlh, uint16_t type, uint16_t value);
 void imsipsec_put_be32(struct nlmsghdr *nlh, uint16_t type, uint32_t value);
@@ -107,9 +112,11 @@ int imsipsec_put_bytes(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 
 int imsipsec_struct_in(struct imsipsec *h, void *to, size_t to_size, const void *from);
 
-/* config.c, endpoint.c, bundle.c, event.c: replies, apart from any socket */
+/* config.c, endpoint.c and so on: replies, apart from any socket */
 
-int imsipsec_config_parse(const struct nlmsghdr *nlh, struct imsipsec_config *config);
+/* Into h->config and what it points to. */
+int imsipsec_config_parse(struct imsipsec *h, const struct nlmsghdr *nlh);
+int imsipsec_algorithm_parse(const struct nlmsghdr *nlh, struct imsipsec_algorithm *algorithm);
 int imsipsec_endpoint_parse(const struct nlmsghdr *nlh, struct imsipsec_endpoint *endpoint);
 int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bundle);
 int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle *bundle);
@@ -126,7 +133,8 @@ bool imsipsec_name_equal(const char *name, const char *text, size_t len);
 
 /* algs.c: every pair that may be used, most preferred first */
 
-extern const struct imsipsec_algs imsipsec_pairs[];
-extern const size_t imsipsec_n_pairs;
+#define N_PAIRS 9
+
+extern const struct imsipsec_algs imsipsec_pairs[N_PAIRS];
 
 #endif /* IMSIPSEC_INTERNAL_H */

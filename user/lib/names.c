@@ -10,11 +10,15 @@
 static const char *const alg_names[] = {
 	[IMSIPSEC_ALG_HMAC_MD5_96] = "hmac-md5-96",
 	[IMSIPSEC_ALG_HMAC_SHA_1_96] = "hmac-sha-1-96",
+	[IMSIPSEC_ALG_AES_GMAC] = "aes-gmac",
+	[IMSIPSEC_ALG_NULL] = "null",
 };
 
 static const char *const ealg_names[] = {
 	[IMSIPSEC_EALG_NULL] = "null",
 	[IMSIPSEC_EALG_AES_CBC] = "aes-cbc",
+	[IMSIPSEC_EALG_DES_EDE3_CBC] = "des-ede3-cbc",
+	[IMSIPSEC_EALG_AES_GCM] = "aes-gcm",
 };
 
 static const char *const mode_names[] = {

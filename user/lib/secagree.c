@@ -459,7 +459,7 @@ int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
 
 	if (!algs) {
 		algs = imsipsec_pairs;
-		n = imsipsec_n_pairs;
+		n = N_PAIRS;
 	}
 	for (i = 0; i < n; i++) {
 		for (j = 0; (m = imsipsec_secagree_get(client, j)); j++) {
@@ -538,6 +538,38 @@ int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *
 			return err;
 	}
 	return out.len < size ? (int)out.len : -ENOSPC;
+}
+
+int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec_bundle *bundle,
+				   const struct imsipsec_algs *algs, size_t n)
+{
+	const struct imsipsec_algs single = { bundle->alg, bundle->ealg };
+	struct imsipsec_mech mechs[N_PAIRS];
+	bool found = false;
+	size_t i;
+
+	if (!algs || !n) {
+		algs = &single;
+		n = 1;
+	}
+	if (n > N_PAIRS)
+		return -EINVAL;
+	for (i = 0; i < n; i++) {
+		mechs[i] = (struct imsipsec_mech){
+			.alg = algs[i].alg,
+			.ealg = algs[i].ealg,
+			.mode = bundle->mode,
+			.esp = true,
+			.q = (n - i) * 100,
+			.spi_c = bundle->spi_pc,
+			.spi_s = bundle->spi_ps,
+			.port_c = bundle->port_pc,
+			.port_s = bundle->port_ps,
+		};
+		if (algs[i].alg == bundle->alg && algs[i].ealg == bundle->ealg)
+			found = true;
+	}
+	return found ? imsipsec_secagree_write(buf, size, mechs, n) : -EINVAL;
 }
 
 static bool entry_equal(const struct entry *a, const struct entry *b)

@@ -24,7 +24,7 @@ ok "without a command: usage on standard error"
 for words in help -h --help "endpoint help" "bundle help" "config help" "endpoint add help" \
 	     "endpoint del help" "endpoint show help" "bundle add help" "bundle confirm help" \
 	     "bundle del help" "bundle show help" "config show help" "config set help" \
-	     "monitor help" "version help" "bundle --help"; do
+	     "algorithms help" "monitor help" "version help" "bundle --help"; do
 	# shellcheck disable=SC2086
 	run 0 $words && grep -q '^Usage: imsipsec' "$tmp/out" && [ ! -s "$tmp/err" ]
 	ok "help: $words"
@@ -64,6 +64,12 @@ refused 'endpoint del: either "id" or "address" says which' endpoint del
 refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 address 192.0.2.1
 refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 port-ps 5063
 refused 'config set: nothing to set, try "help"' config set
+for name in preferred-alg preferred-ealg disable-deprecated-algorithms; do
+	for value in '' any 0 aes NULL yes; do
+		refused "config set: the value of \"$name\" is not valid" config set $name "$value"
+	done
+done
+refused 'algorithms: "show" is unknown, try "help"' algorithms show
 for time in x 5x '' -1 4294967296 ' 5' 1.5 ms; do
 	refused 'bundle confirm: the value of "lifetime" is not valid' \
 		bundle confirm id 1 lifetime "$time"
@@ -102,6 +108,13 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 	for guard in drop reject bypass; do
 		run 2 endpoint add address 192.0.2.1 guard $guard
 		ok "guard $guard is taken, status 2 without the module"
+	done
+	for words in "preferred-alg null" "preferred-alg none" "preferred-ealg none" \
+		     "preferred-ealg aes-gcm" "disable-deprecated-algorithms off" \
+		     "allowed-algorithms all"; do
+		# shellcheck disable=SC2086
+		run 2 config set $words
+		ok "$words is taken, status 2 without the module"
 	done
 	run 2 monitor && grep -q '^imsipsec: monitor: ' "$tmp/err"
 	ok "monitor without the module"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Header values that real phones and servers sent. */
+/* Header values that real phones and servers sent, and a list of all pairs. */
 #ifndef HEADERS_H
 #define HEADERS_H
 
@@ -19,5 +19,20 @@
 #define PHONE_BLANKS \
 	"ipsec-3gpp; alg=hmac-sha-1-96; ealg=aes-cbc; prot=esp; mod=trans; spi-c=1546543; " \
 	"spi-s=1546542; port-c=32773; port-s=6000"
+
+/* A mechanism of the list, by the first digit behind the point of its q */
+#define SERVER_MECH(q, alg, ealg) \
+	"ipsec-3gpp;q=0." #q ";alg=" alg ";prot=esp;mod=trans;ealg=" ealg \
+	";spi-c=3759706211;spi-s=2594505554;port-c=7807;port-s=7777"
+#define SERVER_LIST \
+	SERVER_MECH(9, "null", "aes-gcm") ", " \
+	SERVER_MECH(8, "aes-gmac", "aes-gcm") ", " \
+	SERVER_MECH(7, "aes-gmac", "null") ", " \
+	SERVER_MECH(6, "hmac-sha-1-96", "aes-cbc") ", " \
+	SERVER_MECH(5, "hmac-sha-1-96", "des-ede3-cbc") ", " \
+	SERVER_MECH(4, "hmac-sha-1-96", "null") ", " \
+	SERVER_MECH(3, "hmac-md5-96", "aes-cbc") ", " \
+	SERVER_MECH(2, "hmac-md5-96", "des-ede3-cbc") ", " \
+	SERVER_MECH(1, "hmac-md5-96", "null")
 
 #endif /* HEADERS_H */

@@ -45,14 +45,51 @@ fi
 run 0 config set min-spi 70000 max-spi 0x20000 temporary-timeout 5m && [ ! -s "$tmp/out" ]
 ok "config set"
 run 0 -j config show && json 'j["min-spi"] == 70000 and j["max-spi"] == 131072 and
-	j["temporary-timeout"] == 300000 and len(j) == 8'
+	j["temporary-timeout"] == 300000 and len(j) == 12 and
+	j["allowed-algorithms"] == "" and j["preferred-alg"] == j["preferred-ealg"] == "none" and
+	j["disable-deprecated-algorithms"] is False'
 ok "config show -j"
 run 0 config show && says "SPIs               70000 to 131072" &&
-	says "temporary timeout  5 min 0 s"
+	says "temporary timeout  5 min 0 s" && says "algorithms         all" &&
+	says "preferred          alg none, ealg none" && says "deprecated         not disabled"
 ok "config show"
 run 2 config set min-spi 200000 && grep -q '^imsipsec: config set: .*200000' "$tmp/err" &&
 	[ ! -s "$tmp/out" ]
 ok "config set, refused by the kernel: $(cat "$tmp/err")"
+
+run 0 -j algorithms && json '[a["rank"] for a in j] == list(range(1, 10)) and
+	(j[0]["auth-alg"], j[0]["enc-alg"]) == ("null", "aes-gcm") and
+	(j[8]["auth-alg"], j[8]["enc-alg"], j[8]["deprecated"]) == ("hmac-md5-96", "null", True) and
+	j[0]["deprecated"] is False and all(("name" in a) == ("driver" in a) for a in j) and
+	any("driver" in a for a in j)'
+ok "algorithms -j"
+run 0 config set preferred-alg hmac-sha-1-96 preferred-ealg aes-cbc \
+	disable-deprecated-algorithms on &&
+	run 0 config show && says "preferred          alg hmac-sha-1-96, ealg aes-cbc" &&
+	says "deprecated         disabled" && run 0 -j config show &&
+	json 'j["preferred-alg"] == "hmac-sha-1-96" and j["preferred-ealg"] == "aes-cbc" and
+	j["disable-deprecated-algorithms"] is True' &&
+	run 0 -j algorithms && json '[a["enc-alg"] for a in j if "rank" in a] ==
+	["aes-cbc", "null", "aes-gcm", "aes-gcm", "null"]'
+ok "config set, what is preferred"
+run 0 config set preferred-alg none preferred-ealg none disable-deprecated-algorithms off \
+	allowed-algorithms 'hmac-md5-96=null, AES-GCM' &&
+	run 0 config show &&
+	says "algorithms         hmac-md5-96=null,null=aes-gcm,aes-gmac=aes-gcm" &&
+	says "preferred          alg none, ealg none" && run 0 -j config show &&
+	json 'j["allowed-algorithms"] == "hmac-md5-96=null,null=aes-gcm,aes-gmac=aes-gcm"' &&
+	run 0 algorithms && grep -qE '^1  hmac-md5-96    null          deprecated  .*  driver ' \
+	"$tmp/out" && grep -qE '^-  aes-gmac       null          not allowed  ' "$tmp/out" &&
+	[ "$(wc -l <"$tmp/out")" -eq 9 ]
+ok "config set allowed-algorithms"
+run 2 config set allowed-algorithms aes-cbc,foo && grep -q allowed-algorithms "$tmp/err" &&
+	run 2 config set allowed-algorithms "$(printf '%513s' aes-cbc)"
+ok "config set allowed-algorithms, refused: $(cat "$tmp/err")"
+for all in all ''; do
+	run 0 config set allowed-algorithms aes-cbc && run 0 config set allowed-algorithms "$all" &&
+		run 0 config show && says "algorithms         all"
+	ok "config set allowed-algorithms \"$all\""
+done
 
 "$imsipsec" -j monitor >"$tmp/events" &
 monitor=$!
@@ -118,6 +155,9 @@ run 0 "${add[@]}" owner-hex ff00 spi-uc 1000 spi-us 1001 port-pc 5064 ik $key ck
 	grep -q ' owner 0xff00 ' "$tmp/out" &&
 	says '    out  192.0.2.1:5064 -> 192.0.2.5:6300  spi 1001 (0x000003e9)'
 ok "bundle add, owner in hexadecimal"
+run 2 "${add[@]}" owner carol spi-uc 2000 spi-us 2001 ik $key ck $key \
+	allowed-algorithms hmac-md5-96 && grep -q hmac-sha-1-96=aes-cbc "$tmp/err"
+ok "bundle add, not in its own list: $(cat "$tmp/err")"
 run 0 -j bundle show && json 'len(j) == 2 and j[1]["owner-hex"] == "ff00" and "owner" not in j[1]'
 ok "bundle show -j"
 run 0 -j bundle show owner-hex ff00 ue 192.0.2.5 endpoint "$id" state temporary &&

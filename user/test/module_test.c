@@ -14,6 +14,7 @@
 
 #include <imsipsec.h>
 
+#include "alg_lists.h"
 #include "tap.h"
 
 #define BUNDLES	2000	/* several datagrams of a dump */
@@ -21,18 +22,24 @@
 static struct imsipsec *h;
 static uint32_t endpoint;
 
-static int make_bundle(unsigned int n, const struct imsipsec_bundle **bundle)
+static int make_bundle_with(enum imsipsec_alg alg, enum imsipsec_ealg ealg, const char *allowed,
+			    unsigned int n, const struct imsipsec_bundle **bundle)
 {
 	struct imsipsec_bundle_params p = {
 		.size = sizeof(p), .endpoint = endpoint, .owner = &n, .owner_len = sizeof(n),
-		.contact = "c", .contact_len = 1, .alg = IMSIPSEC_ALG_HMAC_SHA_1_96,
-		.ealg = IMSIPSEC_EALG_NULL, .port_uc = 6301, .port_us = 6300,
+		.contact = "c", .contact_len = 1, .alg = alg, .ealg = ealg,
+		.allowed_algorithms = allowed, .port_uc = 6301, .port_us = 6300,
 		.spi_uc = 1000, .spi_us = 1001, .ik = { 1 }, .ck = { 2 },
 	};
 
 	p.ue_address.family = AF_INET;
 	p.ue_address.in.s_addr = htonl(0x0a000001 + n);
 	return imsipsec_bundle_new(h, &p, bundle);
+}
+
+static int make_bundle(unsigned int n, const struct imsipsec_bundle **bundle)
+{
+	return make_bundle_with(IMSIPSEC_ALG_HMAC_SHA_1_96, IMSIPSEC_EALG_NULL, NULL, n, bundle);
 }
 
 static bool opened(void)
@@ -52,13 +59,107 @@ static void test_config(void)
 	};
 	const struct imsipsec_config *got;
 
-	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0xff &&
+	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0xfff &&
 	   got->min_spi == 300000 && got->max_spi == 400000 && got->temporary_timeout == 3600000 &&
 	   got->port_pc && got->port_ps && got->max_endpoints && got->max_bundles &&
-	   got->max_pending, "config: set and get");
+	   got->max_pending && !strcmp(got->allowed_algorithms, "") && !got->preferred_alg &&
+	   !got->preferred_ealg && !got->disable_deprecated_algorithms, "config: set and get");
 	c.min_spi = 255;
 	ok(imsipsec_config_set(h, &c) < 0 && strstr(imsipsec_strerror(h), "min-spi"),
 	   "config: an error names the attribute: %s", imsipsec_strerror(h));
+}
+
+static bool is_list_of_kernel(const char *list, const char *want)
+{
+	struct imsipsec_config c = {
+		.size = sizeof(c), .set = IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS,
+		.allowed_algorithms = list,
+	};
+	const struct imsipsec_config *got;
+	int err = imsipsec_config_set(h, &c);
+
+	if (!want)
+		return err == -EINVAL;
+	return !err && !imsipsec_config_get(h, &got) && !strcmp(got->allowed_algorithms, want);
+}
+
+/* What @c says of algorithms, and nothing of what it does not */
+static int set_algorithms(struct imsipsec_config c)
+{
+	c.size = sizeof(c);
+	c.set = IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS | IMSIPSEC_CONFIG_PREFERRED_ALG |
+		IMSIPSEC_CONFIG_PREFERRED_EALG | IMSIPSEC_CONFIG_DISABLE_DEPRECATED_ALGORITHMS;
+	if (!c.allowed_algorithms)
+		c.allowed_algorithms = "";
+	return imsipsec_config_set(h, &c);
+}
+
+struct pairs {
+	char text[512];		/* those that are allowed */
+	unsigned int n, wrong;
+};
+
+static int see_pair(const struct imsipsec_algorithm *a, void *data)
+{
+	struct pairs *p = data;
+	size_t len = strlen(p->text);
+	bool deprecated = a->alg == IMSIPSEC_ALG_HMAC_MD5_96 ||
+			  a->ealg == IMSIPSEC_EALG_DES_EDE3_CBC;
+
+	p->n++;
+	if (a->rank)
+		snprintf(p->text + len, sizeof(p->text) - len, "%s%s=%s", len ? "," : "",
+			 imsipsec_alg_name(a->alg), imsipsec_ealg_name(a->ealg));
+	p->wrong += (a->rank && a->rank != p->n) || a->deprecated != deprecated ||
+		    !*a->name != !*a->driver;
+	return 0;
+}
+
+/* Is the order of preference just that of @list, as the library reads it? */
+static bool order_is(const char *list)
+{
+	struct imsipsec_algs want[9], got[9];
+	size_t n_want = 9, n_got = 9, i, j;
+	struct pairs p = { .n = 0 };
+
+	if (imsipsec_algorithm_dump(h, see_pair, &p) || p.n != 9 || p.wrong ||
+	    imsipsec_algs_parse(list, want, &n_want) || imsipsec_algs_get(h, got, &n_got))
+		return false;
+	/* What the kernel has of them, in that order */
+	for (i = j = 0; i < n_want && j < n_got; i++)
+		if (want[i].alg == got[j].alg && want[i].ealg == got[j].ealg)
+			j++;
+	n_want = 9;
+	return n_got && j == n_got && !imsipsec_algs_parse(p.text, got, &n_want) &&
+	       !memcmp(want, got, n_want * sizeof(*got));
+}
+
+static void test_algorithms(void)
+{
+	const struct imsipsec_config *got;
+
+	test_alg_lists("the kernel", is_list_of_kernel);
+	ok(!set_algorithms((struct imsipsec_config){ .size = 0 }) &&
+	   order_is("aes-gcm,aes-gmac,hmac-sha-1-96,hmac-md5-96"), "algorithms: built-in order");
+	ok(!set_algorithms((struct imsipsec_config){
+		.preferred_alg = IMSIPSEC_ALG_HMAC_SHA_1_96,
+		.preferred_ealg = IMSIPSEC_EALG_NULL,
+	   }) && order_is("hmac-sha-1-96=null,hmac-sha-1-96,null,aes-gcm,hmac-md5-96") &&
+	   !imsipsec_config_get(h, &got) && got->preferred_alg == IMSIPSEC_ALG_HMAC_SHA_1_96 &&
+	   got->preferred_ealg == IMSIPSEC_EALG_NULL, "algorithms: preferred ones");
+	ok(!set_algorithms((struct imsipsec_config){ .disable_deprecated_algorithms = true }) &&
+	   order_is("aes-gcm,aes-gmac,hmac-sha-1-96=aes-cbc,hmac-sha-1-96=null") &&
+	   !imsipsec_config_get(h, &got) && got->disable_deprecated_algorithms,
+	   "algorithms: deprecated ones disabled");
+	ok(!set_algorithms((struct imsipsec_config){
+		.allowed_algorithms = "hmac-md5-96=null, hmac-sha-1-96",
+		.preferred_alg = IMSIPSEC_ALG_HMAC_SHA_1_96,
+	   }) && order_is("hmac-md5-96=null,hmac-sha-1-96"), "algorithms: allowed ones");
+	ok(set_algorithms((struct imsipsec_config){
+		.allowed_algorithms = "hmac-md5-96", .disable_deprecated_algorithms = true,
+	   }) == -EINVAL && order_is("hmac-md5-96=null,hmac-sha-1-96"),
+	   "algorithms: none left: %s", imsipsec_strerror(h));
+	ok(!set_algorithms((struct imsipsec_config){ .size = 0 }), "algorithms: as before");
 }
 
 static void test_endpoint(void)
@@ -135,6 +236,39 @@ static void test_bundle(void)
 	   "bundle: delete: %s", imsipsec_strerror(h));
 	ok(imsipsec_bundle_confirm(h, id, 1000) == -ENOENT, "bundle: confirm what is gone: %s",
 	   imsipsec_strerror(h));
+}
+
+static void test_bundle_algorithms(void)
+{
+	const struct imsipsec_bundle *b;
+	struct imsipsec_algs algs[9];
+	size_t i, n = 9;
+	int err;
+
+	ok(!imsipsec_algs_get(h, algs, &n) && n >= 3, "bundle: the kernel has %zu pairs", n);
+	for (i = 0; i < n; i++) {
+		err = make_bundle_with(algs[i].alg, algs[i].ealg, NULL, 0, &b);
+		ok(!err && b->alg == algs[i].alg && b->ealg == algs[i].ealg &&
+		   !imsipsec_bundle_delete(h, b->id, 0), "bundle: %s with %s",
+		   imsipsec_alg_name(algs[i].alg), imsipsec_ealg_name(algs[i].ealg));
+	}
+
+	set_algorithms((struct imsipsec_config){ .allowed_algorithms = "hmac-sha-1-96=null" });
+	ok(make_bundle_with(IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_NULL, NULL, 0, &b) ==
+	   -EOPNOTSUPP, "bundle: EOPNOTSUPP, not allowed: %s", imsipsec_strerror(h));
+	ok(!make_bundle_with(IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_NULL, "null", 0, &b) &&
+	   b->alg == IMSIPSEC_ALG_HMAC_MD5_96 && !imsipsec_bundle_delete(h, b->id, 0),
+	   "bundle: allowed by a list of its own");
+	ok(make_bundle_with(IMSIPSEC_ALG_HMAC_SHA_1_96, IMSIPSEC_EALG_NULL, "hmac-md5-96", 0, &b) ==
+	   -EOPNOTSUPP, "bundle: EOPNOTSUPP, not in its own list: %s", imsipsec_strerror(h));
+	ok(make_bundle_with(IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_NULL, "null,foo", 0, &b) ==
+	   -EINVAL && strstr(imsipsec_strerror(h), "allowed-algorithms"),
+	   "bundle: EINVAL, its list is no list: %s", imsipsec_strerror(h));
+	ok(make_bundle_with(IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_NULL, "", 0, &b) == -EINVAL,
+	   "bundle: EINVAL, its list is empty: %s", imsipsec_strerror(h));
+	ok(make_bundle_with(IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_AES_GCM, NULL, 0, &b) ==
+	   -EINVAL, "bundle: EINVAL, no pair: %s", imsipsec_strerror(h));
+	set_algorithms((struct imsipsec_config){ .size = 0 });
 }
 
 static unsigned char seen[BUNDLES];
@@ -280,9 +414,11 @@ int main(void)
 	if (!opened())
 		return 1;
 	test_config();
+	test_algorithms();
 	test_endpoint();
 	test_guard();
 	test_bundle();
+	test_bundle_algorithms();
 	test_many();
 	test_eperm();
 	imsipsec_close(h);

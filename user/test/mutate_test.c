@@ -22,13 +22,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const headers[] = {
 	PHONE_MD5_NULL, PHONE_TWO, PHONE_VERIFY, SERVER_LARGE_SPI, PHONE_BLANKS,
+	SERVER_LIST,
 	"tls;q=0.2, " PHONE_MD5_NULL ", sdes-srtp;mediasec;x=\"a,\\\"b;\",\r\n " PHONE_VERIFY,
 };
 
 static const char *const pieces[] = {
 	",", ";", "=", "\"", "\\", " ", "\r\n ", "\r\n", "\t", "0", "4294967296", "65536", "-1",
-	"ipsec-3gpp", ";alg=hmac-sha-1-96", ";ealg=null", ";spi-c=256", ";port-s=5060", ";q=0.9999",
-	";mod=UDP-enc-tun", ",tls", "\xff", "[::1]",
+	"ipsec-3gpp", ";alg=hmac-sha-1-96", ";alg=null", ";ealg=null", ";ealg=aes-gcm",
+	";spi-c=256", ";port-s=5060", ";q=0.9999", ";mod=UDP-enc-tun", ",tls", "\xff", "[::1]",
 };
 
 static const uint8_t *current;

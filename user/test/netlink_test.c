@@ -18,6 +18,8 @@
 #define FAMILY	0x1c
 #define GROUP	7
 
+#define LIST	"hmac-sha-1-96=aes-cbc,aes-gmac=null"
+
 /* ---- The kernel's side ------------------------------------------------ */
 
 struct datagram {
@@ -163,6 +165,11 @@ static void put_config(struct nlmsghdr *nlh)
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS, 16);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_BUNDLES, 100000);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_PENDING, 1000);
+	/* Without NUL, as the kernel sends it */
+	mnl_attr_put(nlh, IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, strlen(LIST), LIST);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_PREFERRED_ALG, IMS_IPSEC_AUTH_ALG_AES_GMAC);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_PREFERRED_EALG, IMS_IPSEC_ENC_ALG_AES_GCM);
+	mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS, 1);
 }
 
 static void put_endpoint(struct nlmsghdr *nlh, uint32_t id)
@@ -210,6 +217,21 @@ static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_RX_BYTES, 2);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_TX_PACKETS, 3);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_TX_BYTES, 1ULL << 40);
+}
+
+/* The @n-th of the pairs, as the kernel has it at @rank */
+static void put_algorithm(struct nlmsghdr *nlh, unsigned int n, uint32_t rank, const char *driver)
+{
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ALGORITHM_AUTH_ALG, imsipsec_pairs[n].alg);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ALGORITHM_ENC_ALG, imsipsec_pairs[n].ealg);
+	if (rank)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_ALGORITHM_RANK, rank);
+	if (n == 4)
+		mnl_attr_put(nlh, IMS_IPSEC_A_ALGORITHM_DEPRECATED, 0, NULL);
+	if (driver) {
+		mnl_attr_put_strz(nlh, IMS_IPSEC_A_ALGORITHM_NAME, "rfc4106(gcm(aes))");
+		mnl_attr_put_strz(nlh, IMS_IPSEC_A_ALGORITHM_DRIVER, driver);
+	}
 }
 
 static bool bundle_ok(const struct imsipsec_bundle *b, uint32_t id)
@@ -317,6 +339,15 @@ static bool is_zero(const void *data, size_t len)
 	return true;
 }
 
+/* One byte longer than may be */
+static const char *long_list(void)
+{
+	static char list[IMS_IPSEC_ALGORITHMS_MAX + 2];
+
+	memset(list, ' ', sizeof(list) - 1);
+	return list;
+}
+
 static void test_bundle_new(void)
 {
 	struct imsipsec *h = reset();
@@ -360,6 +391,29 @@ static void test_bundle_new(void)
 	   requested_u16(IMS_IPSEC_A_BUNDLE_PORT_PC, htons(5064)) &&
 	   requested_u32(IMS_IPSEC_A_BUNDLE_MODE, IMS_IPSEC_MODE_TRANS),
 	   "bundle_new: what need not be there");
+
+	h = reset();
+	put_ack(datagram());
+	make_params(&p);
+	p.allowed_algorithms = LIST;
+	imsipsec_bundle_new(h, &p, NULL);
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 13) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_ALLOWED_ALGORITHMS, LIST, strlen(LIST)),
+	   "bundle_new: a list of its own");
+	h = reset();
+	p.allowed_algorithms = long_list();
+	ok(imsipsec_bundle_new(h, &p, NULL) == -EINVAL && !kernel.sent &&
+	   !strcmp(imsipsec_strerror(h), "allowed-algorithms: longer than 512 bytes") &&
+	   is_zero(h->request, sizeof(h->request)), "bundle_new: its list is too long");
+	p.allowed_algorithms = "";
+	ok(imsipsec_bundle_new(h, &p, NULL) == -EINVAL && !kernel.sent, "bundle_new: no list");
+	h = reset();
+	put_ack(datagram());
+	p.allowed_algorithms = LIST;
+	p.size = offsetof(struct imsipsec_bundle_params, allowed_algorithms);
+	imsipsec_bundle_new(h, &p, NULL);
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 12),
+	   "bundle_new: no list of a program that was built without it");
 
 	h = reset();
 	make_params(&p);
@@ -468,15 +522,20 @@ static void test_requests(void)
 	finish(d, nlh);
 	put_ack(d);
 	ok(!imsipsec_config_get(h, &config) && request_is(IMS_IPSEC_CMD_CONFIG_GET, 0, 0) &&
-	   config->size == sizeof(c) && config->set == 0xff && config->min_spi == 65536 &&
+	   config->size == sizeof(c) && config->set == 0xfff && config->min_spi == 65536 &&
 	   config->max_spi == 262144 && config->temporary_timeout == 30000 &&
 	   config->port_pc == 5062 && config->port_ps == 5063 && config->max_endpoints == 16 &&
-	   config->max_bundles == 100000 && config->max_pending == 1000,
+	   config->max_bundles == 100000 && config->max_pending == 1000 &&
+	   !strcmp(config->allowed_algorithms, LIST) &&
+	   config->preferred_alg == IMSIPSEC_ALG_AES_GMAC &&
+	   config->preferred_ealg == IMSIPSEC_EALG_AES_GCM &&
+	   config->disable_deprecated_algorithms,
 	   "config_get, reply and acknowledgement in one datagram");
 	c = *config;
+	c.allowed_algorithms = LIST;
 	h = reset();
 	put_ack(datagram());
-	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 8) &&
+	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 12) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MIN_SPI, htonl(65536)) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_SPI, htonl(262144)) &&
 	   requested_u64(IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, 30000) &&
@@ -484,7 +543,27 @@ static void test_requests(void)
 	   requested_u16(IMS_IPSEC_A_CONFIG_PORT_PS, htons(5063)) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS, 16) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_BUNDLES, 100000) &&
-	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_PENDING, 1000), "config_set");
+	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_PENDING, 1000) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, LIST, strlen(LIST)) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_PREFERRED_ALG, IMS_IPSEC_AUTH_ALG_AES_GMAC) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_PREFERRED_EALG, IMS_IPSEC_ENC_ALG_AES_GCM) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS, "\1", 1),
+	   "config_set");
+	h = reset();
+	put_ack(datagram());
+	c.set = IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS;
+	c.allowed_algorithms = "";
+	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 1) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, "", 0),
+	   "config_set: an empty list");
+	h = reset();
+	c.allowed_algorithms = long_list();
+	ok(imsipsec_config_set(h, &c) == -EINVAL && !kernel.sent &&
+	   !strcmp(imsipsec_strerror(h), "allowed-algorithms: longer than 512 bytes"),
+	   "config_set: a list too long");
+	h = reset();
+	c.allowed_algorithms = NULL;
+	ok(imsipsec_config_set(h, &c) == -EINVAL && !kernel.sent, "config_set: no list");
 	h = reset();
 	c.set = 1U << 31;
 	ok(imsipsec_config_set(h, &c) == -E2BIG && !kernel.sent, "config_set: unknown member");
@@ -570,6 +649,11 @@ static void test_dump(void)
 	finish(d, done_message(d, -ENOMEM, 0));
 	ok(imsipsec_bundle_dump(h, NULL, see_bundle, &seen) == -ENOMEM,
 	   "dump: broken off by the kernel: %s", imsipsec_strerror(h));
+	kernel.next = 0;
+	h->seq--;
+	seen = (struct seen){ .ret = 77, .stop_at = 2 };
+	ok(imsipsec_bundle_dump(h, NULL, see_bundle, &seen) == 77,
+	   "dump: ended by the callback, then broken off by the kernel");
 
 	h = reset();
 	put_dump(0);
@@ -579,6 +663,68 @@ static void test_dump(void)
 	seen = (struct seen){ 0 };
 	err = imsipsec_bundle_dump(h, NULL, see_bundle, &seen);
 	ok(!err && seen.n == 3, "dump: an empty datagram");
+}
+
+struct pairs {
+	struct imsipsec_algorithm seen[8];
+	size_t n;
+};
+
+static int see_algorithm(const struct imsipsec_algorithm *a, void *data)
+{
+	struct pairs *pairs = data;
+
+	pairs->seen[pairs->n++] = *a;
+	return 0;
+}
+
+static void put_algorithm_dump(void)
+{
+	static const struct {
+		unsigned int n;
+		uint32_t rank;
+		const char *driver;
+	} dump[] = { { 3, 1, "x" }, { 0, 2, "rfc4106-gcm-aesni" }, { 2, 3, NULL }, { 4, 0, "y" } };
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(dump); i++) {
+		nlh = reply(d, NLM_F_MULTI, IMS_IPSEC_CMD_ALGORITHM_GET);
+		put_algorithm(nlh, dump[i].n, dump[i].rank, dump[i].driver);
+		finish(d, nlh);
+	}
+	finish(d, done_message(d, 0, 0));
+}
+
+static void test_algorithms(void)
+{
+	struct imsipsec_algs algs[2];
+	struct imsipsec *h = reset();
+	struct pairs p = { .n = 0 };
+	size_t n = 2;
+
+	put_algorithm_dump();
+	ok(!imsipsec_algorithm_dump(h, see_algorithm, &p) && p.n == 4 &&
+	   request_is(IMS_IPSEC_CMD_ALGORITHM_GET, NLM_F_DUMP, 0), "algorithm_dump");
+	ok(p.seen[1].alg == IMSIPSEC_ALG_NULL && p.seen[1].ealg == IMSIPSEC_EALG_AES_GCM &&
+	   p.seen[1].rank == 2 && !p.seen[1].deprecated &&
+	   !strcmp(p.seen[1].name, "rfc4106(gcm(aes))") &&
+	   !strcmp(p.seen[1].driver, "rfc4106-gcm-aesni"), "algorithm_dump: every member");
+	ok(p.seen[2].rank == 3 && !*p.seen[2].name && !*p.seen[2].driver,
+	   "algorithm_dump: one that the kernel has not got");
+	ok(!p.seen[3].rank && p.seen[3].deprecated, "algorithm_dump: one that is not allowed");
+
+	h = reset();
+	put_algorithm_dump();
+	ok(!imsipsec_algs_get(h, algs, &n) && n == 2 && algs[0].alg == IMSIPSEC_ALG_HMAC_SHA_1_96 &&
+	   algs[0].ealg == IMSIPSEC_EALG_AES_CBC && algs[1].alg == IMSIPSEC_ALG_NULL &&
+	   algs[1].ealg == IMSIPSEC_EALG_AES_GCM, "E6: algs_get: allowed, and in the kernel");
+	h = reset();
+	put_algorithm_dump();
+	n = 1;
+	ok(imsipsec_algs_get(h, algs, &n) == -ENOSPC && n == 1 && kernel.next == kernel.n,
+	   "algs_get: no room: %s", imsipsec_strerror(h));
 }
 
 /* ---- Errors -------------------------------------------------------------- */
@@ -767,14 +913,21 @@ static void put_a_bundle(struct nlmsghdr *nlh)
 	put_bundle(nlh, 9);
 }
 
+static void put_an_algorithm(struct nlmsghdr *nlh)
+{
+	put_algorithm(nlh, 4, 5, "x");
+}
+
 static int parse_any(const struct nlmsghdr *nlh, put_fn put)
 {
+	struct imsipsec_algorithm a;
 	struct imsipsec_endpoint e;
 	struct imsipsec_bundle b;
-	struct imsipsec_config c;
 
 	if (put == put_config)
-		return imsipsec_config_parse(nlh, &c);
+		return imsipsec_config_parse(&handle, nlh);
+	if (put == put_an_algorithm)
+		return imsipsec_algorithm_parse(nlh, &a);
 	if (put == put_an_endpoint)
 		return imsipsec_endpoint_parse(nlh, &e);
 	return imsipsec_bundle_parse(nlh, &b);
@@ -796,6 +949,18 @@ static bool is_right(const struct nlmsghdr *nlh, uint16_t type, uint16_t len)
 	return !known;
 }
 
+/* Opaque bytes, text, and flags, of which it counts only that they are there */
+static bool any_length(put_fn put, uint16_t type)
+{
+	if (put == put_a_bundle)
+		return type == IMS_IPSEC_A_BUNDLE_OWNER || type == IMS_IPSEC_A_BUNDLE_CONTACT;
+	if (put == put_config)
+		return type == IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS;
+	return put == put_an_algorithm && (type == IMS_IPSEC_A_ALGORITHM_DEPRECATED ||
+					   type == IMS_IPSEC_A_ALGORITHM_NAME ||
+					   type == IMS_IPSEC_A_ALGORITHM_DRIVER);
+}
+
 static void test_lengths(const char *name, put_fn put, uint16_t max_type)
 {
 	struct datagram *right = &kernel.answers[0], *wrong = &kernel.answers[1];
@@ -812,15 +977,13 @@ static void test_lengths(const char *name, put_fn put, uint16_t max_type)
 
 	for (type = 0; type <= max_type; type++) {
 		for (len = 0; len <= 17; len++) {
-			/* Opaque bytes may have any length, addresses 4 or 16. */
-			bool is_bytes = put == put_a_bundle && (type == IMS_IPSEC_A_BUNDLE_OWNER ||
-								type == IMS_IPSEC_A_BUNDLE_CONTACT);
+			/* Addresses may have 4 or 16. */
 			bool is_addr = (put == put_a_bundle &&
 					(type == IMS_IPSEC_A_BUNDLE_ADDRESS ||
 					 type == IMS_IPSEC_A_BUNDLE_UE_ADDRESS)) ||
 				       (put == put_an_endpoint &&
 					type == IMS_IPSEC_A_ENDPOINT_ADDRESS);
-			int want = is_right(nlh, type, len) || is_bytes ||
+			int want = is_right(nlh, type, len) || any_length(put, type) ||
 				   (is_addr && (len == 4 || len == 16)) ? 0 : -EBADMSG;
 			struct nlmsghdr *w;
 
@@ -867,6 +1030,18 @@ static void test_objects(void)
 	test_lengths("config", put_config, IMS_IPSEC_A_CONFIG_MAX + 2);
 	test_lengths("endpoint", put_an_endpoint, IMS_IPSEC_A_ENDPOINT_MAX + 2);
 	test_lengths("bundle", put_a_bundle, IMS_IPSEC_A_BUNDLE_MAX + 2);
+	test_lengths("algorithm", put_an_algorithm, IMS_IPSEC_A_ALGORITHM_MAX + 2);
+
+	reset();
+	nlh = reply(&kernel.answers[0], 0, 1);
+	mnl_attr_put(nlh, IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, IMS_IPSEC_ALGORITHMS_MAX,
+		     long_list());
+	ok(!imsipsec_config_parse(&handle, nlh) &&
+	   strlen(handle.config.allowed_algorithms) == IMS_IPSEC_ALGORITHMS_MAX,
+	   "config: the longest list");
+	mnl_attr_put(nlh, IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, IMS_IPSEC_ALGORITHMS_MAX + 1,
+		     long_list());
+	ok(imsipsec_config_parse(&handle, nlh) == -EBADMSG, "config: a list too long");
 
 	reset();
 	nlh = reply(&kernel.answers[0], 0, 1);
@@ -1086,9 +1261,11 @@ static uint32_t random_below(uint32_t n)
 static int parse_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
 	(void)data;
-	if (imsipsec_config_parse(nlh, &h->config))
+	if (imsipsec_config_parse(h, nlh))
 		return -EBADMSG;
-	return imsipsec_endpoint_parse(nlh, &h->endpoint) | imsipsec_bundle_parse(nlh, &h->bundle);
+	return imsipsec_endpoint_parse(nlh, &h->endpoint) |
+	       imsipsec_bundle_parse(nlh, &h->bundle) |
+	       imsipsec_algorithm_parse(nlh, &h->algorithm);
 }
 
 /* No rule but that nothing is read out of place, which the sanitizers see to. */
@@ -1149,6 +1326,7 @@ int main(void)
 	test_bundle_new();
 	test_requests();
 	test_dump();
+	test_algorithms();
 	test_errors();
 	test_socket();
 	test_objects();

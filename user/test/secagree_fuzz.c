@@ -29,6 +29,24 @@ static void check_mech(const struct imsipsec_mech *m)
 	check(!m->ealg || imsipsec_ealg_name(m->ealg), "ealg");
 }
 
+/* The same input as a list of algorithms */
+static void check_algs(const uint8_t *data, size_t size)
+{
+	struct imsipsec_algs algs[9];
+	size_t i, n = 9;
+	char *text = malloc(size + 1);
+	int err;
+
+	check(text, "memory");
+	memcpy(text, data, size);
+	text[size] = '\0';
+	err = imsipsec_algs_parse(text, algs, &n);
+	check(err == 0 || err == -EINVAL, "errno of a list of algorithms");
+	for (i = 0; !err && i < n; i++)
+		check(imsipsec_alg_name(algs[i].alg) && imsipsec_ealg_name(algs[i].ealg), "pairs");
+	free(text);
+}
+
 /* What was written is read as it was meant. */
 static void check_write(const struct imsipsec_mech *m)
 {
@@ -47,6 +65,42 @@ static void check_write(const struct imsipsec_mech *m)
 	imsipsec_secagree_free(back);
 }
 
+/*
+ * Security-Server after @m of @client was chosen: whether the UE goes by the
+ * order or by q, the first that it offers is that.
+ */
+static void check_server(const struct imsipsec_secagree *client, const struct imsipsec_mech *m)
+{
+	const struct imsipsec_bundle bundle = {
+		.mode = m->mode, .alg = m->alg, .ealg = m->ealg,
+		.port_pc = m->port_c, .port_ps = m->port_s,
+		.spi_pc = m->spi_c, .spi_ps = m->spi_s,
+	};
+	struct imsipsec_algs algs[9], pair;
+	struct imsipsec_secagree *server = NULL;
+	const struct imsipsec_mech *s, *chosen;
+	size_t i, n = 9, last = 1001;
+	char buf[2048];
+	int len;
+
+	check(!imsipsec_algs_parse("aes-gcm,aes-gmac,hmac-sha-1-96,hmac-md5-96", algs, &n) &&
+	      n == 9, "all pairs");
+	len = imsipsec_secagree_write_server(buf, sizeof(buf), &bundle, algs, n);
+	check(len > 0 && !imsipsec_secagree_parse(&server, buf, len), "read Security-Server");
+	for (i = 0; (s = imsipsec_secagree_get(server, i)); i++) {
+		check(s->q && s->q < last, "q falls");
+		last = s->q;
+	}
+	check(i == n, "the whole list");
+	for (i = 0; (s = imsipsec_secagree_get(server, i)); i++) {
+		pair = (struct imsipsec_algs){ s->alg, s->ealg };
+		if (!imsipsec_secagree_choose(client, &pair, 1, &chosen))
+			break;
+	}
+	check(s && s->alg == m->alg && s->ealg == m->ealg, "E6: the UE chooses the same");
+	imsipsec_secagree_free(server);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct imsipsec_secagree *a = NULL, *b = NULL;
@@ -54,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t i, n;
 	int err;
 
+	check_algs(data, size);
 	err = imsipsec_secagree_parse(&a, (const char *)data, size);
 	check(!err == !!a, "a list if and only if there is no error");
 	check(err == 0 || err == -EINVAL || err == -E2BIG, "errno");
@@ -64,8 +119,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < n; i++)
 		check_mech(imsipsec_secagree_get(a, i));
 	check(n <= 64 && !imsipsec_secagree_get(a, n), "count");
-	if (!imsipsec_secagree_choose(a, NULL, 0, &m))
+	if (!imsipsec_secagree_choose(a, NULL, 0, &m)) {
 		check_write(m);
+		check_server(a, m);
+	}
 
 	check(!imsipsec_secagree_parse(&b, (const char *)data, size), "parse again");
 	check(imsipsec_secagree_equal(a, b) == (n > 0), "equal to itself");

@@ -13,8 +13,12 @@
 
 #define MD5	IMSIPSEC_ALG_HMAC_MD5_96
 #define SHA1	IMSIPSEC_ALG_HMAC_SHA_1_96
+#define GMAC	IMSIPSEC_ALG_AES_GMAC
+#define NO_ALG	IMSIPSEC_ALG_NULL
 #define NONE	IMSIPSEC_EALG_NULL
 #define AES	IMSIPSEC_EALG_AES_CBC
+#define DES3	IMSIPSEC_EALG_DES_EDE3_CBC
+#define GCM	IMSIPSEC_EALG_AES_GCM
 #define TRANS	IMSIPSEC_MODE_TRANS
 
 /* A copy without anything behind it, so that AddressSanitizer sees one byte too many. */
@@ -55,8 +59,8 @@ static const struct {
 } good_cases[] = {
 	{ "phone: md5, null", PHONE_MD5_NULL, 1,
 	  { { MD5, NONE, TRANS, true, 1000, 25656, 25657, 6301, 6300 } } },
-	{ "phone: list of two, the first with an ealg that is not known", PHONE_TWO, 2,
-	  { { MD5, 0, TRANS, true, 1000, 1028536224, 455113919, 8034, 8904 },
+	{ "phone: list of two", PHONE_TWO, 2,
+	  { { MD5, DES3, TRANS, true, 1000, 1028536224, 455113919, 8034, 8904 },
 	    { MD5, AES, TRANS, true, 1000, 1028536224, 455113919, 8034, 8904 } } },
 	{ "phone: Security-Verify with q", PHONE_VERIFY, 1,
 	  { { SHA1, NONE, TRANS, true, 500, 52340051, 3859, 7807, 7777 } } },
@@ -120,6 +124,14 @@ static const struct {
 	{ "q=0.123", TEXT_A ";q=0.123", 1,
 	  { { SHA1, AES, TRANS, true, 123, 1000, 2000, 3000, 4000 } } },
 	{ "q=1.000", TEXT_A ";q=1.000", 1, { MECH_A } },
+	{ "AES-GCM, and the other spelling of it",
+	  "ipsec-3gpp;alg=null;ealg=aes-gcm" REST ",ipsec-3gpp;alg=AES-GMAC;ealg=AES-GCM" REST, 2,
+	  { { NO_ALG, GCM, TRANS, true, 1000, 1000, 2000, 3000, 4000 },
+	    { GMAC, GCM, TRANS, true, 1000, 1000, 2000, 3000, 4000 } } },
+	{ "AES-GMAC without ealg", "ipsec-3gpp;alg=aes-gmac" REST, 1,
+	  { { GMAC, NONE, TRANS, true, 1000, 1000, 2000, 3000, 4000 } } },
+	{ "ealg that is not known", "ipsec-3gpp;alg=hmac-md5-96;ealg=aes-ctr" REST, 1,
+	  { { MD5, 0, TRANS, true, 1000, 1000, 2000, 3000, 4000 } } },
 	{ "alg that is not known", "ipsec-3gpp;alg=hmac-sha-256-128;ealg=aes-cbc" REST, 1,
 	  { { 0, AES, TRANS, true, 1000, 1000, 2000, 3000, 4000 } } },
 	{ "mod that is not known", TEXT_A ";mod=UDP-enc-tun", 1,
@@ -271,6 +283,35 @@ static void test_bytes(void)
 	ok(!taken, "parse: cut short at every byte");
 }
 
+static void test_any_order(void)
+{
+	static const char *const params[] = {
+		"alg=hmac-sha-1-96", "ealg=aes-cbc", "spi-c=1000", "spi-s=2000", "port-c=3000",
+		"port-s=4000",
+	};
+	const struct imsipsec_mech a = MECH_A;
+	unsigned int order, rest, wrong = 0;
+	const char *left[ARRAY_SIZE(params)];
+	struct imsipsec_secagree *list;
+	char text[256];
+	size_t i, n, at;
+
+	for (order = 0; order < 720; order++) {
+		memcpy(left, params, sizeof(left));
+		strcpy(text, "ipsec-3gpp");
+		for (n = ARRAY_SIZE(params), rest = order; n; rest /= n--) {
+			at = rest % n;
+			strcat(strcat(text, ";"), left[at]);
+			for (i = at; i + 1 < n; i++)
+				left[i] = left[i + 1];
+		}
+		list = NULL;
+		wrong += parse(&list, text) || !mech_is(imsipsec_secagree_get(list, 0), &a);
+		imsipsec_secagree_free(list);
+	}
+	ok(!wrong, "parse: parameters in all 720 orders");
+}
+
 static void test_repeated(void)
 {
 	struct imsipsec_secagree *list = NULL;
@@ -330,6 +371,7 @@ static void test_choose(void)
 		{ SHA1, AES }, { MD5, AES }, { MD5, NONE }
 	};
 	static const struct imsipsec_algs md5_only[] = { { MD5, NONE } };
+	static const struct imsipsec_algs gmac_gcm[] = { { GMAC, GCM } };
 	static const struct imsipsec_algs zero[] = { { 0, 0 }, { 0, AES }, { MD5, 0 } };
 	static const struct {
 		const char *name, *text;
@@ -345,12 +387,20 @@ static void test_choose(void)
 		{ "the server's order decides",
 		  "ipsec-3gpp;alg=hmac-md5-96" REST ",ipsec-3gpp;alg=hmac-md5-96;ealg=aes-cbc" REST,
 		  sha1_first, 3, 0, MD5, AES },
-		{ "built-in order: sha1 and aes-cbc first",
+		{ "built-in order: AES-GCM first", TEXT_A ",ipsec-3gpp;alg=aes-gmac" REST
+		  ",ipsec-3gpp;alg=null;ealg=aes-gcm" REST, NULL, 0, 0, NO_ALG, GCM },
+		{ "aes-gmac with aes-gcm is not aes-gcm alone",
+		  "ipsec-3gpp;alg=null;ealg=aes-gcm" REST, gmac_gcm, 1, -ENOENT, 0, 0 },
+		{ "a missing ealg is null", "ipsec-3gpp;alg=hmac-md5-96" REST, md5_only, 1, 0, MD5,
+		  NONE },
+		{ "built-in order: then sha1 and aes-cbc",
 		  "ipsec-3gpp;alg=hmac-md5-96" REST ",ipsec-3gpp;alg=hmac-md5-96;ealg=aes-cbc" REST
 		  ",ipsec-3gpp;alg=hmac-sha-1-96" REST ",ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc"
 		  REST, NULL, 0, 0, SHA1, AES },
 		{ "built-in order: md5 and null last", PHONE_MD5_NULL, NULL, 0, 0, MD5, NONE },
-		{ "unknown ealg is passed over", PHONE_TWO, NULL, 0, 0, MD5, AES },
+		{ "built-in order: aes-cbc before 3DES", PHONE_TWO, NULL, 0, 0, MD5, AES },
+		{ "unknown ealg is passed over", "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-ctr" REST
+		  "," PHONE_MD5_NULL, NULL, 0, 0, MD5, NONE },
 		{ "none in common", TEXT_A, md5_only, 1, -ENOENT, 0, 0 },
 		{ "no list of the server's", TEXT_A, md5_only, 0, -ENOENT, 0, 0 },
 		{ "only tls", "tls", NULL, 0, -ENOENT, 0, 0 },
@@ -379,6 +429,16 @@ static void test_choose(void)
 	}
 	ok(imsipsec_secagree_choose(NULL, NULL, 0, &m) == -ENOENT, "E6: no Security-Client at all");
 }
+
+/* Parts of SERVER_LIST */
+#define L9	SERVER_MECH(9, "null", "aes-gcm")
+#define L678 \
+	SERVER_MECH(8, "aes-gmac", "aes-gcm") "," SERVER_MECH(7, "aes-gmac", "null") "," \
+	SERVER_MECH(6, "hmac-sha-1-96", "aes-cbc")
+#define L5	SERVER_MECH(5, "hmac-sha-1-96", "des-ede3-cbc")
+#define L1234 \
+	SERVER_MECH(4, "hmac-sha-1-96", "null") "," SERVER_MECH(3, "hmac-md5-96", "aes-cbc") "," \
+	SERVER_MECH(2, "hmac-md5-96", "des-ede3-cbc") "," SERVER_MECH(1, "hmac-md5-96", "null")
 
 static void test_equal(void)
 {
@@ -434,6 +494,18 @@ static void test_equal(void)
 		{ "E5: unknown prot of different names", TEXT_A ";prot=a", TEXT_A ";prot=b",
 		  false },
 		{ "E5: nothing against nothing", "tls", "tls", false },
+		{ "a list, its order", SERVER_LIST, L5 ",\r\n " L678 "," L9 ",tls," L1234, true },
+		{ "E5: the best of a list removed", SERVER_LIST, L678 "," L5 "," L1234, false },
+		{ "E5: another of a list removed", SERVER_LIST, L9 "," L678 "," L1234, false },
+		{ "E5: one of a list twice", SERVER_LIST, SERVER_LIST "," L5, false },
+		{ "E5: one of a list for another", SERVER_LIST,
+		  L9 "," L678 "," L9 "," L1234, false },
+		{ "E5: q of two of a list exchanged", SERVER_LIST,
+		  SERVER_MECH(5, "null", "aes-gcm") "," L678 ","
+		  SERVER_MECH(9, "hmac-sha-1-96", "des-ede3-cbc") "," L1234, false },
+		{ "E5: ealg of one of a list", SERVER_LIST,
+		  L9 "," L678 "," SERVER_MECH(5, "hmac-sha-1-96", "null") "," L1234, false },
+		{ "E5: a single one for a list", SERVER_LIST, L9, false },
 	};
 	struct imsipsec_secagree *list = NULL;
 	size_t i;
@@ -524,15 +596,203 @@ static void test_write(void)
 	   "write: EINVAL for nothing");
 }
 
+/* ---- Security-Server ---------------------------------------------------- */
+
+static const struct imsipsec_algs pairs[] = {
+	{ NO_ALG, GCM }, { GMAC, GCM }, { GMAC, NONE },
+	{ SHA1, AES }, { SHA1, DES3 }, { SHA1, NONE },
+	{ MD5, AES }, { MD5, DES3 }, { MD5, NONE },
+};
+
+static const struct imsipsec_bundle bundle = {
+	.mode = TRANS, .port_pc = 7807, .port_ps = 7777,
+	.spi_pc = 3759706211, .spi_ps = 2594505554,
+};
+
+static struct imsipsec_bundle bundle_with(enum imsipsec_alg alg, enum imsipsec_ealg ealg)
+{
+	struct imsipsec_bundle b = bundle;
+
+	b.alg = alg;
+	b.ealg = ealg;
+	return b;
+}
+
+static unsigned int bit_of(enum imsipsec_alg alg, enum imsipsec_ealg ealg)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(pairs); i++)
+		if (pairs[i].alg == alg && pairs[i].ealg == ealg)
+			return 1U << i;
+	return 0;
+}
+
+/* Security-Client with a mechanism for each bit of @offers, the last first, each with its SPIs */
+static struct imsipsec_secagree *client_of(unsigned int offers)
+{
+	struct imsipsec_mech mechs[ARRAY_SIZE(pairs)];
+	struct imsipsec_secagree *client = NULL;
+	size_t i, n = 0;
+	char buf[2048];
+
+	for (i = ARRAY_SIZE(pairs); i--;)
+		if (offers & 1U << i)
+			mechs[n++] = (struct imsipsec_mech){
+				pairs[i].alg, pairs[i].ealg, TRANS, true, 0,
+				1000 + 2 * i, 1001 + 2 * i, 3000 + 2 * i, 3001 + 2 * i,
+			};
+	if (imsipsec_secagree_write(buf, sizeof(buf), mechs, n) < 0 || parse(&client, buf))
+		abort();
+	return client;
+}
+
+/* What a UE with @offers chooses: the first that it has, or the one of the highest q */
+static const struct imsipsec_mech *ue_chooses(const struct imsipsec_secagree *server,
+					      unsigned int offers, bool by_q)
+{
+	const struct imsipsec_mech *m, *best = NULL;
+	size_t i;
+
+	for (i = 0; (m = imsipsec_secagree_get(server, i)); i++)
+		if (offers & bit_of(m->alg, m->ealg) && (!best || (by_q && m->q > best->q)))
+			best = m;
+	return best;
+}
+
+static bool q_falls(const struct imsipsec_secagree *server)
+{
+	const struct imsipsec_mech *m;
+	unsigned int last = 1001;
+	size_t i;
+
+	for (i = 0; (m = imsipsec_secagree_get(server, i)); last = m->q, i++)
+		if (!m->q || m->q >= last)
+			return false;
+	return true;
+}
+
+/* Security-Server for @b and @algs, as the UE and as the P-CSCF sees it */
+static bool both_choose(const struct imsipsec_bundle *b, const struct imsipsec_algs *algs, size_t n,
+			unsigned int offers)
+{
+	struct imsipsec_mech want = {
+		b->alg, b->ealg, TRANS, true, 0, b->spi_pc, b->spi_ps, b->port_pc, b->port_ps,
+	};
+	struct imsipsec_secagree *server = NULL, *verify = NULL;
+	const struct imsipsec_mech *first, *highest;
+	char buf[2048];
+	bool good;
+	int len;
+
+	len = imsipsec_secagree_write_server(buf, sizeof(buf), b, algs, n);
+	good = len > 0 && !parse_n(&server, buf, len) && !parse(&verify, buf) &&
+	       imsipsec_secagree_equal(server, verify) && q_falls(server) &&
+	       imsipsec_secagree_count(server) == (n ? n : 1);
+	if (good) {
+		first = ue_chooses(server, offers, false);
+		highest = ue_chooses(server, offers, true);
+		want.q = first ? first->q : 0;
+		good = first == highest && mech_is(first, &want);
+	}
+	imsipsec_secagree_free(server);
+	imsipsec_secagree_free(verify);
+	return good;
+}
+
+/* The P-CSCF's first pair of those that a UE offers is what both sides use; or there is none. */
+static bool agree(const struct imsipsec_algs *algs, size_t n, unsigned int offers)
+{
+	struct imsipsec_secagree *client = client_of(offers);
+	const struct imsipsec_mech *m;
+	struct imsipsec_bundle b;
+	bool good;
+	size_t i;
+	int err;
+
+	for (i = 0; i < n && !(offers & bit_of(algs[i].alg, algs[i].ealg)); i++)
+		;
+	err = imsipsec_secagree_choose(client, algs, n, &m);
+	if (err || i == n) {
+		good = err == -ENOENT && i == n;
+	} else {
+		b = bundle_with(m->alg, m->ealg);
+		good = m->alg == algs[i].alg && m->ealg == algs[i].ealg &&
+		       1U << (m->spi_c - 1000) / 2 == bit_of(m->alg, m->ealg) &&
+		       m->spi_s == m->spi_c + 1 && m->port_c == m->spi_c + 2000 &&
+		       m->port_s == m->spi_c + 2001 &&
+		       both_choose(&b, algs, n, offers) && both_choose(&b, NULL, 0, offers);
+	}
+	imsipsec_secagree_free(client);
+	return good;
+}
+
+static void test_subsets(void)
+{
+	static const char *const lists[] = {
+		"aes-gcm,aes-gmac,hmac-sha-1-96,hmac-md5-96",
+		"hmac-md5-96=null,hmac-md5-96,null,aes-cbc,des-ede3-cbc,aes-gmac=aes-gcm",
+		"null,aes-gcm", "hmac-sha-1-96=aes-cbc", "aes-gmac", "des-ede3-cbc,null",
+	};
+	struct imsipsec_algs algs[ARRAY_SIZE(pairs)];
+	unsigned int offers, wrong;
+	size_t i, n;
+
+	for (i = 0; i < ARRAY_SIZE(lists); i++) {
+		n = ARRAY_SIZE(algs);
+		wrong = !!imsipsec_algs_parse(lists[i], algs, &n);
+		for (offers = 1; offers < 1U << ARRAY_SIZE(pairs); offers++)
+			wrong += !agree(algs, n, offers);
+		ok(!wrong, "E6: a UE that goes by q, one by order, every subset: %s", lists[i]);
+	}
+}
+
+static void test_write_server(void)
+{
+	static const char list[] = SERVER_MECH(2, "hmac-sha-1-96", "aes-cbc") ", "
+				   SERVER_MECH(1, "hmac-md5-96", "null");
+	static const struct imsipsec_algs two[] = { { SHA1, AES }, { MD5, NONE } };
+	struct imsipsec_bundle b = bundle_with(MD5, NONE);
+	struct imsipsec_algs ten[ARRAY_SIZE(pairs) + 1] = { { MD5, NONE } };
+	char buf[2048];
+	int len;
+
+	memcpy(ten + 1, pairs, sizeof(pairs));
+	len = imsipsec_secagree_write_server(buf, sizeof(buf), &b, NULL, 0);
+	ok(len == (int)strlen(buf) && !strcmp(buf, SERVER_MECH(1, "hmac-md5-96", "null")),
+	   "Security-Server: single");
+	len = imsipsec_secagree_write_server(buf, sizeof(buf), &b, two, 2);
+	ok(len == (int)strlen(buf) && !strcmp(buf, list), "Security-Server: a list");
+	ok(imsipsec_secagree_write_server(buf, len + 1, &b, two, 2) == len &&
+	   imsipsec_secagree_write_server(buf, len, &b, two, 2) == -ENOSPC &&
+	   imsipsec_secagree_write_server(NULL, 0, &b, two, 2) == -ENOSPC,
+	   "Security-Server: ENOSPC");
+	len = imsipsec_secagree_write_server(buf, sizeof(buf), &b, pairs, ARRAY_SIZE(pairs));
+	ok(len == (int)strlen(buf) && !strcmp(buf, SERVER_LIST), "Security-Server: all pairs");
+	ok(imsipsec_secagree_write_server(buf, sizeof(buf), &b, ten, ARRAY_SIZE(ten)) == -EINVAL,
+	   "Security-Server: EINVAL, more pairs than there are");
+	ok(imsipsec_secagree_write_server(buf, sizeof(buf), &b, two, 1) == -EINVAL,
+	   "Security-Server: EINVAL, the bundle's pair is not in the list");
+	b = bundle_with(SHA1, NONE);
+	ok(imsipsec_secagree_write_server(buf, sizeof(buf), &b, two, 2) == -EINVAL,
+	   "Security-Server: EINVAL, both are, and the pair is not");
+	b = bundle_with(0, 0);
+	ok(imsipsec_secagree_write_server(buf, sizeof(buf), &b, NULL, 0) == -EINVAL,
+	   "Security-Server: EINVAL, an algorithm that the library does not know");
+}
+
 int main(void)
 {
 	test_good();
 	test_bad();
 	test_bytes();
+	test_any_order();
 	test_repeated();
 	test_many();
 	test_choose();
 	test_equal();
 	test_write();
+	test_write_server();
+	test_subsets();
 	return done();
 }

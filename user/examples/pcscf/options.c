@@ -12,7 +12,7 @@ struct options opt = {
 	.port_ps = 5063,
 	.port_pc = 5062,
 	.realm = "ims.example",
-	.algs_text = "hmac-sha-1-96,hmac-md5-96",
+	.n_algs = sizeof(opt.algs) / sizeof(opt.algs[0]),
 	.linger = 32000,
 };
 
@@ -46,8 +46,10 @@ static void usage(void)
 	      "      --port-pc PORT     protected client port (5062)\n"
 	      "      --vectors FILE     lines IMPI RAND AUTN XRES CK IK, in hex\n"
 	      "      --realm REALM      of the challenge (ims.example)\n"
-	      "      --algs LIST        alg=ealg,... in order of preference\n"
-	      "                         (hmac-sha-1-96,hmac-md5-96)\n"
+	      "      --algs LIST        alg=ealg,... in order of preference (what the kernel\n"
+	      "                         is configured to allow, see imsipsec algorithms)\n"
+	      "      --security-server list|single\n"
+	      "                         all of these, or the chosen pair only (list)\n"
 	      "      --linger MS        how long SAs stay after de-registration (32000)\n"
 	      "      --delete-endpoint  delete endpoints and bundles at the end; without it\n"
 	      "                         they stay, the ports remain shut, and the next pcscf\n"
@@ -68,7 +70,7 @@ static uint16_t port_option(const char *text)
 
 void options(int argc, char **argv)
 {
-	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, LINGER, DELETE };
+	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, LINGER, DELETE };
 	static const struct option known[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "port", required_argument, NULL, PORT },
@@ -77,6 +79,7 @@ void options(int argc, char **argv)
 		{ "vectors", required_argument, NULL, VECTORS },
 		{ "realm", required_argument, NULL, REALM },
 		{ "algs", required_argument, NULL, ALGS },
+		{ "security-server", required_argument, NULL, SERVER },
 		{ "linger", required_argument, NULL, LINGER },
 		{ "delete-endpoint", no_argument, NULL, DELETE },
 		{ "verbose", no_argument, NULL, 'v' },
@@ -100,6 +103,11 @@ void options(int argc, char **argv)
 		case VECTORS:	opt.vectors = optarg; break;
 		case REALM:	opt.realm = optarg; break;
 		case ALGS:	opt.algs_text = optarg; break;
+		case SERVER:
+			opt.single = !strcmp(optarg, "single");
+			if (!opt.single && strcmp(optarg, "list"))
+				usage();
+			break;
 		case LINGER:
 			opt.linger = strtoull(optarg, &rest, 10);
 			if (*rest)
@@ -110,8 +118,9 @@ void options(int argc, char **argv)
 		default:	usage();
 		}
 	}
-	opt.n_algs = sizeof(opt.algs) / sizeof(opt.algs[0]);
-	if (optind != argc || !n_locals || !opt.vectors ||
-	    imsipsec_algs_parse(opt.algs_text, opt.algs, &opt.n_algs))
+	if (optind != argc || !n_locals || !opt.vectors)
+		usage();
+	if (opt.algs_text &&
+	    (imsipsec_algs_parse(opt.algs_text, opt.algs, &opt.n_algs) || !opt.n_algs))
 		usage();
 }

@@ -13,11 +13,12 @@
 
 struct options {
 	uint16_t port, port_ps, port_pc;
-	const char *vectors, *realm, *algs_text;
-	struct imsipsec_algs algs[16];
+	const char *vectors, *realm;
+	const char *algs_text;		/* NULL: the kernel's configuration */
+	struct imsipsec_algs algs[16];	/* in order of preference */
 	size_t n_algs;
 	uint64_t linger;
-	bool delete_endpoint, verbose;
+	bool single, delete_endpoint, verbose;
 };
 
 extern struct options opt;

@@ -6,8 +6,9 @@
  *
  * What it does with the library, in the order in which it happens:
  *
- *   start	   endpoint (the ports shut), then the protected sockets; bundles
- *		   that a process before this one confirmed are taken over
+ *   start	   the algorithms that may be used; endpoint (the ports shut), then
+ *		   the protected sockets; bundles that a process before this one
+ *		   confirmed are taken over
  *   REGISTER	   in clear: parse Security-Client, choose, make the bundle, and
  *		   only then the 401 with Security-Server
  *   REGISTER	   over the SAs: compare Security-Verify and Security-Client, check
@@ -136,17 +137,8 @@ static void refuse_no_bundle(const struct sip_msg *msg, const struct net_source 
 static int write_security_server(const struct imsipsec_bundle *bundle, char *buf, size_t size,
 				 struct imsipsec_secagree **list)
 {
-	struct imsipsec_mech mech = {
-		.alg = bundle->alg,
-		.ealg = bundle->ealg,
-		.mode = bundle->mode,
-		.esp = true,
-		.spi_c = bundle->spi_pc,
-		.spi_s = bundle->spi_ps,
-		.port_c = bundle->port_pc,
-		.port_s = bundle->port_ps,
-	};
-	int len = imsipsec_secagree_write(buf, size, &mech, 1);
+	int len = imsipsec_secagree_write_server(buf, size, bundle, opt.algs,
+						 opt.single ? 0 : opt.n_algs);
 
 	if (len < 0)
 		return len;
@@ -174,6 +166,7 @@ static int make_bundle(struct ue *ue, const struct imsipsec_mech *mech, char *se
 		.port_us = mech->port_s,
 		.spi_uc = mech->spi_c,
 		.spi_us = mech->spi_s,
+		.allowed_algorithms = opt.algs_text,
 	};
 	const struct imsipsec_bundle *bundle;
 	int err;
@@ -234,7 +227,7 @@ static int challenge(struct ue *ue, const struct sip_msg *msg, const struct net_
 {
 	static unsigned int turn;
 	struct sip_reply reply;
-	char server[256];
+	char server[2048];
 	int err;
 
 	err = home_vector(opt.vectors, ue->owner, turn++, &ue->vector);
@@ -448,7 +441,7 @@ static void receive(const struct net_source *source, char *text, size_t len)
 static void take_over(const struct imsipsec_bundle *bundle)
 {
 	struct ue *ue = NULL;
-	char server[256];
+	char server[2048];
 
 	for (size_t i = 0; i < n_locals && !ue; i++) {
 		if (locals[i].endpoint == bundle->endpoint)
@@ -463,7 +456,7 @@ static void take_over(const struct imsipsec_bundle *bundle)
 	ue->port_uc = bundle->port_uc;
 	ue->port_us = bundle->port_us;
 	if (write_security_server(bundle, server, sizeof(server), &ue->server))
-		error("bundle %u: no memory", bundle->id);
+		error("bundle %u: its algorithms are not ours", bundle->id);
 	log("bundle %u of %s taken over", bundle->id, ue->owner);
 }
 
@@ -626,6 +619,12 @@ static bool start(void)
 		err = imsipsec_event_open(&events);
 	if (err) {
 		error("ims_ipsec: %s", err == -ENOENT ? "the module is not loaded" : strerror(-err));
+		return false;
+	}
+	if (!opt.algs_text)
+		err = imsipsec_algs_get(ipsec, opt.algs, &opt.n_algs);
+	if (err) {
+		error("algorithms: %s", imsipsec_strerror(ipsec));
 		return false;
 	}
 	for (size_t i = 0; i < n_locals; i++) {
