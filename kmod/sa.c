@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* SAs: the only file that looks into struct xfrm_state. */
 #include <crypto/aead.h>
+#include <linux/netlink.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <net/dst.h>
@@ -214,16 +215,32 @@ int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 	return err;
 }
 
+/* The message has the keys in it, and is freed as it is where nobody listens. */
+static bool ims_sa_is_heard(struct net *net)
+{
+	struct sock *nlsk;
+	bool heard;
+
+	rcu_read_lock();
+	nlsk = rcu_dereference(net->xfrm.nlsk);
+	heard = nlsk && netlink_has_listeners(nlsk, XFRMNLGRP_SA);
+	rcu_read_unlock();
+	return heard;
+}
+
 static void ims_sa_notify(struct xfrm_state *x, int event)
 {
 	struct km_event c = { .event = event };
 
-	km_state_notify(x, &c);
+	if (ims_sa_is_heard(xs_net(x)))
+		km_state_notify(x, &c);
 }
 
 /**
  * ims_sa_announce() - tell XFRM's listeners of a new SA (ip xfrm monitor)
  * @x: an SA that was added
+ *
+ * Listeners of PF_KEY are told too, where one of XFRM's own listens.
  */
 void ims_sa_announce(struct xfrm_state *x)
 {
@@ -250,9 +267,11 @@ void ims_sa_discard(struct xfrm_state *x)
  */
 void ims_sa_delete(struct xfrm_state *x, bool announce)
 {
-	if (!xfrm_state_delete(x) && announce)
-		ims_sa_notify(x, XFRM_MSG_DELSA);
+	const bool gone = !xfrm_state_delete(x);
+
 	ims_sa_wipe_keys(x);
+	if (gone && announce)
+		ims_sa_notify(x, XFRM_MSG_DELSA);
 }
 
 /**

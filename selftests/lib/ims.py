@@ -23,10 +23,16 @@ CK = bytes.fromhex('d53c02758b376066fad0af7daa6df765')
 # Expanded by hand from the table of TS 33.203 Annex I
 AUTH_KEY = {'hmac-md5-96': 'e1763cf28cc2e584588800193137ec92',
             'hmac-sha-1-96': 'e1763cf28cc2e584588800193137ec9200000000'}
-ENC_KEY = {'null': '', 'aes-cbc': 'd53c02758b376066fad0af7daa6df765'}
+ENC_KEY = {'null': '', 'aes-cbc': 'd53c02758b376066fad0af7daa6df765',
+           'des-ede3-cbc': 'd53d02758a376167fbd0ae7cab6df764d53d02758a376167'}
 AUTH_NAME = {'hmac-md5-96': 'hmac(md5)', 'hmac-sha-1-96': 'hmac(sha1)'}
-ENC_NAME = {'null': 'ecb(cipher_null)', 'aes-cbc': 'cbc(aes)'}
-PAIRS = tuple((a, e) for a in AUTH_NAME for e in ENC_NAME)
+ENC_NAME = {'null': 'ecb(cipher_null)', 'aes-cbc': 'cbc(aes)', 'des-ede3-cbc': 'cbc(des3_ede)'}
+GCM = ('rfc4106(gcm(aes))', 'd53c02758b376066fad0af7daa6df765f4f61e05')
+GMAC = ('rfc4543(gcm(aes))', 'e1763cf28cc2e584588800193137ec927098d183')
+# What does both; the first two are one thing, spelt in two ways
+AEAD = {('null', 'aes-gcm'): GCM, ('aes-gmac', 'aes-gcm'): GCM, ('aes-gmac', 'null'): GMAC}
+# In the order in which they are preferred if nothing else is said
+PAIRS = (*AEAD, *((a, e) for a in ('hmac-sha-1-96', 'hmac-md5-96') for e in ('aes-cbc', 'des-ede3-cbc', 'null')))
 # A real P-CSCF's and a real phone's
 PORT_PS, PORT_PC = 7777, (7807, 7808)
 PORT_UC, PORT_US, SPI_UC, SPI_US = 8034, 8904, 1028536224, 455113919
@@ -129,19 +135,26 @@ def nothing_left(p=None, states=0, policies=0):
     equal(p.count('policy'), policies, 'policies left')
 
 
+def algorithms(auth, enc):
+    """A pair and its keys as `ip xfrm state add` takes them."""
+    if (auth, enc) in AEAD:
+        name, key = AEAD[auth, enc]
+        return f'aead {name} 0x{key} 128'
+    key = '0x' + ENC_KEY[enc] if ENC_KEY[enc] else '""'
+    return f'auth-trunc {AUTH_NAME[auth]} 0x{AUTH_KEY[auth]} 96 enc {ENC_NAME[enc]} {key}'
+
+
 class Phone:
     """The UE's side of a bundle: `ip xfrm` in U, the keys expanded by hand."""
 
     def __init__(self, b):
         self.b, self.closed = b, []
-        auth, enc = b['auth-alg'], b['enc-alg']
         commands, p, u = [], b['address'], b['ue-address']
         for n, (spi, (src, dst, sport, dport, way)) in enumerate(table(b).items(), 1):
             bits = 128 if ':' in src else 32
             sel = f'src {src}/{bits} dst {dst}/{bits} sport {sport} dport {dport}'
             commands += [f"xfrm state add src {src} dst {dst} proto esp spi {spi} reqid {n} mode transport "
-                         f"replay-window 32 auth-trunc {AUTH_NAME[auth]} 0x{AUTH_KEY[auth]} 96 "
-                         f"enc {ENC_NAME[enc]} {'0x' + ENC_KEY[enc] if ENC_KEY[enc] else chr(34) * 2} sel {sel}",
+                         f"replay-window 32 {algorithms(b['auth-alg'], b['enc-alg'])} sel {sel}",
                          f"xfrm policy add {sel} dir {'out' if way == 'in' else 'in'} "
                          f"tmpl src {src} dst {dst} proto esp reqid {n} mode transport"]
         World.u.ip(*commands)

@@ -173,6 +173,8 @@ def parse_states(text):
         s['auth'] = m.groups() if m else None
         m = re.search(r'enc (\S+) *(?:0x(\w+))?', block)
         s['enc'] = m.groups('') if m else None
+        m = re.search(r'aead (\S+) 0x(\w+)(?: \(\d+ bits\))? (\d+)', block)
+        s['aead'] = m.groups() if m else None
         m = re.search(r'sel src (\S+) dst (\S+)([^\n]*)', block)
         s['sel_src'], s['sel_dst'], rest = m.groups()
         s['sport'] = int((re.search(r'sport (\d+)', rest) or [0, 0])[1])
@@ -352,8 +354,8 @@ class Wire:
             self.sock.bind((device, ETH_P_ALL))
         self.sock.setblocking(False)
 
-    def seen(self):
-        """All since the last call; `sent` is true for what left this end."""
+    def packets(self):
+        """All IP packets since the last call: was it sent from this end, and the packet."""
         out = []
         while True:
             try:
@@ -361,9 +363,11 @@ class Wire:
             except BlockingIOError:
                 return out
             if frame[12:14] in (b'\x08\x00', b'\x86\xdd'):
-                s = dissect(frame[14:], addr[2] == PACKET_OUTGOING)
-                if s:
-                    out.append(s)
+                out.append((addr[2] == PACKET_OUTGOING, frame[14:]))
+
+    def seen(self):
+        """All since the last call, dissected; `sent` is true for what left this end."""
+        return [s for s in (dissect(data, sent) for sent, data in self.packets()) if s]
 
     def send(self, *packets, to=None):
         """Put IP packets on it, to the other end or to a MAC address."""

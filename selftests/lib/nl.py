@@ -83,6 +83,8 @@ class Attr:
             return True
         if self.kind == 'nest':
             return spec.decode(self.nested, data)
+        if self.kind == 'string':
+            return data.rstrip(b'\0').decode()
         if self.is_address():
             return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
         return data

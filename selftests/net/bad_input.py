@@ -12,11 +12,13 @@ from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wil
 from nl import NLA_F_NESTED, Spec, nla  # noqa: E402  pylint: disable=wrong-import-position
 
 # The spec does not say what may be left out; its descriptions do
-OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard'}, 'endpoint-del': {'force'}, 'bundle-new': {'port-pc', 'mode'},
+OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard'}, 'endpoint-del': {'force'},
+            'bundle-new': {'port-pc', 'mode', 'allowed-algorithms'},
             'bundle-del': {'linger'}, 'bundle-get': set(), 'endpoint-get': set(), 'bundle-confirm': set(),
             'config-get': set(),
             'config-set': {'min-spi', 'max-spi', 'temporary-timeout', 'port-pc', 'port-ps', 'max-endpoints',
-                           'max-bundles', 'max-pending'}}
+                           'max-bundles', 'max-pending', 'allowed-algorithms', 'preferred-alg', 'preferred-ealg',
+                           'disable-deprecated-algorithms'}}
 SPEC = Spec()
 MODES = tuple((op, mode) for op, o in SPEC.ops.items() for mode in ('do', 'dump') if mode in o)
 
@@ -41,17 +43,19 @@ def base(op, mode):
     ep, b = Ground.ep['id'], Ground.b['id']
     return {
         ('config-get', 'do'): {},
-        ('config-set', 'do'): dict(DEFAULTS),
+        ('config-set', 'do'): dict(DEFAULTS, **{'allowed-algorithms': 'aes-gcm,aes-cbc', 'preferred-alg': 1}),
         ('endpoint-new', 'do'): {'address': '192.0.2.77', 'port-ps': 9000, 'port-pc': [9001, 9002],
                                    'guard': 'reject'},
         ('endpoint-del', 'do'): {'id': ep, 'force': True},
         ('endpoint-get', 'do'): {'id': ep},
         ('endpoint-get', 'dump'): {},
-        ('bundle-new', 'do'): dict(bundle_attrs(ep, ue_address='192.0.2.78'), **{'port-pc': PORT_PC[0], 'mode': 'trans'}),
+        ('bundle-new', 'do'): dict(bundle_attrs(ep, ue_address='192.0.2.78'), **{
+            'port-pc': PORT_PC[0], 'mode': 'trans', 'allowed-algorithms': 'aes-gcm,hmac-sha-1-96=aes-cbc'}),
         ('bundle-confirm', 'do'): {'id': b, 'lifetime': 1000},
         ('bundle-del', 'do'): {'id': b, 'linger': 3600000},
         ('bundle-get', 'do'): {'id': b},
         ('bundle-get', 'dump'): {'endpoint': ep, 'owner': b'o', 'contact': b'c', 'state': 'old', 'ue-address': U4},
+        ('algorithm-get', 'dump'): {},
     }[op, mode]
 
 
@@ -83,11 +87,12 @@ def bad_payloads(a, good):
         yield from (('with a payload', b'\1'), ('with a payload', b'\0\0\0\0'))
         return
     n = len(good)
-    yield 'empty', b''
+    if a.kind != 'string' or a.checks.get('min-len'):
+        yield 'empty', b''
     if a.size:
         for m in {1, 2, 4, 8, 3, n - 1, n + 1, 16, 64, 4000} - {n, 0}:
             yield f'of {m} bytes', (good + bytes(4000))[:m]
-        fmt = a.order + {2: 'H', 4: 'I', 8: 'Q'}[a.size]
+        fmt = a.order + {1: 'B', 2: 'H', 4: 'I', 8: 'Q'}[a.size]
         top = (1 << 8 * a.size) - 1
         values = []
         if a.enum:
@@ -96,9 +101,12 @@ def bad_payloads(a, good):
             values += [0, a.checks['min'] - 1]
         if a.checks.get('max', top) < top:
             values += [a.checks['max'] + 1, top, 1 << 31 if a.checks['max'] < 1 << 31 else top]
-        for v in sorted(set(values)):
+        for v in sorted(x for x in set(values) if x <= top):
             yield f'is {v}', struct.pack(fmt, v)
         return
+    if a.kind == 'string':
+        yield from (('that is no list', b'aes'), ('with NUL in the middle', good[:7] + b'\0' + good[7:]),
+                    ('that ends in a comma', good + b','))
     lengths = {4000}
     if a.is_address():
         lengths |= {1, 3, 5, 8, 12, 15, 17, 32}
@@ -296,13 +304,15 @@ def no_operation():
             else:
                 raise Fail(f'operation {op} is there')
     for op, o in SPEC.ops.items():
-        if 'do' in o and 'dump' not in o:
+        for has, mode in (('do', 'dump'), ('dump', 'do')):
+            if has not in o or mode in o:
+                continue
             try:
-                World.nl.raw(op, join(blobs(op, base(op, 'do'))), True)
+                World.nl.raw(op, join(blobs(op, base(op, has))), mode == 'dump')
             except NlError as e:
-                check(e.name in ('EOPNOTSUPP', 'EINVAL'), f'{op} as a dump: {e}')
+                check(e.name in ('EOPNOTSUPP', 'EINVAL'), f'{op} {mode}: {e}')
             else:
-                raise Fail(f'{op} can be dumped')
+                raise Fail(f'{op} has a {mode}')
     equal(snapshot(), was, 'what is there')
 
 

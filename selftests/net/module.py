@@ -128,9 +128,13 @@ def parameters():
     if not os.path.exists(module_file()):
         raise Skip(f'{module_file()} is not there')
     want = {'min-spi': 300, 'max-spi': 999, 'temporary-timeout': 4321, 'port-pc': 7001, 'port-ps': 7002,
-            'max-endpoints': 3, 'max-bundles': 33, 'max-pending': 22}
+            'max-endpoints': 3, 'max-bundles': 33, 'max-pending': 22,
+            'allowed-algorithms': ','.join(f'{a}={e}' for a, e in (PAIRS[3], PAIRS[6], *PAIRS[:2])),
+            'preferred-alg': 2, 'preferred-ealg': 1, 'disable-deprecated-algorithms': 1}
+    texts = {'allowed-algorithms': '" AES-CBC, null=aes-gcm"', 'preferred-alg': 'HMAC-SHA-1-96',
+             'preferred-ealg': 'null'}
     try:
-        reload(*[f'{k.replace("-", "_")}={v}' for k, v in want.items()])
+        reload(*[f'{k.replace("-", "_")}={v}' for k, v in {**want, **texts}.items()])
         equal(World.nl.do('config-get'), want, 'config of a namespace that was there')
         q = Namespace('Q')
         with q:
@@ -138,14 +142,19 @@ def parameters():
         equal(nl.do('config-get'), want, 'config of a new namespace')
         ep = nl.do('endpoint-new', address=P4)
         equal((ep['port-ps'], ep['port-pc']), (7002, [7001]), 'ports of an endpoint that names none')
+        expect_error('EOPNOTSUPP', bundle, ep, nl=nl, enc_alg='null')
+        bundle(ep, nl=nl, enc_alg='aes-cbc')
         nl.close()
         q.delete()
         close()
         equal(rmmod().returncode, 0, 'rmmod')
         for wrong in ('min_spi=255', 'max_spi=65536', 'temporary_timeout=99', 'temporary_timeout=3600001',
                       'port_pc=5060', 'port_ps=0', 'port_ps=5062', 'max_endpoints=0', 'max_bundles=0',
-                      'max_pending=0'):
-            check(insmod(wrong).returncode, f'{wrong} is taken')
+                      'max_pending=0', 'allowed_algorithms=aes-ctr', 'allowed_algorithms=aes-cbc,',
+                      'allowed_algorithms=null=null', 'preferred_alg=aes-cbc', 'preferred_alg=hmac-sha-1',
+                      'preferred_ealg=hmac-md5-96', 'preferred_ealg=2', 'disable_deprecated_algorithms=2',
+                      'allowed_algorithms=hmac-md5-96 disable_deprecated_algorithms=1'):
+            check(insmod(*wrong.split()).returncode, f'{wrong} is taken')
             check(not os.path.isdir('/sys/module/ims_ipsec'), f'it is loaded with {wrong}')
     finally:
         if os.path.isdir('/sys/module/ims_ipsec'):
@@ -155,8 +164,9 @@ def parameters():
         close()
         reopen()
         DEFAULTS.update(World.nl.do('config-get'))
-    equal({k: DEFAULTS[k] for k in ('min-spi', 'max-spi', 'temporary-timeout', 'port-pc', 'port-ps')},
-          {'min-spi': 65536, 'max-spi': 262144, 'temporary-timeout': 30000, 'port-pc': 5062, 'port-ps': 5063},
+    equal({k: v for k, v in DEFAULTS.items() if not k.startswith('max-') or k == 'max-spi'},
+          {'min-spi': 65536, 'max-spi': 262144, 'temporary-timeout': 30000, 'port-pc': 5062, 'port-ps': 5063,
+           'allowed-algorithms': '', 'preferred-alg': 0, 'preferred-ealg': 0, 'disable-deprecated-algorithms': 0},
           'what it has without any')
 
 

@@ -118,13 +118,13 @@ def no_capability():
                  'bundle-confirm': {'id': b['id'], 'lifetime': 1}}
         out = {op: attempt(nl.do, op, attrs.get(op, {'id': b['id']}))
                for op in nl.spec.ops if 'do' in nl.spec.ops[op]}
-        out.update({op + ' dump': attempt(nl.dump, op) for op in ('endpoint-get', 'bundle-get')})
+        out.update({op + ' dump': attempt(nl.dump, op) for op in ('endpoint-get', 'bundle-get', 'algorithm-get')})
         out['events'] = attempt(Events)
         return out
     got = child(work)
     check(isinstance(got, dict), got)
     equal(got, {k: 'EPERM' for k in got}, 'what is allowed')
-    equal(len(got), 9 + 2 + 1, 'operations tried')
+    equal(len(got), 9 + 3 + 1, 'operations tried')
     equal(World.nl.do('bundle-get', id=b['id'])['state'], 'temporary', 'the bundle')
     equal(World.nl.do('config-get'), DEFAULTS, 'config')
 

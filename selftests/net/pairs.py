@@ -77,8 +77,7 @@ def cross_kernel(fam):
             sel = f'src {c.u} dst {c.p} sport {sport} dport {port}'
             World.u.ip(f'xfrm state delete {state}',
                        f'xfrm state add {state} reqid 99 mode transport replay-window 32 replay-oseq {n} '
-                       f'auth-trunc {AUTH_NAME[b["auth-alg"]]} 0x{AUTH_KEY[b["auth-alg"]]} 96 '
-                       f'enc {ENC_NAME[b["enc-alg"]]} 0x{ENC_KEY[b["enc-alg"]]}',
+                       f'{algorithms(b["auth-alg"], b["enc-alg"])}',
                        f'xfrm policy update {sel} dir out tmpl src {c.u} dst {c.p} proto esp reqid 99 mode transport')
             World.wire.seen()
             was = c.counts()
