@@ -161,18 +161,17 @@ class Peer:
             self.waiting.append(Inner(spi, proto, data))
 
     def get(self, name, proto, timeout=20):
-        """The next one; it came over the SA named."""
+        """The next one over the SA named; those over others wait, P may send a segment again."""
         end = time.monotonic() + timeout
         while True:
             self.take()
-            if self.waiting:
-                break
+            for i, inner in enumerate(self.waiting):
+                if inner.spi == self.b[name]:
+                    equal(inner.proto, proto, f'protocol over {name}')
+                    return self.waiting.pop(i).data
             left = end - time.monotonic()
             if left < 0 or not select.select([World.wire.sock], [], [], left)[0]:
-                raise TimeoutError(f'nothing over {name} within {timeout} s')
-        inner = self.waiting.pop(0)
-        equal((inner.spi, inner.proto), (self.b[name], proto), f'SPI and protocol, {name} expected')
-        return inner.data
+                raise TimeoutError(f'nothing over {name} within {timeout} s: {self.waiting}')
 
     def datagram(self, name):
         """The next datagram's content."""
