@@ -10,6 +10,7 @@
 
 #include "addr.h"
 #include "alg_list.h"
+#include "registration.h"
 
 struct ims_endpoint;
 struct ims_net;
@@ -38,6 +39,7 @@ enum ims_flow {
 
 /**
  * struct ims_bundle_params - what a request for a bundle says
+ * @name: the SIP server's name for the registration
  * @ue_addr: the UE's address
  * @port_uc: the UE's protected client port
  * @port_us: the UE's protected server port
@@ -48,14 +50,12 @@ enum ims_flow {
  * @pair: the algorithms
  * @allowed: the request's own list of pairs, in place of the configured one;
  *	empty: none
- * @owner: the SIP server's name for the subscriber
- * @owner_len: bytes of @owner
- * @contact: the SIP server's name for the contact
- * @contact_len: bytes of @contact
+ * @replace: sets of the same registration that have one of the UE's SPIs go
  * @ik: integrity key, IMS_IPSEC_KEY_LEN bytes
  * @ck: cipher key, IMS_IPSEC_KEY_LEN bytes
  */
 struct ims_bundle_params {
+	struct ims_name name;
 	struct ims_addr ue_addr;
 	__be16 port_uc;
 	__be16 port_us;
@@ -65,10 +65,7 @@ struct ims_bundle_params {
 	u32 mode;
 	const struct ims_alg_pair *pair;
 	struct ims_alg_list allowed;
-	const void *owner;
-	u16 owner_len;
-	const void *contact;
-	u16 contact_len;
+	bool replace;
 	const u8 *ik;
 	const u8 *ck;
 };
@@ -76,46 +73,61 @@ struct ims_bundle_params {
 /**
  * struct ims_bundle - a set of four SAs
  * @ep: its endpoint; constant
+ * @reg: its registration; constant, and there until @dead
  * @sa: its SAs, by enum ims_flow; constant once it is in the tables, each held
  *	until the bundle is freed
+ * @by_ue: in struct ims_net.ues
  * @rcu: for freeing
  * @expired: in struct ims_net.expired, once @timer has fired
- * @timer: fires at @deadline
+ * @timer: fires when there is something to look at, at @deadline at the latest
  * @deadline: jiffies; under struct ims_net.lock
+ * @idle_since: jiffies when @idle_packets was taken; under struct ims_net.lock
+ * @idle_packets: how many had come then
  * @refs: one of the tables', one of @timer's while that is pending, one while it
  *	is in struct ims_net.expired
  * @is_expired: it is in struct ims_net.expired
  * @id: as userspace knows it
- * @dead: it is in no table any more; under struct ims_net.lock
- * @state: under struct ims_net.lock
+ * @dead: it is in no table any more; written under struct ims_net.lock and
+ *	.state_lock
+ * @state: enum ims_ipsec_state; written under struct ims_net.state_lock
+ * @told: the state that events have told of; under struct ims_net.lock
+ * @reason: enum ims_ipsec_reason of the last change of @state; under struct
+ *	ims_net.state_lock
+ * @ending: a request has it deleted when it is over; under struct ims_net.lock
+ * @dormant: outbound SAs that are not to be used yet, bits by enum ims_flow; under
+ *	struct ims_net.state_lock
  * @mode: constant, as all that follow
  * @pair: the algorithms' place in ims_alg_pairs
- * @owner_len: bytes of the owner's name in @names
- * @contact_len: bytes of the contact's name, behind the owner's
- * @names: both
+ * @slot: its place in its registration
  *
  * There are many, so what an SA knows stays there: ims_bundle_tuple(),
- * ims_bundle_spi(). With names of usual length it fits into 192 or 256 bytes.
+ * ims_bundle_spi(). It fits into 192 bytes.
  */
 struct ims_bundle {
 	struct ims_endpoint *ep;
+	struct ims_registration *reg;
 	struct xfrm_state *sa[IMS_FLOWS];
+	struct rhlist_head by_ue;
 	union {
 		struct rcu_head rcu;
 		struct llist_node expired;
 	};
 	struct timer_list timer;
 	u64 deadline;
+	unsigned long idle_since;
+	u32 idle_packets;
 	refcount_t refs;
 	atomic_t is_expired;
 	u32 id;
 	bool dead;
 	u8 state;
+	u8 told;
+	u8 reason;
+	bool ending;
+	u8 dormant;
 	u8 mode;
 	u8 pair;
-	u16 owner_len;
-	u16 contact_len;
-	u8 names[];
+	u8 slot;
 };
 
 /**
@@ -132,34 +144,44 @@ struct ims_bundle_counters {
 	u64 tx_bytes;
 };
 
+/* bundle_new.c */
 struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
 				     const struct ims_bundle_params *p,
 				     struct netlink_ext_ack *extack);
-int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ack *extack);
+
+/* bundle.c */
+int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older older,
+		       struct ims_bundle *over, struct netlink_ext_ack *extack);
+int ims_bundle_extend(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ack *extack);
 void ims_bundle_delete(struct ims_bundle *b, u64 linger);
 void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep);
-
+void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
+			enum ims_ipsec_reason reason);
+void ims_bundle_arm(struct ims_bundle *b, u64 ms);
+void ims_bundle_rearm(struct ims_bundle *b);
+void ims_bundle_put(struct ims_bundle *b);
+void ims_bundle_timer(struct timer_list *timer);
 void ims_bundle_expire(struct work_struct *work);
 u64 ims_bundle_remaining(const struct ims_bundle *b);
 __be32 ims_bundle_spi(const struct ims_bundle *b, enum ims_flow flow);
 void ims_bundle_tuple(const struct ims_bundle *b, enum ims_flow flow, struct ims_tuple *t);
+u32 ims_bundle_mark(const struct ims_net *in, u32 index, u8 slot);
 void ims_bundle_count(const struct ims_bundle *b, struct ims_bundle_counters *c);
-bool ims_bundle_owns_input(struct ims_net *in, const struct ims_endpoint *ep,
-			   const struct xfrm_state *x);
+struct ims_bundle *ims_bundle_of_input(struct ims_net *in, const struct xfrm_state *x);
+
+/* switch.c */
+void ims_bundle_set_state(struct ims_bundle *b, u8 state, enum ims_ipsec_reason reason);
+bool ims_bundle_is_older(const struct ims_bundle *a, const struct ims_bundle *b);
+bool ims_bundle_shares(const struct ims_bundle *b, enum ims_flow flow);
+void ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reason);
+void ims_bundle_used(struct ims_bundle *b);
+void ims_bundle_unlink(struct ims_bundle *b, enum ims_ipsec_reason reason);
+void ims_registration_settle(struct ims_registration *reg);
+void ims_switch_settle(struct work_struct *work);
 
 static inline const struct ims_alg_pair *ims_bundle_pair(const struct ims_bundle *b)
 {
 	return &ims_alg_pairs[b->pair];
-}
-
-static inline const u8 *ims_bundle_owner(const struct ims_bundle *b)
-{
-	return b->names;
-}
-
-static inline const u8 *ims_bundle_contact(const struct ims_bundle *b)
-{
-	return b->names + b->owner_len;
 }
 
 #endif /* _IMS_BUNDLE_H */

@@ -9,6 +9,8 @@
 
 #include <linux/netlink.h>
 #include <net/genetlink.h>
+#include <net/inet6_hashtables.h>
+#include <net/inet_hashtables.h>
 #include <net/xfrm.h>
 
 /* 6.1 takes extended-ack text from constants alone. */
@@ -61,6 +63,17 @@ static inline struct nlattr **ims_compat_dump_attrs(struct netlink_callback *cb)
 	return genl_dumpit_info(cb)->attrs;
 #endif
 }
+
+/* Of sockets' tables there is one a namespace, which need not be named any more (7.x). */
+#ifdef IMS_HAVE_INET_HASHINFO
+#define ims_compat_lookup4(net, args...) \
+	__inet_lookup_established(net, (net)->ipv4.tcp_death_row.hashinfo, ##args)
+#define ims_compat_lookup6(net, args...) \
+	__inet6_lookup_established(net, (net)->ipv4.tcp_death_row.hashinfo, ##args)
+#else
+#define ims_compat_lookup4(net, args...)	__inet_lookup_established(net, ##args)
+#define ims_compat_lookup6(net, args...)	__inet6_lookup_established(net, ##args)
+#endif
 
 /* Newer kernels have a cache of inbound SAs, which has to be kept short (6.11). */
 #ifdef IMS_HAVE_STATE_CACHE_INPUT

@@ -2,12 +2,14 @@
 /* Configuration of a network namespace, and the defaults that it starts with. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bitops.h>
 #include <linux/ims_ipsec.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 
 #include "compat.h"
 #include "config.h"
+#include "registration.h"
 
 static unsigned int min_spi = 65536;
 module_param(min_spi, uint, 0444);
@@ -41,6 +43,25 @@ MODULE_PARM_DESC(max_bundles, "Most bundles in a network namespace (default 2621
 static unsigned int max_pending = 16384;
 module_param(max_pending, uint, 0444);
 MODULE_PARM_DESC(max_pending, "Most temporary bundles in a network namespace (default 16384)");
+
+static unsigned int max_sets = 3;
+module_param(max_sets, uint, 0444);
+MODULE_PARM_DESC(max_sets, "Most sets of SAs of a registration, 1 to 4 (default 3)");
+
+static unsigned int old_timeout = 128000;
+module_param(old_timeout, uint, 0444);
+MODULE_PARM_DESC(old_timeout,
+		 "Milliseconds that a superseded set still receives, 64*T1, 100 to 3600000 (default 128000)");
+
+static unsigned int idle_timeout;
+module_param(idle_timeout, uint, 0444);
+MODULE_PARM_DESC(idle_timeout,
+		 "Milliseconds without a packet after which a set goes, 0 for never (default 0)");
+
+static unsigned int mark_mask = 0xffffff;
+module_param(mark_mask, uint, 0444);
+MODULE_PARM_DESC(mark_mask,
+		 "Bits of a received packet's mark that tell its set, 0 for none (default 0xffffff)");
 
 static char *allowed_algorithms = "";
 module_param(allowed_algorithms, charp, 0444);
@@ -85,6 +106,29 @@ static bool ims_config_in_range(u64 val, u64 min, u64 max, const char *name,
 }
 
 /**
+ * ims_config_max_registrations() - how many registrations marks can tell apart
+ * @config: the configuration
+ *
+ * Return: the largest index that has room in a mark, beside the slot.
+ */
+u32 ims_config_max_registrations(const struct ims_config *config)
+{
+	const u32 mask = config->mark_mask;
+	u32 most = IMS_REGISTRATION_INDEX_MAX;
+
+	if (mask)
+		most = min(most, (mask >> __ffs(mask)) / IMS_IPSEC_SETS_MAX);
+	return most;
+}
+
+static bool ims_config_mask_is_good(u32 mask)
+{
+	/* without holes, and with room for one registration at least */
+	mask = mask ? mask >> __ffs(mask) : U32_MAX;
+	return !(mask & (mask + 1)) && mask / IMS_IPSEC_SETS_MAX;
+}
+
+/**
  * ims_config_check() - are all values in range and in agreement
  * @config: what to look at
  * @extack: gets the reason, may be NULL
@@ -105,7 +149,13 @@ int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *ex
 	    !ims_config_in_range(config->max_bundles, 1, IMS_MAX_BUNDLES,
 				 "max_bundles", extack) ||
 	    !ims_config_in_range(config->max_pending, 1, IMS_MAX_BUNDLES,
-				 "max_pending", extack))
+				 "max_pending", extack) ||
+	    !ims_config_in_range(config->max_sets, 1, IMS_IPSEC_SETS_MAX, "max_sets", extack) ||
+	    !ims_config_in_range(config->old_timeout, IMS_IPSEC_TIMEOUT_MIN,
+				 IMS_IPSEC_TIMEOUT_MAX, "old_timeout", extack) ||
+	    (config->idle_timeout &&
+	     !ims_config_in_range(config->idle_timeout, IMS_IPSEC_TIMEOUT_MIN,
+				  IMS_IPSEC_LIFETIME_MAX, "idle_timeout", extack)))
 		return -EINVAL;
 
 	/* a bundle takes two */
@@ -121,6 +171,11 @@ int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *ex
 	}
 	if (config->port_pc == config->port_ps) {
 		NL_SET_ERR_MSG(extack, "port_pc and port_ps are the same");
+		return -EINVAL;
+	}
+	if (!ims_config_mask_is_good(config->mark_mask)) {
+		NL_SET_ERR_MSG_FMT(extack, "mark_mask %#x has holes, or less than three bits",
+				   config->mark_mask);
 		return -EINVAL;
 	}
 	ims_alg_list_order(&config->algs, &none, &order);
@@ -171,6 +226,10 @@ int ims_config_defaults(struct ims_config *config)
 		.max_endpoints = max_endpoints,
 		.max_bundles = max_bundles,
 		.max_pending = max_pending,
+		.max_sets = max_sets,
+		.old_timeout = old_timeout,
+		.idle_timeout = idle_timeout,
+		.mark_mask = mark_mask,
 	};
 	err = ims_config_default_algs(&config->algs, &extack);
 	if (!err)

@@ -18,6 +18,10 @@ struct netlink_ext_ack;
  * @max_endpoints: most endpoints
  * @max_bundles: most bundles
  * @max_pending: most temporary bundles
+ * @max_sets: most bundles of a registration
+ * @old_timeout: milliseconds that a superseded bundle still receives
+ * @idle_timeout: milliseconds without a packet after which a bundle goes, 0: never
+ * @mark_mask: bits of a packet's mark that tell its registration and bundle; 0: none
  * @algs: algorithms that a bundle may have, and the order of preference
  */
 struct ims_config {
@@ -28,11 +32,16 @@ struct ims_config {
 	u32 max_endpoints;
 	u32 max_bundles;
 	u32 max_pending;
+	u32 max_sets;
+	u64 old_timeout;
+	u64 idle_timeout;
+	u32 mark_mask;
 	struct ims_alg_prefs algs;
 };
 
 int ims_config_defaults(struct ims_config *config);
 int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *extack);
+u32 ims_config_max_registrations(const struct ims_config *config);
 bool ims_port_is_protectable(__be16 port);
 
 #endif /* _IMS_CONFIG_H */

@@ -12,6 +12,10 @@ enum ims_config_member {
 	IMS_MAX_ENDPOINTS,
 	IMS_MAX_BUNDLES,
 	IMS_MAX_PENDING,
+	IMS_MAX_SETS,
+	IMS_OLD_TIMEOUT,
+	IMS_IDLE_TIMEOUT,
+	IMS_MARK_MASK,
 };
 
 struct ims_config_case {
@@ -44,6 +48,21 @@ static const struct ims_config_case ims_config_cases[] = {
 	{ "max_bundles 4194305", IMS_MAX_BUNDLES, 4194305, -EINVAL },
 	{ "max_pending 0", IMS_MAX_PENDING, 0, -EINVAL },
 	{ "max_pending 4194305", IMS_MAX_PENDING, 4194305, -EINVAL },
+	{ "C2 max_sets 0", IMS_MAX_SETS, 0, -EINVAL },
+	{ "C2 max_sets 1", IMS_MAX_SETS, 1, 0 },
+	{ "C2 max_sets 4", IMS_MAX_SETS, 4, 0 },
+	{ "C2 max_sets 5", IMS_MAX_SETS, 5, -EINVAL },
+	{ "old_timeout least", IMS_OLD_TIMEOUT, IMS_IPSEC_TIMEOUT_MIN, 0 },
+	{ "old_timeout less", IMS_OLD_TIMEOUT, IMS_IPSEC_TIMEOUT_MIN - 1, -EINVAL },
+	{ "old_timeout more", IMS_OLD_TIMEOUT, IMS_IPSEC_TIMEOUT_MAX + 1, -EINVAL },
+	{ "idle_timeout never", IMS_IDLE_TIMEOUT, 0, 0 },
+	{ "idle_timeout less", IMS_IDLE_TIMEOUT, IMS_IPSEC_TIMEOUT_MIN - 1, -EINVAL },
+	{ "mark_mask none", IMS_MARK_MASK, 0, 0 },
+	{ "mark_mask high", IMS_MARK_MASK, 0xff000000, 0 },
+	{ "mark_mask all", IMS_MARK_MASK, U32_MAX, 0 },
+	{ "mark_mask three bits", IMS_MARK_MASK, 0x38, 0 },
+	{ "mark_mask two bits", IMS_MARK_MASK, 0x30, -EINVAL },
+	{ "mark_mask with a hole", IMS_MARK_MASK, 0xff0f, -EINVAL },
 };
 
 static void ims_config_case_desc(const struct ims_config_case *c, char *desc)
@@ -61,6 +80,9 @@ static const struct ims_config ims_config_good = {
 	.max_endpoints = 16,
 	.max_bundles = 262144,
 	.max_pending = 16384,
+	.max_sets = 3,
+	.old_timeout = 128000,
+	.mark_mask = 0xffffff,
 };
 
 static void ims_config_check_test(struct kunit *test)
@@ -89,6 +111,18 @@ static void ims_config_check_test(struct kunit *test)
 		break;
 	case IMS_MAX_PENDING:
 		config.max_pending = c->val;
+		break;
+	case IMS_MAX_SETS:
+		config.max_sets = c->val;
+		break;
+	case IMS_OLD_TIMEOUT:
+		config.old_timeout = c->val;
+		break;
+	case IMS_IDLE_TIMEOUT:
+		config.idle_timeout = c->val;
+		break;
+	case IMS_MARK_MASK:
+		config.mark_mask = c->val;
 		break;
 	}
 	KUNIT_EXPECT_EQ(test, ims_config_check(&config, &extack), c->err);

@@ -11,6 +11,8 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/skbuff.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
 #include <net/icmp.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
@@ -158,25 +160,85 @@ static enum ims_guard_shape ims_guard_parse6(const struct sk_buff *skb, unsigned
 	return ims_guard_parse_ports(skb, proto, *offset, t);
 }
 
+/* The protocol of a packet that has come out of ESP, its only one. */
+static u8 ims_guard_proto(const struct sk_buff *skb)
+{
+	return ip_hdr(skb)->version == 4 ? ip_hdr(skb)->protocol : ipv6_hdr(skb)->nexthdr;
+}
+
+/*
+ * Is there a part of a SIP message in a datagram or segment? What keeps a NAT's
+ * mapping or a connection alive is none: nothing, line ends, a byte 0xff.
+ */
+static bool ims_guard_is_sip(const struct sk_buff *skb, unsigned int offset)
+{
+	struct tcphdr _th;
+	const struct tcphdr *th;
+	const u8 *c;
+	u8 _c;
+
+	switch (ims_guard_proto(skb)) {
+	case IPPROTO_UDP:
+		offset += sizeof(struct udphdr);
+		break;
+	case IPPROTO_TCP:
+		th = skb_header_pointer(skb, offset, sizeof(_th), &_th);
+		if (!th)
+			return false;
+		offset += th->doff * 4;
+		break;
+	default:
+		return false;
+	}
+	for (; (c = skb_header_pointer(skb, offset, 1, &_c)); offset++)
+		if (*c != '\r' && *c != '\n')
+			return *c > ' ' && *c < 0x7f;
+	return false;
+}
+
+/* The UE takes a new set into use by sending over it. */
+static void ims_guard_note(struct ims_bundle *b, const struct sk_buff *skb, unsigned int offset)
+{
+	if (READ_ONCE(b->state) == IMS_IPSEC_STATE_ESTABLISHED && ims_guard_is_sip(skb, offset))
+		ims_bundle_used(b);
+}
+
 /* Did a packet come over a live SA of this endpoint that is for it? */
 static enum ims_drop ims_guard_check_input(struct ims_net *in, const struct ims_endpoint *ep,
 					   const struct sk_buff *skb, const struct ims_tuple *t,
-					   enum ims_guard_shape shape)
+					   enum ims_guard_shape shape, unsigned int offset)
 {
 	const struct xfrm_state *x = ims_sa_of_input(skb);
+	struct ims_bundle *b;
 
 	if (!x)
 		return IMS_DROP_PLAINTEXT_IN;
 	if (IS_ERR(x))
 		return IMS_DROP_FOREIGN_SA;
-	if (!ims_bundle_owns_input(in, ep, x))
+	b = ims_bundle_of_input(in, x);
+	if (!b || b->ep != ep)
 		return ims_sa_has_reqid(x, ep->reqid) ? IMS_DROP_NO_LIVE_SET :
 							IMS_DROP_FOREIGN_SA;
 	if (!ims_sa_is_live(x))
 		return IMS_DROP_NO_LIVE_SET;
 	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
 		return IMS_DROP_CROSS_PAIR;
+	ims_guard_note(b, skb, offset);
 	return IMS_DROP_NOT;
+}
+
+/* A port that is not shut: what comes over a bundle may take it into use all the same. */
+static void ims_guard_pass_input(struct ims_net *in, const struct sk_buff *skb,
+				 const struct ims_tuple *t, unsigned int offset)
+{
+	const struct xfrm_state *x = ims_sa_of_input(skb);
+	struct ims_bundle *b;
+
+	if (IS_ERR_OR_NULL(x))
+		return;
+	b = ims_bundle_of_input(in, x);
+	if (b && ims_sa_covers(x, t))
+		ims_guard_note(b, skb, offset);
 }
 
 /* Will a packet leave over a live SA of this endpoint that is for it? */
@@ -204,7 +266,7 @@ static enum ims_drop ims_guard_check_output(struct ims_net *in, const struct ims
 
 static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 				    const struct ims_tuple *t, enum ims_guard_shape shape,
-				    const struct nf_hook_state *state)
+				    unsigned int offset, const struct nf_hook_state *state)
 {
 	bool out = state->hook == NF_INET_LOCAL_OUT;
 	const struct ims_addr *local = out ? &t->src : &t->dst;
@@ -215,13 +277,16 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 		ep = ims_endpoint_of_port(in, local, out ? t->sport : t->dport);
 	else
 		ep = ims_endpoint_of_addr(in, local);
-	if (!ep)
+	if (!ep) {
+		if (!out && shape == IMS_GUARD_PORTS)
+			ims_guard_pass_input(in, skb, t, offset);
 		return NF_ACCEPT;
+	}
 
 	if (out)
 		drop = ims_guard_check_output(in, ep, skb, t, shape);
 	else
-		drop = ims_guard_check_input(in, ep, skb, t, shape);
+		drop = ims_guard_check_input(in, ep, skb, t, shape, offset);
 	if (drop == IMS_DROP_NOT)
 		return NF_ACCEPT;
 	atomic64_inc(&ep->drops[drop]);
@@ -275,7 +340,7 @@ static noinline unsigned int ims_guard_look(struct ims_net *in, struct sk_buff *
 	if (shape == IMS_GUARD_NO_PORTS)
 		return NF_ACCEPT;
 	if (shape != IMS_GUARD_ERROR)
-		return ims_guard_judge(in, skb, &t, shape, state);
+		return ims_guard_judge(in, skb, &t, shape, offset, state);
 
 	/* The headers of an error are as long in both families. */
 	offset += sizeof(struct icmphdr);

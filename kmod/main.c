@@ -12,6 +12,7 @@
 #include "netlink.h"
 #include "netns.h"
 #include "sa.h"
+#include "ues.h"
 #include "watch.h"
 
 unsigned int ims_net_id;
@@ -22,10 +23,22 @@ static struct ims_config ims_defaults;
 static int __net_init ims_net_init(struct net *net)
 {
 	struct ims_net *in = ims_net(net);
+	int err;
 
+	err = ims_registrations_init(in);
+	if (err)
+		return err;
+	err = ims_ues_init(in);
+	if (err) {
+		ims_registrations_exit(in);
+		return err;
+	}
 	in->net = net;
 	in->config = ims_defaults;
 	mutex_init(&in->lock);
+	spin_lock_init(&in->state_lock);
+	init_llist_head(&in->unsettled);
+	INIT_WORK(&in->settle, ims_switch_settle);
 	INIT_LIST_HEAD(&in->endpoint_list);
 	ims_guard_init(in);
 	INIT_DELAYED_WORK(&in->restore, ims_watch_restore);
@@ -58,6 +71,8 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 
 	list_for_each_entry(net, nets, exit_list) {
 		in = ims_net(net);
+		ims_ues_exit(in);
+		ims_registrations_exit(in);
 		xa_destroy(&in->endpoints);
 		xa_destroy(&in->bundles);
 		xa_destroy(&in->spis);

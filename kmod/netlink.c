@@ -20,15 +20,15 @@
  *
  * Return: 0 or -EINVAL.
  */
-int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u32 allowed, u32 multi,
+int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u64 allowed, u64 multi,
 			    struct netlink_ext_ack *extack)
 {
 	const struct nlattr *nla;
-	u32 seen = 0;
+	u64 seen = 0;
 	int rem;
 
 	nlmsg_for_each_attr(nla, nlh, GENL_HDRLEN, rem) {
-		u32 bit = BIT(nla_type(nla));
+		u64 bit = BIT_ULL(nla_type(nla));
 
 		if (!(allowed & bit)) {
 			NL_SET_ERR_MSG_ATTR_FMT(extack, nla, "attribute %u has no meaning here",
@@ -242,6 +242,13 @@ static const struct genl_ops ims_genl_ops[] = {
 		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
 		.doit = ims_netlink_bundle_get,
 		.dumpit = ims_netlink_bundle_dump,
+	},
+	{
+		.cmd = IMS_IPSEC_CMD_BUNDLE_EXTEND,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_bundle_extend_policy,
+		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
+		.doit = ims_netlink_bundle_extend,
 	},
 	{
 		.cmd = IMS_IPSEC_CMD_ALGORITHM_GET,

@@ -22,7 +22,7 @@ int ims_netlink_init(void);
 void ims_netlink_exit(void);
 
 /* netlink.c: what the requests have in common */
-int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u32 allowed, u32 multi,
+int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u64 allowed, u64 multi,
 			    struct netlink_ext_ack *extack);
 int ims_netlink_require(struct genl_info *info, const int *attrs);
 int ims_netlink_get_addr(struct ims_addr *addr, const struct nlattr *nla,
@@ -69,6 +69,8 @@ extern const struct nla_policy ims_bundle_del_policy[IMS_IPSEC_A_BUNDLE_MAX + 1]
 extern const struct nla_policy ims_bundle_get_policy[IMS_IPSEC_A_BUNDLE_MAX + 1];
 int ims_netlink_bundle_new(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_confirm(struct sk_buff *skb, struct genl_info *info);
+extern const struct nla_policy ims_bundle_extend_policy[IMS_IPSEC_A_BUNDLE_MAX + 1];
+int ims_netlink_bundle_extend(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_del(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_get(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb);

@@ -8,6 +8,7 @@
 #include "endpoint.h"
 #include "netlink.h"
 #include "netns.h"
+#include "sa.h"
 
 static struct netlink_range_validation ims_linger_range = {
 	.max = IMS_IPSEC_TIMEOUT_MAX,
@@ -37,11 +38,20 @@ const struct nla_policy ims_bundle_new_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
 	[IMS_IPSEC_A_BUNDLE_ALLOWED_ALGORITHMS] = {
 		.type = NLA_STRING, .len = IMS_IPSEC_ALGORITHMS_MAX,
 	},
+	[IMS_IPSEC_A_BUNDLE_REPLACE] = { .type = NLA_FLAG },
 	[IMS_IPSEC_A_BUNDLE_IK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
 	[IMS_IPSEC_A_BUNDLE_CK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
 };
 
 const struct nla_policy ims_bundle_confirm_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
+	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_BUNDLE_LIFETIME] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_lifetime_range),
+	[IMS_IPSEC_A_BUNDLE_OLDER] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_OLDER_KEEP,
+						      IMS_IPSEC_OLDER_DROP),
+	[IMS_IPSEC_A_BUNDLE_OVER] = NLA_POLICY_MIN(NLA_U32, 1),
+};
+
+const struct nla_policy ims_bundle_extend_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
 	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
 	[IMS_IPSEC_A_BUNDLE_LIFETIME] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_lifetime_range),
 };
@@ -62,12 +72,12 @@ const struct nla_policy ims_bundle_get_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
 };
 
 /* What names a single one, and what selects among many */
-#define IMS_BUNDLE_GET_DO	BIT(IMS_IPSEC_A_BUNDLE_ID)
-#define IMS_BUNDLE_GET_DUMP	(BIT(IMS_IPSEC_A_BUNDLE_ENDPOINT) |	\
-				 BIT(IMS_IPSEC_A_BUNDLE_OWNER) |	\
-				 BIT(IMS_IPSEC_A_BUNDLE_CONTACT) |	\
-				 BIT(IMS_IPSEC_A_BUNDLE_STATE) |	\
-				 BIT(IMS_IPSEC_A_BUNDLE_UE_ADDRESS))
+#define IMS_BUNDLE_GET_DO	BIT_ULL(IMS_IPSEC_A_BUNDLE_ID)
+#define IMS_BUNDLE_GET_DUMP	(BIT_ULL(IMS_IPSEC_A_BUNDLE_ENDPOINT) |	\
+				 BIT_ULL(IMS_IPSEC_A_BUNDLE_OWNER) |	\
+				 BIT_ULL(IMS_IPSEC_A_BUNDLE_CONTACT) |	\
+				 BIT_ULL(IMS_IPSEC_A_BUNDLE_STATE) |	\
+				 BIT_ULL(IMS_IPSEC_A_BUNDLE_UE_ADDRESS))
 
 /**
  * ims_netlink_put_bundle() - put a bundle's attributes into a message
@@ -84,13 +94,16 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 	struct ims_bundle_counters c;
 	struct ims_tuple uc, us;
 
+	const struct ims_name name = ims_registration_name(b->reg);
+	const u32 mark = ims_sa_mark(b->sa[IMS_FLOW_IN_PS]);
+
 	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
 	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
 	ims_bundle_count(b, &c);
 	if (nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ID, b->id) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENDPOINT, b->ep->id) ||
-	    nla_put(skb, IMS_IPSEC_A_BUNDLE_OWNER, b->owner_len, ims_bundle_owner(b)) ||
-	    nla_put(skb, IMS_IPSEC_A_BUNDLE_CONTACT, b->contact_len, ims_bundle_contact(b)) ||
+	    nla_put(skb, IMS_IPSEC_A_BUNDLE_OWNER, name.owner_len, name.owner) ||
+	    nla_put(skb, IMS_IPSEC_A_BUNDLE_CONTACT, name.contact_len, name.contact) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_STATE, b->state) ||
 	    ims_netlink_put_addr(skb, IMS_IPSEC_A_BUNDLE_ADDRESS, &b->ep->addr) ||
 	    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_PORT_PC, us.sport) ||
@@ -105,6 +118,8 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_MODE, b->mode) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_AUTH_ALG, ims_bundle_pair(b)->auth_alg) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENC_ALG, ims_bundle_pair(b)->enc_alg) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_REGISTRATION, b->reg->index) ||
+	    (mark && nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_MARK, mark)) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_LIFETIME, ims_bundle_remaining(b), pad) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_PACKETS, c.rx_packets, pad) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_BYTES, c.rx_bytes, pad) ||
@@ -152,7 +167,7 @@ static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct gen
 	struct nlattr **a = info->attrs;
 	int err;
 
-	err = ims_netlink_check_attrs(info->nlhdr, ~0U, 0, info->extack);
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, 0, info->extack);
 	if (!err)
 		err = IMS_REQUIRE(info, IMS_IPSEC_A_BUNDLE_ENDPOINT, IMS_IPSEC_A_BUNDLE_OWNER,
 				  IMS_IPSEC_A_BUNDLE_CONTACT, IMS_IPSEC_A_BUNDLE_UE_ADDRESS,
@@ -175,10 +190,13 @@ static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct gen
 	p->mode = IMS_IPSEC_MODE_TRANS;
 	if (a[IMS_IPSEC_A_BUNDLE_MODE])
 		p->mode = nla_get_u32(a[IMS_IPSEC_A_BUNDLE_MODE]);
-	p->owner = nla_data(a[IMS_IPSEC_A_BUNDLE_OWNER]);
-	p->owner_len = nla_len(a[IMS_IPSEC_A_BUNDLE_OWNER]);
-	p->contact = nla_data(a[IMS_IPSEC_A_BUNDLE_CONTACT]);
-	p->contact_len = nla_len(a[IMS_IPSEC_A_BUNDLE_CONTACT]);
+	p->name = (struct ims_name) {
+		.owner = nla_data(a[IMS_IPSEC_A_BUNDLE_OWNER]),
+		.owner_len = nla_len(a[IMS_IPSEC_A_BUNDLE_OWNER]),
+		.contact = nla_data(a[IMS_IPSEC_A_BUNDLE_CONTACT]),
+		.contact_len = nla_len(a[IMS_IPSEC_A_BUNDLE_CONTACT]),
+	};
+	p->replace = nla_get_flag(a[IMS_IPSEC_A_BUNDLE_REPLACE]);
 	p->ik = nla_data(a[IMS_IPSEC_A_BUNDLE_IK]);
 	p->ck = nla_data(a[IMS_IPSEC_A_BUNDLE_CK]);
 	return ims_netlink_get_bundle_algs(p, info);
@@ -242,12 +260,14 @@ int ims_netlink_bundle_new(struct sk_buff *skb, struct genl_info *info)
 
 int ims_netlink_bundle_confirm(struct sk_buff *skb, struct genl_info *info)
 {
+	const struct nlattr *older = info->attrs[IMS_IPSEC_A_BUNDLE_OLDER];
+	const struct nlattr *over = info->attrs[IMS_IPSEC_A_BUNDLE_OVER];
 	struct ims_net *in = ims_net(genl_info_net(info));
-	struct ims_bundle *b;
+	struct ims_bundle *b, *o = NULL;
 	u64 lifetime;
 	int err;
 
-	err = ims_netlink_check_attrs(info->nlhdr, ~0U, 0, info->extack);
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, 0, info->extack);
 	if (!err)
 		err = IMS_REQUIRE(info, IMS_IPSEC_A_BUNDLE_ID, IMS_IPSEC_A_BUNDLE_LIFETIME);
 	if (err)
@@ -256,7 +276,36 @@ int ims_netlink_bundle_confirm(struct sk_buff *skb, struct genl_info *info)
 
 	mutex_lock(&in->lock);
 	b = ims_netlink_find_bundle(in, info->attrs[IMS_IPSEC_A_BUNDLE_ID], info->extack);
-	err = b ? ims_bundle_confirm(b, lifetime, info->extack) : -ENOENT;
+	if (b && over)
+		o = ims_netlink_find_bundle(in, over, info->extack);
+	if (!b || (over && !o))
+		err = -ENOENT;
+	else
+		err = ims_bundle_confirm(b, lifetime,
+					 older ? nla_get_u32(older) : IMS_IPSEC_OLDER_KEEP, o,
+					 info->extack);
+	mutex_unlock(&in->lock);
+	return err;
+}
+
+int ims_netlink_bundle_extend(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_bundle *b;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, 0, info->extack);
+	if (!err)
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_BUNDLE_ID, IMS_IPSEC_A_BUNDLE_LIFETIME);
+	if (err)
+		return err;
+
+	mutex_lock(&in->lock);
+	b = ims_netlink_find_bundle(in, info->attrs[IMS_IPSEC_A_BUNDLE_ID], info->extack);
+	err = -ENOENT;
+	if (b)
+		err = ims_bundle_extend(b, nla_get_u64(info->attrs[IMS_IPSEC_A_BUNDLE_LIFETIME]),
+					info->extack);
 	mutex_unlock(&in->lock);
 	return err;
 }
@@ -269,7 +318,7 @@ int ims_netlink_bundle_del(struct sk_buff *skb, struct genl_info *info)
 	u64 linger = 0;
 	int err;
 
-	err = ims_netlink_check_attrs(info->nlhdr, ~0U, 0, info->extack);
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, 0, info->extack);
 	if (!err)
 		err = IMS_REQUIRE(info, IMS_IPSEC_A_BUNDLE_ID);
 	if (err)
@@ -334,6 +383,7 @@ static bool ims_netlink_bytes_match(const struct nlattr *nla, const u8 *bytes, s
 /* Does a bundle match every attribute that a dump asks for? */
 static bool ims_netlink_bundle_matches(const struct ims_bundle *b, struct nlattr **a)
 {
+	const struct ims_name name = ims_registration_name(b->reg);
 	struct ims_tuple t;
 
 	if (a[IMS_IPSEC_A_BUNDLE_ENDPOINT] &&
@@ -342,12 +392,10 @@ static bool ims_netlink_bundle_matches(const struct ims_bundle *b, struct nlattr
 	if (a[IMS_IPSEC_A_BUNDLE_STATE] && nla_get_u32(a[IMS_IPSEC_A_BUNDLE_STATE]) != b->state)
 		return false;
 	if (a[IMS_IPSEC_A_BUNDLE_OWNER] &&
-	    !ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_OWNER], ims_bundle_owner(b),
-				     b->owner_len))
+	    !ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_OWNER], name.owner, name.owner_len))
 		return false;
 	if (a[IMS_IPSEC_A_BUNDLE_CONTACT] &&
-	    !ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_CONTACT], ims_bundle_contact(b),
-				     b->contact_len))
+	    !ims_netlink_bytes_match(a[IMS_IPSEC_A_BUNDLE_CONTACT], name.contact, name.contact_len))
 		return false;
 	if (!a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS])
 		return true;

@@ -21,6 +21,10 @@ const struct nla_policy ims_config_set_policy[IMS_IPSEC_A_CONFIG_MAX + 1] = {
 	[IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS] = NLA_POLICY_MIN(NLA_U32, 1),
 	[IMS_IPSEC_A_CONFIG_MAX_BUNDLES] = NLA_POLICY_MIN(NLA_U32, 1),
 	[IMS_IPSEC_A_CONFIG_MAX_PENDING] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_CONFIG_MAX_SETS] = NLA_POLICY_RANGE(NLA_U32, 1, IMS_IPSEC_SETS_MAX),
+	[IMS_IPSEC_A_CONFIG_OLD_TIMEOUT] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_timeout_range),
+	[IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT] = { .type = NLA_U64 },
+	[IMS_IPSEC_A_CONFIG_MARK_MASK] = { .type = NLA_U32 },
 	/* text, but NLA_STRING cannot be empty */
 	[IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS] = {
 		.type = NLA_BINARY, .len = IMS_IPSEC_ALGORITHMS_MAX,
@@ -54,7 +58,13 @@ static int ims_netlink_put_config(struct sk_buff *skb, const struct ims_config *
 	    nla_put_be16(skb, IMS_IPSEC_A_CONFIG_PORT_PS, c->port_ps) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS, c->max_endpoints) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MAX_BUNDLES, c->max_bundles) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MAX_PENDING, c->max_pending))
+	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MAX_PENDING, c->max_pending) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MAX_SETS, c->max_sets) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_CONFIG_OLD_TIMEOUT, c->old_timeout,
+			      IMS_IPSEC_A_CONFIG_PAD) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT, c->idle_timeout,
+			      IMS_IPSEC_A_CONFIG_PAD) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MARK_MASK, c->mark_mask))
 		return -EMSGSIZE;
 	return ims_netlink_put_algs(skb, &c->algs);
 }
@@ -96,6 +106,16 @@ static int ims_netlink_get_algs(struct ims_alg_prefs *algs, struct nlattr **a,
 	return 0;
 }
 
+static int ims_netlink_check_mark_mask(const struct ims_net *in, u32 mask,
+				       struct netlink_ext_ack *extack)
+{
+	if (mask == in->config.mark_mask || !in->n_bundles)
+		return 0;
+	/* two of them could have one mark */
+	NL_SET_ERR_MSG(extack, "mark_mask cannot change while there are bundles");
+	return -EBUSY;
+}
+
 int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
@@ -107,7 +127,7 @@ int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info)
 		GENL_SET_ERR_MSG(info, "nothing to set");
 		return -EINVAL;
 	}
-	err = ims_netlink_check_attrs(info->nlhdr, ~0U, 0, info->extack);
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, 0, info->extack);
 	if (err)
 		return err;
 
@@ -129,9 +149,19 @@ int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info)
 		c.max_bundles = nla_get_u32(a[IMS_IPSEC_A_CONFIG_MAX_BUNDLES]);
 	if (a[IMS_IPSEC_A_CONFIG_MAX_PENDING])
 		c.max_pending = nla_get_u32(a[IMS_IPSEC_A_CONFIG_MAX_PENDING]);
+	if (a[IMS_IPSEC_A_CONFIG_MAX_SETS])
+		c.max_sets = nla_get_u32(a[IMS_IPSEC_A_CONFIG_MAX_SETS]);
+	if (a[IMS_IPSEC_A_CONFIG_OLD_TIMEOUT])
+		c.old_timeout = nla_get_u64(a[IMS_IPSEC_A_CONFIG_OLD_TIMEOUT]);
+	if (a[IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT])
+		c.idle_timeout = nla_get_u64(a[IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT]);
+	if (a[IMS_IPSEC_A_CONFIG_MARK_MASK])
+		c.mark_mask = nla_get_u32(a[IMS_IPSEC_A_CONFIG_MARK_MASK]);
 	err = ims_netlink_get_algs(&c.algs, a, info->extack);
 	if (!err)
 		err = ims_config_check(&c, info->extack);
+	if (!err)
+		err = ims_netlink_check_mark_mask(in, c.mark_mask, info->extack);
 	if (!err)
 		in->config = c;
 	mutex_unlock(&in->lock);

@@ -118,7 +118,7 @@ int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info)
 	void *hdr;
 	int err;
 
-	err = ims_netlink_check_attrs(info->nlhdr, ~0U, BIT(IMS_IPSEC_A_ENDPOINT_PORT_PC),
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, BIT(IMS_IPSEC_A_ENDPOINT_PORT_PC),
 				      info->extack);
 	if (!err)
 		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ADDRESS);
@@ -160,7 +160,7 @@ int ims_netlink_endpoint_del(struct sk_buff *skb, struct genl_info *info)
 	struct ims_endpoint *ep;
 	int err;
 
-	err = ims_netlink_check_attrs(info->nlhdr, ~0U, 0, info->extack);
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, 0, info->extack);
 	if (!err)
 		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ID);
 	if (err)

@@ -6,6 +6,8 @@
 #include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/netfilter.h>
+#include <linux/rhashtable-types.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <net/net_namespace.h>
@@ -21,7 +23,8 @@ struct ims_port_map;
 /**
  * struct ims_net - all that the module holds in a network namespace
  * @net: the namespace
- * @lock: serialises every change
+ * @lock: serialises every change, but what a packet does to its bundle's state
+ * @state_lock: states of bundles; inside @lock
  * @config: under @lock
  * @endpoints: by id; written under @lock
  * @endpoint_list: the same ones for the guard; written under @lock, read
@@ -29,6 +32,11 @@ struct ims_port_map;
  * @port_map: all ports of @endpoints, NULL where there are none; written under
  *	@lock, read under RCU
  * @restore: puts policies back that somebody took away
+ * @registrations: by owner and contact; under @lock
+ * @registration_ids: the same ones by index; under @lock
+ * @unsettled: registrations of which a packet has changed the bundles' states
+ * @settle: deals with them
+ * @ues: bundles by the UE's address; under @lock
  * @bundles: by id; written under @lock
  * @expired: bundles whose timers have fired
  * @expire: deals with them
@@ -36,6 +44,7 @@ struct ims_port_map;
  * @next_spi: where to look for a free SPI, 0: anywhere; under @lock
  * @next_endpoint_id: under @lock
  * @next_bundle_id: under @lock
+ * @next_registration: under @lock
  * @n_endpoints: under @lock
  * @n_bundles: under @lock
  * @n_pending: how many bundles are temporary; under @lock
@@ -46,11 +55,17 @@ struct ims_port_map;
 struct ims_net {
 	struct net *net;
 	struct mutex lock;	/* every change, see Documentation/locking.rst */
+	spinlock_t state_lock;	/* states of bundles, inside the mutex */
 	struct ims_config config;
 	struct xarray endpoints;
 	struct list_head endpoint_list;
 	struct ims_port_map __rcu *port_map;
 	struct delayed_work restore;
+	struct rhashtable registrations;
+	struct xarray registration_ids;
+	struct llist_head unsettled;
+	struct work_struct settle;
+	struct rhltable ues;
 	struct xarray bundles;
 	struct llist_head expired;
 	struct work_struct expire;
@@ -58,6 +73,7 @@ struct ims_net {
 	u32 next_spi;
 	u32 next_endpoint_id;
 	u32 next_bundle_id;
+	u32 next_registration;
 	u32 n_endpoints;
 	u32 n_bundles;
 	u32 n_pending;

@@ -158,6 +158,10 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 	x->props.reqid = p->reqid;
 	x->props.replay_window = p->out ? 0 : IMS_SA_REPLAY_WINDOW;
 	ims_compat_set_dir(x, p->out);
+	if (!p->out) {
+		x->props.smark.v = p->mark;
+		x->props.smark.m = p->mark_mask;
+	}
 
 	/*
 	 * Whole addresses and exact ports, any transport protocol: phones mix
@@ -213,6 +217,32 @@ int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 					   &x->id.daddr.in6, ntohl(x->id.spi));
 	}
 	return err;
+}
+
+/**
+ * ims_sa_put_to_sleep() - an SA is not to be used until it is woken
+ * @x: from ims_sa_alloc(), not added
+ *
+ * It is in the tables then, so that a clash is found, but XFRM does not take it.
+ */
+void ims_sa_put_to_sleep(struct xfrm_state *x)
+{
+	/* not VOID, for which XFRM would make larval states */
+	x->km.state = XFRM_STATE_ERROR;
+}
+
+/**
+ * ims_sa_wake() - an SA that was put to sleep may be used
+ * @x: an SA that was added; one that has been deleted since stays so
+ *
+ * Context: any; takes x->lock.
+ */
+void ims_sa_wake(struct xfrm_state *x)
+{
+	spin_lock_bh(&x->lock);
+	if (x->km.state == XFRM_STATE_ERROR)
+		x->km.state = XFRM_STATE_VALID;
+	spin_unlock_bh(&x->lock);
 }
 
 /* The message has the keys in it, and is freed as it is where nobody listens. */
@@ -416,6 +446,17 @@ __be32 ims_sa_spi(const struct xfrm_state *x)
 	return x->id.spi;
 }
 
+/**
+ * ims_sa_mark() - mark of the packets that come over an SA
+ * @x: the SA
+ *
+ * Return: the mark, 0 if they have none.
+ */
+u32 ims_sa_mark(const struct xfrm_state *x)
+{
+	return x->props.smark.v;
+}
+
 static void ims_sa_addr(struct ims_addr *addr, const xfrm_address_t *xaddr, sa_family_t family)
 {
 	addr->family = family;
@@ -477,6 +518,18 @@ bool ims_sa_is_missing(const struct sk_buff *skb)
 bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid)
 {
 	return x->id.proto == IPPROTO_ESP && x->props.reqid == reqid;
+}
+
+/**
+ * ims_sa_same_selector() - would XFRM take either of two SAs for the same packets
+ * @a: an SA of ours
+ * @b: another
+ *
+ * Return: true if so.
+ */
+bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b)
+{
+	return a->props.reqid == b->props.reqid && !memcmp(&a->sel, &b->sel, sizeof(a->sel));
 }
 
 /**

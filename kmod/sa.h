@@ -22,6 +22,8 @@ struct xfrm_state;
  * @spi: its SPI
  * @reqid: the endpoint's
  * @out: the P-CSCF sends over it
+ * @mark: marks the packets that come over it
+ * @mark_mask: bits of @mark that count; 0: they are not marked
  * @pair: its algorithms
  * @keys: their ESP keys
  */
@@ -34,6 +36,8 @@ struct ims_sa_params {
 	__be32 spi;
 	u32 reqid;
 	bool out;
+	u32 mark;
+	u32 mark_mask;
 	const struct ims_alg_pair *pair;
 	const struct ims_alg_keys *keys;
 };
@@ -55,6 +59,8 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack);
 void ims_sa_announce(struct xfrm_state *x);
 void ims_sa_discard(struct xfrm_state *x);
+void ims_sa_put_to_sleep(struct xfrm_state *x);
+void ims_sa_wake(struct xfrm_state *x);
 void ims_sa_delete(struct xfrm_state *x, bool announce);
 void ims_sa_put(struct xfrm_state *x);
 bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi);
@@ -63,9 +69,11 @@ void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
 const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb);
 const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb);
 bool ims_sa_is_missing(const struct sk_buff *skb);
+u32 ims_sa_mark(const struct xfrm_state *x);
 __be32 ims_sa_spi(const struct xfrm_state *x);
 void ims_sa_tuple(const struct xfrm_state *x, struct ims_tuple *t);
 bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid);
+bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b);
 bool ims_sa_is_live(const struct xfrm_state *x);
 bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t);
 bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims_addr *dst,

@@ -21,6 +21,7 @@
 #define IMS_IPSEC_KEY_LEN		16	/* bytes: IK, CK */
 #define IMS_IPSEC_PORT_PC_MAX		64	/* client ports an endpoint */
 #define IMS_IPSEC_ALGORITHMS_MAX	512	/* bytes: a list of algorithms */
+#define IMS_IPSEC_SETS_MAX		4	/* bundles a registration */
 #define IMS_IPSEC_SPI_MIN		256	/* below: reserved by RFC 4303 */
 #define IMS_IPSEC_TIMEOUT_MIN		100ULL		/* milliseconds */
 #define IMS_IPSEC_TIMEOUT_MAX		3600000ULL	/* milliseconds: an hour */
@@ -90,17 +91,32 @@ enum ims_ipsec_guard {
 };
 
 /**
+ * enum ims_ipsec_older - what becomes of a registration's older sets at the 200 OK
+ * @IMS_IPSEC_OLDER_KEEP: the one that the request came over is sent over until the
+ *	UE uses the new one; the others are deleted
+ * @IMS_IPSEC_OLDER_DROP: they are deleted, the new one is used at once
+ */
+enum ims_ipsec_older {
+	IMS_IPSEC_OLDER_KEEP = 1,
+	IMS_IPSEC_OLDER_DROP,
+};
+
+/**
  * enum ims_ipsec_event_type - what happened to a bundle
  * @IMS_IPSEC_EVENT_TYPE_CREATED: its four SAs are in place
  * @IMS_IPSEC_EVENT_TYPE_CONFIRMED: it became ESTABLISHED
  * @IMS_IPSEC_EVENT_TYPE_EXPIRED: its time ran out, it is gone
  * @IMS_IPSEC_EVENT_TYPE_DELETED: it was deleted, it is gone
+ * @IMS_IPSEC_EVENT_TYPE_ACTIVATED: it is the one to send over
+ * @IMS_IPSEC_EVENT_TYPE_SUPERSEDED: a newer one is, it drains
  */
 enum ims_ipsec_event_type {
 	IMS_IPSEC_EVENT_TYPE_CREATED = 1,
 	IMS_IPSEC_EVENT_TYPE_CONFIRMED,
 	IMS_IPSEC_EVENT_TYPE_EXPIRED,
 	IMS_IPSEC_EVENT_TYPE_DELETED,
+	IMS_IPSEC_EVENT_TYPE_ACTIVATED,
+	IMS_IPSEC_EVENT_TYPE_SUPERSEDED,
 };
 
 /**
@@ -109,12 +125,24 @@ enum ims_ipsec_event_type {
  * @IMS_IPSEC_REASON_TEMPORARY_TIMEOUT: no 200 OK within temporary-timeout
  * @IMS_IPSEC_REASON_LIFETIME: the lifetime given by confirm ran out
  * @IMS_IPSEC_REASON_ENDPOINT: its endpoint was deleted with force
+ * @IMS_IPSEC_REASON_USED: the UE sent a SIP message over it, or over the newer one
+ * @IMS_IPSEC_REASON_RUNNING_OUT: the older one's lifetime was about to run out
+ * @IMS_IPSEC_REASON_CHALLENGE: a new challenge, before the 200 OK to the last
+ * @IMS_IPSEC_REASON_NEWER: the 200 OK for a newer one left it out
+ * @IMS_IPSEC_REASON_REPLACED: the UE, having lost its state, offered its SPIs again
+ * @IMS_IPSEC_REASON_IDLE: nothing came over it for idle-timeout
  */
 enum ims_ipsec_reason {
 	IMS_IPSEC_REASON_REQUEST = 1,
 	IMS_IPSEC_REASON_TEMPORARY_TIMEOUT,
 	IMS_IPSEC_REASON_LIFETIME,
 	IMS_IPSEC_REASON_ENDPOINT,
+	IMS_IPSEC_REASON_USED,
+	IMS_IPSEC_REASON_RUNNING_OUT,
+	IMS_IPSEC_REASON_CHALLENGE,
+	IMS_IPSEC_REASON_NEWER,
+	IMS_IPSEC_REASON_REPLACED,
+	IMS_IPSEC_REASON_IDLE,
 };
 
 enum {
@@ -131,6 +159,10 @@ enum {
 	IMS_IPSEC_A_CONFIG_PREFERRED_ALG,
 	IMS_IPSEC_A_CONFIG_PREFERRED_EALG,
 	IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS,
+	IMS_IPSEC_A_CONFIG_MAX_SETS,
+	IMS_IPSEC_A_CONFIG_OLD_TIMEOUT,
+	IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT,
+	IMS_IPSEC_A_CONFIG_MARK_MASK,
 
 	__IMS_IPSEC_A_CONFIG_MAX,
 	IMS_IPSEC_A_CONFIG_MAX = __IMS_IPSEC_A_CONFIG_MAX - 1
@@ -184,6 +216,11 @@ enum {
 	IMS_IPSEC_A_BUNDLE_TX_PACKETS,
 	IMS_IPSEC_A_BUNDLE_TX_BYTES,
 	IMS_IPSEC_A_BUNDLE_ALLOWED_ALGORITHMS,
+	IMS_IPSEC_A_BUNDLE_REGISTRATION,
+	IMS_IPSEC_A_BUNDLE_MARK,
+	IMS_IPSEC_A_BUNDLE_REPLACE,
+	IMS_IPSEC_A_BUNDLE_OLDER,
+	IMS_IPSEC_A_BUNDLE_OVER,
 
 	__IMS_IPSEC_A_BUNDLE_MAX,
 	IMS_IPSEC_A_BUNDLE_MAX = __IMS_IPSEC_A_BUNDLE_MAX - 1
@@ -226,6 +263,7 @@ enum {
 	IMS_IPSEC_CMD_BUNDLE_GET,
 	IMS_IPSEC_CMD_EVENT,
 	IMS_IPSEC_CMD_ALGORITHM_GET,
+	IMS_IPSEC_CMD_BUNDLE_EXTEND,
 
 	__IMS_IPSEC_CMD_MAX,
 	IMS_IPSEC_CMD_MAX = __IMS_IPSEC_CMD_MAX - 1

@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Making a bundle: all of it or nothing. */
+#include <linux/ctype.h>
+#include <linux/slab.h>
+
+#include "bundle.h"
+#include "compat.h"
+#include "endpoint.h"
+#include "event.h"
+#include "netns.h"
+#include "sa.h"
+#include "state.h"
+#include "ues.h"
+
+static int ims_bundle_check(const struct ims_endpoint *ep, const struct ims_bundle_params *p,
+			    struct netlink_ext_ack *extack)
+{
+	if (p->ue_addr.family != ep->addr.family) {
+		NL_SET_ERR_MSG(extack, "ue-address is not of the endpoint's family");
+		return -EINVAL;
+	}
+	if (!ims_addr_is_host(&p->ue_addr)) {
+		NL_SET_ERR_MSG(extack, "ue-address is not one that a host can have");
+		return -EINVAL;
+	}
+	if (ims_addr_equal(&p->ue_addr, &ep->addr)) {
+		NL_SET_ERR_MSG(extack, "ue-address is the endpoint's own");
+		return -EINVAL;
+	}
+	if (!ims_port_is_protectable(p->port_uc) || !ims_port_is_protectable(p->port_us)) {
+		NL_SET_ERR_MSG(extack, "port-uc and port-us cannot be 5060 or 5061");
+		return -EINVAL;
+	}
+	if (p->port_uc == p->port_us) {
+		NL_SET_ERR_MSG(extack, "port-uc and port-us are the same");
+		return -EINVAL;
+	}
+	if (p->spi_uc == p->spi_us) {
+		NL_SET_ERR_MSG(extack, "spi-uc and spi-us are the same");
+		return -EINVAL;
+	}
+	/* the pool is all of its ports but port_ps */
+	if (!p->port_pc ||
+	    (p->port_pc != ep->ports.port[0] && ims_endpoint_has_port(ep, p->port_pc)))
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack, "port-pc %u is not of endpoint %u's pool",
+			   ntohs(p->port_pc), ep->id);
+	return -EINVAL;
+}
+
+/* As much of a name as fits into a message, and nothing that a terminal would obey */
+static void ims_bundle_show_owner(char *buf, size_t size, const struct ims_registration *reg)
+{
+	size_t i, n = min_t(size_t, reg->owner_len, size - 1);
+
+	for (i = 0; i < n; i++)
+		buf[i] = isascii(reg->names[i]) && isgraph(reg->names[i]) ? reg->names[i] : '?';
+	buf[n] = '\0';
+}
+
+struct ims_bundle_port_query {
+	const struct ims_bundle_params *p;
+	const struct ims_endpoint *ep;
+	__be16 port_pc;
+};
+
+/* Another registration's, at the same UE's port, or between it and one of ours? */
+static bool ims_bundle_has_ports(const struct ims_bundle *b, const void *data)
+{
+	const struct ims_bundle_port_query *query = data;
+	struct ims_tuple uc, us;
+
+	if (ims_registration_is(b->reg, &query->p->name))
+		return false;
+	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
+	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
+	return uc.dport == query->p->port_uc ||
+	       (b->ep == query->ep && us.dport == query->p->port_us &&
+		us.sport == query->port_pc);
+}
+
+/* Has it one of the UE's SPIs? Then there cannot be another one at that address. */
+static bool ims_bundle_has_spis(const struct ims_bundle *b, const struct ims_bundle_params *p)
+{
+	int i;
+
+	for (i = IMS_FLOW_OUT_UC; i <= IMS_FLOW_OUT_US; i++)
+		if (ims_bundle_spi(b, i) == p->spi_uc || ims_bundle_spi(b, i) == p->spi_us)
+			return true;
+	return false;
+}
+
+/* The same owner's under another contact that is in the way: it may be replaced. */
+static bool ims_bundle_is_replaced(const struct ims_bundle *b, const void *data)
+{
+	const struct ims_bundle_port_query *query = data;
+
+	return ims_registration_has_owner(b->reg, &query->p->name) &&
+	       (ims_bundle_has_ports(b, data) ||
+		(!ims_registration_is(b->reg, &query->p->name) &&
+		 ims_bundle_has_spis(b, query->p)));
+}
+
+/* In the way, and to stay there */
+static bool ims_bundle_is_foreign(const struct ims_bundle *b, const void *data)
+{
+	const struct ims_bundle_port_query *query = data;
+
+	return ims_bundle_has_ports(b, data) &&
+	       !(query->p->replace && ims_registration_has_owner(b->reg, &query->p->name));
+}
+
+/* Is a client port of ours in use towards the UE's server port? */
+static bool ims_bundle_has_port_pc(const struct ims_bundle *b, const void *data)
+{
+	const struct ims_bundle_port_query *query = data;
+	struct ims_tuple us;
+
+	/* one that will make way is none */
+	if (b->ep != query->ep || (b->state == IMS_IPSEC_STATE_TEMPORARY &&
+				   ims_registration_is(b->reg, &query->p->name)))
+		return false;
+	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
+	return us.dport == query->p->port_us && us.sport == query->port_pc;
+}
+
+/*
+ * The UE's ports are one owner's (TS 33.203 clause 7.1). A client port of ours that no
+ * other bundle has towards it is preferred, so that a set and its successor differ in
+ * it (TS 24.229); else they share it.
+ */
+static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_bundle_params *p,
+				     __be16 *port_pc, struct netlink_ext_ack *extack)
+{
+	const u32 n = ep->ports.n - 1, turn = ep->next_pc++;
+	struct ims_bundle_port_query query = { p, ep };
+	const struct ims_bundle *b;
+	char owner[24];
+	u32 i;
+
+	*port_pc = p->port_pc ?: ep->ports.port[1 + turn % n];
+	for (i = 0; i < n && !p->port_pc; i++) {
+		query.port_pc = ep->ports.port[1 + (turn + i) % n];
+		if (ims_ues_find(ep->in, &p->ue_addr, ims_bundle_has_port_pc, &query))
+			continue;
+		*port_pc = query.port_pc;
+		break;
+	}
+
+	query.port_pc = *port_pc;
+	b = ims_ues_find(ep->in, &p->ue_addr, ims_bundle_is_foreign, &query);
+	if (!b)
+		return 0;
+	ims_bundle_show_owner(owner, sizeof(owner), b->reg);
+	NL_SET_ERR_MSG_FMT(extack, "the UE's ports are bundle %u's, owner %s", b->id, owner);
+	return -EADDRINUSE;
+}
+
+static int ims_bundle_check_limits(struct ims_net *in, struct netlink_ext_ack *extack)
+{
+	if (in->n_bundles >= in->config.max_bundles) {
+		NL_SET_ERR_MSG_FMT(extack, "max_bundles (%u) reached", in->config.max_bundles);
+		return -ENOSPC;
+	}
+	if (in->n_pending >= in->config.max_pending) {
+		NL_SET_ERR_MSG_FMT(extack, "max_pending (%u) reached", in->config.max_pending);
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+struct ims_bundle_spi_query {
+	const struct ims_bundle *b;
+	const struct ims_bundle_params *p;
+};
+
+/* An SPI that the range has free may still be the UE's or somebody else's. */
+static bool ims_bundle_spi_is_taken(u32 spi, const void *data)
+{
+	const struct ims_bundle_spi_query *query = data;
+	__be32 be = htonl(spi);
+
+	/* no reflection: a packet of ours must not be one to us (TS 33.203) */
+	if (be == query->p->spi_uc || be == query->p->spi_us)
+		return true;
+	return ims_sa_spi_is_taken(query->b->ep->in->net, &query->b->ep->addr, be);
+}
+
+static int ims_bundle_alloc_spi(struct ims_bundle *b, const struct ims_bundle_params *p,
+				__be32 *spi, struct netlink_ext_ack *extack)
+{
+	const struct ims_spi_range *range = &b->ep->in->config.spi;
+	const struct ims_bundle_spi_query query = { b, p };
+	struct ims_net *in = b->ep->in;
+	u32 host;
+	int err;
+
+	err = ims_spi_alloc(&in->spis, range, &in->next_spi, b, ims_bundle_spi_is_taken,
+			    &query, &host);
+	if (err == -ENOSPC)
+		NL_SET_ERR_MSG_FMT(extack, "no SPI is free in %u to %u", range->min, range->max);
+	if (!err)
+		*spi = htonl(host);
+	return err;
+}
+
+static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_params *p,
+				__be16 port_pc, const __be32 *spis,
+				struct netlink_ext_ack *extack)
+{
+	const u32 mark = ims_bundle_mark(b->ep->in, b->reg->index, b->slot);
+	struct ims_endpoint *ep = b->ep;
+	const struct {
+		__be16 ours;
+		__be16 ues;
+		bool out;
+	} flows[IMS_FLOWS] = {
+		[IMS_FLOW_OUT_UC] = { ep->ports.port[0], p->port_uc, true },
+		[IMS_FLOW_OUT_US] = { port_pc, p->port_us, true },
+		[IMS_FLOW_IN_PS] = { ep->ports.port[0], p->port_uc, false },
+		[IMS_FLOW_IN_PC] = { port_pc, p->port_us, false },
+	};
+	struct ims_alg_keys keys;
+	int i, err;
+
+	err = ims_alg_expand(p->pair, &keys, p->ik, p->ck);
+	if (err == -ENOENT) {
+		NL_SET_ERR_MSG(extack, "this kernel has no hmac(sha256)");
+		err = -EOPNOTSUPP;
+	}
+	for (i = 0; i < IMS_FLOWS && !err; i++) {
+		bool out = flows[i].out;
+		const struct ims_sa_params sap = {
+			.net = ep->in->net,
+			.src = out ? &ep->addr : &p->ue_addr,
+			.dst = out ? &p->ue_addr : &ep->addr,
+			.sport = out ? flows[i].ours : flows[i].ues,
+			.dport = out ? flows[i].ues : flows[i].ours,
+			.spi = spis[i],
+			.reqid = ep->reqid,
+			.out = out,
+			.mark = out ? 0 : mark,
+			.mark_mask = ep->in->config.mark_mask,
+			.pair = p->pair,
+			.keys = &keys,
+		};
+		struct xfrm_state *x = ims_sa_alloc(&sap, extack);
+
+		if (IS_ERR(x))
+			err = PTR_ERR(x);
+		else
+			b->sa[i] = x;
+	}
+	memzero_explicit(&keys, sizeof(keys));
+	return err;
+}
+
+/*
+ * All four or none; on error the SAs that were added are deleted, not freed, and the
+ * bundle cannot be found by its UE's address any more.
+ */
+static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *extack)
+{
+	int i, err;
+
+	for (i = 0; i < IMS_FLOWS; i++) {
+		err = ims_sa_add(b->sa[i], extack);
+		if (err)
+			goto undo;
+	}
+	for (i = 0; i < IMS_FLOWS; i++)
+		ims_sa_announce(b->sa[i]);
+	return 0;
+
+undo:
+	/* its key is in the SAs */
+	ims_ues_remove(b);
+	while (i--) {
+		ims_sa_delete(b->sa[i], false);
+		ims_sa_put(b->sa[i]);
+		b->sa[i] = NULL;
+	}
+	return err;
+}
+
+static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
+					   const struct ims_bundle_params *p)
+{
+	struct ims_bundle *b = kzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
+
+	if (!b)
+		return NULL;
+	b->ep = ep;
+	timer_setup(&b->timer, ims_bundle_timer, 0);
+	refcount_set(&b->refs, 1);
+	b->told = IMS_IPSEC_STATE_TEMPORARY;
+	b->mode = p->mode;
+	b->pair = p->pair - ims_alg_pairs;
+	return b;
+}
+
+/* Has a bundle of the registration one of the UE's SPIs, at the same address? */
+static bool ims_bundle_clashes(const struct ims_bundle *o, const struct ims_bundle_params *p)
+{
+	struct ims_tuple t;
+
+	ims_bundle_tuple(o, IMS_FLOW_OUT_UC, &t);
+	return ims_addr_equal(&t.dst, &p->ue_addr) && ims_bundle_has_spis(o, p);
+}
+
+/*
+ * Does a bundle of the registration have to make way? One that waits for the answer to
+ * a challenge does, there being another challenge; one that has the UE's SPIs if the
+ * request says that the UE has lost its state.
+ */
+static bool ims_bundle_makes_way(const struct ims_bundle *o, const struct ims_bundle_params *p)
+{
+	if (ims_state_next(o->state, IMS_EVENT_CHALLENGE) == IMS_STATE_GONE)
+		return true;
+	return p->replace && ims_bundle_clashes(o, p);
+}
+
+/* Refuse what the bundles that stay leave no room for. */
+static int ims_bundle_check_registration(const struct ims_registration *reg,
+					 const struct ims_bundle_params *p,
+					 struct netlink_ext_ack *extack)
+{
+	const u32 max_sets = reg->in->config.max_sets;
+	u32 i, n = 0;
+
+	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
+		const struct ims_bundle *o = reg->set[i];
+
+		if (!o || ims_bundle_makes_way(o, p))
+			continue;
+		n++;
+		if (ims_bundle_clashes(o, p)) {
+			NL_SET_ERR_MSG_FMT(extack, "bundle %u has one of the UE's SPIs", o->id);
+			return -EEXIST;
+		}
+	}
+	if (n < max_sets)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack, "the registration has max_sets (%u) bundles", max_sets);
+	return -EDQUOT;
+}
+
+static void ims_bundle_make_way(struct ims_bundle *b, const struct ims_bundle_params *p,
+				__be16 port_pc)
+{
+	const struct ims_bundle_port_query query = { p, b->ep, port_pc };
+	struct ims_registration *reg = b->reg;
+	struct ims_bundle *replaced;
+	u32 i;
+
+	while (p->replace) {
+		replaced = ims_ues_find(reg->in, &p->ue_addr, ims_bundle_is_replaced, &query);
+		if (!replaced)
+			break;
+		ims_bundle_destroy(replaced, IMS_IPSEC_EVENT_TYPE_DELETED,
+				   IMS_IPSEC_REASON_REPLACED);
+	}
+
+	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
+		struct ims_bundle *o = reg->set[i];
+
+		if (!o || !ims_bundle_makes_way(o, p))
+			continue;
+		ims_bundle_destroy(o, IMS_IPSEC_EVENT_TYPE_DELETED,
+				   o->state == IMS_IPSEC_STATE_TEMPORARY ?
+				   IMS_IPSEC_REASON_CHALLENGE : IMS_IPSEC_REASON_REPLACED);
+	}
+}
+
+/* Outbound SAs that XFRM could take in place of an older bundle's wait for their turn. */
+static void ims_bundle_put_to_sleep(struct ims_bundle *b)
+{
+	int flow;
+
+	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++) {
+		if (!ims_bundle_shares(b, flow))
+			continue;
+		b->dormant |= BIT(flow);
+		ims_sa_put_to_sleep(b->sa[flow]);
+	}
+}
+
+static int ims_bundle_insert(struct ims_bundle *b, const struct ims_bundle_params *p,
+			     __be16 port_pc, struct netlink_ext_ack *extack)
+{
+	struct ims_registration *reg = b->reg;
+	struct ims_net *in = reg->in;
+	int err;
+
+	err = ims_ues_add(b);
+	if (err)
+		return err;
+	/* From here on nothing fails, unless somebody else has one of the UE's SPIs. */
+	ims_bundle_make_way(b, p, port_pc);
+	ims_bundle_put_to_sleep(b);
+	err = ims_bundle_add_sas(b, extack);
+	if (err)
+		return err;
+	spin_lock_bh(&in->state_lock);
+	ims_bundle_set_state(b, IMS_IPSEC_STATE_TEMPORARY, IMS_IPSEC_REASON_REQUEST);
+	reg->set[b->slot] = b;
+	spin_unlock_bh(&in->state_lock);
+	reg->next_slot = b->slot + 1;
+	return 0;
+}
+
+/* A slot that is free, or will be. */
+static int ims_bundle_choose_slot(const struct ims_registration *reg,
+				  const struct ims_bundle_params *p)
+{
+	int i, slot = ims_registration_free_slot(reg);
+
+	for (i = 0; slot < 0 && i < IMS_IPSEC_SETS_MAX; i++)
+		if (ims_bundle_makes_way(reg->set[i], p))
+			slot = i;
+	return slot;
+}
+
+/**
+ * ims_bundle_create() - put the four SAs of a registration in place
+ * @in: where
+ * @ep: the endpoint
+ * @p: what to make
+ * @extack: gets the reason
+ *
+ * The bundle is temporary and goes after temporary_timeout. Another temporary one of
+ * its registration goes at once.
+ *
+ * Context: process, sleeps, @in->lock held.
+ * Return: the bundle, or an ERR_PTR: -EINVAL, -ENOMEM, -EOPNOTSUPP for
+ * algorithms that are not allowed or not built, -ENOSPC for the range or a limit,
+ * -EDQUOT for what one registration may have, -EADDRINUSE if the UE's ports are another
+ * owner's, -EEXIST if an SA with one of the UE's SPIs to its address is there. On error
+ * nothing is left.
+ */
+struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
+				     const struct ims_bundle_params *p,
+				     struct netlink_ext_ack *extack)
+{
+	__be32 spis[IMS_FLOWS] = {
+		[IMS_FLOW_OUT_UC] = p->spi_uc,
+		[IMS_FLOW_OUT_US] = p->spi_us,
+	};
+	struct ims_registration *reg;
+	struct ims_bundle *b;
+	__be16 port_pc;
+	int i, err;
+
+	lockdep_assert_held(&in->lock);
+
+	err = ims_bundle_check(ep, p, extack);
+	if (!err)
+		err = ims_alg_list_check(&in->config.algs, &p->allowed, p->pair, extack);
+	if (!err)
+		err = ims_bundle_check_limits(in, extack);
+	if (!err)
+		err = ims_bundle_choose_port_pc(ep, p, &port_pc, extack);
+	if (err)
+		return ERR_PTR(err);
+
+	reg = ims_registration_get(in, &p->name, extack);
+	if (IS_ERR(reg))
+		return ERR_CAST(reg);
+	err = ims_bundle_check_registration(reg, p, extack);
+	if (err)
+		goto put_registration;
+	err = -ENOMEM;
+	b = ims_bundle_alloc(ep, p);
+	if (!b)
+		goto put_registration;
+	b->reg = reg;
+	b->slot = ims_bundle_choose_slot(reg, p);
+	err = ims_bundle_alloc_spi(b, p, &spis[IMS_FLOW_IN_PS], extack);
+	if (err)
+		goto free;
+	err = ims_bundle_alloc_spi(b, p, &spis[IMS_FLOW_IN_PC], extack);
+	if (err)
+		goto free_spi_ps;
+	err = xa_alloc_cyclic(&in->bundles, &b->id, b, xa_limit_32b, &in->next_bundle_id,
+			      GFP_KERNEL_ACCOUNT);
+	if (err < 0)
+		goto free_spi_pc;
+	err = ims_bundle_alloc_sas(b, p, port_pc, spis, extack);
+	if (!err)
+		err = ims_bundle_insert(b, p, port_pc, extack);
+	if (err)
+		goto discard;
+
+	in->n_bundles++;
+	in->n_pending++;
+	ep->n_bundles++;
+	ims_bundle_arm(b, in->config.temporary_timeout);
+	ims_event_send(b, IMS_IPSEC_EVENT_TYPE_CREATED, IMS_IPSEC_REASON_REQUEST, 0, b->state);
+	return b;
+
+discard:
+	for (i = 0; i < IMS_FLOWS; i++) {
+		if (b->sa[i])
+			ims_sa_discard(b->sa[i]);
+		b->sa[i] = NULL;
+	}
+	xa_erase(&in->bundles, b->id);
+free_spi_pc:
+	ims_spi_free(&in->spis, ntohl(spis[IMS_FLOW_IN_PC]));
+free_spi_ps:
+	ims_spi_free(&in->spis, ntohl(spis[IMS_FLOW_IN_PS]));
+free:
+	/* the guard may have found it by its SPI */
+	ims_bundle_put(b);
+put_registration:
+	ims_registration_put(reg);
+	return ERR_PTR(err);
+}

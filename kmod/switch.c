@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which of a registration's bundles is sent over. Where two have the same ports,
+ * XFRM would take either: the newer one's outbound SAs are dormant until it is
+ * its turn, and then the older one's go.
+ */
+#include <linux/workqueue.h>
+
+#include "bundle.h"
+#include "endpoint.h"
+#include "event.h"
+#include "netns.h"
+#include "registration.h"
+#include "sa.h"
+#include "state.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+/**
+ * ims_bundle_set_state() - a bundle's state becomes another one
+ * @b: the bundle
+ * @state: enum ims_ipsec_state
+ * @reason: why
+ *
+ * Context: any, struct ims_net.state_lock held.
+ */
+void ims_bundle_set_state(struct ims_bundle *b, u8 state, enum ims_ipsec_reason reason)
+{
+	lockdep_assert_held(&b->ep->in->state_lock);
+
+	trace_ims_bundle_state(b->id, b->state, state, reason);
+	/* packets look at it without the lock */
+	WRITE_ONCE(b->state, state);
+	b->reason = reason;
+}
+
+/**
+ * ims_bundle_is_older() - was a bundle made before another
+ * @a: a bundle
+ * @b: another of the same registration
+ *
+ * Return: true if @a is the older one.
+ */
+bool ims_bundle_is_older(const struct ims_bundle *a, const struct ims_bundle *b)
+{
+	/* ids are given out in turn */
+	return (s32)(a->id - b->id) < 0;
+}
+
+/* The bundle of @reg that is the next one younger than @after, NULL: the oldest. */
+static struct ims_bundle *ims_registration_next(const struct ims_registration *reg,
+						const struct ims_bundle *after)
+{
+	struct ims_bundle *next = NULL, *b;
+	int i;
+
+	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
+		b = reg->set[i];
+		if (b && (!after || ims_bundle_is_older(after, b)) &&
+		    (!next || ims_bundle_is_older(b, next)))
+			next = b;
+	}
+	return next;
+}
+
+static bool ims_bundle_is_awake(const struct ims_bundle *b, enum ims_flow flow)
+{
+	return !(b->dormant & BIT(flow)) && ims_sa_is_live(b->sa[flow]);
+}
+
+/* Another bundle whose SA XFRM would take for the same packets, one that is awake. */
+static struct ims_bundle *ims_bundle_rival(const struct ims_bundle *b, enum ims_flow flow)
+{
+	struct ims_bundle *o;
+	int i;
+
+	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
+		o = b->reg->set[i];
+		if (o && o != b && ims_bundle_is_awake(o, flow) &&
+		    ims_sa_same_selector(o->sa[flow], b->sa[flow]))
+			return o;
+	}
+	return NULL;
+}
+
+/**
+ * ims_bundle_shares() - would an outbound SA be one of two for the same packets
+ * @b: a bundle that is not in its registration yet
+ * @flow: which SA
+ *
+ * Context: struct ims_net.lock held.
+ * Return: true if so.
+ */
+bool ims_bundle_shares(const struct ims_bundle *b, enum ims_flow flow)
+{
+	return ims_bundle_rival(b, flow);
+}
+
+/*
+ * Wake what need not wait any longer: because no other one is awake, or because
+ * the other one has had its time and this one is in use.
+ */
+static void ims_registration_wake(struct ims_registration *reg)
+{
+	struct ims_bundle *b, *rival;
+	enum ims_flow flow;
+
+	lockdep_assert_held(&reg->in->state_lock);
+
+	for (b = ims_registration_next(reg, NULL); b; b = ims_registration_next(reg, b)) {
+		for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++) {
+			if (!(b->dormant & BIT(flow)))
+				continue;
+			rival = ims_bundle_rival(b, flow);
+			if (rival && (b->state != IMS_IPSEC_STATE_ACTIVE ||
+				      rival->state != IMS_IPSEC_STATE_OLD))
+				continue;
+			ims_sa_wake(b->sa[flow]);
+			b->dormant &= ~BIT(flow);
+			/* sockets that are connected would stay with it */
+			if (rival)
+				ims_sa_delete(rival->sa[flow], true);
+		}
+	}
+}
+
+static void ims_registration_queue(struct ims_registration *reg)
+{
+	lockdep_assert_held(&reg->in->state_lock);
+
+	if (atomic_xchg(&reg->is_unsettled, 1))
+		return;
+	/* it has a bundle, so that it is there */
+	refcount_inc(&reg->refs);
+	llist_add(&reg->unsettled, &reg->in->unsettled);
+	queue_work(ims_wq, &reg->in->settle);
+}
+
+/**
+ * ims_bundle_activate() - from here on, a bundle is the one to send over
+ * @b: the bundle; does nothing if its state does not allow it
+ * @reason: why
+ *
+ * The older ones become OLD. Events and timers follow from a workqueue, or from
+ * ims_registration_settle().
+ *
+ * Context: any, struct ims_net.state_lock held.
+ */
+void ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reason)
+{
+	u8 next = ims_state_next(b->state, IMS_EVENT_USE);
+	struct ims_registration *reg = b->reg;
+	struct ims_bundle *o;
+	int i;
+
+	lockdep_assert_held(&reg->in->state_lock);
+
+	if (next == b->state)
+		return;
+	ims_bundle_set_state(b, next, reason);
+	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
+		o = reg->set[i];
+		if (!o || !ims_bundle_is_older(o, b))
+			continue;
+		next = ims_state_next(o->state, IMS_EVENT_SUPERSEDE);
+		if (next != o->state)
+			ims_bundle_set_state(o, next, reason);
+	}
+	ims_registration_wake(reg);
+	ims_registration_queue(reg);
+}
+
+/**
+ * ims_bundle_used() - the UE has sent a SIP message over a bundle
+ * @b: the bundle
+ *
+ * What the SIP server sends after it has received that message leaves over it.
+ *
+ * Context: any, under RCU; takes struct ims_net.state_lock.
+ */
+void ims_bundle_used(struct ims_bundle *b)
+{
+	struct ims_net *in = b->ep->in;
+
+	spin_lock_bh(&in->state_lock);
+	if (!b->dead)
+		ims_bundle_activate(b, IMS_IPSEC_REASON_USED);
+	spin_unlock_bh(&in->state_lock);
+}
+
+/**
+ * ims_bundle_unlink() - take a bundle out of its registration
+ * @b: the bundle, its SAs still in the tables
+ * @reason: why
+ *
+ * What was dormant for it is awake when this returns.
+ *
+ * Context: process, struct ims_net.lock held; takes .state_lock.
+ */
+void ims_bundle_unlink(struct ims_bundle *b, enum ims_ipsec_reason reason)
+{
+	struct ims_net *in = b->ep->in;
+
+	lockdep_assert_held(&in->lock);
+
+	spin_lock_bh(&in->state_lock);
+	b->dead = true;
+	trace_ims_bundle_state(b->id, b->state, IMS_STATE_GONE, reason);
+	b->reg->set[b->slot] = NULL;
+	ims_registration_wake(b->reg);
+	spin_unlock_bh(&in->state_lock);
+}
+
+static void ims_bundle_tell(struct ims_bundle *b, u8 state)
+{
+	const u64 old_timeout = b->ep->in->config.old_timeout;
+	const u8 told = b->told;
+
+	b->told = state;
+	if (state == IMS_IPSEC_STATE_ACTIVE) {
+		ims_bundle_rearm(b);
+		ims_event_send(b, IMS_IPSEC_EVENT_TYPE_ACTIVATED, b->reason, told, state);
+		return;
+	}
+	if (!b->ending && old_timeout < ims_bundle_remaining(b))
+		ims_bundle_arm(b, old_timeout);
+	ims_event_send(b, IMS_IPSEC_EVENT_TYPE_SUPERSEDED, b->reason, told, state);
+}
+
+/**
+ * ims_registration_settle() - events and timers of what has changed
+ * @reg: the registration
+ *
+ * Context: process, sleeps, struct ims_net.lock held.
+ */
+void ims_registration_settle(struct ims_registration *reg)
+{
+	static const u8 states[] = { IMS_IPSEC_STATE_ACTIVE, IMS_IPSEC_STATE_OLD };
+	struct ims_bundle *b;
+	int i, slot;
+
+	lockdep_assert_held(&reg->in->lock);
+
+	/* what is sent over first: there is always something to send over */
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		for (slot = 0; slot < IMS_IPSEC_SETS_MAX; slot++) {
+			b = reg->set[slot];
+			if (b && READ_ONCE(b->state) == states[i] && b->told != states[i])
+				ims_bundle_tell(b, states[i]);
+		}
+	}
+}
+
+/**
+ * ims_switch_settle() - deal with the registrations that have changed
+ * @work: struct ims_net.settle
+ *
+ * Context: process, sleeps; takes struct ims_net.lock.
+ */
+void ims_switch_settle(struct work_struct *work)
+{
+	struct ims_net *in = container_of(work, struct ims_net, settle);
+	struct llist_node *list = llist_del_all(&in->unsettled);
+	struct ims_registration *reg, *next;
+
+	llist_for_each_entry_safe(reg, next, list, unsettled) {
+		/* from here on it may be listed again */
+		atomic_set_release(&reg->is_unsettled, 0);
+		mutex_lock(&in->lock);
+		ims_registration_settle(reg);
+		ims_registration_put(reg);
+		mutex_unlock(&in->lock);
+	}
+}
