@@ -32,6 +32,9 @@ void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *
 	json_number(j, "rx-bytes", b->rx_bytes);
 	json_number(j, "tx-packets", b->tx_packets);
 	json_number(j, "tx-bytes", b->tx_bytes);
+	json_number(j, "registration", b->registration);
+	if (b->mark)
+		json_number(j, "mark", b->mark);
 	json_close(j, '}');
 }
 
@@ -88,8 +91,10 @@ static void text_bundle(const struct imsipsec_bundle *b)
 	show_bytes(b->owner, b->owner_len);
 	printf("  contact ");
 	show_bytes(b->contact, b->contact_len);
-	printf("\n    endpoint %" PRIu32 "  %s  %s, %s\n", b->endpoint,
-	       name_or_unknown(imsipsec_mode_name(b->mode)),
+	printf("\n    endpoint %" PRIu32 "  registration %" PRIu32, b->endpoint, b->registration);
+	if (b->mark)
+		printf("  mark 0x%" PRIx32, b->mark);
+	printf("  %s  %s, %s\n", name_or_unknown(imsipsec_mode_name(b->mode)),
 	       name_or_unknown(imsipsec_alg_name(b->alg)),
 	       name_or_unknown(imsipsec_ealg_name(b->ealg)));
 	text_sas(b);
@@ -119,7 +124,7 @@ static int bundle_add(int argc, char **argv)
 	struct bytes owner = { .len = 0 }, contact = { .len = 0 };
 	const struct imsipsec_bundle *b;
 	struct keys keys;
-	enum { OWNER, OWNER_HEX, CONTACT, CONTACT_HEX, IK, CK, KEYS };
+	enum { OWNER, OWNER_HEX, CONTACT, CONTACT_HEX, IK, CK, KEYS, REPLACE };
 	struct arg args[] = {
 		[OWNER] = { "owner", parse_text, &owner },
 		[OWNER_HEX] = { "owner-hex", parse_hex, &owner },
@@ -128,6 +133,7 @@ static int bundle_add(int argc, char **argv)
 		[IK] = { "ik", parse_key, &keys.ik },
 		[CK] = { "ck", parse_key, &keys.ck },
 		[KEYS] = { "keys", parse_keys_file, &keys },
+		[REPLACE] = { "replace" },
 		{ "endpoint", parse_u32, &p.endpoint, .required = true },
 		{ "ue", parse_addr, &p.ue_address, .required = true },
 		{ "port-uc", parse_port, &p.port_uc, .required = true },
@@ -149,6 +155,7 @@ static int bundle_add(int argc, char **argv)
 	check_pair(&args[IK], &args[KEYS], true);
 	check_pair(&args[CK], &args[KEYS], true);
 	check_owner(&owner);
+	p.replace = args[REPLACE].given;
 	p.owner = owner.data;
 	p.owner_len = owner.len;
 	p.contact = contact.data;
@@ -173,6 +180,28 @@ static int bundle_add(int argc, char **argv)
 
 static int bundle_confirm(int argc, char **argv)
 {
+	enum imsipsec_older older = 0;
+	uint32_t id = 0, over = 0;
+	uint64_t lifetime = 0;
+	struct arg args[] = {
+		{ "id", parse_u32, &id, .required = true },
+		{ "lifetime", parse_time, &lifetime, .required = true },
+		{ "older", parse_older, &older },
+		{ "over", parse_u32, &over },
+	};
+	struct imsipsec *h;
+	int status = EXIT_OK;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	h = open_or_die();
+	if (imsipsec_bundle_confirm(h, id, lifetime, older, over))
+		status = fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return status;
+}
+
+static int bundle_extend(int argc, char **argv)
+{
 	uint64_t lifetime = 0;
 	uint32_t id = 0;
 	struct arg args[] = {
@@ -184,7 +213,7 @@ static int bundle_confirm(int argc, char **argv)
 
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
 	h = open_or_die();
-	if (imsipsec_bundle_confirm(h, id, lifetime))
+	if (imsipsec_bundle_extend(h, id, lifetime))
 		status = fail("%s", imsipsec_strerror(h));
 	imsipsec_close(h);
 	return status;
@@ -267,11 +296,14 @@ int cmd_bundle(int argc, char **argv)
 		{ "add", bundle_add,
 		  "endpoint ID owner TEXT contact TEXT ue ADDRESS\n"
 		  "      port-uc PORT port-us PORT spi-uc SPI spi-us SPI [ port-pc PORT ]\n"
-		  "      [ mode trans ] alg ALG ealg EALG [ allowed-algorithms LIST ]\n"
+		  "      [ mode trans ] alg ALG ealg EALG [ allowed-algorithms LIST ] [ replace ]\n"
 		  "      { ik HEX ck HEX | keys { FILE | - } }" HELP_ALGS,
 		  "Put the four SAs of a registration in place, temporary until confirmed" },
-		{ "confirm", bundle_confirm, "id ID lifetime TIME",
+		{ "confirm", bundle_confirm,
+		  "id ID lifetime TIME [ older { keep | drop } ] [ over ID ]",
 		  "Establish a bundle, as of the 200 OK" },
+		{ "extend", bundle_extend, "id ID lifetime TIME",
+		  "Lengthen the lifetime, as of a 200 OK without a challenge" },
 		{ "del", bundle_del, "id ID [ linger TIME ]",
 		  "Delete a bundle, with linger its SAs stay so much longer" },
 		{ "show", bundle_show,

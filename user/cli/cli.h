@@ -95,6 +95,7 @@ bool parse_ealg(const char *text, void *to);
 bool parse_mode(const char *text, void *to);
 bool parse_state(const char *text, void *to);
 bool parse_guard(const char *text, void *to);
+bool parse_older(const char *text, void *to);
 
 /* show.c: values for people and for JSON */
 

@@ -32,6 +32,10 @@ static void config_json(struct json *j, const struct imsipsec_config *c)
 	json_name(j, "preferred-alg", alg_or_none(c->preferred_alg), c->preferred_alg);
 	json_name(j, "preferred-ealg", ealg_or_none(c->preferred_ealg), c->preferred_ealg);
 	json_bool(j, "disable-deprecated-algorithms", c->disable_deprecated_algorithms);
+	json_number(j, "max-sets", c->max_sets);
+	json_number(j, "old-timeout", c->old_timeout);
+	json_number(j, "idle-timeout", c->idle_timeout);
+	json_number(j, "mark-mask", c->mark_mask);
 	json_close(j, '}');
 	json_end(j);
 }
@@ -42,8 +46,17 @@ static void config_text(const struct imsipsec_config *c)
 	printf("default ports      pc %" PRIu16 ", ps %" PRIu16 "\n", c->port_pc, c->port_ps);
 	printf("temporary timeout  ");
 	show_time(c->temporary_timeout);
+	printf("\nold timeout        ");
+	show_time(c->old_timeout);
+	printf("\nidle timeout       ");
+	if (c->idle_timeout)
+		show_time(c->idle_timeout);
+	else
+		printf("none");
 	printf("\nat most            %" PRIu32 " endpoints, %" PRIu32 " bundles, %" PRIu32
-	       " of them temporary\n", c->max_endpoints, c->max_bundles, c->max_pending);
+	       " of them temporary, %" PRIu32 " a registration\n", c->max_endpoints,
+	       c->max_bundles, c->max_pending, c->max_sets);
+	printf("mark mask          0x%08" PRIx32 "\n", c->mark_mask);
 	printf("algorithms         %s\n", *c->allowed_algorithms ? c->allowed_algorithms : "all");
 	printf("preferred          alg %s, ealg %s\n",
 	       name_or_unknown(alg_or_none(c->preferred_alg)),
@@ -103,6 +116,10 @@ static int config_set(int argc, char **argv)
 		{ "preferred-ealg", parse_preferred_ealg, &c.preferred_ealg },
 		{ "disable-deprecated-algorithms", parse_on_off,
 		  &c.disable_deprecated_algorithms },
+		{ "max-sets", parse_u32, &c.max_sets },
+		{ "old-timeout", parse_time, &c.old_timeout },
+		{ "idle-timeout", parse_time, &c.idle_timeout },
+		{ "mark-mask", parse_u32, &c.mark_mask },
 	};
 	struct imsipsec *h;
 	int status = EXIT_OK;
@@ -127,9 +144,10 @@ int cmd_config(int argc, char **argv)
 	static const struct command commands[] = {
 		{ "show", config_show, "", "Show the configuration" },
 		{ "set", config_set,
-		  "[ min-spi SPI ] [ max-spi SPI ] [ temporary-timeout TIME ]\n"
-		  "      [ port-pc PORT ] [ port-ps PORT ]\n"
-		  "      [ max-endpoints N ] [ max-bundles N ] [ max-pending N ]\n"
+		  "[ min-spi SPI ] [ max-spi SPI ] [ port-pc PORT ] [ port-ps PORT ]\n"
+		  "      [ temporary-timeout TIME ] [ old-timeout TIME ] [ idle-timeout TIME ]\n"
+		  "      [ max-endpoints N ] [ max-bundles N ] [ max-pending N ] [ max-sets N ]\n"
+		  "      [ mark-mask MASK ]\n"
 		  "      [ allowed-algorithms { LIST | all } ]\n"
 		  "      [ preferred-alg { ALG | none } ] [ preferred-ealg { EALG | none } ]\n"
 		  "      [ disable-deprecated-algorithms { on | off } ]" HELP_ALGS,

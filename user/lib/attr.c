@@ -26,6 +26,10 @@ static const char *const config_names[] = {
 	[IMS_IPSEC_A_CONFIG_PREFERRED_ALG] = "preferred-alg",
 	[IMS_IPSEC_A_CONFIG_PREFERRED_EALG] = "preferred-ealg",
 	[IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS] = "disable-deprecated-algorithms",
+	[IMS_IPSEC_A_CONFIG_MAX_SETS] = "max-sets",
+	[IMS_IPSEC_A_CONFIG_OLD_TIMEOUT] = "old-timeout",
+	[IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT] = "idle-timeout",
+	[IMS_IPSEC_A_CONFIG_MARK_MASK] = "mark-mask",
 };
 
 static const char *const endpoint_names[] = {
@@ -73,6 +77,11 @@ static const char *const bundle_names[] = {
 	[IMS_IPSEC_A_BUNDLE_TX_PACKETS] = "tx-packets",
 	[IMS_IPSEC_A_BUNDLE_TX_BYTES] = "tx-bytes",
 	[IMS_IPSEC_A_BUNDLE_ALLOWED_ALGORITHMS] = "allowed-algorithms",
+	[IMS_IPSEC_A_BUNDLE_REGISTRATION] = "registration",
+	[IMS_IPSEC_A_BUNDLE_MARK] = "mark",
+	[IMS_IPSEC_A_BUNDLE_REPLACE] = "replace",
+	[IMS_IPSEC_A_BUNDLE_OLDER] = "older",
+	[IMS_IPSEC_A_BUNDLE_OVER] = "over",
 };
 
 static const char *const event_names[] = {
@@ -110,6 +119,7 @@ static const struct {
 	[IMS_IPSEC_CMD_BUNDLE_GET] = { bundle_names, ARRAY_SIZE(bundle_names) },
 	[IMS_IPSEC_CMD_EVENT] = { event_names, ARRAY_SIZE(event_names) },
 	[IMS_IPSEC_CMD_ALGORITHM_GET] = { algorithm_names, ARRAY_SIZE(algorithm_names) },
+	[IMS_IPSEC_CMD_BUNDLE_EXTEND] = { bundle_names, ARRAY_SIZE(bundle_names) },
 };
 
 /* NULL if the library does not know it. */

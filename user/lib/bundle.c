@@ -66,6 +66,10 @@ static int bundle_attr(const struct nlattr *attr, void *data)
 		return imsipsec_attr_u64(attr, &b->tx_packets);
 	case IMS_IPSEC_A_BUNDLE_TX_BYTES:
 		return imsipsec_attr_u64(attr, &b->tx_bytes);
+	case IMS_IPSEC_A_BUNDLE_REGISTRATION:
+		return imsipsec_attr_u32(attr, &b->registration);
+	case IMS_IPSEC_A_BUNDLE_MARK:
+		return imsipsec_attr_u32(attr, &b->mark);
 	default:
 		return 0;
 	}
@@ -150,6 +154,8 @@ static int put_params(struct imsipsec *h, struct nlmsghdr *nlh,
 		if (err)
 			return err;
 	}
+	if (p->replace)
+		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_REPLACE, 0, NULL);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_IK, sizeof(p->ik), p->ik);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_CK, sizeof(p->ck), p->ck);
 	return 0;
@@ -173,9 +179,23 @@ int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params 
 	return err;
 }
 
-int imsipsec_bundle_confirm(struct imsipsec *h, uint32_t id, uint64_t lifetime)
+int imsipsec_bundle_confirm(struct imsipsec *h, uint32_t id, uint64_t lifetime,
+			    enum imsipsec_older older, uint32_t over)
 {
 	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_CONFIRM, 0);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, id);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LIFETIME, lifetime);
+	if (older)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OLDER, older);
+	if (over)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OVER, over);
+	return imsipsec_nl_exchange(h, nlh, NULL, NULL);
+}
+
+int imsipsec_bundle_extend(struct imsipsec *h, uint32_t id, uint64_t lifetime)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_EXTEND, 0);
 
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, id);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LIFETIME, lifetime);

@@ -5,7 +5,7 @@
 
 #include "internal.h"
 
-#define CONFIG_ALL	((IMSIPSEC_CONFIG_DISABLE_DEPRECATED_ALGORITHMS << 1) - 1)
+#define CONFIG_ALL	((IMSIPSEC_CONFIG_MARK_MASK << 1) - 1)
 
 static int config_attr(const struct nlattr *attr, void *data)
 {
@@ -59,6 +59,18 @@ static int config_attr(const struct nlattr *attr, void *data)
 		err = imsipsec_attr_u8(attr, &flag);
 		c->disable_deprecated_algorithms = flag;
 		return err;
+	case IMS_IPSEC_A_CONFIG_MAX_SETS:
+		c->set |= IMSIPSEC_CONFIG_MAX_SETS;
+		return imsipsec_attr_u32(attr, &c->max_sets);
+	case IMS_IPSEC_A_CONFIG_OLD_TIMEOUT:
+		c->set |= IMSIPSEC_CONFIG_OLD_TIMEOUT;
+		return imsipsec_attr_u64(attr, &c->old_timeout);
+	case IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT:
+		c->set |= IMSIPSEC_CONFIG_IDLE_TIMEOUT;
+		return imsipsec_attr_u64(attr, &c->idle_timeout);
+	case IMS_IPSEC_A_CONFIG_MARK_MASK:
+		c->set |= IMSIPSEC_CONFIG_MARK_MASK;
+		return imsipsec_attr_u32(attr, &c->mark_mask);
 	default:
 		return 0;
 	}
@@ -145,5 +157,13 @@ int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config
 	if (c.set & IMSIPSEC_CONFIG_DISABLE_DEPRECATED_ALGORITHMS)
 		mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS,
 				c.disable_deprecated_algorithms);
+	if (c.set & IMSIPSEC_CONFIG_MAX_SETS)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_SETS, c.max_sets);
+	if (c.set & IMSIPSEC_CONFIG_OLD_TIMEOUT)
+		mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_OLD_TIMEOUT, c.old_timeout);
+	if (c.set & IMSIPSEC_CONFIG_IDLE_TIMEOUT)
+		mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT, c.idle_timeout);
+	if (c.set & IMSIPSEC_CONFIG_MARK_MASK)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MARK_MASK, c.mark_mask);
 	return imsipsec_nl_exchange(h, nlh, NULL, NULL);
 }

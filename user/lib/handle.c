@@ -249,7 +249,7 @@ static int send_request(struct imsipsec *h, const struct nlmsghdr *request)
 	return 0;
 }
 
-static int system_error(struct imsipsec *h, int err)
+int imsipsec_fail_system(struct imsipsec *h, int err)
 {
 	static const struct extack none;
 
@@ -293,11 +293,11 @@ int imsipsec_nl_exchange(struct imsipsec *h, struct nlmsghdr *request,
 
 	err = send_request(h, request);
 	if (err)
-		return system_error(h, err);
+		return imsipsec_fail_system(h, err);
 	do {
 		err = imsipsec_nl_recv(fd, h->reply, sizeof(h->reply), 0, &len);
 		if (err)
-			return system_error(h, err);
+			return imsipsec_fail_system(h, err);
 	} while (!imsipsec_nl_input(&x, h->reply, len));
 	return x.err;
 }

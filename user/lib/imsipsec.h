@@ -60,7 +60,8 @@ struct imsipsec;
 int imsipsec_open(struct imsipsec **h);
 
 /**
- * imsipsec_open_strerror() - why imsipsec_open() or imsipsec_event_open() failed
+ * imsipsec_open_strerror() - why imsipsec_open(), imsipsec_event_open() or
+ *	imsipsec_cache_open() failed
  * @err: what it returned
  *
  * Return: one line without newline, constant, never NULL.
@@ -146,6 +147,11 @@ enum imsipsec_guard {		/* what touches a protected port unprotected ... */
 	IMSIPSEC_GUARD_BYPASS,		/* passes: IPsec is optional */
 };
 
+enum imsipsec_older {		/* at the 200 OK, a registration's older bundles ... */
+	IMSIPSEC_OLDER_KEEP = 1,	/* go but for the one that the REGISTER came over */
+	IMSIPSEC_OLDER_DROP,		/* go, the new one is used at once */
+};
+
 /*
  * Names of the values above as RFC 3329 and the command write them; NULL for
  * a value that the library does not know.
@@ -155,6 +161,7 @@ const char *imsipsec_ealg_name(enum imsipsec_ealg ealg);
 const char *imsipsec_mode_name(enum imsipsec_mode mode);
 const char *imsipsec_state_name(enum imsipsec_state state);
 const char *imsipsec_guard_name(enum imsipsec_guard guard);
+const char *imsipsec_older_name(enum imsipsec_older older);
 
 /* ---- Configuration of the network namespace -------------------------- */
 
@@ -171,6 +178,10 @@ const char *imsipsec_guard_name(enum imsipsec_guard guard);
 #define IMSIPSEC_CONFIG_PREFERRED_ALG		(1U << 9)
 #define IMSIPSEC_CONFIG_PREFERRED_EALG		(1U << 10)
 #define IMSIPSEC_CONFIG_DISABLE_DEPRECATED_ALGORITHMS	(1U << 11)
+#define IMSIPSEC_CONFIG_MAX_SETS		(1U << 12)
+#define IMSIPSEC_CONFIG_OLD_TIMEOUT		(1U << 13)
+#define IMSIPSEC_CONFIG_IDLE_TIMEOUT		(1U << 14)
+#define IMSIPSEC_CONFIG_MARK_MASK		(1U << 15)
 
 /**
  * struct imsipsec_config - what a network namespace is set to
@@ -193,6 +204,12 @@ const char *imsipsec_guard_name(enum imsipsec_guard guard);
  * @preferred_ealg: encryption algorithm whose pairs come first, likewise
  * @disable_deprecated_algorithms: whatever a list says, no bundle has
  *	hmac-md5-96 or des-ede3-cbc, which TS 33.203 has deprecated
+ * @max_sets: most bundles of a registration, 1 to 4 (TS 33.203 clause 7.4: 3)
+ * @old_timeout: milliseconds that a superseded bundle still receives: 64*T1
+ * @idle_timeout: milliseconds without a packet after which a confirmed bundle
+ *	goes; 0: never
+ * @mark_mask: bits of a received packet's mark that tell its registration and
+ *	bundle, without holes; 0: none, there are no marks
  */
 struct imsipsec_config {
 	size_t size;
@@ -209,6 +226,10 @@ struct imsipsec_config {
 	enum imsipsec_alg preferred_alg;
 	enum imsipsec_ealg preferred_ealg;
 	bool disable_deprecated_algorithms;
+	uint32_t max_sets;
+	uint64_t old_timeout;
+	uint64_t idle_timeout;
+	uint32_t mark_mask;
 };
 
 /** imsipsec_config_get() - read it; @config is the handle's, until its next call */
@@ -430,6 +451,9 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
  * @rx_bytes: bytes over them
  * @tx_packets: packets over the two outbound SAs
  * @tx_bytes: bytes over them
+ * @registration: number of its registration, which is what owner and contact
+ *	name; from 1, not soon reused
+ * @mark: mark of the packets that come over it, not 0; 0: they have none
  */
 struct imsipsec_bundle {
 	uint32_t id;
@@ -449,6 +473,8 @@ struct imsipsec_bundle {
 	uint64_t lifetime;
 	uint64_t rx_packets, rx_bytes;
 	uint64_t tx_packets, tx_bytes;
+	uint32_t registration;
+	uint32_t mark;
 };
 
 /**
@@ -472,6 +498,8 @@ struct imsipsec_bundle {
  * @ck: cipher key of the AKA run
  * @allowed_algorithms: this call's own list, in place of the configuration's, as
  *	imsipsec_algs_parse() reads it, and not empty; NULL: the configuration's
+ * @replace: the UE has lost its state and offers its SPIs again, in clear;
+ *	bundles of the same registration that have one of them go
  *
  * The library wipes its own copies of the keys; wiping the caller's is the
  * caller's.
@@ -492,6 +520,7 @@ struct imsipsec_bundle_params {
 	uint8_t ik[IMSIPSEC_KEY_LEN];
 	uint8_t ck[IMSIPSEC_KEY_LEN];
 	const char *allowed_algorithms;
+	bool replace;
 };
 
 /**
@@ -503,9 +532,12 @@ struct imsipsec_bundle_params {
  *
  * To be called before the 401 leaves (TS 33.203 clause 7.2). All or nothing.
  * The bundle is temporary: unless confirmed it goes after temporary_timeout.
+ * Another temporary one of the same registration goes with this call.
  *
  * Return: 0; -EEXIST if an SA with one of the UE's SPIs to its address is
- * there already; -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
+ * there already; -EADDRINUSE if another owner has the UE's address and one of its
+ * ports, -EDQUOT over max_sets (both TS 33.203 clause 7.4; the text names the
+ * bundle in the way); -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
  * algorithms are not allowed, or the kernel has not got them; -ENOSPC if the SPI
  * range or max_bundles or max_pending is used up; -ENOMEM.
  */
@@ -517,13 +549,33 @@ int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params 
  * @h: the handle
  * @id: the bundle
  * @lifetime: milliseconds from now: expires plus 30 s (TS 24.229); at least 1
+ * @older: what becomes of the registration's older bundles (TS 33.203 clause
+ *	7.4): IMSIPSEC_OLDER_DROP where the authentication began in clear; 0:
+ *	IMSIPSEC_OLDER_KEEP
+ * @over: id of the older bundle that the first REGISTER came over, which is sent
+ *	over until the UE uses the new one; 0: the one that was sent over
  *
- * An established bundle keeps the longer of its lifetime and this one, so
- * that a repeated call does no harm.
+ * It lives for what the older one has left if that is longer. A bundle that is
+ * confirmed already keeps the longer of its lifetime and this one, and nothing
+ * else happens, so that a repeated call does no harm.
  *
- * Return: 0; -ENOENT if it is gone; -EINVAL if it is being deleted.
+ * Return: 0; -ENOENT if it is gone; -EINVAL if it is being deleted, or @over is
+ * not another one of its registration.
  */
-int imsipsec_bundle_confirm(struct imsipsec *h, uint32_t id, uint64_t lifetime);
+int imsipsec_bundle_confirm(struct imsipsec *h, uint32_t id, uint64_t lifetime,
+			    enum imsipsec_older older, uint32_t over);
+
+/**
+ * imsipsec_bundle_extend() - the 200 OK to a protected REGISTER without a challenge
+ * @h: the handle
+ * @id: the bundle that the REGISTER came over
+ * @lifetime: milliseconds from now, as in imsipsec_bundle_confirm(); one that is
+ *	shorter than what it has left changes nothing (TS 24.229)
+ *
+ * Return: 0; -ENOENT if it is gone; -EINVAL if it is not confirmed, or superseded,
+ * or being deleted.
+ */
+int imsipsec_bundle_extend(struct imsipsec *h, uint32_t id, uint64_t lifetime);
 
 /**
  * imsipsec_bundle_delete() - take a bundle down
@@ -584,14 +636,22 @@ enum imsipsec_event_type {
 	IMSIPSEC_EVENT_CONFIRMED,
 	IMSIPSEC_EVENT_EXPIRED,
 	IMSIPSEC_EVENT_DELETED,
+	IMSIPSEC_EVENT_ACTIVATED,	/* it is the one to send over */
+	IMSIPSEC_EVENT_SUPERSEDED,	/* it drains: a newer one is, or it is being deleted */
 	IMSIPSEC_EVENT_LOST = 0x10000,	/* the library's own: see there */
 };
 
 enum imsipsec_reason {
 	IMSIPSEC_REASON_REQUEST = 1,
-	IMSIPSEC_REASON_TEMPORARY_TIMEOUT,
+	IMSIPSEC_REASON_TEMPORARY_TIMEOUT,	/* no 200 OK in time */
 	IMSIPSEC_REASON_LIFETIME,
-	IMSIPSEC_REASON_ENDPOINT,
+	IMSIPSEC_REASON_ENDPOINT,	/* the endpoint was deleted with force */
+	IMSIPSEC_REASON_USED,		/* the UE sent a SIP message over it, or the newer one */
+	IMSIPSEC_REASON_RUNNING_OUT,	/* the older one was about to run out */
+	IMSIPSEC_REASON_CHALLENGE,	/* a new challenge before the 200 OK to the last */
+	IMSIPSEC_REASON_NEWER,		/* the 200 OK for a newer one left it out */
+	IMSIPSEC_REASON_REPLACED,	/* the UE offered its SPIs again */
+	IMSIPSEC_REASON_IDLE,		/* nothing came over it for idle_timeout */
 };
 
 const char *imsipsec_event_type_name(enum imsipsec_event_type type);
@@ -650,6 +710,124 @@ int imsipsec_event_fd(const struct imsipsec_events *ev);
  */
 int imsipsec_event_dispatch(struct imsipsec_events *ev,
 			    int (*cb)(const struct imsipsec_event *event, void *data), void *data);
+
+/* ---- Which bundle a message came over, and which to send over -------- */
+
+/**
+ * struct imsipsec_cache - the bundles of the network namespace, opaque
+ *
+ * A copy in the process, kept by events, for each message to be attributed to a
+ * registration and a bundle (TS 24.229 clause 5.2: the P-CSCF goes by the SA that
+ * a request came over, whatever identity it names). It has handles of its own; a
+ * server of several processes opens one in each, after fork().
+ *
+ * As long as the process dispatches, a mark leads to no other UE: numbers of
+ * registrations are given out in turn, and are many unless mark_mask is narrow.
+ * mark_mask is not to be changed under a cache.
+ */
+struct imsipsec_cache;
+
+/**
+ * struct imsipsec_found - what was found; it will not grow
+ * @seq: number of the last event that it reflects, or a later one; 0: there was
+ *	none yet
+ * @bundle: the cache's, until the next call with the cache; its lifetime and
+ *	counters are those of some time ago
+ */
+struct imsipsec_found {
+	uint64_t seq;
+	const struct imsipsec_bundle *bundle;
+};
+
+/**
+ * imsipsec_cache_open() - subscribe to the events, then dump all bundles
+ * @cache: gets it, to be closed with imsipsec_cache_close(); NULL on error
+ *
+ * Return: as imsipsec_open(); -ESTALE if too much came and went meanwhile.
+ */
+int imsipsec_cache_open(struct imsipsec_cache **cache);
+
+/** imsipsec_cache_close() - close it; NULL is allowed */
+void imsipsec_cache_close(struct imsipsec_cache *c);
+
+/** imsipsec_cache_fd() - for poll(): readable when there is something to dispatch */
+int imsipsec_cache_fd(const struct imsipsec_cache *c);
+
+/**
+ * imsipsec_cache_dispatch() - take in what the kernel has told
+ * @c: the cache
+ * @cb: called with each event, after the cache has taken it in, as
+ *	imsipsec_event_dispatch() does, also with those that another function has
+ *	read meanwhile; it must not use @c; NULL: none
+ * @data: passed to @cb
+ *
+ * Does not wait for events. Where some were lost, it dumps all bundles.
+ *
+ * Return: 0 when nothing is left; what @cb returned; -ENODEV if the module was
+ * unloaded; -ENOMEM and others: the next call with @c dumps again.
+ */
+int imsipsec_cache_dispatch(struct imsipsec_cache *c,
+			    int (*cb)(const struct imsipsec_event *event, void *data), void *data);
+
+/** imsipsec_cache_strerror() - as imsipsec_strerror(), of the last call with @c that failed */
+const char *imsipsec_cache_strerror(const struct imsipsec_cache *c);
+
+/**
+ * imsipsec_rx_mark() - the bundle that a message came over, by its mark
+ * @c: the cache
+ * @mark: of a datagram (SO_RCVMARK), or of an accepted TCP connection (SO_MARK,
+ *	with net.ipv4.tcp_fwmark_accept = 1); bits out of mark_mask do not count
+ * @found: gets it
+ *
+ * For UDP it is the bundle. For TCP it tells the registration for sure, but the
+ * bundle that the connection was opened over, which may have gone: see
+ * imsipsec_rx_tuple().
+ *
+ * No system call where the bundle is in the cache and ACTIVE or OLD there. A
+ * packet may just have taken one into use that is TEMPORARY or ESTABLISHED: the
+ * kernel is asked.
+ *
+ * Return: 0; -ENOENT if no bundle has the mark: the message came unprotected, or
+ * its bundle is gone; what imsipsec_bundle_get() and imsipsec_bundle_dump() give.
+ */
+int imsipsec_rx_mark(struct imsipsec_cache *c, uint32_t mark, struct imsipsec_found *found);
+
+/**
+ * imsipsec_rx_tuple() - the bundle of a TCP connection, by its addresses and ports
+ * @c: the cache
+ * @local: the P-CSCF's address
+ * @local_port: port_ps of a connection that the UE opened, port_pc of one that
+ *	the P-CSCF opened
+ * @remote: the UE's address
+ * @remote_port: port_uc, or port_us
+ * @found: gets it; of several with the same ports, the ACTIVE one, else the newest
+ *
+ * Only for what came over a protected port that is shut to all else: with
+ * IMSIPSEC_GUARD_BYPASS the ports prove nothing.
+ *
+ * Return: as imsipsec_rx_mark().
+ */
+int imsipsec_rx_tuple(struct imsipsec_cache *c,
+		      const struct imsipsec_addr *local, uint16_t local_port,
+		      const struct imsipsec_addr *remote, uint16_t remote_port,
+		      struct imsipsec_found *found);
+
+/**
+ * imsipsec_tx() - the bundle to send over now
+ * @c: the cache
+ * @owner: the SIP server's name for the subscriber
+ * @owner_len: its length
+ * @contact: the SIP server's name for the contact
+ * @contact_len: its length
+ * @found: gets it: the ACTIVE one, else the oldest that is ESTABLISHED
+ *
+ * From @found->bundle->port_pc to port_us (TS 33.203 clause 7.1); but the answer to
+ * a REGISTER leaves over the bundle that the REGISTER came over.
+ *
+ * Return: 0; -ENOENT if there is none; as imsipsec_rx_mark().
+ */
+int imsipsec_tx(struct imsipsec_cache *c, const void *owner, size_t owner_len,
+		const void *contact, size_t contact_len, struct imsipsec_found *found);
 
 /* ---- Security agreement (RFC 3329), pure functions ------------------- */
 

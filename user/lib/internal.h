@@ -83,6 +83,7 @@ bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len)
 int imsipsec_nl_recv(int fd, void *buf, size_t size, int flags, size_t *len);
 int imsipsec_fail(struct imsipsec *h, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+int imsipsec_fail_system(struct imsipsec *h, int err);
 
 /* attr.c: attributes */
 

@@ -38,11 +38,18 @@ static const char *const guard_names[] = {
 	[IMSIPSEC_GUARD_BYPASS] = "bypass",
 };
 
+static const char *const older_names[] = {
+	[IMSIPSEC_OLDER_KEEP] = "keep",
+	[IMSIPSEC_OLDER_DROP] = "drop",
+};
+
 static const char *const event_type_names[] = {
 	[IMSIPSEC_EVENT_CREATED] = "created",
 	[IMSIPSEC_EVENT_CONFIRMED] = "confirmed",
 	[IMSIPSEC_EVENT_EXPIRED] = "expired",
 	[IMSIPSEC_EVENT_DELETED] = "deleted",
+	[IMSIPSEC_EVENT_ACTIVATED] = "activated",
+	[IMSIPSEC_EVENT_SUPERSEDED] = "superseded",
 };
 
 static const char *const reason_names[] = {
@@ -50,6 +57,12 @@ static const char *const reason_names[] = {
 	[IMSIPSEC_REASON_TEMPORARY_TIMEOUT] = "temporary-timeout",
 	[IMSIPSEC_REASON_LIFETIME] = "lifetime",
 	[IMSIPSEC_REASON_ENDPOINT] = "endpoint",
+	[IMSIPSEC_REASON_USED] = "used",
+	[IMSIPSEC_REASON_RUNNING_OUT] = "running-out",
+	[IMSIPSEC_REASON_CHALLENGE] = "challenge",
+	[IMSIPSEC_REASON_NEWER] = "newer",
+	[IMSIPSEC_REASON_REPLACED] = "replaced",
+	[IMSIPSEC_REASON_IDLE] = "idle",
 };
 
 static const char *name_of(const char *const *names, size_t n, unsigned int value)
@@ -80,6 +93,11 @@ const char *imsipsec_state_name(enum imsipsec_state state)
 const char *imsipsec_guard_name(enum imsipsec_guard guard)
 {
 	return name_of(guard_names, ARRAY_SIZE(guard_names), guard);
+}
+
+const char *imsipsec_older_name(enum imsipsec_older older)
+{
+	return name_of(older_names, ARRAY_SIZE(older_names), older);
 }
 
 const char *imsipsec_event_type_name(enum imsipsec_event_type type)

@@ -23,7 +23,7 @@ run 1 && grep -q '^Usage: ' "$tmp/err" && [ ! -s "$tmp/out" ]
 ok "without a command: usage on standard error"
 for words in help -h --help "endpoint help" "bundle help" "config help" "endpoint add help" \
 	     "endpoint del help" "endpoint show help" "bundle add help" "bundle confirm help" \
-	     "bundle del help" "bundle show help" "config show help" "config set help" \
+	     "bundle extend help" "bundle del help" "bundle show help" "config show help" "config set help" \
 	     "algorithms help" "monitor help" "version help" "bundle --help"; do
 	# shellcheck disable=SC2086
 	run 0 $words && grep -q '^Usage: imsipsec' "$tmp/out" && [ ! -s "$tmp/err" ]
@@ -69,12 +69,22 @@ for name in preferred-alg preferred-ealg disable-deprecated-algorithms; do
 		refused "config set: the value of \"$name\" is not valid" config set $name "$value"
 	done
 done
+for mask in '' x -1 4294967296 0x; do
+	refused 'config set: the value of "mark-mask" is not valid' config set mark-mask "$mask"
+done
 refused 'algorithms: "show" is unknown, try "help"' algorithms show
 for time in x 5x '' -1 4294967296 ' 5' 1.5 ms; do
 	refused 'bundle confirm: the value of "lifetime" is not valid' \
 		bundle confirm id 1 lifetime "$time"
 done
 refused 'bundle confirm: "lifetime" is missing' bundle confirm id 1
+for older in '' KEEP none 1; do
+	refused 'bundle confirm: the value of "older" is not valid' \
+		bundle confirm id 1 lifetime 1 older "$older"
+done
+refused 'bundle confirm: the value of "over" is not valid' bundle confirm id 1 lifetime 1 over x
+refused 'bundle extend: "lifetime" is missing' bundle extend id 1
+refused 'bundle extend: "over" is unknown, try "help"' bundle extend id 1 lifetime 1 over 2
 refused 'bundle show: "id" stands alone' bundle show id 1 owner a
 refused 'bundle show: the value of "state" is not valid' bundle show state dead
 refused 'bundle show: "owner" and "owner-hex" exclude each other' bundle show owner a owner-hex 61
@@ -111,11 +121,16 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 	done
 	for words in "preferred-alg null" "preferred-alg none" "preferred-ealg none" \
 		     "preferred-ealg aes-gcm" "disable-deprecated-algorithms off" \
-		     "allowed-algorithms all"; do
+		     "allowed-algorithms all" "max-sets 4 old-timeout 32s idle-timeout 0" \
+		     "mark-mask 0xffffff00"; do
 		# shellcheck disable=SC2086
 		run 2 config set $words
 		ok "$words is taken, status 2 without the module"
 	done
+	run 2 "${add[@]}" replace keys "$tmp/keys" &&
+		run 2 bundle confirm id 1 lifetime 1 older drop over 2 &&
+		run 2 bundle extend id 1 lifetime 1
+	ok "replace, older, over and extend are taken, status 2 without the module"
 	run 2 monitor && grep -q '^imsipsec: monitor: ' "$tmp/err"
 	ok "monitor without the module"
 fi

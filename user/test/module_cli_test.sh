@@ -45,13 +45,16 @@ fi
 run 0 config set min-spi 70000 max-spi 0x20000 temporary-timeout 5m && [ ! -s "$tmp/out" ]
 ok "config set"
 run 0 -j config show && json 'j["min-spi"] == 70000 and j["max-spi"] == 131072 and
-	j["temporary-timeout"] == 300000 and len(j) == 12 and
+	j["temporary-timeout"] == 300000 and len(j) == 16 and
 	j["allowed-algorithms"] == "" and j["preferred-alg"] == j["preferred-ealg"] == "none" and
-	j["disable-deprecated-algorithms"] is False'
+	j["disable-deprecated-algorithms"] is False and j["max-sets"] == 3 and
+	j["old-timeout"] == 128000 and j["idle-timeout"] == 0 and j["mark-mask"] == 0xffffff'
 ok "config show -j"
 run 0 config show && says "SPIs               70000 to 131072" &&
 	says "temporary timeout  5 min 0 s" && says "algorithms         all" &&
-	says "preferred          alg none, ealg none" && says "deprecated         not disabled"
+	says "preferred          alg none, ealg none" && says "deprecated         not disabled" &&
+	says "old timeout        2 min 8 s" && says "idle timeout       none" &&
+	says "mark mask          0x00ffffff" && grep -q "temporary, 3 a registration$" "$tmp/out"
 ok "config show"
 run 2 config set min-spi 200000 && grep -q '^imsipsec: config set: .*200000' "$tmp/err" &&
 	[ ! -s "$tmp/out" ]
@@ -85,6 +88,14 @@ ok "config set allowed-algorithms"
 run 2 config set allowed-algorithms aes-cbc,foo && grep -q allowed-algorithms "$tmp/err" &&
 	run 2 config set allowed-algorithms "$(printf '%513s' aes-cbc)"
 ok "config set allowed-algorithms, refused: $(cat "$tmp/err")"
+run 0 config set max-sets 4 old-timeout 32s idle-timeout 10m mark-mask 0x3fffffc &&
+	run 0 config show && says "old timeout        32.0 s" &&
+	says "idle timeout       10 min 0 s" && says "mark mask          0x03fffffc" &&
+	grep -q "temporary, 4 a registration$" "$tmp/out" &&
+	run 0 config set max-sets 3 old-timeout 128 idle-timeout 0 mark-mask 0x00ffffff
+ok "config set, what sets live by"
+run 2 config set mark-mask 5 && grep -q mark-mask "$tmp/err"
+ok "config set mark-mask, refused: $(cat "$tmp/err")"
 for all in all ''; do
 	run 0 config set allowed-algorithms aes-cbc && run 0 config set allowed-algorithms "$all" &&
 		run 0 config show && says "algorithms         all"
@@ -133,29 +144,36 @@ ok "endpoint show id, none: $(cat "$tmp/err")"
 
 key=000102030405060708090a0b0c0d0e0f
 add=(bundle add endpoint "$id" contact 'sip:alice@192.0.2.5;x="y"' ue 192.0.2.5
-     port-uc 6301 port-us 6300 alg hmac-sha-1-96 ealg aes-cbc)
-echo "$key $key" | "$imsipsec" -j "${add[@]}" owner alice@example.com spi-uc 25656 \
+     alg hmac-sha-1-96 ealg aes-cbc)
+alice=(owner alice@example.com port-uc 6301 port-us 6300)
+bob=(owner bob port-uc 6401 port-us 6400)
+echo "$key $key" | "$imsipsec" -j "${add[@]}" "${alice[@]}" spi-uc 25656 \
 	spi-us 3759706211 keys - >"$tmp/out" 2>"$tmp/err" &&
 	json 'j["owner"] == "alice@example.com" and
 	j["contact"] == "sip:alice@192.0.2.5;x=\"y\"" and j["state"] == "temporary" and
 	j["spi-us"] == 3759706211 and 70000 <= j["spi-pc"] <= 131072 and
 	j["auth-alg"] == "hmac-sha-1-96" and j["enc-alg"] == "aes-cbc" and j["mode"] == "trans" and
 	j["ue-address"] == "192.0.2.5" and 290000 < j["lifetime"] <= 300000 and
-	not {"ik", "ck"} & set(j)'
+	not {"ik", "ck"} & set(j) and
+	j["mark"] in range(4 * j["registration"], 4 * j["registration"] + 4)'
 ok "bundle add -j, keys from standard input"
 bundle=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])' <"$tmp/out")
 ! grep -q $key "$tmp/out"
 ok "no key is printed"
-run 2 "${add[@]}" owner bob spi-uc 25656 spi-us 1000 ik $key ck $key &&
+run 2 "${add[@]}" "${bob[@]}" spi-uc 25656 spi-us 1000 ik $key ck $key &&
 	grep -q 25656 "$tmp/err" && ! grep -q $key "$tmp/err"
 ok "bundle add, SA exists: $(cat "$tmp/err")"
-run 2 "${add[@]}" owner bob spi-uc 255 spi-us 1000 ik $key ck $key && grep -q spi-uc "$tmp/err"
+run 2 "${add[@]}" owner bob port-uc 6301 port-us 6300 spi-uc 1000 spi-us 1001 ik $key ck $key &&
+	grep -q alice@example.com "$tmp/err"
+ok "bundle add, ports of another owner: $(cat "$tmp/err")"
+run 2 "${add[@]}" "${bob[@]}" spi-uc 255 spi-us 1000 ik $key ck $key && grep -q spi-uc "$tmp/err"
 ok "bundle add, the attribute is named: $(cat "$tmp/err")"
-run 0 "${add[@]}" owner-hex ff00 spi-uc 1000 spi-us 1001 port-pc 5064 ik $key ck $key &&
+run 0 "${add[@]}" owner-hex ff00 port-uc 6501 port-us 6500 spi-uc 1000 spi-us 1001 port-pc 5064 ik $key ck $key &&
 	grep -q ' owner 0xff00 ' "$tmp/out" &&
-	says '    out  192.0.2.1:5064 -> 192.0.2.5:6300  spi 1001 (0x000003e9)'
+	grep -qE '^    endpoint [0-9]+  registration [0-9]+  mark 0x[0-9a-f]+  trans  ' "$tmp/out" &&
+	says '    out  192.0.2.1:5064 -> 192.0.2.5:6500  spi 1001 (0x000003e9)'
 ok "bundle add, owner in hexadecimal"
-run 2 "${add[@]}" owner carol spi-uc 2000 spi-us 2001 ik $key ck $key \
+run 2 "${add[@]}" owner carol port-uc 6601 port-us 6600 spi-uc 2000 spi-us 2001 ik $key ck $key \
 	allowed-algorithms hmac-md5-96 && grep -q hmac-sha-1-96=aes-cbc "$tmp/err"
 ok "bundle add, not in its own list: $(cat "$tmp/err")"
 run 0 -j bundle show && json 'len(j) == 2 and j[1]["owner-hex"] == "ff00" and "owner" not in j[1]'
@@ -170,6 +188,20 @@ ok "bundle confirm"
 run 0 bundle show id "$bundle" &&
 	grep -qE "^bundle $bundle: established, 10 min (30|2.) s left" "$tmp/out"
 ok "bundle show"
+run 0 bundle extend id "$bundle" lifetime 1h && run 0 bundle show id "$bundle" &&
+	grep -qE "^bundle $bundle: established, (1 h 0 min|59 min .*) left" "$tmp/out"
+ok "bundle extend"
+run 2 "${add[@]}" "${alice[@]}" spi-uc 25656 spi-us 1100 ik $key ck $key &&
+	run 0 -j "${add[@]}" "${alice[@]}" spi-uc 25656 spi-us 1100 ik $key ck $key replace &&
+	run 2 bundle show id "$bundle"
+ok "bundle add replace"
+run 0 -j bundle show owner alice@example.com && json 'len(j) == 1'
+bundle=$(python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])' <"$tmp/out")
+run 2 bundle confirm id "$bundle" lifetime 1 older keep over 4000000000
+ok "bundle confirm over none: $(cat "$tmp/err")"
+run 0 bundle confirm id "$bundle" lifetime 1h older drop && run 0 bundle show state active &&
+	grep -q "^bundle $bundle: active, " "$tmp/out"
+ok "bundle confirm older drop"
 run 2 bundle confirm id 4000000000 lifetime 1
 ok "bundle confirm, none: $(cat "$tmp/err")"
 run 0 bundle del id "$bundle" linger 60 && run 0 bundle show id "$bundle" &&
@@ -189,7 +221,8 @@ ok "endpoint del"
 events_complete() {
 	python3 -c 'import json, sys
 types = [json.loads(line)["type"] for line in sys.stdin]
-sys.exit(types != ["created", "created", "confirmed", "deleted", "deleted"])' <"$tmp/events"
+sys.exit(types != ["created", "created", "confirmed", "deleted", "created", "confirmed", "activated",
+		   "superseded", "deleted", "deleted"])' <"$tmp/events"
 }
 cp "$tmp/events" "$tmp/out"
 wait_for events_complete

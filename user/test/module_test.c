@@ -22,18 +22,29 @@
 static struct imsipsec *h;
 static uint32_t endpoint;
 
-static int make_bundle_with(enum imsipsec_alg alg, enum imsipsec_ealg ealg, const char *allowed,
-			    unsigned int n, const struct imsipsec_bundle **bundle)
+/* User *@n's, whose UE offers SPIs @spi and @spi + 1 */
+static struct imsipsec_bundle_params params_of(const unsigned int *n, uint32_t spi)
 {
 	struct imsipsec_bundle_params p = {
-		.size = sizeof(p), .endpoint = endpoint, .owner = &n, .owner_len = sizeof(n),
-		.contact = "c", .contact_len = 1, .alg = alg, .ealg = ealg,
-		.allowed_algorithms = allowed, .port_uc = 6301, .port_us = 6300,
-		.spi_uc = 1000, .spi_us = 1001, .ik = { 1 }, .ck = { 2 },
+		.size = sizeof(p), .endpoint = endpoint, .owner = n, .owner_len = sizeof(*n),
+		.contact = "c", .contact_len = 1, .alg = IMSIPSEC_ALG_HMAC_SHA_1_96,
+		.ealg = IMSIPSEC_EALG_NULL, .port_uc = 6301, .port_us = 6300,
+		.spi_uc = spi, .spi_us = spi + 1, .ik = { 1 }, .ck = { 2 },
 	};
 
 	p.ue_address.family = AF_INET;
-	p.ue_address.in.s_addr = htonl(0x0a000001 + n);
+	p.ue_address.in.s_addr = htonl(0x0a000001 + *n);
+	return p;
+}
+
+static int make_bundle_with(enum imsipsec_alg alg, enum imsipsec_ealg ealg, const char *allowed,
+			    unsigned int n, const struct imsipsec_bundle **bundle)
+{
+	struct imsipsec_bundle_params p = params_of(&n, 1000);
+
+	p.alg = alg;
+	p.ealg = ealg;
+	p.allowed_algorithms = allowed;
 	return imsipsec_bundle_new(h, &p, bundle);
 }
 
@@ -59,11 +70,13 @@ static void test_config(void)
 	};
 	const struct imsipsec_config *got;
 
-	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0xfff &&
+	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0xffff &&
 	   got->min_spi == 300000 && got->max_spi == 400000 && got->temporary_timeout == 3600000 &&
 	   got->port_pc && got->port_ps && got->max_endpoints && got->max_bundles &&
 	   got->max_pending && !strcmp(got->allowed_algorithms, "") && !got->preferred_alg &&
-	   !got->preferred_ealg && !got->disable_deprecated_algorithms, "config: set and get");
+	   !got->preferred_ealg && !got->disable_deprecated_algorithms &&
+	   got->max_sets == 3 && got->old_timeout == 128000 && !got->idle_timeout &&
+	   got->mark_mask == 0x00ffffff, "config: set and get");
 	c.min_spi = 255;
 	ok(imsipsec_config_set(h, &c) < 0 && strstr(imsipsec_strerror(h), "min-spi"),
 	   "config: an error names the attribute: %s", imsipsec_strerror(h));
@@ -227,15 +240,154 @@ static void test_bundle(void)
 	   b->spi_ps <= 400000 && b->spi_pc != b->spi_ps && b->port_pc && b->port_ps &&
 	   b->lifetime > 3590000 && b->lifetime <= 3600000, "bundle: new");
 	id = b->id;
-	ok(make_bundle(0, &b) == -EEXIST, "bundle: EEXIST: %s", imsipsec_strerror(h));
-	ok(!imsipsec_bundle_confirm(h, id, 7200000) && !imsipsec_bundle_get(h, id, &b) &&
+	ok(imsipsec_bundle_extend(h, id, 1000) == -EINVAL, "bundle: extend before confirm: %s",
+	   imsipsec_strerror(h));
+	ok(!imsipsec_bundle_confirm(h, id, 7200000, 0, 0) && !imsipsec_bundle_get(h, id, &b) &&
 	   b->state == IMSIPSEC_STATE_ESTABLISHED && b->lifetime > 7190000, "bundle: confirm");
+	ok(make_bundle(0, &b) == -EEXIST, "bundle: EEXIST: %s", imsipsec_strerror(h));
+	ok(!imsipsec_bundle_extend(h, id, 1000) && !imsipsec_bundle_get(h, id, &b) &&
+	   b->lifetime > 7190000 && !imsipsec_bundle_extend(h, id, 9000000) &&
+	   !imsipsec_bundle_get(h, id, &b) && b->lifetime > 8990000, "D5: bundle: extend");
 	ok(!imsipsec_bundle_delete(h, id, 60000) && !imsipsec_bundle_get(h, id, &b) &&
 	   b->state == IMSIPSEC_STATE_OLD, "bundle: delete with linger");
 	ok(!imsipsec_bundle_delete(h, id, 0) && imsipsec_bundle_get(h, id, &b) == -ENOENT,
 	   "bundle: delete: %s", imsipsec_strerror(h));
-	ok(imsipsec_bundle_confirm(h, id, 1000) == -ENOENT, "bundle: confirm what is gone: %s",
+	ok(imsipsec_bundle_confirm(h, id, 1000, 0, 0) == -ENOENT, "bundle: confirm what is gone: %s",
 	   imsipsec_strerror(h));
+}
+
+struct set {
+	uint32_t id, mark, registration;
+};
+
+/* A bundle of user @n whose UE offers @spi; the id is 0 if it is refused. */
+static struct set new_set(unsigned int n, uint32_t spi, bool replace)
+{
+	struct imsipsec_bundle_params p = params_of(&n, spi);
+	const struct imsipsec_bundle *b;
+	struct set set = { 0 };
+
+	p.replace = replace;
+	if (!imsipsec_bundle_new(h, &p, &b))
+		set = (struct set){ b->id, b->mark, b->registration };
+	return set;
+}
+
+static bool rx_is(struct imsipsec_cache *c, const struct set *set, enum imsipsec_state state)
+{
+	struct imsipsec_found found;
+
+	return !imsipsec_rx_mark(c, set->mark | 0xff000000, &found) &&
+	       found.bundle->id == set->id && found.bundle->state == state &&
+	       found.bundle->registration == set->registration;
+}
+
+static bool tx_is(struct imsipsec_cache *c, unsigned int n, const struct set *set)
+{
+	struct imsipsec_found found;
+	int err = imsipsec_tx(c, &n, sizeof(n), "c", 1, &found);
+
+	return set ? !err && found.bundle->id == set->id : err == -ENOENT;
+}
+
+static bool tuple_is(struct imsipsec_cache *c, unsigned int n, const struct set *set)
+{
+	struct imsipsec_addr local, remote = params_of(&n, 0).ue_address;
+	const struct imsipsec_endpoint *e;
+	struct imsipsec_found found;
+
+	imsipsec_addr_parse(&local, "192.0.2.1");
+	return !imsipsec_endpoint_get(h, endpoint, &e) &&
+	       !imsipsec_rx_tuple(c, &local, e->port_ps, &remote, 6301, &found) &&
+	       found.bundle->id == set->id;
+}
+
+struct told {
+	unsigned int n, wrong, of_type[8];
+	uint64_t seq;
+};
+
+static int count_told(const struct imsipsec_event *event, void *data)
+{
+	struct told *told = data;
+
+	told->n++;
+	told->wrong += told->seq && event->seq != told->seq + 1;
+	told->seq = event->seq;
+	if ((size_t)event->type < sizeof(told->of_type) / sizeof(told->of_type[0]))
+		told->of_type[event->type]++;
+	return 0;
+}
+
+static uint64_t lifetime_of(uint32_t id)
+{
+	const struct imsipsec_bundle *b;
+
+	return imsipsec_bundle_get(h, id, &b) ? 0 : b->lifetime;
+}
+
+static int set_max_sets(uint32_t n)
+{
+	return imsipsec_config_set(h, &(struct imsipsec_config){
+		.size = sizeof(struct imsipsec_config), .set = IMSIPSEC_CONFIG_MAX_SETS,
+		.max_sets = n });
+}
+
+/* The life of a registration's bundles, as the library and the cache see it */
+static void test_life(void)
+{
+	struct told told = { 0 };
+	struct imsipsec_bundle_params p;
+	struct imsipsec_found found;
+	struct imsipsec_cache *c;
+	const unsigned int other = 99;
+	struct set x, y, z;
+
+	ok(!imsipsec_cache_open(&c) && tx_is(c, 7, NULL), "cache: open");
+	x = new_set(7, 1000, false);
+	ok(x.id && x.mark && x.registration && rx_is(c, &x, IMSIPSEC_STATE_TEMPORARY) &&
+	   tx_is(c, 7, NULL), "cache: TEMPORARY");
+	ok(!imsipsec_bundle_confirm(h, x.id, 600000, 0, 0) &&
+	   rx_is(c, &x, IMSIPSEC_STATE_ESTABLISHED) && tx_is(c, 7, &x) && tuple_is(c, 7, &x),
+	   "cache: ESTABLISHED");
+	p = params_of(&other, 5000);
+	p.ue_address = params_of(&(unsigned int){ 7 }, 0).ue_address;
+	ok(imsipsec_bundle_new(h, &p, NULL) == -EADDRINUSE, "C1: EADDRINUSE: %s",
+	   imsipsec_strerror(h));
+
+	y = new_set(7, 2000, false);
+	z = new_set(7, 3000, false);
+	ok(y.id && z.id && imsipsec_bundle_confirm(h, y.id, 1, 0, 0) == -ENOENT &&
+	   z.registration == x.registration && z.mark != x.mark,
+	   "D2: a new challenge removes the one before");
+	ok(imsipsec_bundle_confirm(h, z.id, 1000, IMSIPSEC_OLDER_KEEP, z.id) == -EINVAL,
+	   "confirm: over itself: %s", imsipsec_strerror(h));
+	ok(!imsipsec_bundle_confirm(h, z.id, 1000, IMSIPSEC_OLDER_KEEP, x.id) &&
+	   rx_is(c, &z, IMSIPSEC_STATE_ESTABLISHED) && tx_is(c, 7, &x) &&
+	   lifetime_of(z.id) > 500000, "D7: the older one is sent over, D4: its lifetime");
+	y = new_set(7, 4000, false);
+	ok(!imsipsec_bundle_confirm(h, y.id, 1000, IMSIPSEC_OLDER_DROP, 0) &&
+	   rx_is(c, &y, IMSIPSEC_STATE_ACTIVE) && tx_is(c, 7, &y) &&
+	   imsipsec_rx_mark(c, x.mark, &found) == -ENOENT &&
+	   imsipsec_rx_mark(c, z.mark, &found) == -ENOENT && tuple_is(c, 7, &y),
+	   "D6: the older ones go, the new one is sent over");
+	x = new_set(7, 4000, false);
+	ok(!x.id, "C5: the SPIs that it has: %s", imsipsec_strerror(h));
+	x = new_set(7, 4000, true);
+	ok(x.id && imsipsec_bundle_confirm(h, y.id, 1, 0, 0) == -ENOENT &&
+	   !imsipsec_bundle_confirm(h, x.id, 1000, 0, 0),
+	   "C5: replaced where the UE has lost its state");
+	ok(!set_max_sets(1) && !new_set(7, 5000, false).id, "C2: EDQUOT: %s",
+	   imsipsec_strerror(h));
+	set_max_sets(3);
+	ok(!imsipsec_bundle_delete(h, x.id, 60000) && rx_is(c, &x, IMSIPSEC_STATE_OLD),
+	   "cache: OLD");
+	imsipsec_bundle_delete(h, x.id, 0);
+	ok(!imsipsec_cache_dispatch(c, count_told, &told) && !told.wrong && told.n >= 12 &&
+	   told.of_type[IMSIPSEC_EVENT_ACTIVATED] == 1 &&
+	   told.of_type[IMSIPSEC_EVENT_SUPERSEDED] >= 1 &&
+	   imsipsec_rx_mark(c, x.mark, &found) == -ENOENT, "cache: %u events told", told.n);
+	imsipsec_cache_close(c);
 }
 
 static void test_bundle_algorithms(void)
@@ -330,18 +482,27 @@ static int stop(const struct imsipsec_event *event, void *data)
 	return 77;
 }
 
+static int see_in_cache(const struct imsipsec_bundle *b, void *data)
+{
+	struct imsipsec_found found;
+
+	return imsipsec_rx_mark(data, b->mark, &found) || found.bundle->id != b->id;
+}
+
 static void test_many(void)
 {
 	struct imsipsec_bundle_filter filter = { .size = sizeof(filter) };
 	struct losses losses = { .in_order = true };
 	struct imsipsec_events *ev, *small;
+	struct imsipsec_cache *c;
 	const struct imsipsec_bundle *b;
 	unsigned int i, stop_at = 3;
 	uint64_t seq = 0;
 	uint32_t id = 0;
 	int tiny = 1, err = 0;
 
-	ok(!imsipsec_event_open(&ev) && !imsipsec_event_open(&small), "events: open");
+	ok(!imsipsec_event_open(&ev) && !imsipsec_event_open(&small) && !imsipsec_cache_open(&c),
+	   "events: open");
 	ok(!imsipsec_event_dispatch(ev, stop, NULL), "events: none so far");
 	setsockopt(imsipsec_event_fd(small), SOL_SOCKET, SO_RCVBUFFORCE, &tiny, sizeof(tiny));
 
@@ -369,6 +530,11 @@ static void test_many(void)
 	filter.state = IMSIPSEC_STATE_OLD;
 	ok(!imsipsec_bundle_dump(h, &filter, see, NULL) && !n_seen, "dump: of none");
 
+	ok(!imsipsec_bundle_dump(h, NULL, see_in_cache, c), "cache: each of %d, by events", BUNDLES);
+	imsipsec_cache_close(c);
+	ok(!imsipsec_cache_open(&c) && !imsipsec_bundle_dump(h, NULL, see_in_cache, c),
+	   "cache: each of %d, by a dump", BUNDLES);
+
 	err = imsipsec_event_dispatch(small, count_losses, &losses);
 	ok(!err && losses.lost == 1 && losses.events && losses.in_order,
 	   "events: %u had, the others told as lost",
@@ -379,6 +545,8 @@ static void test_many(void)
 	ok(!err && losses.in_order && (losses.lost || losses.events >= BUNDLES),
 	   "events: %u had of the deletion, lost %u times",
 	   losses.events, losses.lost);
+	ok(!imsipsec_cache_dispatch(c, NULL, NULL) && see_in_cache(b, c), "cache: all gone");
+	imsipsec_cache_close(c);
 	imsipsec_event_close(ev);
 	imsipsec_event_close(small);
 }
@@ -418,6 +586,7 @@ int main(void)
 	test_endpoint();
 	test_guard();
 	test_bundle();
+	test_life();
 	test_bundle_algorithms();
 	test_many();
 	test_eperm();

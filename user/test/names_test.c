@@ -24,9 +24,13 @@ static void test_names(void)
 	   "names of state");
 	ok(!strcmp(imsipsec_guard_name(IMSIPSEC_GUARD_BYPASS), "bypass") &&
 	   !imsipsec_guard_name(0) && !imsipsec_guard_name(4), "names of guard");
+	ok(!strcmp(imsipsec_older_name(IMSIPSEC_OLDER_DROP), "drop") &&
+	   !imsipsec_older_name(0) && !imsipsec_older_name(3), "names of older");
 	ok(!strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_LOST), "lost") &&
+	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_SUPERSEDED), "superseded") &&
 	   !imsipsec_event_type_name(0x10001), "names of event types");
 	ok(!strcmp(imsipsec_reason_name(IMSIPSEC_REASON_ENDPOINT), "endpoint") &&
+	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_IDLE), "idle") &&
 	   !imsipsec_reason_name(0), "names of reasons");
 }
 

@@ -170,6 +170,10 @@ static void put_config(struct nlmsghdr *nlh)
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_PREFERRED_ALG, IMS_IPSEC_AUTH_ALG_AES_GMAC);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_PREFERRED_EALG, IMS_IPSEC_ENC_ALG_AES_GCM);
 	mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS, 1);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_SETS, 3);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_OLD_TIMEOUT, 128000);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT, 1ULL << 40);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MARK_MASK, 0xffffff00);
 }
 
 static void put_endpoint(struct nlmsghdr *nlh, uint32_t id)
@@ -217,6 +221,8 @@ static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_RX_BYTES, 2);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_TX_PACKETS, 3);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_TX_BYTES, 1ULL << 40);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_REGISTRATION, 0x3fffff);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MARK, 0xfffffe00);
 }
 
 /* The @n-th of the pairs, as the kernel has it at @rank */
@@ -246,7 +252,8 @@ static bool bundle_ok(const struct imsipsec_bundle *b, uint32_t id)
 	       b->spi_us == 0xfffffffe && b->mode == IMSIPSEC_MODE_TRANS &&
 	       b->alg == IMSIPSEC_ALG_HMAC_SHA_1_96 && b->ealg == IMSIPSEC_EALG_AES_CBC &&
 	       b->lifetime == 4294967295000ULL && b->rx_packets == 1 && b->rx_bytes == 2 &&
-	       b->tx_packets == 3 && b->tx_bytes == 1ULL << 40;
+	       b->tx_packets == 3 && b->tx_bytes == 1ULL << 40 && b->registration == 0x3fffff &&
+	       b->mark == 0xfffffe00;
 }
 
 static void put_event(struct datagram *d, uint64_t seq)
@@ -414,6 +421,13 @@ static void test_bundle_new(void)
 	imsipsec_bundle_new(h, &p, NULL);
 	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 12),
 	   "bundle_new: no list of a program that was built without it");
+	h = reset();
+	put_ack(datagram());
+	make_params(&p);
+	p.replace = true;
+	imsipsec_bundle_new(h, &p, NULL);
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 13) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_REPLACE, "", 0), "C5: bundle_new: replace");
 
 	h = reset();
 	make_params(&p);
@@ -502,10 +516,22 @@ static void test_requests(void)
 
 	h = reset();
 	put_ack(datagram());
-	ok(!imsipsec_bundle_confirm(h, 9, 630000) &&
+	ok(!imsipsec_bundle_confirm(h, 9, 630000, 0, 0) &&
 	   request_is(IMS_IPSEC_CMD_BUNDLE_CONFIRM, 0, 2) &&
 	   requested_u32(IMS_IPSEC_A_BUNDLE_ID, 9) &&
 	   requested_u64(IMS_IPSEC_A_BUNDLE_LIFETIME, 630000), "bundle_confirm");
+	h = reset();
+	put_ack(datagram());
+	ok(!imsipsec_bundle_confirm(h, 9, 1, IMSIPSEC_OLDER_DROP, 8) &&
+	   request_is(IMS_IPSEC_CMD_BUNDLE_CONFIRM, 0, 4) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_OLDER, IMS_IPSEC_OLDER_DROP) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_OVER, 8), "bundle_confirm, older and over");
+	h = reset();
+	put_ack(datagram());
+	ok(!imsipsec_bundle_extend(h, 9, 630000) &&
+	   request_is(IMS_IPSEC_CMD_BUNDLE_EXTEND, 0, 2) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_ID, 9) &&
+	   requested_u64(IMS_IPSEC_A_BUNDLE_LIFETIME, 630000), "bundle_extend");
 	h = reset();
 	put_ack(datagram());
 	ok(!imsipsec_bundle_delete(h, 9, 500) && request_is(IMS_IPSEC_CMD_BUNDLE_DEL, 0, 2) &&
@@ -522,20 +548,22 @@ static void test_requests(void)
 	finish(d, nlh);
 	put_ack(d);
 	ok(!imsipsec_config_get(h, &config) && request_is(IMS_IPSEC_CMD_CONFIG_GET, 0, 0) &&
-	   config->size == sizeof(c) && config->set == 0xfff && config->min_spi == 65536 &&
+	   config->size == sizeof(c) && config->set == 0xffff && config->min_spi == 65536 &&
 	   config->max_spi == 262144 && config->temporary_timeout == 30000 &&
 	   config->port_pc == 5062 && config->port_ps == 5063 && config->max_endpoints == 16 &&
 	   config->max_bundles == 100000 && config->max_pending == 1000 &&
 	   !strcmp(config->allowed_algorithms, LIST) &&
 	   config->preferred_alg == IMSIPSEC_ALG_AES_GMAC &&
 	   config->preferred_ealg == IMSIPSEC_EALG_AES_GCM &&
-	   config->disable_deprecated_algorithms,
+	   config->disable_deprecated_algorithms && config->max_sets == 3 &&
+	   config->old_timeout == 128000 && config->idle_timeout == 1ULL << 40 &&
+	   config->mark_mask == 0xffffff00,
 	   "config_get, reply and acknowledgement in one datagram");
 	c = *config;
 	c.allowed_algorithms = LIST;
 	h = reset();
 	put_ack(datagram());
-	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 12) &&
+	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 16) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MIN_SPI, htonl(65536)) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_SPI, htonl(262144)) &&
 	   requested_u64(IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, 30000) &&
@@ -547,7 +575,11 @@ static void test_requests(void)
 	   requested_is(IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, LIST, strlen(LIST)) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_PREFERRED_ALG, IMS_IPSEC_AUTH_ALG_AES_GMAC) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_PREFERRED_EALG, IMS_IPSEC_ENC_ALG_AES_GCM) &&
-	   requested_is(IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS, "\1", 1),
+	   requested_is(IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS, "\1", 1) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_SETS, 3) &&
+	   requested_u64(IMS_IPSEC_A_CONFIG_OLD_TIMEOUT, 128000) &&
+	   requested_u64(IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT, 1ULL << 40) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_MARK_MASK, 0xffffff00),
 	   "config_set");
 	h = reset();
 	put_ack(datagram());
@@ -775,24 +807,24 @@ static void test_errors(void)
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		h = reset();
 		refuse(-EINVAL, cases[i].msg, cases[i].offset, cases[i].miss);
-		ok(imsipsec_bundle_confirm(h, 9, 1) == -EINVAL &&
+		ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EINVAL &&
 		   !strcmp(imsipsec_strerror(h), cases[i].text),
 		   "error: %s: %s", cases[i].name, imsipsec_strerror(h));
 	}
 
 	h = reset();
 	refuse(-ENOENT, NULL, -1, 0);
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -ENODEV && strstr(imsipsec_strerror(h), "unloaded"),
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -ENODEV && strstr(imsipsec_strerror(h), "unloaded"),
 	   "error: the module was unloaded");
 	h = reset();
 	refuse(-ENOENT, "there is no bundle 9", -1, 0);
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -ENOENT, "error: the bundle is gone");
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -ENOENT, "error: the bundle is gone");
 
 	h = reset();
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	refuse(-EINVAL, text, 28, 0);
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EINVAL &&
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EINVAL &&
 	   strlen(imsipsec_strerror(h)) == ERROR_MAX - 1, "error: a text that is too long");
 
 	h = reset();
@@ -800,7 +832,7 @@ static void test_errors(void)
 	nlh = ack(d, -EPERM, NLM_F_CAPPED | NLM_F_ACK_TLVS);
 	mnl_attr_put(nlh, NLMSGERR_ATTR_MSG, 3, "abc");
 	finish(d, nlh);
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EPERM && !strcmp(imsipsec_strerror(h), "abc"),
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EPERM && !strcmp(imsipsec_strerror(h), "abc"),
 	   "error: a text without NUL");
 
 	h = reset();
@@ -809,14 +841,14 @@ static void test_errors(void)
 	memset(mnl_nlmsg_put_extra_header(nlh, 100), 0xee, 100);
 	mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, "behind the request");
 	finish(d, nlh);
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EPERM &&
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EPERM &&
 	   !strcmp(imsipsec_strerror(h), "behind the request"), "error: with the request in it");
 
 	h = reset();
 	d = datagram();
 	nlh = ack(d, -EPERM, NLM_F_ACK_TLVS);
 	finish(d, nlh);
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EPERM, "error: the request in it is cut short");
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EPERM, "error: the request in it is cut short");
 
 	h = reset();
 	d = datagram();
@@ -824,33 +856,33 @@ static void test_errors(void)
 	mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, "text");
 	mnl_attr_put_u16(nlh, NLMSGERR_ATTR_OFFS, 20);
 	finish(d, nlh);
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EPERM &&
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EPERM &&
 	   !strcmp(imsipsec_strerror(h), "Operation not permitted"),
 	   "error: what explains it is malformed");
 
 	h = reset();
 	d = datagram();
 	finish(d, ack(d, 5, NLM_F_CAPPED));
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EBADMSG, "error: positive");
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EBADMSG, "error: positive");
 
 	h = reset();
 	d = datagram();
 	nlh = message(d, NLMSG_ERROR, 0, h->seq + 1);
 	mnl_nlmsg_put_extra_header(nlh, 8);
 	finish(d, nlh);
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EBADMSG, "error: too short to be one");
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EBADMSG, "error: too short to be one");
 
 	h = reset();
 	d = datagram();
 	put_ack(d);
 	d->len -= 4;
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EBADMSG, "datagram cut short");
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EBADMSG, "datagram cut short");
 
 	h = reset();
 	d = datagram();
 	put_ack(d);
 	((struct nlmsghdr *)d->data)->nlmsg_len = 0x80000010;
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EBADMSG, "message length above 2^31");
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EBADMSG, "message length above 2^31");
 
 	h = reset();
 	d = datagram();
@@ -872,30 +904,30 @@ static void test_socket(void)
 	kernel.send_errors = 3;
 	datagram()->err = EINTR;
 	put_ack(datagram());
-	ok(!imsipsec_bundle_confirm(h, 9, 1) && kernel.sent == 1, "EINTR on sending and receiving");
+	ok(!imsipsec_bundle_confirm(h, 9, 1, 0, 0) && kernel.sent == 1, "EINTR on sending and receiving");
 
 	h = reset();
 	d = datagram();
 	finish(d, ack(d, -EIO, NLM_F_CAPPED));
 	d->from = 1234;
 	put_ack(datagram());
-	ok(!imsipsec_bundle_confirm(h, 9, 1), "a datagram of another process is dropped");
+	ok(!imsipsec_bundle_confirm(h, 9, 1, 0, 0), "a datagram of another process is dropped");
 
 	h = reset();
 	d = datagram();
 	finish(d, ack(d, -EIO, NLM_F_CAPPED));
 	((struct nlmsghdr *)d->data)->nlmsg_seq = 1000;
 	put_ack(d);
-	ok(!imsipsec_bundle_confirm(h, 9, 1), "a stale reply is skipped");
+	ok(!imsipsec_bundle_confirm(h, 9, 1, 0, 0), "a stale reply is skipped");
 
 	h = reset();
 	put_ack(datagram());
 	kernel.answers[0].flags = MSG_TRUNC;
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -EMSGSIZE, "a datagram that does not fit");
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -EMSGSIZE, "a datagram that does not fit");
 
 	h = reset();
 	datagram()->err = ENOBUFS;
-	ok(imsipsec_bundle_confirm(h, 9, 1) == -ENOBUFS, "a reply that was lost: %s",
+	ok(imsipsec_bundle_confirm(h, 9, 1, 0, 0) == -ENOBUFS, "a reply that was lost: %s",
 	   imsipsec_strerror(h));
 }
 

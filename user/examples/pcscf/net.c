@@ -12,6 +12,10 @@
 #include "net.h"
 #include "sip.h"
 
+#ifndef SO_RCVMARK
+#define SO_RCVMARK	75	/* Linux 5.19 */
+#endif
+
 #define BACKLOG		64
 #define BURST		32	/* messages from one socket before the next has its turn */
 #define IDLE_SECONDS	64	/* a clear connection that says nothing for so long is closed */
@@ -88,6 +92,7 @@ int net_bind(struct net_local *local, enum net_socket which, uint16_t port)
 	if (fd < 0)
 		return -errno;
 	if ((tcp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))) ||
+	    (!tcp && setsockopt(fd, SOL_SOCKET, SO_RCVMARK, &on, sizeof(on))) ||
 	    (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
 	    bind(fd, &sa.sa, len) || (tcp && listen(fd, BACKLOG))) {
 		err = -errno;
@@ -120,18 +125,6 @@ void net_send_conn(struct net_conn *conn, const char *text, size_t len)
 	/* Replies are small: the buffer of a peer that reads is never full. */
 	if (conn->fd >= 0 && send(conn->fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
 		conn_close(conn);
-}
-
-void net_close_from(const struct net_local *local, const struct imsipsec_addr *address,
-		    uint16_t port)
-{
-	for (size_t i = 0; i < NET_CONN_MAX; i++) {
-		struct net_source *s = conns[i] ? &conns[i]->source : NULL;
-
-		if (s && s->protected && s->local == local && s->port == port &&
-		    net_addr_equal(&s->address, address))
-			conn_close(conns[i]);
-	}
 }
 
 /* A place for a connection, if need be that of the clear one that is idle longest */
@@ -179,6 +172,8 @@ static void accept_conns(struct net_local *local, enum net_socket which)
 		conn->source.local = local;
 		conn->source.protected = which == NET_TCP_PS;
 		conn->source.conn = conn;
+		len = sizeof(conn->source.mark);
+		getsockopt(fd, SOL_SOCKET, SO_MARK, &conn->source.mark, &len);
 		from_sockaddr(&conn->source, &sa);
 		*slot = conn;
 	}
@@ -227,18 +222,41 @@ static void conn_read(struct net_conn *conn,
 	conn_messages(conn, receive);
 }
 
+/* A datagram, with its mark. Return: its length, more than fits if it was cut off. */
+static ssize_t udp_recv(int fd, char *buf, size_t size, struct net_source *source)
+{
+	union {
+		struct cmsghdr header;
+		char buf[CMSG_SPACE(sizeof(uint32_t))];
+	} control;
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	union sockaddr_any sa;
+	struct msghdr msg = {
+		.msg_name = &sa, .msg_namelen = sizeof(sa), .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(fd, &msg, MSG_TRUNC);
+
+	if (n < 0)
+		return n;
+	source->mark = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_MARK)
+			memcpy(&source->mark, CMSG_DATA(c), sizeof(source->mark));
+	}
+	from_sockaddr(source, &sa);
+	return n;
+}
+
 static void udp_read(struct net_local *local, enum net_socket which,
 		     void (*receive)(const struct net_source *source, char *text, size_t len))
 {
 	static char buf[SIP_MAX + 1];
 	struct net_source source = { .local = local, .protected = which != NET_UDP };
-	union sockaddr_any sa;
-	socklen_t sa_len;
 	ssize_t n, len;
 
 	for (int i = 0; i < BURST; i++) {
-		sa_len = sizeof(sa);
-		n = recvfrom(local->fd[which], buf, SIP_MAX, MSG_TRUNC, &sa.sa, &sa_len);
+		n = udp_recv(local->fd[which], buf, SIP_MAX, &source);
 		if (n < 0)
 			return;
 		if (n == 0 || n > SIP_MAX || buf[0] == '\r' || buf[0] == '\n')
@@ -248,7 +266,6 @@ static void udp_read(struct net_local *local, enum net_socket which,
 		if (len <= 0)
 			continue;
 		buf[len] = '\0';
-		from_sockaddr(&source, &sa);
 		receive(&source, buf, (size_t)len);
 	}
 }

@@ -39,6 +39,7 @@ struct net_source {
 	bool protected;
 	struct imsipsec_addr address;
 	uint16_t port;
+	uint32_t mark;		/* of the datagram; of a connection, if the namespace keeps it */
 	struct net_conn *conn;	/* NULL: over UDP */
 };
 
@@ -53,10 +54,6 @@ void net_send(const struct net_local *local, enum net_socket which, const struct
 
 /* Answer over the connection of a request; one that takes no more is closed. */
 void net_send_conn(struct net_conn *conn, const char *text, size_t len);
-
-/* Close the protected connections of a UE. */
-void net_close_from(const struct net_local *local, const struct imsipsec_addr *address,
-		    uint16_t port);
 
 /**
  * net_loop() - receive messages until told to end

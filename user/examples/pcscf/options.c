@@ -50,6 +50,7 @@ static void usage(void)
 	      "                         is configured to allow, see imsipsec algorithms)\n"
 	      "      --security-server list|single\n"
 	      "                         all of these, or the chosen pair only (list)\n"
+	      "      --reauthenticate   challenge a UE that registers again, over its set\n"
 	      "      --linger MS        how long SAs stay after de-registration (32000)\n"
 	      "      --delete-endpoint  delete endpoints and bundles at the end; without it\n"
 	      "                         they stay, the ports remain shut, and the next pcscf\n"
@@ -70,7 +71,8 @@ static uint16_t port_option(const char *text)
 
 void options(int argc, char **argv)
 {
-	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, LINGER, DELETE };
+	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, REAUTHENTICATE, LINGER,
+	       DELETE };
 	static const struct option known[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "port", required_argument, NULL, PORT },
@@ -80,6 +82,7 @@ void options(int argc, char **argv)
 		{ "realm", required_argument, NULL, REALM },
 		{ "algs", required_argument, NULL, ALGS },
 		{ "security-server", required_argument, NULL, SERVER },
+		{ "reauthenticate", no_argument, NULL, REAUTHENTICATE },
 		{ "linger", required_argument, NULL, LINGER },
 		{ "delete-endpoint", no_argument, NULL, DELETE },
 		{ "verbose", no_argument, NULL, 'v' },
@@ -107,6 +110,9 @@ void options(int argc, char **argv)
 			opt.single = !strcmp(optarg, "single");
 			if (!opt.single && strcmp(optarg, "list"))
 				usage();
+			break;
+		case REAUTHENTICATE:
+			opt.reauthenticate = true;
 			break;
 		case LINGER:
 			opt.linger = strtoull(optarg, &rest, 10);

@@ -18,7 +18,7 @@ struct options {
 	struct imsipsec_algs algs[16];	/* in order of preference */
 	size_t n_algs;
 	uint64_t linger;
-	bool single, delete_endpoint, verbose;
+	bool single, reauthenticate, delete_endpoint, verbose;
 };
 
 extern struct options opt;

@@ -11,8 +11,12 @@
  *		   confirmed are taken over
  *   REGISTER	   in clear: parse Security-Client, choose, make the bundle, and
  *		   only then the 401 with Security-Server
- *   REGISTER	   over the SAs: compare Security-Verify and Security-Client, check
+ *   REGISTER	   over the new SAs: compare Security-Verify and Security-Client, check
  *		   the digest, confirm the bundle, 200 OK
+ *   REGISTER	   again, over the SAs: 200 OK, the bundle lives longer; or, asked to
+ *		   reauthenticate, a new bundle beside it, and a new challenge
+ *   any message   its mark says which UE and which bundle it came over, whatever
+ *		   identity it names
  *   Expires: 0	   over the SAs: 200 OK, and the bundle goes a moment later
  *   events	   the kernel ends a bundle whose time ran out: forget the UE
  *   end	   endpoint and bundles stay, unless --delete-endpoint is given
@@ -28,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -45,7 +50,7 @@
 #define GRACE_MS	30000		/* the SAs outlive the registration by so much */
 
 static struct imsipsec *ipsec;
-static struct imsipsec_events *events;
+static struct imsipsec_cache *cache;
 static int signals;
 
 /* Take the bundle down after @linger milliseconds; a UE is dropped with its bundle. */
@@ -78,6 +83,16 @@ static struct imsipsec_secagree *secagree_of(const struct sip_msg *msg, const ch
 	return list;
 }
 
+/* Is that the public identity of @owner? This home gives each IMPI one, "sip:" before it. */
+static bool is_identity_of(const char *header, const char *owner)
+{
+	char uri[256];
+
+	return sip_uri(header, uri, sizeof(uri)) && !strncasecmp(uri, "sip:", 4) &&
+	       strcspn(uri + 4, ";?") == strlen(owner) &&
+	       !memcmp(uri + 4, owner, strlen(owner));
+}
+
 /* The private identity: from Authorization, or the public one without "sip:" */
 static bool impi_of(const struct sip_msg *msg, char *buf, size_t size)
 {
@@ -88,6 +103,33 @@ static bool impi_of(const struct sip_msg *msg, char *buf, size_t size)
 		return sip_digest_param(authorization, "username", buf, size) && *buf;
 	return sip_uri(sip_header(msg, "To", NULL), uri, sizeof(uri)) &&
 	       !strncmp(uri, "sip:", 4) && (size_t)snprintf(buf, size, "%s", uri + 4) < size;
+}
+
+/*
+ * Does a message name nobody but the owner of the SAs that it came over? Else a UE
+ * could use another one's identity over its own SAs.
+ */
+static bool names_only(const struct sip_msg *msg, const char *owner)
+{
+	static const char *const public[] = { "From", "P-Preferred-Identity", "To" };
+	/* To says whom a REGISTER registers. */
+	const size_t n = strcmp(msg->method, "REGISTER") ? 2 : 3;
+	const char *authorization = sip_header(msg, "Authorization", NULL), *value;
+	char name[IMSIPSEC_OWNER_MAX + 1];
+
+	if (authorization && (!sip_digest_param(authorization, "username", name, sizeof(name)) ||
+			      strcmp(name, owner)))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		size_t next = 0;
+
+		while ((value = sip_header(msg, public[i], &next))) {
+			/* one to a header */
+			if (!is_identity_of(value, owner) || strchr(value, '>') != strrchr(value, '>'))
+				return false;
+		}
+	}
+	return true;
 }
 
 static unsigned int expires_of(const struct sip_msg *msg)
@@ -104,7 +146,8 @@ static unsigned int expires_of(const struct sip_msg *msg)
 	return expires < EXPIRES_MAX ? (unsigned int)expires : EXPIRES_MAX;
 }
 
-static void refuse_no_agreement(const struct sip_msg *msg, const struct net_source *source)
+static void refuse_no_agreement(const struct sip_msg *msg, const struct net_source *source,
+				const struct ue *over)
 {
 	struct sip_reply reply;
 
@@ -115,19 +158,26 @@ static void refuse_no_agreement(const struct sip_msg *msg, const struct net_sour
 			      imsipsec_alg_name(opt.algs[i].alg),
 			      imsipsec_ealg_name(opt.algs[i].ealg));
 	sip_reply_add(&reply, "\"\r\n");
-	answer_end(&reply, msg, source, NULL);
+	answer_end(&reply, msg, source, over);
 }
 
-static void refuse_no_bundle(const struct sip_msg *msg, const struct net_source *source, int err)
+static void refuse_no_bundle(const struct sip_msg *msg, const struct net_source *source,
+			     const struct ue *over, int err)
 {
 	switch (err) {
+	case -EADDRINUSE:
+		answer(msg, source, over, "403 Forbidden", "protected port in use");
+		break;
+	case -EDQUOT:
+		answer(msg, source, over, "403 Forbidden", "too many security associations");
+		break;
 	case -EEXIST:
 	case -EINVAL:
-		answer(msg, source, NULL, "500 Server Internal Error",
+		answer(msg, source, over, "500 Server Internal Error",
 		       "no security association with these SPIs and ports");
 		break;
 	default:
-		answer(msg, source, NULL, "503 Service Unavailable",
+		answer(msg, source, over, "503 Service Unavailable",
 		       "no security association to be had");
 		break;
 	}
@@ -197,33 +247,13 @@ static int make_bundle(struct ue *ue, const struct imsipsec_mech *mech, char *se
 	return err;
 }
 
-/* A UE whose address and protected port somebody else has (TS 33.203 clause 7.2) */
-static bool ports_taken(const struct net_source *source, const struct imsipsec_mech *mech,
-			const char *owner)
-{
-	for (const struct ue *ue = ues; ue; ue = ue->next) {
-		if (ue->local == source->local && ue->port_uc == mech->port_c &&
-		    net_addr_equal(&ue->address, &source->address) && strcmp(ue->owner, owner))
-			return true;
-	}
-	return false;
-}
-
-/* A new challenge ends the one before it, and touches no registration. */
-static void drop_challenges(const char *owner)
-{
-	struct ue *next;
-
-	for (struct ue *ue = ues; ue; ue = next) {
-		next = ue->next;
-		if (ue->state == UE_CHALLENGED && !strcmp(ue->owner, owner))
-			ue_end(ue, 0);
-	}
-}
-
-/* Make the bundle, then challenge. @ue holds nothing but who it is to be. */
+/*
+ * Make the bundle, then challenge, over the set of @over or in clear (NULL). @ue
+ * holds nothing but who it is to be. The kernel ends a bundle that still waits for
+ * the answer to the challenge before.
+ */
 static int challenge(struct ue *ue, const struct sip_msg *msg, const struct net_source *source,
-		     const struct imsipsec_mech *mech)
+		     const struct imsipsec_mech *mech, struct ue *over)
 {
 	static unsigned int turn;
 	struct sip_reply reply;
@@ -233,13 +263,13 @@ static int challenge(struct ue *ue, const struct sip_msg *msg, const struct net_
 	err = home_vector(opt.vectors, ue->owner, turn++, &ue->vector);
 	if (err) {
 		error("no vector for %s: %s", ue->owner, strerror(-err));
-		answer(msg, source, NULL, err == -ENOENT ? "403 Forbidden" :
+		answer(msg, source, over, err == -ENOENT ? "403 Forbidden" :
 		       "500 Server Internal Error", NULL);
 		return err;
 	}
 	err = make_bundle(ue, mech, server, sizeof(server));
 	if (err) {
-		refuse_no_bundle(msg, source, err);
+		refuse_no_bundle(msg, source, over, err);
 		return err;
 	}
 
@@ -247,11 +277,13 @@ static int challenge(struct ue *ue, const struct sip_msg *msg, const struct net_
 	sip_reply_add(&reply, "WWW-Authenticate: Digest realm=\"%s\", nonce=\"%s\", "
 		      "algorithm=AKAv1-MD5, qop=\"auth\"\r\n", opt.realm, ue->vector.nonce);
 	sip_reply_add(&reply, "Security-Server: %s\r\n", server);
-	answer_end_and_keep(&reply, msg, source, ue);
+	answer_end_and_keep(&reply, msg, source, over ? over : ue);
 	return 0;
 }
 
-static void register_in_clear(const struct sip_msg *msg, const struct net_source *source)
+/* A REGISTER that is to be challenged: in clear, or over the set of @over */
+static void begin_authentication(const struct sip_msg *msg, const struct net_source *source,
+				 struct ue *over)
 {
 	const char *contact = sip_header(msg, "Contact", NULL);
 	const struct imsipsec_mech *mech;
@@ -259,53 +291,53 @@ static void register_in_clear(const struct sip_msg *msg, const struct net_source
 	char owner[IMSIPSEC_OWNER_MAX + 1];
 	struct ue *ue;
 
-	for (ue = ues; ue; ue = ue->next) {
-		if (ue->state == UE_CHALLENGED && ue->local == source->local &&
-		    net_addr_equal(&ue->address, &source->address) &&
-		    answer_again(msg, source, ue))
-			return;
-	}
-
 	if (!sip_header(msg, "Security-Client", NULL)) {
-		answer(msg, source, NULL, "421 Extension Required\r\nRequire: sec-agree", NULL);
+		answer(msg, source, over, "421 Extension Required\r\nRequire: sec-agree", NULL);
 		return;
 	}
 	client = secagree_of(msg, "Security-Client");
 	if (imsipsec_secagree_choose(client, opt.algs, opt.n_algs, &mech)) {
-		refuse_no_agreement(msg, source);
+		refuse_no_agreement(msg, source, over);
 		goto free_client;
 	}
 	if (!impi_of(msg, owner, sizeof(owner))) {
-		answer(msg, source, NULL, "400 Bad Request", "no identity");
-		goto free_client;
-	}
-	if (ports_taken(source, mech, owner)) {
-		error("%s: port %u of %s has another owner", owner, mech->port_c,
-		      ADDR(&source->address));
-		answer(msg, source, NULL, "403 Forbidden", "protected port in use");
+		answer(msg, source, over, "400 Bad Request", "no identity");
 		goto free_client;
 	}
 
-	drop_challenges(owner);
 	ue = ue_new(source->local, UE_CHALLENGED);
 	if (!ue) {
-		answer(msg, source, NULL, "503 Service Unavailable", NULL);
+		answer(msg, source, over, "503 Service Unavailable", NULL);
 		goto free_client;
 	}
 	strcpy(ue->owner, owner);
 	ue->address = source->address;
 	ue->client = client;
 	if (!contact || !sip_uri(contact, ue->contact, sizeof(ue->contact))) {
-		answer(msg, source, NULL, "400 Bad Request", "no contact");
+		answer(msg, source, over, "400 Bad Request", "no contact");
 		ue_drop(ue);
 		return;
 	}
-	if (challenge(ue, msg, source, mech))
+	/* Another contact is another registration, and touches no set of this one. */
+	if (over && !strcmp(ue->contact, over->contact))
+		ue->over = over->bundle;
+	if (challenge(ue, msg, source, mech, over))
 		ue_drop(ue);
 	return;
 
 free_client:
 	imsipsec_secagree_free(client);
+}
+
+static void register_in_clear(const struct sip_msg *msg, const struct net_source *source)
+{
+	for (struct ue *ue = ues; ue; ue = ue->next) {
+		if (ue->state == UE_CHALLENGED && !ue->over && ue->local == source->local &&
+		    net_addr_equal(&ue->address, &source->address) &&
+		    answer_again(msg, source, ue))
+			return;
+	}
+	begin_authentication(msg, source, NULL);
 }
 
 /*
@@ -336,17 +368,34 @@ static void accept_register(const struct sip_msg *msg, const struct net_source *
 	answer_end_and_keep(&reply, msg, source, ue);
 }
 
-/* An authentication that began in clear leaves the new set only (TS 33.203 clause 7.4). */
-static void drop_older(const struct ue *ue)
+/* De-registered: all sets of the registration go, a moment later. */
+static void end_registration(struct ue *ue)
 {
 	struct ue *next;
 
-	for (struct ue *old = ues; old; old = next) {
-		next = old->next;
-		if (old != ue && !strcmp(old->owner, ue->owner) &&
-		    !strcmp(old->contact, ue->contact))
-			ue_end(old, 0);
+	for (struct ue *other = ues; other; other = next) {
+		next = other->next;
+		if (other != ue && !strcmp(other->owner, ue->owner) &&
+		    !strcmp(other->contact, ue->contact))
+			ue_end(other, opt.linger);
 	}
+	ue_end(ue, opt.linger);
+}
+
+/*
+ * The 200 OK. An authentication that began in clear leaves the new set only; one
+ * that began over a set keeps that one until the UE uses the new one (TS 33.203
+ * clause 7.4). Without a new challenge the set lives longer.
+ */
+static int keep_bundle(const struct ue *ue, bool first, unsigned int expires)
+{
+	const uint64_t lifetime = expires * 1000ULL + GRACE_MS;
+
+	if (!first)
+		return imsipsec_bundle_extend(ipsec, ue->bundle, lifetime);
+	return imsipsec_bundle_confirm(ipsec, ue->bundle, lifetime,
+				       ue->over ? IMSIPSEC_OLDER_KEEP : IMSIPSEC_OLDER_DROP,
+				       ue->over);
 }
 
 static void register_protected(const struct sip_msg *msg, const struct net_source *source,
@@ -354,7 +403,6 @@ static void register_protected(const struct sip_msg *msg, const struct net_sourc
 {
 	const char *authorization = sip_header(msg, "Authorization", NULL);
 	unsigned int expires = expires_of(msg);
-	char impi[IMSIPSEC_OWNER_MAX + 1];
 	bool first = ue->state == UE_CHALLENGED;
 
 	if (answer_again(msg, source, ue))
@@ -369,22 +417,24 @@ static void register_protected(const struct sip_msg *msg, const struct net_sourc
 			ue_end(ue, opt.linger);
 		return;
 	}
-	/* Later on it is the SA that says who it is; no other identity may be used over it. */
-	if (first ? !home_check(&ue->vector, ue->owner, opt.realm, msg->method, authorization) :
-		    !impi_of(msg, impi, sizeof(impi)) || strcmp(impi, ue->owner)) {
+	/* What fails ends the new set and leaves the old one. */
+	if (first && !home_check(&ue->vector, ue->owner, opt.realm, msg->method, authorization)) {
 		answer(msg, source, ue, "403 Forbidden", NULL);
-		if (first)
-			ue_end(ue, opt.linger);
+		ue_end(ue, opt.linger);
 		return;
 	}
 
 	if (!expires) {
 		/* The 200 OK is to leave over the SAs, and again if it got lost. */
 		accept_register(msg, source, ue, 0);
-		ue_end(ue, opt.linger);
+		end_registration(ue);
 		return;
 	}
-	if (imsipsec_bundle_confirm(ipsec, ue->bundle, expires * 1000ULL + GRACE_MS)) {
+	if (!first && opt.reauthenticate) {
+		begin_authentication(msg, source, ue);
+		return;
+	}
+	if (keep_bundle(ue, first, expires)) {
 		error("bundle %u: %s", ue->bundle, imsipsec_strerror(ipsec));
 		answer(msg, source, ue, "500 Server Internal Error", NULL);
 		return;
@@ -392,17 +442,62 @@ static void register_protected(const struct sip_msg *msg, const struct net_sourc
 	ue->state = UE_REGISTERED;
 	explicit_bzero(&ue->vector, sizeof(ue->vector));
 	accept_register(msg, source, ue, expires);
-	if (first)
-		drop_older(ue);
 }
 
 /* ---- What comes in --------------------------------------------------- */
 
+/*
+ * The bundle that a message came over; NULL: none. For TCP its addresses and ports
+ * tell it, as a connection may outlive the bundle that it was opened over. Its mark
+ * tells whose it is, and has to agree, where net.ipv4.tcp_fwmark_accept is 1.
+ */
+static const struct imsipsec_bundle *bundle_of(const struct net_source *source)
+{
+	struct imsipsec_found found;
+	uint32_t registration = 0;
+	bool marked = !imsipsec_rx_mark(cache, source->mark, &found);
+
+	if (!source->conn)
+		return marked ? found.bundle : NULL;
+	if (marked)
+		registration = found.bundle->registration;
+	if (imsipsec_rx_tuple(cache, &source->local->address, opt.port_ps, &source->address,
+			      source->port, &found) ||
+	    (registration && registration != found.bundle->registration))
+		return NULL;
+	return found.bundle;
+}
+
+static void receive_protected(const struct sip_msg *msg, const struct net_source *source)
+{
+	const struct imsipsec_bundle *bundle = bundle_of(source);
+	struct ue *ue = bundle ? ue_of_bundle(bundle->id) : NULL;
+
+	if (!ue) {
+		/* Over the SAs of a bundle that is gone, or not ours */
+		answer(msg, source, NULL, "403 Forbidden", NULL);
+		return;
+	}
+	log("%s over bundle %u, %s, of %s", msg->method, bundle->id,
+	    imsipsec_state_name(bundle->state), ue->owner);
+	if (!names_only(msg, ue->owner))
+		answer(msg, source, ue, "403 Forbidden", "not the identity of this registration");
+	else if (!strcmp(msg->method, "REGISTER"))
+		register_protected(msg, source, ue);
+	else if (bundle->state == IMSIPSEC_STATE_TEMPORARY)
+		/* nothing but REGISTER before the 200 OK (TS 24.229 clause 5.2.6) */
+		answer(msg, source, ue, "403 Forbidden", "register first");
+	else if (!strcmp(msg->method, "OPTIONS") || !strcmp(msg->method, "MESSAGE"))
+		/* Here one would assert ue->owner's identity and forward. */
+		answer(msg, source, ue, "200 OK", NULL);
+	else
+		answer(msg, source, ue,
+		       "405 Method Not Allowed\r\nAllow: REGISTER, OPTIONS, MESSAGE", NULL);
+}
+
 static void receive(const struct net_source *source, char *text, size_t len)
 {
 	struct sip_msg msg;
-	bool is_register;
-	struct ue *ue;
 
 	if (!sip_parse(&msg, text, len)) {
 		log("malformed message from %s port %u", ADDR(&source->address), source->port);
@@ -410,29 +505,12 @@ static void receive(const struct net_source *source, char *text, size_t len)
 	}
 	if (!msg.method || !strcmp(msg.method, "ACK"))
 		return;
-
-	is_register = !strcmp(msg.method, "REGISTER");
-	if (!source->protected) {
-		if (is_register)
-			register_in_clear(&msg, source);
-		else
-			answer(&msg, source, NULL, "403 Forbidden", "register first");
-		return;
-	}
-	ue = ue_of_source(source, is_register);
-	if (!ue) {
-		/* Over the SAs of a bundle that is not ours, or of one not confirmed */
-		answer(&msg, source, NULL, "403 Forbidden", NULL);
-		return;
-	}
-	if (is_register)
-		register_protected(&msg, source, ue);
-	else if (!strcmp(msg.method, "OPTIONS") || !strcmp(msg.method, "MESSAGE"))
-		/* Here one would assert ue->owner's identity and forward. */
-		answer(&msg, source, ue, "200 OK", NULL);
+	if (source->protected)
+		receive_protected(&msg, source);
+	else if (!strcmp(msg.method, "REGISTER"))
+		register_in_clear(&msg, source);
 	else
-		answer(&msg, source, ue,
-		       "405 Method Not Allowed\r\nAllow: REGISTER, OPTIONS, MESSAGE", NULL);
+		answer(&msg, source, NULL, "403 Forbidden", "register first");
 }
 
 /* ---- What the kernel says -------------------------------------------- */
@@ -512,6 +590,10 @@ static int on_event(const struct imsipsec_event *event, void *data)
 		if (synchronize())
 			error("bundles: %s", imsipsec_strerror(ipsec));
 		break;
+	case IMSIPSEC_EVENT_ACTIVATED:
+		log("bundle %u is sent over from here on: %s", event->bundle.id,
+		    imsipsec_reason_name(event->reason));
+		break;
 	case IMSIPSEC_EVENT_EXPIRED:
 	case IMSIPSEC_EVENT_DELETED:
 		ue = ue_of_bundle(event->bundle.id);
@@ -532,9 +614,9 @@ static bool ready(int fd)
 
 	if (fd == signals)
 		return false;
-	err = imsipsec_event_dispatch(events, on_event, NULL);
+	err = imsipsec_cache_dispatch(cache, on_event, NULL);
 	if (err)
-		error("events: %s", strerror(-err));
+		error("events: %s", imsipsec_cache_strerror(cache));
 	/* Without the module there is nothing left to do. */
 	return err != -ENODEV;
 }
@@ -616,7 +698,7 @@ static bool start(void)
 	}
 	err = imsipsec_open(&ipsec);
 	if (!err)
-		err = imsipsec_event_open(&events);
+		err = imsipsec_cache_open(&cache);
 	if (err) {
 		error("ims_ipsec: %s", err == -ENOENT ? "the module is not loaded" : strerror(-err));
 		return false;
@@ -640,7 +722,7 @@ static bool start(void)
 
 static void stop(void)
 {
-	if (events)
+	if (cache)
 		net_close(locals, n_locals);
 	while (ues)
 		ue_drop(ues);
@@ -649,7 +731,7 @@ static void stop(void)
 		    imsipsec_endpoint_delete(ipsec, locals[i].endpoint, true))
 			error("endpoint %u: %s", locals[i].endpoint, imsipsec_strerror(ipsec));
 	}
-	imsipsec_event_close(events);
+	imsipsec_cache_close(cache);
 	imsipsec_close(ipsec);
 	if (signals > 0)
 		close(signals);
@@ -661,7 +743,7 @@ int main(int argc, char **argv)
 
 	options(argc, argv);
 	if (start()) {
-		const int extra[] = { imsipsec_event_fd(events), signals };
+		const int extra[] = { imsipsec_cache_fd(cache), signals };
 
 		log("ready");
 		err = net_loop(locals, n_locals, extra, 2, ready, receive);

@@ -29,7 +29,6 @@ void ue_drop(struct ue *ue)
 		p = &(*p)->next;
 	*p = ue->next;
 	n_ues--;
-	net_close_from(ue->local, &ue->address, ue->port_uc);
 	imsipsec_secagree_free(ue->client);
 	imsipsec_secagree_free(ue->server);
 	free(ue->request);
@@ -45,15 +44,4 @@ struct ue *ue_of_bundle(uint32_t id)
 	while (ue && ue->bundle != id)
 		ue = ue->next;
 	return ue;
-}
-
-struct ue *ue_of_source(const struct net_source *source, bool challenged)
-{
-	for (struct ue *ue = ues; ue; ue = ue->next) {
-		if (ue->local == source->local && ue->port_uc == source->port &&
-		    net_addr_equal(&ue->address, &source->address) &&
-		    (challenged || ue->state != UE_CHALLENGED))
-			return ue;
-	}
-	return NULL;
 }

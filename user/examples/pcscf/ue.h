@@ -11,7 +11,7 @@
 #define UES_MAX		1024
 
 enum ue_state {
-	UE_CHALLENGED,		/* has a temporary bundle, the digest is awaited */
+	UE_CHALLENGED,		/* the digest is awaited */
 	UE_REGISTERED,
 	UE_LEAVING,		/* the bundle lingers, so that a repeated request is answered */
 };
@@ -22,6 +22,7 @@ struct ue {
 	enum ue_state state;
 	struct net_local *local;
 	uint32_t bundle;
+	uint32_t over;		/* the bundle that its REGISTER came over, 0: in clear */
 	char owner[IMSIPSEC_OWNER_MAX + 1];
 	char contact[IMSIPSEC_CONTACT_MAX + 1];
 	struct imsipsec_addr address;
@@ -41,16 +42,9 @@ extern struct ue *ues;
 /* Return: NULL without memory, or with UES_MAX of them. */
 struct ue *ue_new(struct net_local *local, enum ue_state state);
 
-/* Forget a UE whose bundle is gone, and what came over its connections. */
+/* Forget a UE whose bundle is gone; the kernel ends connections over it. */
 void ue_drop(struct ue *ue);
 
 struct ue *ue_of_bundle(uint32_t id);
-
-/*
- * Who sent this over an SA? The kernel lets nothing through but what came over
- * the SA with just these addresses and ports, so that they tell the UE. The
- * newest one, where a UE registers anew on the ports that it had.
- */
-struct ue *ue_of_source(const struct net_source *source, bool challenged);
 
 #endif /* PCSCF_UE_H */
