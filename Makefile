@@ -7,6 +7,7 @@
 #   make demo              a phone registers over IPsec, in a VM
 #   make check             every test
 #   make mutate [M=ID]     break each rule, and see its test fail
+#   make soak              500 UEs re-registered at once, for ten minutes
 #   make bench             what it costs, beside the peers' way
 #   make clean
 
@@ -76,6 +77,10 @@ check:
 mutate:
 	selftests/mutate $(M)
 
+soak:
+	$(VM)/setup vm kbuild test
+	$(VM)/run --kernel 6.12 --mem 4G --timeout 14400 -- selftests/net/soak.py
+
 bench:
 	selftests/bench/run
 
@@ -83,5 +88,5 @@ clean:
 	rm -rf build
 	if [ -e user/Makefile ]; then $(MAKE) -C user clean; fi
 
-.PHONY: all modules modules_install user install vm-setup demo check mutate bench clean
+.PHONY: all modules modules_install user install vm-setup demo check mutate soak bench clean
 .PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%)

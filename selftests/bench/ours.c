@@ -67,7 +67,7 @@ void ours_create(const struct setup *s, struct ue *ue)
 
 void ours_confirm(const struct ue *ue)
 {
-	if (imsipsec_bundle_confirm(handle, ue->id, 3600000))
+	if (imsipsec_bundle_confirm(handle, ue->id, 3600000, IMSIPSEC_OLDER_DROP, 0))
 		errx(2, "%s", imsipsec_strerror(handle));
 }
 

@@ -185,12 +185,14 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], pairs[i].name))
 			setup.pair = &pairs[i];
 	if (!setup.pair || population < 0)
-		errx(2, "usage: registration sha1-aes|md5-null POPULATION");
+		errx(2, "usage: registration sha1-aes|md5-null|gcm POPULATION");
 	setup.addr.a4 = htonl(P_ADDR);
 	check_clock();
 	spinning = start_spinner();
 	for (size_t i = 0; i < ARRAY_SIZE(systems); i++) {
 		setup.sys = systems[i];
+		if (setup.sys != &ours && !setup.pair->auth)
+			continue;
 		fprintf(stderr, "%s, %s, %d registered\n", setup.sys->name, setup.pair->name,
 			population);
 		/* With the process goes its network namespace. */

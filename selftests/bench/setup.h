@@ -20,7 +20,7 @@
 enum spi { SPI_UC, SPI_US, SPI_PC, SPI_PS, SPIS };
 
 struct pair {
-	const char *name, *auth, *enc;	/* auth and enc as the peers write them */
+	const char *name, *auth, *enc;	/* as the peers write them; no auth: they cannot */
 	unsigned int auth_bits, enc_bits;
 	enum imsipsec_alg alg;
 	enum imsipsec_ealg ealg;
@@ -28,7 +28,7 @@ struct pair {
 
 /* One key for all: an integrity algorithm takes 20 bytes at most */
 extern const uint8_t key[20];
-extern const struct pair pairs[2];	/* sha1-aes comes first */
+extern const struct pair pairs[3];	/* sha1-aes comes first */
 
 struct ue {
 	char owner[64], contact[64];

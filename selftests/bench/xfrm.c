@@ -19,9 +19,10 @@
 
 const uint8_t key[20] = { 0x5a, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 
-const struct pair pairs[2] = {
+const struct pair pairs[3] = {
 	{ "sha1-aes", "sha1", "aes", 160, 128, IMSIPSEC_ALG_HMAC_SHA_1_96, IMSIPSEC_EALG_AES_CBC },
 	{ "md5-null", "md5", "cipher_null", 128, 0, IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_NULL },
+	{ "gcm", NULL, "gcm(aes)", 0, 160, IMSIPSEC_ALG_NULL, IMSIPSEC_EALG_AES_GCM },
 };
 
 /*
@@ -247,12 +248,15 @@ static int sa_cb(const struct nlmsghdr *nlh, void *data)
 		const struct xfrm_encap_tmpl *tmpl = mnl_attr_get_payload(attr);
 		const struct xfrm_algo *algo = mnl_attr_get_payload(attr);
 
-		if (mnl_attr_get_type(attr) == XFRMA_ALG_AUTH)
+		if (mnl_attr_get_type(attr) == XFRMA_ALG_AUTH && pair->auth)
 			algs += strstr(algo->alg_name, pair->auth) &&
 				algo->alg_key_len == pair->auth_bits;
 		else if (mnl_attr_get_type(attr) == XFRMA_ALG_CRYPT)
 			algs += strstr(algo->alg_name, pair->enc) &&
 				algo->alg_key_len == pair->enc_bits;
+		else if (mnl_attr_get_type(attr) == XFRMA_ALG_AEAD)
+			algs += 2 * (strstr(algo->alg_name, pair->enc) &&
+				     algo->alg_key_len == pair->enc_bits);
 		else if (mnl_attr_get_type(attr) == XFRMA_ENCAP)
 			encap = ntohs(tmpl->encap_dport);
 	}

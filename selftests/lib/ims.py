@@ -80,9 +80,11 @@ def endpoint(addr=P4, nl=None, **more):
 
 
 def bundle_attrs(ep, **more):
+    # Each address is a registration of its own, unless something else is said
+    ue = more.get('ue_address', U6 if isinstance(ep, dict) and ':' in ep['address'] else U4)
     attrs = {'endpoint': ep['id'] if isinstance(ep, dict) else ep,
-             'owner': b'001010000000001@ims.example', 'contact': b'sip:001010000000001@192.0.2.2',
-             'ue-address': U6 if isinstance(ep, dict) and ':' in ep['address'] else U4,
+             'owner': b'001010000000001@ims.example', 'contact': f'sip:001010000000001@{ue}'.encode(),
+             'ue-address': ue,
              'port-uc': PORT_UC, 'port-us': PORT_US, 'spi-uc': SPI_UC, 'spi-us': SPI_US,
              'auth-alg': 'hmac-sha-1-96', 'enc-alg': 'aes-cbc', 'ik': IK, 'ck': CK}
     attrs.update({k.replace('_', '-'): v for k, v in more.items()})

@@ -13,19 +13,29 @@ from nl import NLA_F_NESTED, Spec, nla  # noqa: E402  pylint: disable=wrong-impo
 
 # The spec does not say what may be left out; its descriptions do
 OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard'}, 'endpoint-del': {'force'},
-            'bundle-new': {'port-pc', 'mode', 'allowed-algorithms'},
-            'bundle-del': {'linger'}, 'bundle-get': set(), 'endpoint-get': set(), 'bundle-confirm': set(),
+            'bundle-new': {'port-pc', 'mode', 'allowed-algorithms', 'replace'},
+            'bundle-del': {'linger'}, 'bundle-get': set(), 'endpoint-get': set(),
+            'bundle-confirm': {'older', 'over'}, 'bundle-extend': set(),
             'config-get': set(),
             'config-set': {'min-spi', 'max-spi', 'temporary-timeout', 'port-pc', 'port-ps', 'max-endpoints',
                            'max-bundles', 'max-pending', 'allowed-algorithms', 'preferred-alg', 'preferred-ealg',
-                           'disable-deprecated-algorithms'}}
+                           'disable-deprecated-algorithms', 'max-sets', 'old-timeout', 'idle-timeout',
+                           'mark-mask'}}
 SPEC = Spec()
 MODES = tuple((op, mode) for op, o in SPEC.ops.items() for mode in ('do', 'dump') if mode in o)
 
 
 class Ground:
     """What the requests are made on: it is there before and after."""
-    ep = b = None
+    ep = older = b = None
+
+
+def ground_bundles():
+    """An older set and a newer one of a registration."""
+    Ground.older = bundle(Ground.ep)
+    World.nl.do('bundle-confirm', id=Ground.older['id'], lifetime=3600000)
+    Ground.b = bundle(Ground.ep, port_uc=PORT_UC + 1, spi_uc=SPI_UC + 1, spi_us=SPI_US + 1)
+    World.nl.do('bundle-confirm', id=Ground.b['id'], lifetime=3600000)
 
 
 def lay():
@@ -34,8 +44,7 @@ def lay():
     with World.p:
         World.events = Events()
     Ground.ep = endpoint()
-    Ground.b = bundle(Ground.ep)
-    World.nl.do('bundle-confirm', id=Ground.b['id'], lifetime=3600000)
+    ground_bundles()
 
 
 def base(op, mode):
@@ -50,8 +59,10 @@ def base(op, mode):
         ('endpoint-get', 'do'): {'id': ep},
         ('endpoint-get', 'dump'): {},
         ('bundle-new', 'do'): dict(bundle_attrs(ep, ue_address='192.0.2.78'), **{
-            'port-pc': PORT_PC[0], 'mode': 'trans', 'allowed-algorithms': 'aes-gcm,hmac-sha-1-96=aes-cbc'}),
-        ('bundle-confirm', 'do'): {'id': b, 'lifetime': 1000},
+            'port-pc': PORT_PC[0], 'mode': 'trans', 'allowed-algorithms': 'aes-gcm,hmac-sha-1-96=aes-cbc',
+            'replace': True}),
+        ('bundle-confirm', 'do'): {'id': b, 'lifetime': 1000, 'older': 'keep', 'over': Ground.older['id']},
+        ('bundle-extend', 'do'): {'id': b, 'lifetime': 1000},
         ('bundle-del', 'do'): {'id': b, 'linger': 3600000},
         ('bundle-get', 'do'): {'id': b},
         ('bundle-get', 'dump'): {'endpoint': ep, 'owner': b'o', 'contact': b'c', 'state': 'old', 'ue-address': U4},
@@ -183,17 +194,17 @@ def restore():
     """After a request that was valid: as it was."""
     nl = World.nl
     nl.do('config-set', DEFAULTS)
-    for b in nl.dump('bundle-get'):
-        if b['id'] != Ground.b['id'] or b['state'] != 'established':
-            nl.do('bundle-del', id=b['id'])
+    there = {b['id']: b['state'] for b in nl.dump('bundle-get')}
+    if there != {Ground.older['id']: 'established', Ground.b['id']: 'established'}:
+        for bundle_id in there:
+            nl.do('bundle-del', id=bundle_id)
     for e in nl.dump('endpoint-get'):
         if e['id'] != Ground.ep['id']:
             nl.do('endpoint-del', id=e['id'])
     if not nl.dump('endpoint-get'):
         Ground.ep = endpoint()
     if not nl.dump('bundle-get'):
-        Ground.b = bundle(Ground.ep)
-        nl.do('bundle-confirm', id=Ground.b['id'], lifetime=3600000)
+        ground_bundles()
     return snapshot()
 
 

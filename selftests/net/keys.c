@@ -206,7 +206,8 @@ static void new_bundle(const char *args)
 	at = put_u32(at, IMS_IPSEC_A_BUNDLE_ENDPOINT, how == NO_ENDPOINT ? 0x7fffffff : ep);
 	if (how != NO_OWNER)
 		at = put(at, IMS_IPSEC_A_BUNDLE_OWNER, "owner", 5);
-	at = put(at, IMS_IPSEC_A_BUNDLE_CONTACT, "contact", 7);
+	/* each a registration of its own */
+	at = put(at, IMS_IPSEC_A_BUNDLE_CONTACT, &slot, sizeof(slot));
 	at = put(at, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, &addr, 4);
 	at = put_key(at, IMS_IPSEC_A_BUNDLE_IK, slot);
 	if (how == IK_TWICE)
@@ -214,7 +215,7 @@ static void new_bundle(const char *args)
 	at = put_key(at, IMS_IPSEC_A_BUNDLE_CK, slot);
 	if (how == CK_TWICE)
 		at = put_key(at, IMS_IPSEC_A_BUNDLE_CK, slot);
-	at = put_be16(at, IMS_IPSEC_A_BUNDLE_PORT_UC, 8034);
+	at = put_be16(at, IMS_IPSEC_A_BUNDLE_PORT_UC, 10000 + slot);
 	at = put_be16(at, IMS_IPSEC_A_BUNDLE_PORT_US, 8904);
 	at = put_be32(at, IMS_IPSEC_A_BUNDLE_SPI_UC, spi);
 	at = put_be32(at, IMS_IPSEC_A_BUNDLE_SPI_US, how == SPI_SAME ? spi : spi + 1);

@@ -51,11 +51,11 @@ def deleted():
     # Were anything left, unloading the module at the end or its timers would tell
     for i in range(3):
         q, nl = second(f'Q{i}')
-        nl.do('config-set', temporary_timeout=2000 + 500 * i)
+        nl.do('config-set', temporary_timeout=20000 + 500 * i)
         for addr in (P4, P6):
             ep = endpoint(addr, nl=nl)
             for n in range(5):
-                b = bundle(ep, nl=nl, spi_uc=1000 + n, spi_us=2000 + n)
+                b = bundle(ep, nl=nl, contact=f'{addr} {n}'.encode(), port_uc=9000 + n, port_us=9100 + n, spi_uc=1000 + n, spi_us=2000 + n)
                 if n == 1:
                     nl.do('bundle-confirm', id=b['id'], lifetime=4294967295000)
                 if n == 2:
@@ -124,7 +124,7 @@ def no_capability():
     got = child(work)
     check(isinstance(got, dict), got)
     equal(got, {k: 'EPERM' for k in got}, 'what is allowed')
-    equal(len(got), 9 + 3 + 1, 'operations tried')
+    equal(len(got), 10 + 3 + 1, 'operations tried')
     equal(World.nl.do('bundle-get', id=b['id'])['state'], 'temporary', 'the bundle')
     equal(World.nl.do('config-get'), DEFAULTS, 'config')
 

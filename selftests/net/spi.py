@@ -220,8 +220,8 @@ def policy_occupied():
 def repeated():
     ep = endpoint()
     many(ep, 3)
-    expect_error('EEXIST', many, ep, 1, text=str(SPI_UC))
-    expect_error('EEXIST', many, ep, 1, spi_uc=SPI_US, spi_us=7777777, text=str(SPI_US))
+    for spi, more in ((SPI_UC, {}), (SPI_US, {'spi_uc': SPI_US, 'spi_us': 7777777})):
+        expect_error('EEXIST', many, ep, 1, contact=b'another', port_uc=9000, port_us=9001, text=str(spi), **more)
     equal(World.p.count(), 12, 'SAs')
 
 
@@ -274,9 +274,10 @@ def unknown():
 @test('DUMP', 'filters: endpoint, owner, contact, state, ue-address, and all at once')
 def filters():
     eps = [endpoint(), endpoint(P6)]
-    made = many(eps[0], 2, owner=b'a', contact=b'1') + many(eps[0], 1, 5, owner=b'b', contact=b'1') + \
-        [bundle(eps[1], owner=b'a', contact=b'2')]
+    made = many(eps[0], 1, owner=b'a', contact=b'1')
     World.nl.do('bundle-confirm', id=made[0]['id'], lifetime=600000)
+    made += many(eps[0], 1, 1, owner=b'a', contact=b'1') + many(eps[0], 1, 5, owner=b'b', contact=b'1') + \
+        [bundle(eps[1], owner=b'a', contact=b'2')]
     got = lambda **f: [b['id'] for b in World.nl.dump('bundle-get', **f)]  # noqa: E731
     ids_of = lambda *n: [made[i]['id'] for i in n]  # noqa: E731
     equal(got(), ids_of(0, 1, 2, 3), 'all')

@@ -1,0 +1,691 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The sets of a registration: admission, re-registration, which one is sent over.
+
+What the UE sends is ESP made by hand, with null encryption; what it gets is read off
+the wire.
+"""
+import itertools
+import os
+import socket
+import struct
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+
+LONG = 600000
+SO_MARK, SO_RCVMARK = 36, 75
+OTHER = b'001010000000002@ims.example'
+SIP = b'MESSAGE sip:a@example SIP/2.0\r\n\r\n'
+spis = itertools.count(0x20000000, 2)
+
+
+class Set:
+    """A bundle, and the UE's end of it."""
+
+    def __init__(self, ep, **more):
+        spi = next(spis)
+        self.b = bundle(ep, **{'enc_alg': 'null', 'contact': b'sip:a@example', 'spi_uc': spi, 'spi_us': spi + 1, **more})
+        self.id, self.seq = self.b['id'], itertools.count(1)
+
+    def __getitem__(self, name):
+        return self.b[name]
+
+    def get(self):
+        return World.nl.do('bundle-get', id=self.id)
+
+    def state(self):
+        return self.get()['state']
+
+    def confirm(self, lifetime=LONG, **more):
+        World.nl.do('bundle-confirm', id=self.id, lifetime=lifetime, **more)
+        return self
+
+    def esp(self, proto, data, name='spi-ps', flags=0x18):
+        """A packet over one of the UE's ways."""
+        src, dst, sport, dport, _ = table(self.b)[self[name]]
+        inner = layer4(src, dst, proto, sport, dport, data, flags)
+        return esp(src, dst, self[name], next(self.seq), proto, inner, self['auth-alg'],
+                   bytes.fromhex(AUTH_KEY[self['auth-alg']]))
+
+    def deliver(self, data=SIP, name='spi-ps'):
+        """A datagram of the UE's, and it arrives."""
+        sock = P.at(self['address'], self['port-ps' if name == 'spi-ps' else 'port-pc'])
+        World.wire.send(self.esp(UDP, data, name))
+        equal(receive(sock), data, 'received')
+
+    def use(self):
+        self.deliver()
+        wait(lambda: self.state() == 'active', 'it is ACTIVE')
+        return self
+
+
+class P:
+    """The SIP server's sockets, made when they are wanted."""
+    socks = {}
+
+    @classmethod
+    def at(cls, addr, port):
+        if (addr, port) not in cls.socks:
+            cls.socks[addr, port] = World.p.udp(addr, port)
+        return cls.socks[addr, port]
+
+    @classmethod
+    def close(cls):
+        for s in cls.socks.values():
+            s.close()
+        cls.socks.clear()
+
+
+def before_each():
+    P.close()
+    before()
+
+
+def sent(s, client=False):
+    """SPI of what the SIP server sends to the UE's ports of this set now."""
+    data = b'to the UE %d' % next(spis)
+    World.wire.seen()
+    ours, theirs = ('port-pc', 'port-us') if client else ('port-ps', 'port-uc')
+    P.at(s['address'], s[ours]).sendto(data, (s['ue-address'], s[theirs]))
+    seen = [x for x in World.wire.seen() if not quiet(x)]
+    equal([x.proto for x in seen], [ESP], 'protocols on the wire')
+    check(data in seen[0].data, 'it is not what was sent')
+    return seen[0].spi
+
+
+def sent_over(s, what=None):
+    """Requests and responses to this set's ports leave over this one, or `what`."""
+    what = what or s
+    equal((sent(s), sent(s, True)), (what['spi-uc'], what['spi-us']), 'SPIs of what is sent')
+
+
+def events():
+    return [(e['bundle']['id'], e['type'], e['reason']) for e in World.events.drain()]
+
+
+def event(s, kind, reason, timeout=20):
+    """This event comes next."""
+    e = World.events.next(timeout)
+    equal((e['bundle']['id'], e['type'], e['reason']), (s.id, kind, reason), 'event')
+
+
+def gone_for(s, reason):
+    check(gone(World.nl, s.id), 'it is still there')
+    check((s.id, 'deleted', reason) in events(), f'no event says that it was deleted: {reason}')
+
+
+# --- Admission
+
+@test('C1', "a UE's protected client port is one owner's, who is named, {}", each=ADDRESSES)
+def port_taken(fam):
+    ep = endpoint(ADDRESSES[fam][0])
+    first = Set(ep)
+    states = World.p.count()
+    for more in ({}, {'contact': b'sip:other@example'}, {'port_us': 9000}, {'replace': True}):
+        expect_error('EADDRINUSE', Set, ep, owner=OTHER, text='001010000000001@ims', **more)
+    equal(World.p.count(), states, 'SAs')
+    equal(first.state(), 'temporary', 'the first one')
+    # Another port, another address, another contact of the owner's
+    Set(ep, owner=OTHER, port_uc=PORT_UC + 2, port_us=PORT_US + 2)
+    near = '192.0.2.77' if fam == 'IPv4' else '2001:db8::77'
+    Set(ep, owner=OTHER, contact=b'c2', ue_address=near)
+    Set(ep, contact=b'another', port_uc=PORT_UC + 4, port_us=PORT_US + 4)
+
+
+@test('C1', "two owners at one address do not get one pair of server and client port")
+def port_pc_taken():
+    ep = endpoint(P4)
+    a = Set(ep)
+    b = Set(ep, owner=OTHER, port_uc=PORT_UC + 2)
+    check(a['port-pc'] != b['port-pc'], 'they have one port_pc')
+    expect_error('EADDRINUSE', Set, ep, owner=b'third', port_uc=PORT_UC + 4)
+    expect_error('EADDRINUSE', Set, ep, owner=b'third', port_uc=PORT_UC + 4, port_pc=a['port-pc'],
+                 text='bundle %d' % a.id)
+
+
+@test('C2', 'at most max-sets sets a registration, {}', each=(1, 2, 3, 4))
+def quota(n):
+    World.nl.do('config-set', max_sets=n)
+    ep = endpoint(P4)
+    # Those deleted, with linger, count while they are there
+    sets = [Set(ep).confirm()]
+    for i in range(1, n):
+        sets.append(Set(ep, port_uc=PORT_UC + i))
+        World.nl.do('bundle-del', id=sets[-1].id, linger=LONG)
+    states = World.p.count()
+    expect_error('EDQUOT', Set, ep, port_uc=9000, text='max_sets')
+    equal(World.p.count(), states, 'SAs')
+    # It is counted by contact, and by owner
+    Set(ep, contact=b'another', port_uc=9002, port_us=9003)
+    Set(ep, owner=OTHER, port_uc=9004, port_us=9005)
+    World.nl.do('bundle-del', id=sets[0].id)
+    Set(ep, port_uc=9000)
+
+
+@test('C5', 'a UE that lost its state: refused, or with replace its set makes way, {}', each=ADDRESSES)
+def lost_state(fam):
+    ep = endpoint(ADDRESSES[fam][0])
+    first = Set(ep).confirm().use()
+    spi = {'spi_uc': first['spi-uc'], 'spi_us': first['spi-us']}
+    states = World.p.count()
+    expect_error('EEXIST', Set, ep, text=f'bundle {first.id}', **spi)
+    expect_error('EEXIST', Set, ep, text=f'bundle {first.id}', spi_uc=first['spi-us'], spi_us=0x30000)
+    equal((World.p.count(), first.state()), (states, 'active'), 'SAs and state')
+    second = Set(ep, replace=True, **spi)
+    gone_for(first, 'replaced')
+    equal(World.p.count(), states, 'SAs')
+    sent_over(second)
+
+
+@test('C5', 'the same owner under another contact, on the same ports: refused, or with replace the set makes way')
+def lost_contact():
+    ep = endpoint(P4)
+    first = Set(ep).confirm().use()
+    beside = Set(ep, contact=b'beside', port_uc=9000, port_us=9001)
+    expect_error('EADDRINUSE', Set, ep, contact=b'another', text=f'bundle {first.id}')
+    expect_error('EEXIST', Set, ep, contact=b'another', port_uc=9002, port_us=9003, spi_uc=first['spi-uc'])
+    equal(first.state(), 'active', 'state')
+    second = Set(ep, contact=b'another', replace=True)
+    gone_for(first, 'replaced')
+    sent_over(second)
+    third = Set(ep, contact=b'third', port_uc=9002, port_us=9003, spi_uc=second['spi-uc'], replace=True)
+    gone_for(second, 'replaced')
+    sent_over(third)
+    equal(beside.state(), 'temporary', 'another contact of the owner')
+
+
+@test('C5', "replace never touches another owner's set")
+def lost_state_of_others():
+    ep = endpoint(P4)
+    first = Set(ep).confirm()
+    expect_error('EEXIST', Set, ep, owner=OTHER, replace=True, port_uc=9000, port_us=9001,
+                 spi_uc=first['spi-uc'], spi_us=first['spi-us'])
+    equal(first.state(), 'established', 'the first one')
+    sent_over(first)
+
+
+@test('D2 D13', 'a new challenge ends the last one, with other SPIs and with the same, {}', each=('other', 'same'))
+def challenged_again(which):
+    ep = endpoint(P4)
+    kept = Set(ep).confirm()
+    first = Set(ep, port_uc=PORT_UC + 1)
+    spi = {'spi_uc': first['spi-uc'], 'spi_us': first['spi-us']} if which == 'same' else {}
+    World.events.drain()
+    second = Set(ep, port_uc=PORT_UC + 1, **spi)
+    gone_for(first, 'challenge')
+    equal((kept.state(), second.state()), ('established', 'temporary'), 'states')
+    equal(World.p.count(), 8, 'SAs')
+    # Another contact's is not touched
+    other = Set(ep, contact=b'another', port_uc=PORT_UC + 2, port_us=PORT_US + 2)
+    equal((second.state(), other.state()), ('temporary', 'temporary'), 'states')
+
+
+@test('D2', 'a challenge that fails leaves the last one as it is')
+def challenge_refused():
+    ep = endpoint(P4)
+    first = Set(ep)
+    World.events.drain()
+    add = f'src {P4} dst {U4} proto esp spi 0x4000 mode transport auth-trunc hmac(md5) 0x{IK.hex()} 96 ' \
+          'enc ecb(cipher_null) ""'
+    World.p.ip('xfrm state add ' + add)
+    expect_error('EINVAL', Set, ep, spi_uc=700, spi_us=700)
+    expect_error('EINVAL ERANGE', Set, ep, spi_uc=255)
+    equal((first.state(), events()), ('temporary', []), 'state and events')
+
+
+# --- The 200 OK
+
+def left(s, low, high):
+    """What a set still has."""
+    ms = s.get()['lifetime']
+    check(low <= ms <= high, f'lifetime is {ms}, expected {low} to {high}')
+
+
+@test('D4', 'the new set lives for what the old one had left, if that is longer')
+def lifetime():
+    ep = endpoint(P4)
+    first = Set(ep).confirm(900000)
+    second = Set(ep, port_uc=PORT_UC + 1).confirm(300000)
+    left(second, 880000, 900000)
+    second.use()
+    third = Set(ep, port_uc=PORT_UC + 2).confirm(1800000)
+    left(third, 1780000, 1800000)
+    check(gone(World.nl, first.id), 'the oldest one is still there')
+
+
+@test('D5', 'extend lengthens and never shortens')
+def extend():
+    ep = endpoint(P4)
+    s = Set(ep)
+    expect_error('EINVAL', World.nl.do, 'bundle-extend', id=s.id, lifetime=LONG, text='not confirmed')
+    s.confirm(300000)
+    World.nl.do('bundle-extend', id=s.id, lifetime=200000)
+    left(s, 280000, 300000)
+    World.nl.do('bundle-extend', id=s.id, lifetime=500000)
+    left(s, 480000, 500000)
+    s.use()
+    World.nl.do('bundle-extend', id=s.id, lifetime=700000)
+    left(s, 680000, 700000)
+    World.nl.do('bundle-del', id=s.id, linger=LONG)
+    expect_error('EINVAL', World.nl.do, 'bundle-extend', id=s.id, lifetime=LONG)
+    expect_error('ENOENT', World.nl.do, 'bundle-extend', id=s.id + 1000, lifetime=LONG)
+
+
+@test('D6', 'begun unprotected: only the new set stays, and is used at once, {} ports', each=('new', 'the same'))
+def alone(ports):
+    same = ports == 'the same'
+    ep = endpoint(P4, port_pc=[PORT_PC[0]] if same else PORT_PC)
+    first = Set(ep).confirm().use()
+    second = Set(ep, port_uc=PORT_UC + (not same)).confirm(older='drop')
+    gone_for(first, 'newer')
+    equal(second.state(), 'active', 'state')
+    sent_over(second)
+    equal(World.p.count(), 4, 'SAs')
+
+
+@test('D7', 'begun over a set: it and the new one stay, the others go, and it is sent over, {} ports',
+      each=('new', 'the same'))
+def kept(ports):
+    same = ports == 'the same'
+    ep = endpoint(P4, port_pc=[PORT_PC[0]] if same else PORT_PC)
+    old = Set(ep).confirm().use()
+    cur = Set(ep, port_uc=PORT_UC + (not same)).confirm().use()
+    new = Set(ep, port_uc=PORT_UC + 2 * (not same))
+    equal((old.state(), cur.state(), new.state()), ('old', 'active', 'temporary'), 'states')
+    new.confirm(over=cur.id)
+    gone_for(old, 'newer')
+    equal((cur.state(), new.state()), ('active', 'established'), 'states')
+    sent_over(cur)
+
+
+@test('D7', 'the set that the request came over need not be the one sent over')
+def kept_other():
+    ep = endpoint(P4)
+    old = Set(ep).confirm().use()
+    cur = Set(ep, port_uc=PORT_UC + 1).confirm().use()
+    new = Set(ep, port_uc=PORT_UC + 2)
+    stranger = Set(ep, owner=OTHER, port_uc=9000, port_us=9001)
+    expect_error('EINVAL', new.confirm, over=new.id)
+    expect_error('EINVAL', new.confirm, over=stranger.id, text='registration')
+    expect_error('ENOENT', new.confirm, over=stranger.id + 1000)
+    equal((old.state(), cur.state(), new.state()), ('old', 'active', 'temporary'), 'states')
+    new.confirm(over=old.id)
+    gone_for(cur, 'newer')
+    equal((old.state(), new.state()), ('old', 'established'), 'states')
+
+
+@test('D7a', 'a response leaves over the set of its request, whatever its state, {}', each=ADDRESSES)
+def responses(fam):
+    ep = endpoint(ADDRESSES[fam][0])
+    old = Set(ep).confirm().use()
+    cur = Set(ep, port_uc=PORT_UC + 1).confirm().use()
+    new = Set(ep, port_uc=PORT_UC + 2)
+    for s in (old, cur, new):
+        s.deliver(b'REGISTER sip:example SIP/2.0\r\n\r\n')
+        equal(sent(s), s['spi-uc'], 'SPI of the response')
+    equal((old.state(), cur.state(), new.state()), ('old', 'active', 'temporary'), 'states')
+
+
+# --- Activation
+
+@test('D8', 'the first SIP message over the new set makes it the one to send over, {}',
+      each=tuple((f, n) for f in ADDRESSES for n in ('spi-ps', 'spi-pc')))
+def activation(case):
+    fam, name = case
+    ep = endpoint(ADDRESSES[fam][0])
+    old = Set(ep).confirm().use()
+    new = Set(ep, port_uc=PORT_UC + 1).confirm()
+    World.events.drain()
+    new.deliver(name=name)
+    event(new, 'activated', 'used')
+    event(old, 'superseded', 'used')
+    equal((old.state(), new.state()), ('old', 'active'), 'states')
+    left(old, 100000, 128000)
+    sent_over(new)
+
+
+@test('D8 D7a D12', 'with the same ports on both sides what is sent changes right then, {}', each=ADDRESSES)
+def same_ports(fam):
+    ep = endpoint(ADDRESSES[fam][0], port_pc=[PORT_PC[0]])
+    old = Set(ep).confirm().use()
+    for n in range(20):
+        new = Set(ep)
+        equal(new['port-pc'], old['port-pc'], 'port_pc')
+        sent_over(new, old)
+        # The protected REGISTER, before the 200 OK
+        new.deliver(b'REGISTER sip:example SIP/2.0\r\n\r\n')
+        sent_over(new, old)
+        new.confirm()
+        sent_over(new, old)
+        new.deliver()
+        # No time in between: what it sends after having received
+        sent_over(new)
+        if n % 2:
+            new.deliver()
+            old.deliver()
+            sent_over(new)
+        old = new
+
+
+@test('D8', 'a connected socket is on the new set at once, with the same ports')
+def connected():
+    ep = endpoint(P4, port_pc=[PORT_PC[0]])
+    old = Set(ep).confirm().use()
+    s = P.at(P4, PORT_PS)
+    s.connect((U4, PORT_UC))
+    new = Set(ep).confirm()
+
+    def spi():
+        World.wire.seen()
+        s.send(b'connected')
+        return [x.spi for x in World.wire.seen() if x.proto == ESP]
+    equal(spi(), [old['spi-uc']], 'before')
+    World.wire.send(new.esp(UDP, SIP))
+    equal(receive(s), SIP, 'received')
+    equal(spi(), [new['spi-uc']], 'after')
+
+
+@test('D8', 'not taken into use: {}', each=(
+    ('a CRLF', UDP, b'\r\n', 0), ('two CRLF', UDP, b'\r\n\r\n', 0), ('a 0xff', UDP, b'\xff', 0), ('an empty datagram', UDP, b'', 0),
+    ('a zero', UDP, b'\0', 0), ('a bare ACK', TCP, b'', 0x10), ('a SYN', TCP, b'', 2), ('a FIN', TCP, b'', 0x11), ('a CRLF over TCP', TCP, b'\r\n\r\n', 0x18)))
+def keep_alive(case):
+    _, proto, data, flags = case
+    ep = endpoint(P4)
+    old = Set(ep).confirm().use()
+    new = Set(ep, port_uc=PORT_UC + 1).confirm()
+    P.at(P4, PORT_PS)
+    World.events.drain()
+    for name in ('spi-ps', 'spi-pc'):
+        World.wire.send(new.esp(proto, data, name, flags))
+    wait(lambda: new.get()['rx-packets'] == 2, 'both have come')
+    # What comes behind them is enough, CRLF in front of it
+    World.wire.send(old.esp(UDP, b'behind'))
+    equal((old.state(), new.state(), events()), ('active', 'established', []), 'states and events')
+    World.wire.send(new.esp(UDP, b'\r\n' + SIP))
+    event(new, 'activated', 'used')
+
+
+@test('D8 E1', 'forged, replayed or cross-paired it is not taken into use')
+def not_authentic():
+    ep = endpoint(P4)
+    Set(ep).confirm().use()
+    new = Set(ep, port_uc=PORT_UC + 1)
+    early, sock = new.esp(UDP, SIP), P.at(P4, PORT_PS)
+    World.wire.send(early)
+    equal(receive(sock), SIP, 'received')
+    new.confirm()
+    World.events.drain()
+    was = World.p.xfrm_stat()
+    forged = bytearray(new.esp(UDP, SIP))
+    forged[-1] ^= 1
+    World.wire.send(early, bytes(forged))
+    wait(lambda: sum(World.p.xfrm_stat().values()) >= sum(was.values()) + 2, 'they are counted')
+    src, dst, sport, dport, _ = table(new.b)[new['spi-ps']]
+    cross = esp(src, dst, new['spi-ps'], next(new.seq), UDP, layer4(src, dst, UDP, sport, new['port-pc'], SIP),
+                new['auth-alg'], bytes.fromhex(AUTH_KEY[new['auth-alg']]))
+    World.wire.send(cross)
+    wait(lambda: World.nl.do('endpoint-get', id=ep['id'])['drop-cross-pair'] == 1, 'it is counted')
+    equal((new.state(), events()), ('established', []), 'state and events')
+
+
+@test('D8', 'over TCP: the first bytes of a message take it into use')
+def over_tcp():
+    ep = endpoint(P4)
+    old = bundle(ep)
+    World.nl.do('bundle-confirm', id=old['id'], lifetime=LONG)
+    new = bundle(ep, port_uc=PORT_UC + 1, spi_uc=next(spis), spi_us=next(spis))
+    World.nl.do('bundle-confirm', id=new['id'], lifetime=LONG)
+    World.events.drain()
+    with Phone(new) as phone:
+        ue, _ = phone.connect('spi-ps')
+        ue.send(b'\r\n\r\n')
+        wait(lambda: World.nl.do('bundle-get', id=new['id'])['rx-packets'] >= 3, 'it has come')
+        equal(World.nl.do('bundle-get', id=new['id'])['state'], 'established', 'state after a keep-alive')
+        ue.send(SIP)
+        e = World.events.next()
+        equal((e['type'], e['bundle']['id']), ('activated', new['id']), 'event')
+
+
+@test('D9', 'the old set about to run out and the new one unused: it is taken into use')
+def running_out():
+    World.nl.do('config-set', old_timeout=1500)
+    ep = endpoint(P4, port_pc=[PORT_PC[0]])
+    old = Set(ep).confirm(3000).use()
+    new = Set(ep).confirm()
+    World.events.drain()
+    sent_over(new, old)
+    event(new, 'activated', 'running-out')
+    event(old, 'superseded', 'running-out')
+    check(0 < old.get()['lifetime'] <= 1500, 'the old one is cut, or gone')
+    sent_over(new)
+    event(old, 'expired', 'lifetime')
+    sent_over(new)
+
+
+@test('D10', 'traffic over an OLD set changes nothing, and arrives')
+def traffic_on_old():
+    ep = endpoint(P4)
+    old = Set(ep).confirm().use()
+    new = Set(ep, port_uc=PORT_UC + 1).confirm().use()
+    World.events.drain()
+    was = old.get()['lifetime']
+    for _ in range(3):
+        old.deliver()
+    equal((old.state(), new.state(), events()), ('old', 'active', []), 'states and events')
+    check(old.get()['lifetime'] <= was, 'it lives longer')
+    World.nl.do('config-set', old_timeout=100)
+    third = Set(ep, port_uc=PORT_UC + 2).confirm().use()
+    wait(lambda: gone(World.nl, new.id), 'OLD ends')
+    # Its tuple is shut
+    World.wire.seen()
+    try:
+        P.at(P4, new['port-ps']).sendto(b'plain', (U4, new['port-uc']))
+    except OSError:
+        pass
+    equal([x for x in World.wire.seen() if x.sent is False and x.proto in (UDP, ESP)], [], 'sent')
+    equal(third.state(), 'active', 'the third one')
+
+
+@test('D12', 'successive sets have other client ports while there are any, {} in the pool', each=(2, 3))
+def other_port_pc(n):
+    ports = [7807 + i for i in range(n)]
+    ep = endpoint(P4, port_pc=ports)
+    old = Set(ep).confirm().use()
+    for _ in range(5):
+        new = Set(ep, port_uc=PORT_UC + 1)
+        check(new['port-pc'] != old['port-pc'], 'the same port_pc')
+        equal(new['port-ps'], old['port-ps'], 'port_ps')
+        new.confirm().use()
+        World.nl.do('bundle-del', id=old.id)
+        old = new
+
+
+@test('D15', 'a UE that changes its address registers anew; the old set ages out')
+def other_address():
+    World.nl.do('config-set', old_timeout=200)
+    ep = endpoint(P4)
+    old = Set(ep).confirm().use()
+    new = Set(ep, ue_address='192.0.2.77').confirm()
+    equal((old.state(), new.state()), ('active', 'established'), 'states')
+    World.events.drain()
+    World.wire.send(new.esp(UDP, SIP))
+    event(new, 'activated', 'used')
+    event(old, 'superseded', 'used')
+    event(old, 'expired', 'lifetime')
+
+
+@test('E2 E3', 'a wrong answer to the challenge: the new set goes, the old one is used as before, {} ports',
+      each=('new', 'the same'))
+def wrong_res(ports):
+    same = ports == 'the same'
+    ep = endpoint(P4, port_pc=[PORT_PC[0]] if same else PORT_PC)
+    old = Set(ep).confirm().use()
+    new = Set(ep, port_uc=PORT_UC + (not same))
+    new.deliver(b'REGISTER sip:example SIP/2.0\r\n\r\n')
+    World.nl.do('bundle-del', id=new.id)
+    equal(old.state(), 'active', 'the old one')
+    sent_over(old)
+    old.deliver()
+
+
+@test('D11 E2', 'the set that is sent over goes: the new one takes over, {}', each=('temporary', 'established'))
+def takes_over(state):
+    ep = endpoint(P4, port_pc=[PORT_PC[0]])
+    old = Set(ep).confirm().use()
+    new = Set(ep)
+    if state == 'established':
+        new.confirm()
+    World.nl.do('bundle-del', id=old.id)
+    equal(new.state(), state, 'its state')
+    sent_over(new)
+
+
+@test('D5 IDLE', 'idle-timeout ends what nothing comes over')
+def idle():
+    ep = endpoint(P4)
+    busy = Set(ep).confirm()
+    quiet_one = Set(ep, contact=b'another', port_uc=9000, port_us=9001).confirm()
+    old_enough = Set(ep, contact=b'third', port_uc=9002, port_us=9003)
+    World.nl.do('config-set', idle_timeout=400)
+    World.events.drain()
+    # It counts from the next look at each: have one
+    for s in (busy, quiet_one):
+        World.nl.do('bundle-extend', id=s.id, lifetime=2 * LONG)
+    end = time.monotonic() + 20
+    while not gone(World.nl, quiet_one.id):
+        busy.deliver()
+        check(time.monotonic() < end, 'the quiet one does not end')
+    check((quiet_one.id, 'expired', 'idle') in events(), 'no event')
+    equal((busy.state(), old_enough.state()), ('active', 'temporary'), 'the others')
+
+
+# --- Which set a message came over
+
+def marks(s, data=SIP):
+    """The mark of a datagram that comes over this set."""
+    sock = P.at(s['address'], s['port-ps'])
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
+    World.wire.send(s.esp(UDP, data))
+    wait(lambda: World.p and select_readable(sock), 'it arrives')
+    _, anc, _, _ = sock.recvmsg(4096, 64)
+    return [struct.unpack('I', d)[0] for level, kind, d in anc if (level, kind) == (socket.SOL_SOCKET, SO_MARK)]
+
+
+def select_readable(sock):
+    import select  # pylint: disable=import-outside-toplevel
+    return select.select([sock], [], [], 0)[0]
+
+
+@test('E7', 'a datagram has the mark of its set, {}', each=ADDRESSES)
+def datagram_marks(fam):
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p)
+    a = Set(ep).confirm()
+    b = Set(ep, port_uc=PORT_UC + 1).confirm(over=a.id)
+    c = Set(ep, owner=OTHER, port_uc=9000, port_us=9001)
+    seen = [marks(s) for s in (a, b, c)]
+    equal(seen, [[s['mark']] for s in (a, b, c)], 'marks')
+    equal([s['mark'] >> 2 for s in (a, b, c)], [s['registration'] for s in (a, b, c)], 'registrations')
+    equal(a['registration'], b['registration'], 'one registration')
+    equal(len({s['mark'] for s in (a, b, c)}), 3, 'marks')
+    check(u, 'an address')
+
+
+@test('E7', 'an accepted TCP connection has the mark of its SYN')
+def connection_mark():
+    ep = endpoint(P4)
+    b = bundle(ep)
+    with World.p.sysctl(ipv4__tcp_fwmark_accept=1), Phone(b) as phone:
+        _, server = phone.connect('spi-ps')
+        equal(server.getsockopt(socket.SOL_SOCKET, SO_MARK), b['mark'], 'mark')
+
+
+@test('E7', 'marks stay within mark-mask, {}', each=('0xff000000', '0x7c', '0x7', '0'))
+def masks(mask):
+    World.nl.do('config-set', mark_mask=int(mask, 0))
+    ep = endpoint(P4)
+    b = Set(ep)
+    if not int(mask, 0):
+        check('mark' not in b.b, 'it has a mark')
+        equal(marks(b), [0], 'marks')
+        return
+    equal(b['mark'] & ~int(mask, 0), 0, 'bits outside')
+    check(b['mark'], 'mark is 0')
+    equal(marks(b), [b['mark']], 'marks')
+
+
+@test('E7', 'no more registrations than marks can tell apart')
+def marks_used_up():
+    World.nl.do('config-set', mark_mask=0x1c)
+    ep = endpoint(P4)
+    Set(ep)
+    states = World.p.count()
+    expect_error('ENOSPC', Set, ep, owner=OTHER, port_uc=9000, port_us=9001, text='mark')
+    equal(World.p.count(), states, 'SAs')
+    expect_error('EBUSY', World.nl.do, 'config-set', mark_mask=0xff, text='mark_mask')
+    World.nl.do('config-set', mark_mask=0x1c)
+    for mask in (0x5, 0x3, 0x80000001, 0x101):
+        expect_error('EINVAL', World.nl.do, 'config-set', mark_mask=mask, text='mark_mask')
+
+
+# --- Connections
+
+@test('F6', 'TCP connections over a set end with it, both ends know, {}', each=ADDRESSES)
+def connections_end(fam):
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p)
+    b, other = bundle(ep, ue_address=u), Set(ep, owner=OTHER, port_uc=9000, port_us=9001)
+    with Phone(b) as phone:
+        pairs = [phone.connect('spi-ps'), phone.connect('spi-us')]
+        for ends in pairs:
+            phone.talk(ends)
+        World.nl.do('bundle-del', id=b['id'])
+        for s in itertools.chain(*pairs):
+            try:
+                data = receive(s)
+            except ConnectionError:
+                continue
+            equal(data, b'', 'received')
+    equal(other.state(), 'temporary', 'the other one')
+    check('ESTAB' not in World.p.run('ss -tnH'), 'a connection is left')
+
+
+@test('F6', 'TIME_WAIT does not stand in the way of the next set')
+def time_wait():
+    ep = endpoint(P4, port_pc=[PORT_PC[0]])
+    for n in range(3):
+        b = bundle(ep, spi_uc=next(spis), spi_us=next(spis))
+        with Phone(b) as phone:
+            client, server = phone.connect('spi-us')
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 0, 0))
+            client.shutdown(socket.SHUT_WR)
+            equal(receive(server), b'', 'end of file')
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 0, 0))
+            server.close()
+            wait(lambda: 'TIME-WAIT' in World.p.run('ss -tanH'), 'TIME_WAIT')
+            World.nl.do('bundle-del', id=b['id'])
+            check('TIME-WAIT' not in World.p.run('ss -tanH'), f'TIME_WAIT is left, round {n}')
+
+
+@test('F6', 'a connection goes on over the next set where the ports are the same')
+def connection_stays():
+    ep = endpoint(P4, port_pc=[PORT_PC[0]])
+    old = bundle(ep)
+    World.nl.do('bundle-confirm', id=old['id'], lifetime=LONG)
+    with Phone(old) as phone:
+        ends = phone.connect('spi-ps')
+        phone.talk(ends)
+        new = bundle(ep, spi_uc=next(spis), spi_us=next(spis))
+        World.nl.do('bundle-confirm', id=new['id'], lifetime=LONG, older='drop')
+        check(gone(World.nl, old['id']), 'the old one is there')
+        World.phones.flush_states()
+        World.phones.flush_policies()
+        with Phone(new) as again:
+            again.talk(ends, b'after')
+
+
+if __name__ == '__main__':
+    main(setup, before_each, teardown)
