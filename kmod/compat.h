@@ -65,15 +65,28 @@ static inline struct nlattr **ims_compat_dump_attrs(struct netlink_callback *cb)
 }
 
 /* Of sockets' tables there is one a namespace, which need not be named any more (7.x). */
+static inline struct sock *ims_compat_lookup4(struct net *net, __be32 raddr, __be16 rport,
+					      __be32 laddr, u16 lport)
+{
 #ifdef IMS_HAVE_INET_HASHINFO
-#define ims_compat_lookup4(net, args...) \
-	__inet_lookup_established(net, (net)->ipv4.tcp_death_row.hashinfo, ##args)
-#define ims_compat_lookup6(net, args...) \
-	__inet6_lookup_established(net, (net)->ipv4.tcp_death_row.hashinfo, ##args)
+	return __inet_lookup_established(net, net->ipv4.tcp_death_row.hashinfo, raddr, rport,
+					 laddr, lport, 0, 0);
 #else
-#define ims_compat_lookup4(net, args...)	__inet_lookup_established(net, ##args)
-#define ims_compat_lookup6(net, args...)	__inet6_lookup_established(net, ##args)
+	return __inet_lookup_established(net, raddr, rport, laddr, lport, 0, 0);
 #endif
+}
+
+static inline struct sock *ims_compat_lookup6(struct net *net, const struct in6_addr *raddr,
+					      __be16 rport, const struct in6_addr *laddr,
+					      u16 lport)
+{
+#ifdef IMS_HAVE_INET_HASHINFO
+	return __inet6_lookup_established(net, net->ipv4.tcp_death_row.hashinfo, raddr, rport,
+					  laddr, lport, 0, 0);
+#else
+	return __inet6_lookup_established(net, raddr, rport, laddr, lport, 0, 0);
+#endif
+}
 
 /* Newer kernels have a cache of inbound SAs, which has to be kept short (6.11). */
 #ifdef IMS_HAVE_STATE_CACHE_INPUT

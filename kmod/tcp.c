@@ -9,9 +9,9 @@ static struct sock *ims_tcp_find(struct net *net, const struct ims_tuple *t)
 {
 	if (t->src.family == AF_INET)
 		return ims_compat_lookup4(net, t->dst.in.s_addr, t->dport,
-					  t->src.in.s_addr, ntohs(t->sport), 0, 0);
+					  t->src.in.s_addr, ntohs(t->sport));
 	return ims_compat_lookup6(net, &t->dst.in6, t->dport,
-				  &t->src.in6, ntohs(t->sport), 0, 0);
+				  &t->src.in6, ntohs(t->sport));
 }
 
 /**
