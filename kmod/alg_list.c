@@ -147,7 +147,7 @@ size_t ims_alg_list_format(const struct ims_alg_list *list, char *buf, size_t si
 /**
  * ims_alg_list_order() - the pairs that may be used, in order of preference
  * @prefs: what is configured
- * @own: a request's own list, in place of the configured one; empty: none
+ * @own: a request's own list, in place of the configured one; NULL or empty: none
  * @order: gets them
  */
 void ims_alg_list_order(const struct ims_alg_prefs *prefs, const struct ims_alg_list *own,
@@ -156,7 +156,7 @@ void ims_alg_list_order(const struct ims_alg_prefs *prefs, const struct ims_alg_
 	struct ims_alg_list all = {};
 	int i;
 
-	if (own->n) {
+	if (own && own->n) {
 		all = *own;
 	} else if (prefs->allowed.n) {
 		all = prefs->allowed;

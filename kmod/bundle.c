@@ -105,13 +105,19 @@ void ims_bundle_timer(struct timer_list *timer)
 	queue_work(ims_wq, &b->ep->in->expire);
 }
 
+/* Is a bundle confirmed, and neither superseded nor being deleted? */
+static bool ims_bundle_is_current(const struct ims_bundle *b)
+{
+	return ims_state_next(READ_ONCE(b->state), IMS_EVENT_EXTEND) != IMS_STATE_REFUSED;
+}
+
 /* The bundle that would take over when this one runs out, being sent over. */
 static struct ims_bundle *ims_bundle_successor(const struct ims_bundle *b)
 {
 	struct ims_bundle *o;
 	int i;
 
-	if (ims_state_next(b->state, IMS_EVENT_EXTEND) == IMS_STATE_REFUSED)
+	if (!ims_bundle_is_current(b))
 		return NULL;
 	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
 		o = b->reg->set[i];
@@ -157,6 +163,13 @@ void ims_bundle_arm(struct ims_bundle *b, u64 ms)
 
 	b->deadline = get_jiffies_64() + ims_jiffies(ms);
 	ims_bundle_rearm(b);
+}
+
+/* A later end, or the one that it has */
+static void ims_bundle_lengthen(struct ims_bundle *b, u64 lifetime)
+{
+	if (lifetime > ims_bundle_remaining(b))
+		ims_bundle_arm(b, lifetime);
 }
 
 /* Connections over a bundle, unless another one has the same addresses and ports. */
@@ -218,7 +231,7 @@ static bool ims_bundle_is_idle(struct ims_bundle *b)
 	const u64 timeout = b->ep->in->config.idle_timeout;
 	struct ims_bundle_counters c;
 
-	if (!timeout || ims_state_next(b->state, IMS_EVENT_EXTEND) == IMS_STATE_REFUSED)
+	if (!timeout || !ims_bundle_is_current(b))
 		return false;
 	ims_bundle_count(b, &c);
 	if ((u32)c.rx_packets != b->idle_packets) {
@@ -255,12 +268,8 @@ static void ims_bundle_expire_one(struct ims_net *in, struct ims_bundle *b)
 		return;
 	}
 	next = ims_bundle_successor(b);
-	if (next && left <= in->config.old_timeout) {
-		spin_lock_bh(&in->state_lock);
-		ims_bundle_activate(next, IMS_IPSEC_REASON_RUNNING_OUT);
-		spin_unlock_bh(&in->state_lock);
-		ims_registration_settle(b->reg);
-	}
+	if (next && left <= in->config.old_timeout)
+		ims_bundle_take_into_use(next, IMS_IPSEC_REASON_RUNNING_OUT);
 	/* moved while this waited for the lock, or too long for a timer, or not the end yet */
 	ims_bundle_rearm(b);
 }
@@ -296,7 +305,7 @@ static struct ims_bundle *ims_bundle_sent_over(const struct ims_bundle *b)
 
 	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
 		o = b->reg->set[i];
-		if (!o || o == b || ims_state_next(o->state, IMS_EVENT_EXTEND) == IMS_STATE_REFUSED)
+		if (!o || o == b || !ims_bundle_is_current(o))
 			continue;
 		if (!best || o->state == IMS_IPSEC_STATE_ACTIVE ||
 		    (best->state != IMS_IPSEC_STATE_ACTIVE && ims_bundle_is_older(o, best)))
@@ -353,8 +362,7 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 		return -EINVAL;
 	}
 	if (b->state != IMS_IPSEC_STATE_TEMPORARY) {
-		if (lifetime > ims_bundle_remaining(b))
-			ims_bundle_arm(b, lifetime);
+		ims_bundle_lengthen(b, lifetime);
 		return 0;
 	}
 
@@ -373,15 +381,11 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 	ims_event_send(b, IMS_IPSEC_EVENT_TYPE_CONFIRMED, IMS_IPSEC_REASON_REQUEST,
 		       IMS_IPSEC_STATE_TEMPORARY, next);
 
-	if (older == IMS_IPSEC_OLDER_DROP) {
-		spin_lock_bh(&in->state_lock);
-		ims_bundle_activate(b, IMS_IPSEC_REASON_REQUEST);
-		spin_unlock_bh(&in->state_lock);
-		ims_registration_settle(b->reg);
-	} else if (over) {
+	if (older == IMS_IPSEC_OLDER_DROP)
+		ims_bundle_take_into_use(b, IMS_IPSEC_REASON_REQUEST);
+	else if (over)
 		/* it has a successor now */
 		ims_bundle_rearm(over);
-	}
 	return 0;
 }
 
@@ -399,13 +403,12 @@ int ims_bundle_extend(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ack
 {
 	lockdep_assert_held(&b->ep->in->lock);
 
-	if (ims_state_next(b->state, IMS_EVENT_EXTEND) == IMS_STATE_REFUSED) {
+	if (!ims_bundle_is_current(b)) {
 		NL_SET_ERR_MSG_FMT(extack, "bundle %u is not confirmed, or not used any more",
 				   b->id);
 		return -EINVAL;
 	}
-	if (lifetime > ims_bundle_remaining(b))
-		ims_bundle_arm(b, lifetime);
+	ims_bundle_lengthen(b, lifetime);
 	return 0;
 }
 

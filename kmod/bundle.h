@@ -173,8 +173,8 @@ struct ims_bundle *ims_bundle_of_input(struct ims_net *in, const struct xfrm_sta
 void ims_bundle_set_state(struct ims_bundle *b, u8 state, enum ims_ipsec_reason reason);
 bool ims_bundle_is_older(const struct ims_bundle *a, const struct ims_bundle *b);
 bool ims_bundle_shares(const struct ims_bundle *b, enum ims_flow flow);
-void ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reason);
 void ims_bundle_used(struct ims_bundle *b);
+void ims_bundle_take_into_use(struct ims_bundle *b, enum ims_ipsec_reason reason);
 void ims_bundle_unlink(struct ims_bundle *b, enum ims_ipsec_reason reason);
 void ims_registration_settle(struct ims_registration *reg);
 void ims_switch_settle(struct work_struct *work);

@@ -96,9 +96,8 @@ static bool ims_bundle_is_replaced(const struct ims_bundle *b, const void *data)
 	const struct ims_bundle_port_query *query = data;
 
 	return ims_registration_has_owner(b->reg, &query->p->name) &&
-	       (ims_bundle_has_ports(b, data) ||
-		(!ims_registration_is(b->reg, &query->p->name) &&
-		 ims_bundle_has_spis(b, query->p)));
+	       !ims_registration_is(b->reg, &query->p->name) &&
+	       (ims_bundle_has_ports(b, data) || ims_bundle_has_spis(b, query->p));
 }
 
 /* In the way, and to stay there */

@@ -137,7 +137,6 @@ static bool ims_config_mask_is_good(u32 mask)
  */
 int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *extack)
 {
-	const struct ims_alg_list none = {};
 	struct ims_alg_list order;
 
 	if (!ims_config_in_range(config->spi.min, IMS_IPSEC_SPI_MIN, U32_MAX - 1,
@@ -178,7 +177,7 @@ int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *ex
 				   config->mark_mask);
 		return -EINVAL;
 	}
-	ims_alg_list_order(&config->algs, &none, &order);
+	ims_alg_list_order(&config->algs, NULL, &order);
 	if (!order.n) {
 		NL_SET_ERR_MSG(extack, "all of allowed_algorithms are deprecated, and disabled");
 		return -EINVAL;

@@ -12,12 +12,11 @@ const struct nla_policy ims_algorithm_get_policy[IMS_IPSEC_A_ALGORITHM_MAX + 1] 
 /* The pairs that are allowed, in order of preference, then the others. */
 static u32 ims_netlink_order_algorithms(struct ims_net *in, struct ims_alg_list *order)
 {
-	const struct ims_alg_list none = {};
 	u32 allowed;
 	int i;
 
 	mutex_lock(&in->lock);
-	ims_alg_list_order(&in->config.algs, &none, order);
+	ims_alg_list_order(&in->config.algs, NULL, order);
 	mutex_unlock(&in->lock);
 	allowed = order->n;
 	for (i = 0; i < IMS_ALG_PAIRS; i++)

@@ -22,7 +22,10 @@ static void ims_sa_xfrm_addr(xfrm_address_t *xaddr, const struct ims_addr *addr)
 		xaddr->in6 = addr->in6;
 }
 
-/* __xfrm_init_state() BUG()s on what has not been probed, as the lookups below do. */
+/*
+ * The three lookups below also probe: __xfrm_init_state() BUG()s on an algorithm
+ * that has not been.
+ */
 static int ims_sa_no_alg(const struct ims_alg *alg, struct netlink_ext_ack *extack)
 {
 	NL_SET_ERR_MSG_FMT(extack, "this kernel has no %s", alg->name);

@@ -86,7 +86,7 @@ static struct ims_bundle *ims_bundle_rival(const struct ims_bundle *b, enum ims_
 
 /**
  * ims_bundle_shares() - would an outbound SA be one of two for the same packets
- * @b: a bundle that is not in its registration yet
+ * @b: a bundle that is not in its registration yet, or not any more
  * @flow: which SA
  *
  * Context: struct ims_net.lock held.
@@ -137,17 +137,12 @@ static void ims_registration_queue(struct ims_registration *reg)
 	queue_work(ims_wq, &reg->in->settle);
 }
 
-/**
- * ims_bundle_activate() - from here on, a bundle is the one to send over
- * @b: the bundle; does nothing if its state does not allow it
- * @reason: why
- *
- * The older ones become OLD. Events and timers follow from a workqueue, or from
+/*
+ * From here on, a bundle is the one to send over, unless its state does not allow
+ * it. The older ones become OLD. Events and timers follow from a workqueue, or from
  * ims_registration_settle().
- *
- * Context: any, struct ims_net.state_lock held.
  */
-void ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reason)
+static void ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reason)
 {
 	u8 next = ims_state_next(b->state, IMS_EVENT_USE);
 	struct ims_registration *reg = b->reg;
@@ -187,6 +182,23 @@ void ims_bundle_used(struct ims_bundle *b)
 	if (!b->dead)
 		ims_bundle_activate(b, IMS_IPSEC_REASON_USED);
 	spin_unlock_bh(&in->state_lock);
+}
+
+/**
+ * ims_bundle_take_into_use() - from here on, a bundle is the one to send over
+ * @b: the bundle
+ * @reason: why
+ *
+ * Context: process, sleeps, struct ims_net.lock held; takes .state_lock.
+ */
+void ims_bundle_take_into_use(struct ims_bundle *b, enum ims_ipsec_reason reason)
+{
+	struct ims_net *in = b->ep->in;
+
+	spin_lock_bh(&in->state_lock);
+	ims_bundle_activate(b, reason);
+	spin_unlock_bh(&in->state_lock);
+	ims_registration_settle(b->reg);
 }
 
 /**

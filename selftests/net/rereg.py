@@ -215,6 +215,18 @@ def one_round(talk, ep, n, same, cur, **more):
     return new
 
 
+def begin(ep, commands, server, same, **more):
+    """A UE is registered, and has used its set; the set, and its talk with the server."""
+    cur = new_set(ep, 0, same, **more)
+    talk = Talk(Ue(cur, commands), server)
+    talk.ue.install(cur)
+    talk.ue.over(cur)
+    World.nl.do('bundle-confirm', id=cur['id'], lifetime=LONG)
+    talk.up(cur)
+    talk.checked()
+    return cur, talk
+
+
 def whole(generator):
     """What it returns, without a stop."""
     while True:
@@ -230,17 +242,10 @@ def again_and_again(case):
     fam, ports = case
     same = ports == 'the same ports'
     ep = endpoint(ADDRESSES[fam][0], port_pc=[7807] if same else [7807, 7808, 7809])
-    cur = new_set(ep, 0, same)
-    commands = Ip()
-    ue, server = Ue(cur, commands), Server(ep)
+    commands, server, ue = Ip(), Server(ep), None
     try:
-        talk = Talk(ue, server)
-        ue.install(cur)
-        ue.over(cur)
-        World.nl.do('bundle-confirm', id=cur['id'], lifetime=LONG)
-        talk.up(cur)
-        talk.checked()
-        before_it = None
+        cur, talk = begin(ep, commands, server, same)
+        ue, before_it = talk.ue, None
         for n in range(1, ROUNDS // 2 + 1):
             new = whole(one_round(talk, ep, n, same, cur))
             if before_it:
@@ -251,7 +256,8 @@ def again_and_again(case):
         equal({k: v for k, v in drops.items() if k.startswith('drop-') and v}, {}, 'dropped')
         say(f'{ROUNDS // 2} rounds, {next(talk.n)} messages')
     finally:
-        ue.close()
+        if ue:
+            ue.close()
         server.close()
         commands.close()
 

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from ktap import TESTS  # noqa: E402  pylint: disable=wrong-import-position
-from rereg import LONG, Ip, Server, Talk, Ue, new_set, one_round  # noqa: E402  pylint: disable=wrong-import-position
+from rereg import Ip, Server, begin, one_round  # noqa: E402  pylint: disable=wrong-import-position
 
 TESTS.clear()  # those of rereg.py
 UES = int(os.environ.get('UES') or 500)
@@ -35,14 +35,8 @@ def life(ep, commands, server, addr, i):
     """A UE: registered, and then re-registered for ever; gives its rounds and messages."""
     same = i % 2 == 0
     more = {'owner': b'%d@ims.example' % i, 'ue_address': addr}
-    cur, before_it, n = new_set(ep, 0, same, **more), None, 0
-    ue = Ue(cur, commands)
-    talk = Talk(ue, server)
-    ue.install(cur)
-    ue.over(cur)
-    World.nl.do('bundle-confirm', id=cur['id'], lifetime=LONG)
-    talk.up(cur)
-    talk.checked()
+    cur, talk = begin(ep, commands, server, same, **more)
+    ue, before_it, n = talk.ue, None, 0
     while True:
         n += 1
         new = yield from one_round(talk, ep, n, same, cur, **more)
