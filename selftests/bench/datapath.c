@@ -12,6 +12,9 @@
  *	inbound-gro[-ipv6]-N		the same by way of GRO
  *	inbound-oldest-N		of the 16 UEs that were the first to send
  *	lock-N				how long xfrm_state_lock is held (lock/lock.c)
+ *	activate[-same-ports]-N		what a UE's first message over a new set costs
+ *					more than the next one: taking it into use
+ *	rx-mark-N			imsipsec_rx_mark()
  *	outbound[-ipv6]-N		a packet to a UE
  *	other-in[-ipv6], other-out[-ipv6]	somebody else's packet, plain UDP
  *
@@ -58,12 +61,16 @@
 #define BATCH		256	/* packets */
 #define BATCHES		16
 #define OLDEST		16
+#define SWITCHED	64	/* UEs of a batch that take a new set into use */
 #define OTHERS		1000	/* UEs registered while others' packets are measured */
 #define PATIENCE	10	/* seconds for a row, should a packet get lost */
 #define PORT_NATT	4500
 #define PORT_OTHER	5099
 
-enum what { INBOUND, INBOUND_OLDEST, INBOUND_GRO, LOCK, OUTBOUND, OTHER_IN, OTHER_OUT };
+enum what {
+	INBOUND, INBOUND_OLDEST, INBOUND_GRO, LOCK, ACTIVATE, ACTIVATE_SAME_PORTS, RX_MARK,
+	OUTBOUND, OTHER_IN, OTHER_OUT
+};
 
 struct row {
 	const char *name;
@@ -116,7 +123,7 @@ static void grow(size_t n)
 		*ue = make_ue(&setup, registered + 1);
 		if (setup.sys == &ours) {
 			ours_create(&setup, ue);
-			ours_confirm(ue);
+			ours_confirm(ue, IMSIPSEC_OLDER_DROP);
 		} else {
 			peer_create(&setup, ue);
 		}
@@ -192,7 +199,7 @@ static void check_datagrams(int fd, size_t n, const struct ue *(*sender)(size_t 
 		if (d->len != sizeof(d->payload) ||
 		    memcmp(&d->payload, &payloads[i], sizeof(d->payload)) ||
 		    memcmp(addr, &ue->addr, setup.family == AF_INET ? 4 : 16) ||
-		    d->from.in.sin_port != htons(PORT_UC))
+		    d->from.in.sin_port != htons(ue->port_uc))
 			errx(2, "%s: not what was sent", column->name);
 	}
 	if (recv(fd, &more, sizeof(more), MSG_DONTWAIT) >= 0 || errno != EAGAIN)
@@ -296,6 +303,92 @@ static double measure_lock(const struct row *row)
 	return held / (double)(BATCH * BATCHES);
 }
 
+/* ---- Ours alone ------------------------------------------------------ */
+
+/* A message of each of so many UEs, and all that the kernel does later for them */
+static uint64_t message_of_each(size_t first, size_t n)
+{
+	uint64_t before;
+
+	for (size_t i = 0; i < n; i++)
+		make_esp_of(i, first + i, &tap);
+	sleep_ms(1);
+	before = busy_clock();
+	inject_and_receive(&tap, protected, n);
+	sleep_ms(20);
+	before = busy_clock() - before;
+	check_datagrams(protected, n, registered_sender);
+	return before;
+}
+
+/*
+ * The 200 OK has been sent, the UE has two sets, and somebody listens to the events.
+ * When it is over, the UE has the new one.
+ */
+static double measure_activate(const struct row *row)
+{
+	const size_t dormant = row->what == ACTIVATE ? 1 : 2;
+	struct ue old[SWITCHED];
+
+	for (size_t b = 0; b < BATCHES; b++) {
+		const size_t first = b * SWITCHED;
+
+		for (size_t i = 0; i < SWITCHED; i++) {
+			struct ue *ue = &ues[first + i];
+
+			old[i] = *ue;
+			if (row->what == ACTIVATE)
+				ue->port_uc++;
+			ue->spi[SPI_UC] += 1 << 28;
+			ue->spi[SPI_US] += 1 << 28;
+			seqs[first + i] = 0;
+			ours_create(&setup, ue);
+			ours_confirm(ue, IMSIPSEC_OLDER_KEEP);
+		}
+		ours_listen();
+		settle(40);
+		costs[b] = message_of_each(first, SWITCHED);
+		costs[b] -= message_of_each(first, SWITCHED);
+		/* Of SAs for the same packets, the old one has gone. */
+		if (count_sas() != registered * SAS + SWITCHED * (SAS - dormant))
+			errx(2, "%s: %zu SAs are there", row->name, count_sas());
+		ours_listen();
+		for (size_t i = 0; i < SWITCHED; i++) {
+			struct imsipsec_found found;
+
+			ours_rx_mark(&old[i], &found);
+			if (found.bundle->state != IMSIPSEC_STATE_OLD)
+				errx(2, "%s: the new set is not used", row->name);
+			ours_delete(&old[i]);
+		}
+	}
+	return median(costs, BATCHES) / SWITCHED;
+}
+
+static double measure_rx_mark(const struct row *row)
+{
+	const size_t s = step(row->n);
+	struct imsipsec_found found;
+	uint32_t ids[BATCH];
+	size_t next = 0;
+
+	ours_listen();
+	for (size_t b = 0; b < BATCHES; b++) {
+		size_t first = next;
+		uint64_t t = now();
+
+		for (size_t i = 0; i < BATCH; i++, next = (next + s) % row->n) {
+			ours_rx_mark(&ues[next], &found);
+			ids[i] = found.bundle->id;
+		}
+		costs[b] = now() - t;
+		for (size_t i = 0; i < BATCH; i++, first = (first + s) % row->n)
+			if (ids[i] != ues[first].id)
+				errx(2, "%s: not the UE's", row->name);
+	}
+	return median(costs, BATCHES) / BATCH;
+}
+
 /* ---- Outbound -------------------------------------------------------- */
 
 static uint64_t send_to(int fd, const union addr *to, size_t n)
@@ -313,7 +406,7 @@ static union addr ue_addr(const struct ue *ue)
 	union addr addr = { 0 };
 
 	addr.sa.sa_family = setup.family;
-	addr.in.sin_port = htons(PORT_UC);
+	addr.in.sin_port = htons(ue->port_uc);
 	if (setup.family == AF_INET)
 		addr.in.sin_addr.s_addr = ue->addr.a4;
 	else
@@ -416,6 +509,8 @@ static double measure(const struct row *row)
 		return cost;
 	case LOCK:
 		return measure_lock(row);
+	case RX_MARK:
+		return measure_rx_mark(row);
 	case OUTBOUND:
 		return measure_outbound(row);
 	default:
@@ -429,6 +524,10 @@ static double measure(const struct row *row)
 		break;
 	case OTHER_OUT:
 		cost = measure_other_out();
+		break;
+	case ACTIVATE:
+	case ACTIVATE_SAME_PORTS:
+		cost = measure_activate(row);
 		break;
 	default:
 		cost = measure_inbound(row);
@@ -503,11 +602,18 @@ static bool take(const char **text, const char *word)
 static struct row parse_row(const char *text)
 {
 	struct row row = { .name = text, .family = AF_INET };
+	size_t least = OLDEST;
 
 	if (take(&text, "inbound-oldest"))
 		row.what = INBOUND_OLDEST;
 	else if (take(&text, "inbound-gro"))
 		row.what = INBOUND_GRO;
+	else if (take(&text, "activate-same-ports"))
+		row.what = ACTIVATE_SAME_PORTS;
+	else if (take(&text, "activate"))
+		row.what = ACTIVATE;
+	else if (take(&text, "rx-mark"))
+		row.what = RX_MARK;
 	else if (take(&text, "lock"))
 		row.what = LOCK;
 	else if (take(&text, "inbound"))
@@ -525,7 +631,9 @@ static struct row parse_row(const char *text)
 	else if (row.what == INBOUND && take(&text, "udp"))
 		row.encap = PORT_NATT;
 	row.n = row.what >= OTHER_IN ? OTHERS : strtoul(text, NULL, 10);
-	if (row.n < OLDEST || (row.what >= OTHER_IN && *text))
+	if (row.what == ACTIVATE || row.what == ACTIVATE_SAME_PORTS)
+		least = BATCHES * SWITCHED;
+	if (row.n < least || (row.what >= OTHER_IN && *text))
 		errx(2, "no row %s", row.name);
 	return row;
 }

@@ -6,6 +6,7 @@
 #include "ours.h"
 
 static struct imsipsec *handle;
+static struct imsipsec_cache *cache;
 
 static struct imsipsec_addr to_addr(const struct setup *s, const xfrm_address_t *xaddr)
 {
@@ -49,7 +50,7 @@ void ours_create(const struct setup *s, struct ue *ue)
 		.alg = s->pair->alg,
 		.ealg = s->pair->ealg,
 		.ue_address = to_addr(s, &ue->addr),
-		.port_uc = PORT_UC,
+		.port_uc = ue->port_uc,
 		.port_us = PORT_US,
 		.spi_uc = ue->spi[SPI_UC],
 		.spi_us = ue->spi[SPI_US],
@@ -61,13 +62,14 @@ void ours_create(const struct setup *s, struct ue *ue)
 	if (imsipsec_bundle_new(handle, &params, &b))
 		errx(2, "%s", imsipsec_strerror(handle));
 	ue->id = b->id;
+	ue->mark = b->mark;
 	ue->spi[SPI_PC] = b->spi_pc;
 	ue->spi[SPI_PS] = b->spi_ps;
 }
 
-void ours_confirm(const struct ue *ue)
+void ours_confirm(const struct ue *ue, enum imsipsec_older older)
 {
-	if (imsipsec_bundle_confirm(handle, ue->id, 3600000, IMSIPSEC_OLDER_DROP, 0))
+	if (imsipsec_bundle_confirm(handle, ue->id, 3600000, older, 0))
 		errx(2, "%s", imsipsec_strerror(handle));
 }
 
@@ -75,4 +77,21 @@ void ours_delete(const struct ue *ue)
 {
 	if (imsipsec_bundle_delete(handle, ue->id, 0))
 		errx(2, "%s", imsipsec_strerror(handle));
+}
+
+/* As a SIP server does: it takes in what has happened since the last call, too. */
+void ours_listen(void)
+{
+	int ret = cache ? 0 : imsipsec_cache_open(&cache);
+
+	if (ret)
+		errx(2, "%s", imsipsec_open_strerror(ret));
+	if (imsipsec_cache_dispatch(cache, NULL, NULL))
+		errx(2, "%s", imsipsec_cache_strerror(cache));
+}
+
+void ours_rx_mark(const struct ue *ue, struct imsipsec_found *found)
+{
+	if (imsipsec_rx_mark(cache, ue->mark, found))
+		errx(2, "%s", imsipsec_cache_strerror(cache));
 }

@@ -7,7 +7,9 @@
 
 void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc);
 void ours_create(const struct setup *s, struct ue *ue);
-void ours_confirm(const struct ue *ue);
+void ours_confirm(const struct ue *ue, enum imsipsec_older older);
 void ours_delete(const struct ue *ue);
+void ours_listen(void);
+void ours_rx_mark(const struct ue *ue, struct imsipsec_found *found);
 
 #endif /* BENCH_OURS_H */

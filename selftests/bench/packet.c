@@ -23,7 +23,7 @@
 /* Addresses are sequential, as an operator's pool hands them out, and so are SPIs. */
 struct ue make_ue(const struct setup *s, uint32_t n)
 {
-	struct ue ue = { 0 };
+	struct ue ue = { .port_uc = PORT_UC };
 
 	if (s->family == AF_INET) {
 		ue.addr.a4 = htonl(0x0a000000 + n);
@@ -43,6 +43,7 @@ struct ue make_ue(const struct setup *s, uint32_t n)
 
 void make_payload(struct payload *payload, uint32_t ue, uint32_t seq)
 {
+	memcpy(payload->sip, "INFO", sizeof(payload->sip));
 	payload->ue = ue;
 	payload->seq = seq;
 	for (size_t i = 0; i < sizeof(payload->rest); i++)
@@ -111,7 +112,7 @@ static size_t put_udp(uint8_t *at, const struct setup *s, const struct ue *ue, u
 {
 	const size_t addr_len = s->family == AF_INET ? 4 : 16;
 	struct udphdr udp = {
-		.source = htons(PORT_UC),
+		.source = htons(ue->port_uc),
 		.dest = htons(dport),
 		.len = htons(sizeof(udp) + sizeof(*payload)),
 	};

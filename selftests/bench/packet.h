@@ -17,8 +17,9 @@ struct frame {
 };
 
 struct payload {
+	char sip[4];	/* how a SIP message may begin, which a keep-alive does not */
 	uint32_t ue, seq;
-	uint8_t rest[PAYLOAD - 8];
+	uint8_t rest[PAYLOAD - 12];
 };
 
 struct ue make_ue(const struct setup *s, uint32_t n);

@@ -107,7 +107,7 @@ static void prepare(struct cpu *cpu, const struct system *sys)
 		*ue = make_ue(&cpu->setup, n * UES + i + 1);
 		if (sys == &ours) {
 			ours_create(&cpu->setup, ue);
-			ours_confirm(ue);
+			ours_confirm(ue, IMSIPSEC_OLDER_DROP);
 		} else {
 			peer_create(&cpu->setup, ue);
 		}

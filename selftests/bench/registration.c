@@ -42,7 +42,7 @@ static void create(struct ue *ue)
 static void confirm(const struct ue *ue)
 {
 	if (setup.sys == &ours)
-		ours_confirm(ue);
+		ours_confirm(ue, IMSIPSEC_OLDER_DROP);
 }
 
 static void delete(const struct ue *ue)
@@ -70,7 +70,10 @@ static void check(const struct ue *ue, bool there, size_t sas, size_t policies)
  */
 static struct ue make_ue(uint32_t n)
 {
-	struct ue ue = { .addr.a4 = htonl(0x0a000000 | (n * 0x9e3779b1 & 0xffffff)) };
+	struct ue ue = {
+		.addr.a4 = htonl(0x0a000000 | (n * 0x9e3779b1 & 0xffffff)),
+		.port_uc = PORT_UC,
+	};
 
 	snprintf(ue.owner, sizeof(ue.owner), "00101%010u@ims.example.org", n);
 	snprintf(ue.contact, sizeof(ue.contact), "sip:00101%010u@10.0.0.1:%u", n, PORT_US);

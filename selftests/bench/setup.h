@@ -33,7 +33,9 @@ extern const struct pair pairs[3];	/* sha1-aes comes first */
 struct ue {
 	char owner[64], contact[64];
 	xfrm_address_t addr;
-	uint32_t spi[SPIS], id;
+	uint16_t port_uc;
+	uint32_t spi[SPIS];
+	uint32_t id, mark;	/* ours */
 };
 
 /* A flow of a registration: its SA, and with the peers its policy */

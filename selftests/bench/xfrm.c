@@ -95,6 +95,12 @@ static const xfrm_address_t *flow_addr(const struct setup *s, const struct ue *u
 	return p ? &s->addr : &ue->addr;
 }
 
+/* A port of a flow; a UE that has registered again has another client port. */
+static uint16_t flow_port(const struct ue *ue, uint16_t port)
+{
+	return htons(port == PORT_UC ? ue->port_uc : port);
+}
+
 static void fill_selector(struct xfrm_selector *sel, const struct setup *s, const struct ue *ue,
 			  const struct flow *f)
 {
@@ -103,8 +109,8 @@ static void fill_selector(struct xfrm_selector *sel, const struct setup *s, cons
 	sel->daddr = *flow_addr(s, ue, f->in);
 	sel->prefixlen_s = s->family == AF_INET ? 32 : 128;
 	sel->prefixlen_d = sel->prefixlen_s;
-	sel->sport = htons(f->sport);
-	sel->dport = htons(f->dport);
+	sel->sport = flow_port(ue, f->sport);
+	sel->dport = flow_port(ue, f->dport);
 	sel->sport_mask = 0xffff;
 	sel->dport_mask = 0xffff;
 	sel->user = s->sys->user;
@@ -232,7 +238,8 @@ static bool is_flow(const struct setup *s, const struct xfrm_usersa_info *sa,
 	return sa->id.spi == htonl(ue->spi[f->spi]) &&
 	       same_addr(s, &sa->id.daddr, flow_addr(s, ue, f->in)) &&
 	       same_addr(s, &sa->saddr, flow_addr(s, ue, !f->in)) &&
-	       sa->sel.sport == htons(f->sport) && sa->sel.dport == htons(f->dport);
+	       sa->sel.sport == flow_port(ue, f->sport) &&
+	       sa->sel.dport == flow_port(ue, f->dport);
 }
 
 static int sa_cb(const struct nlmsghdr *nlh, void *data)

@@ -119,6 +119,16 @@ def gone_for(s, reason):
 
 # --- Admission
 
+@test('C4', 'as soon as bundle-new has answered, all four SAs are in use, {}', each=ADDRESSES)
+def at_once(fam):
+    ep = endpoint(ADDRESSES[fam][0])
+    for n in range(10):
+        new = Set(ep, contact=b'sip:%d@example' % n, port_uc=9000 + 2 * n, port_us=9001 + 2 * n)
+        sent_over(new)
+        new.deliver()
+        new.deliver(name='spi-pc')
+
+
 @test('C1', "a UE's protected client port is one owner's, who is named, {}", each=ADDRESSES)
 def port_taken(fam):
     ep = endpoint(ADDRESSES[fam][0])

@@ -476,31 +476,50 @@ static bool is_active(const struct entry *e)
 }
 
 /*
- * Ask the kernel about those that a packet may just have taken into use. The
- * ACTIVE one is it, the newest if there is none. Of several, the newest that is
- * ACTIVE: the event that makes the other one OLD is on its way.
+ * Ask the kernel about one that a packet may just have taken into use. No entry
+ * any more: it is gone.
  */
-static int choose_rx(struct imsipsec_cache *c, const struct query *q, struct entry **best)
+static int renew(struct imsipsec_cache *c, struct entry **e)
 {
 	const struct imsipsec_bundle *b;
+	int err;
+
+	if ((*e)->bundle.state != IMSIPSEC_STATE_TEMPORARY &&
+	    (*e)->bundle.state != IMSIPSEC_STATE_ESTABLISHED)
+		return 0;
+	err = imsipsec_bundle_get(c->h, (*e)->bundle.id, &b);
+	if (err == -ENOENT) {
+		forget(c, *e);
+		*e = NULL;
+		return 0;
+	}
+	/* it is there, so that it needs no memory */
+	return err ? err : take(c, b);
+}
+
+/* There is one of a mark. */
+static int choose_mark(struct imsipsec_cache *c, const struct query *q, struct entry **best)
+{
+	*best = find(c, q);
+	return *best ? renew(c, best) : 0;
+}
+
+/*
+ * The ACTIVE one is it, the newest if there is none. Of several, the newest that
+ * is ACTIVE: the event that makes the other one OLD is on its way.
+ */
+static int choose_ports(struct imsipsec_cache *c, const struct query *q, struct entry **best)
+{
 	struct entry *e, *next;
 	int err;
 
 	for (e = find(c, q); e; e = next) {
 		next = find_next(e, q);
-		if (e->bundle.state == IMSIPSEC_STATE_TEMPORARY ||
-		    e->bundle.state == IMSIPSEC_STATE_ESTABLISHED) {
-			err = imsipsec_bundle_get(c->h, e->bundle.id, &b);
-			if (err == -ENOENT) {
-				forget(c, e);
-				continue;
-			}
-			/* it is there, so that it needs no memory */
-			if (!err)
-				err = take(c, b);
-			if (err)
-				return err;
-		}
+		err = renew(c, &e);
+		if (err)
+			return err;
+		if (!e)
+			continue;
 		if (!*best || is_active(e) > is_active(*best) ||
 		    (is_active(e) == is_active(*best) &&
 		     is_older(&(*best)->bundle, &e->bundle)))
@@ -515,11 +534,11 @@ static int choose_tuple(struct imsipsec_cache *c, const struct query *q, struct 
 	struct query opened_by_us = *q;
 	int err;
 
-	err = choose_rx(c, q, best);
+	err = choose_ports(c, q, best);
 	if (err || *best)
 		return err;
 	opened_by_us.key = KEY_PC;
-	return choose_rx(c, &opened_by_us, best);
+	return choose_ports(c, &opened_by_us, best);
 }
 
 /* The newest ACTIVE one, else the oldest ESTABLISHED one */
@@ -569,7 +588,7 @@ int imsipsec_rx_mark(struct imsipsec_cache *c, uint32_t mark, struct imsipsec_fo
 
 	if (!q.number)
 		return imsipsec_fail(c->h, -ENOENT, "not a bundle's mark");
-	return look_up(c, &q, choose_rx, found);
+	return look_up(c, &q, choose_mark, found);
 }
 
 int imsipsec_rx_tuple(struct imsipsec_cache *c,
