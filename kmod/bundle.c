@@ -8,6 +8,7 @@
 #include "compat.h"
 #include "endpoint.h"
 #include "event.h"
+#include "nat.h"
 #include "netns.h"
 #include "sa.h"
 #include "state.h"
@@ -26,6 +27,7 @@ static void ims_bundle_free(struct rcu_head *rcu)
 	for (i = 0; i < IMS_FLOWS; i++)
 		if (b->sa[i])
 			ims_sa_put(b->sa[i]);
+	ims_nat_free(b);
 	kfree(b);
 }
 
@@ -178,6 +180,9 @@ static void ims_bundle_abort_tcp(struct ims_bundle *b)
 	struct ims_tuple t;
 	enum ims_flow flow;
 
+	/* if any are there they are another registration's */
+	if (b->udp_only)
+		return;
 	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++) {
 		if (ims_bundle_shares(b, flow))
 			continue;
@@ -210,6 +215,10 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 	ims_bundle_abort_tcp(b);
 	if (timer_delete_sync(&b->timer))
 		ims_bundle_put(b);
+	if (b->nat) {
+		ims_nat_end(b);
+		in->n_nat--;
+	}
 	for (i = 0; i < IMS_FLOWS; i++)
 		ims_sa_delete(b->sa[i], true);
 	ims_spi_free(&in->spis, ntohl(ims_bundle_spi(b, IMS_FLOW_IN_PC)));

@@ -13,6 +13,7 @@
 #include "registration.h"
 
 struct ims_endpoint;
+struct ims_nat;
 struct ims_net;
 struct netlink_ext_ack;
 struct work_struct;
@@ -40,13 +41,16 @@ enum ims_flow {
 /**
  * struct ims_bundle_params - what a request for a bundle says
  * @name: the SIP server's name for the registration
- * @ue_addr: the UE's address
+ * @ue_addr: the UE's address, within the tunnel if there is one
+ * @nat_addr: where it is sent to
  * @port_uc: the UE's protected client port
  * @port_us: the UE's protected server port
  * @port_pc: one of the endpoint's pool, 0: any
  * @spi_uc: SPI of the UE's inbound SA at @port_uc
  * @spi_us: SPI of the UE's inbound SA at @port_us
+ * @nat_port: UDP port that it is sent to, 0: not known; with IMS_IPSEC_MODE_UDP_ENC_TUN
  * @mode: enum ims_ipsec_mode
+ * @unmarked: what is sent needs no mark; with IMS_IPSEC_MODE_UDP_ENC_TUN
  * @pair: the algorithms
  * @allowed: the request's own list of pairs, in place of the configured one;
  *	empty: none
@@ -57,12 +61,15 @@ enum ims_flow {
 struct ims_bundle_params {
 	struct ims_name name;
 	struct ims_addr ue_addr;
+	struct ims_addr nat_addr;
+	__be16 nat_port;
 	__be16 port_uc;
 	__be16 port_us;
 	__be16 port_pc;
 	__be32 spi_uc;
 	__be32 spi_us;
 	u32 mode;
+	bool unmarked;
 	const struct ims_alg_pair *pair;
 	struct ims_alg_list allowed;
 	bool replace;
@@ -74,8 +81,10 @@ struct ims_bundle_params {
  * struct ims_bundle - a set of four SAs
  * @ep: its endpoint; constant
  * @reg: its registration; constant, and there until @dead
- * @sa: its SAs, by enum ims_flow; constant once it is in the tables, each held
- *	until the bundle is freed
+ * @sa: its SAs, by enum ims_flow, each held until the bundle is freed; constant once
+ *	it is in the tables, but for the outbound ones of a UE whose NAT changes its
+ *	address, which change under struct ims_net.lock and .state_lock
+ * @nat: mode UDP-enc-tun: what that takes, else NULL; constant
  * @by_ue: in struct ims_net.ues
  * @rcu: for freeing
  * @expired: in struct ims_net.expired, once @timer has fired
@@ -99,6 +108,7 @@ struct ims_bundle_params {
  * @mode: constant, as all that follow
  * @pair: the algorithms' place in ims_alg_pairs
  * @slot: its place in its registration
+ * @udp_only: TCP could not tell it from another registration's
  *
  * There are many, so what an SA knows stays there: ims_bundle_tuple(),
  * ims_bundle_spi(). It fits into 192 bytes.
@@ -107,6 +117,7 @@ struct ims_bundle {
 	struct ims_endpoint *ep;
 	struct ims_registration *reg;
 	struct xfrm_state *sa[IMS_FLOWS];
+	struct ims_nat *nat;
 	struct rhlist_head by_ue;
 	union {
 		struct rcu_head rcu;
@@ -128,6 +139,7 @@ struct ims_bundle {
 	u8 mode;
 	u8 pair;
 	u8 slot;
+	bool udp_only;
 };
 
 /**
@@ -176,6 +188,7 @@ bool ims_bundle_shares(const struct ims_bundle *b, enum ims_flow flow);
 void ims_bundle_used(struct ims_bundle *b);
 void ims_bundle_take_into_use(struct ims_bundle *b, enum ims_ipsec_reason reason);
 void ims_bundle_unlink(struct ims_bundle *b, enum ims_ipsec_reason reason);
+void ims_registration_queue(struct ims_registration *reg);
 void ims_registration_settle(struct ims_registration *reg);
 void ims_switch_settle(struct work_struct *work);
 

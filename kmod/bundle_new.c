@@ -7,10 +7,33 @@
 #include "compat.h"
 #include "endpoint.h"
 #include "event.h"
+#include "nat.h"
 #include "netns.h"
 #include "sa.h"
 #include "state.h"
 #include "ues.h"
+
+static int ims_bundle_check_nat(const struct ims_endpoint *ep, const struct ims_bundle_params *p,
+				struct netlink_ext_ack *extack)
+{
+	if (!ep->encap) {
+		NL_SET_ERR_MSG_FMT(extack, "endpoint %u has no nat-traversal", ep->id);
+		return -EOPNOTSUPP;
+	}
+	if (p->nat_addr.family != ep->addr.family) {
+		NL_SET_ERR_MSG(extack, "ue-nat-address is not of the endpoint's family");
+		return -EINVAL;
+	}
+	if (!ims_addr_is_host(&p->nat_addr) || ims_addr_equal(&p->nat_addr, &ep->addr)) {
+		NL_SET_ERR_MSG(extack, "ue-nat-address is not one that a NAT can have");
+		return -EINVAL;
+	}
+	if (!p->unmarked && !ep->in->config.mark_mask) {
+		NL_SET_ERR_MSG(extack, "mark_mask is 0: only what is unmarked can be sent");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
 
 static int ims_bundle_check(const struct ims_endpoint *ep, const struct ims_bundle_params *p,
 			    struct netlink_ext_ack *extack)
@@ -40,12 +63,13 @@ static int ims_bundle_check(const struct ims_endpoint *ep, const struct ims_bund
 		return -EINVAL;
 	}
 	/* the pool is all of its ports but port_ps */
-	if (!p->port_pc ||
-	    (p->port_pc != ep->ports.port[0] && ims_endpoint_has_port(ep, p->port_pc)))
-		return 0;
-	NL_SET_ERR_MSG_FMT(extack, "port-pc %u is not of endpoint %u's pool",
-			   ntohs(p->port_pc), ep->id);
-	return -EINVAL;
+	if (p->port_pc &&
+	    (p->port_pc == ep->ports.port[0] || !ims_endpoint_has_port(ep, p->port_pc))) {
+		NL_SET_ERR_MSG_FMT(extack, "port-pc %u is not of endpoint %u's pool",
+				   ntohs(p->port_pc), ep->id);
+		return -EINVAL;
+	}
+	return p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN ? ims_bundle_check_nat(ep, p, extack) : 0;
 }
 
 /* As much of a name as fits into a message, and nothing that a terminal would obey */
@@ -64,6 +88,30 @@ struct ims_bundle_port_query {
 	__be16 port_pc;
 };
 
+/* Is what is sent over it told by a mark? Then only TCP takes the ports for its own. */
+static bool ims_bundle_is_marked(const struct ims_bundle *b)
+{
+	return b->nat && b->nat->is_marked;
+}
+
+static bool ims_params_are_marked(const struct ims_bundle_params *p)
+{
+	return p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN && !p->unmarked;
+}
+
+/* Another registration's with TCP, at the UE's address and one of its ports? */
+static bool ims_bundle_has_tcp(const struct ims_bundle *b, const void *data)
+{
+	const struct ims_bundle_port_query *query = data;
+	struct ims_tuple uc, us;
+
+	if (b->udp_only || b->ep != query->ep || ims_registration_is(b->reg, &query->p->name))
+		return false;
+	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
+	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
+	return uc.dport == query->p->port_uc || us.dport == query->p->port_us;
+}
+
 /* Another registration's, at the same UE's port, or between it and one of ours? */
 static bool ims_bundle_has_ports(const struct ims_bundle *b, const void *data)
 {
@@ -71,6 +119,10 @@ static bool ims_bundle_has_ports(const struct ims_bundle *b, const void *data)
 	struct ims_tuple uc, us;
 
 	if (ims_registration_is(b->reg, &query->p->name))
+		return false;
+	if (ims_params_are_marked(query->p) ||
+	    (ims_bundle_is_marked(b) &&
+	     (b->udp_only || query->p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN)))
 		return false;
 	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
 	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
@@ -84,6 +136,10 @@ static bool ims_bundle_has_spis(const struct ims_bundle *b, const struct ims_bun
 {
 	int i;
 
+	/* of other registrations, they are told by their marks */
+	if ((ims_bundle_is_marked(b) || ims_params_are_marked(p)) &&
+	    !ims_registration_is(b->reg, &p->name))
+		return false;
 	for (i = IMS_FLOW_OUT_UC; i <= IMS_FLOW_OUT_US; i++)
 		if (ims_bundle_spi(b, i) == p->spi_uc || ims_bundle_spi(b, i) == p->spi_us)
 			return true;
@@ -219,6 +275,7 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 		[IMS_FLOW_IN_PS] = { ep->ports.port[0], p->port_uc, false },
 		[IMS_FLOW_IN_PC] = { port_pc, p->port_us, false },
 	};
+	struct ims_sa_tunnel tunnel;
 	struct ims_alg_keys keys;
 	int i, err;
 
@@ -235,22 +292,47 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 			.dst = out ? &p->ue_addr : &ep->addr,
 			.sport = out ? flows[i].ours : flows[i].ues,
 			.dport = out ? flows[i].ues : flows[i].ours,
+			.tunnel = b->nat ? &tunnel : NULL,
 			.spi = spis[i],
-			.reqid = ep->reqid,
+			.reqid = b->nat ? ims_nat_reqid(ep->in, b->id) : ep->reqid,
 			.out = out,
 			.mark = out ? 0 : mark,
 			.mark_mask = ep->in->config.mark_mask,
 			.pair = p->pair,
 			.keys = &keys,
 		};
-		struct xfrm_state *x = ims_sa_alloc(&sap, extack);
+		struct xfrm_state *x;
 
+		if (b->nat)
+			ims_nat_get_tunnel(b, out, &tunnel);
+		x = ims_sa_alloc(&sap, extack);
 		if (IS_ERR(x))
 			err = PTR_ERR(x);
 		else
 			b->sa[i] = x;
 	}
 	memzero_explicit(&keys, sizeof(keys));
+	return err;
+}
+
+/* A tunnel's packets leave over it, unless another bundle has their ports. */
+static int ims_bundle_add_policies(struct ims_bundle *b, struct netlink_ext_ack *extack)
+{
+	struct ims_net *in = b->ep->in;
+	enum ims_flow flow;
+	int err = 0;
+
+	spin_lock_bh(&in->state_lock);
+	for (flow = 0; flow < IMS_NAT_FLOWS && !err; flow++) {
+		if (ims_bundle_shares(b, flow))
+			continue;
+		err = ims_nat_send_over(b, flow, NULL);
+		if (!err)
+			b->dormant &= ~BIT(flow);
+	}
+	spin_unlock_bh(&in->state_lock);
+	if (err == -EEXIST)
+		NL_SET_ERR_MSG(extack, "an IPsec policy for the UE's address and port is there already");
 	return err;
 }
 
@@ -264,6 +346,11 @@ static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *exta
 
 	for (i = 0; i < IMS_FLOWS; i++) {
 		err = ims_sa_add(b->sa[i], extack);
+		if (err)
+			goto undo;
+	}
+	if (b->nat) {
+		err = ims_bundle_add_policies(b, extack);
 		if (err)
 			goto undo;
 	}
@@ -301,10 +388,12 @@ static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
 /* Has a bundle of the registration one of the UE's SPIs, at the same address? */
 static bool ims_bundle_clashes(const struct ims_bundle *o, const struct ims_bundle_params *p)
 {
+	struct ims_addr addr;
 	struct ims_tuple t;
 
 	ims_bundle_tuple(o, IMS_FLOW_OUT_UC, &t);
-	return ims_addr_equal(&t.dst, &p->ue_addr) && ims_bundle_has_spis(o, p);
+	addr = o->nat ? o->nat->addr : t.dst;
+	return ims_addr_equal(&addr, &p->nat_addr) && ims_bundle_has_spis(o, p);
 }
 
 /*
@@ -371,11 +460,16 @@ static void ims_bundle_make_way(struct ims_bundle *b, const struct ims_bundle_pa
 	}
 }
 
-/* Outbound SAs that XFRM could take in place of an older bundle's wait for their turn. */
+/*
+ * Outbound SAs that XFRM could take in place of an older bundle's wait for their turn.
+ * Of a tunnel it is the policies that wait.
+ */
 static void ims_bundle_put_to_sleep(struct ims_bundle *b)
 {
 	int flow;
 
+	if (b->nat)
+		return;
 	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++) {
 		if (!ims_bundle_shares(b, flow))
 			continue;
@@ -432,10 +526,11 @@ static int ims_bundle_choose_slot(const struct ims_registration *reg,
  *
  * Context: process, sleeps, @in->lock held.
  * Return: the bundle, or an ERR_PTR: -EINVAL, -ENOMEM, -EOPNOTSUPP for
- * algorithms that are not allowed or not built, -ENOSPC for the range or a limit,
+ * algorithms that are not allowed or not built and for a mode that the endpoint does
+ * not have, -ENOSPC for the range or a limit,
  * -EDQUOT for what one registration may have, -EADDRINUSE if the UE's ports are another
- * owner's, -EEXIST if an SA with one of the UE's SPIs to its address is there. On error
- * nothing is left.
+ * owner's, -EEXIST if an SA with one of the UE's SPIs to its address, or a policy for
+ * its packets, is there. On error nothing is left.
  */
 struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
 				     const struct ims_bundle_params *p,
@@ -445,6 +540,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 		[IMS_FLOW_OUT_UC] = p->spi_uc,
 		[IMS_FLOW_OUT_US] = p->spi_us,
 	};
+	const struct ims_bundle_port_query query = { p, ep };
 	struct ims_registration *reg;
 	struct ims_bundle *b;
 	__be16 port_pc;
@@ -474,6 +570,12 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 		goto put_registration;
 	b->reg = reg;
 	b->slot = ims_bundle_choose_slot(reg, p);
+	if (p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN) {
+		err = ims_nat_init(b, p);
+		if (err)
+			goto free;
+		b->udp_only = ims_ues_find(in, &p->ue_addr, ims_bundle_has_tcp, &query);
+	}
 	err = ims_bundle_alloc_spi(b, p, &spis[IMS_FLOW_IN_PS], extack);
 	if (err)
 		goto free;
@@ -485,12 +587,15 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (err < 0)
 		goto free_spi_pc;
 	err = ims_bundle_alloc_sas(b, p, port_pc, spis, extack);
+	if (!err && b->nat)
+		err = ims_nat_alloc_policies(b);
 	if (!err)
 		err = ims_bundle_insert(b, p, port_pc, extack);
 	if (err)
 		goto discard;
 
 	in->n_bundles++;
+	in->n_nat += !!b->nat;
 	in->n_pending++;
 	ep->n_bundles++;
 	ims_bundle_arm(b, in->config.temporary_timeout);
@@ -498,6 +603,8 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	return b;
 
 discard:
+	if (b->nat)
+		ims_nat_end(b);
 	for (i = 0; i < IMS_FLOWS; i++) {
 		if (b->sa[i])
 			ims_sa_discard(b->sa[i]);

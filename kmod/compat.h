@@ -11,6 +11,7 @@
 #include <net/genetlink.h>
 #include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
+#include <net/udp.h>
 #include <net/xfrm.h>
 
 /* 6.1 takes extended-ack text from constants alone. */
@@ -88,16 +89,47 @@ static inline struct sock *ims_compat_lookup6(struct net *net, const struct in6_
 #endif
 }
 
+/* There is one table of UDP sockets (7.x); before, it is the namespace's (6.2), or was not. */
+#if defined(IMS_HAVE_UDP_TABLE) && defined(IMS_HAVE_NET_UDP_TABLE)
+#define IMS_COMPAT_UDP_TABLE(net)	, (net)->ipv4.udp_table
+#elif defined(IMS_HAVE_UDP_TABLE)
+#define IMS_COMPAT_UDP_TABLE(net)	, &udp_table
+#else
+#define IMS_COMPAT_UDP_TABLE(net)
+#endif
+
+/* The socket that receives at an address and port from anywhere; under RCU. */
+static inline struct sock *ims_compat_udp_lookup4(struct net *net, __be32 addr, __be16 port)
+{
+	return __udp4_lib_lookup(net, htonl(INADDR_ANY), 0, addr, port, 0, 0
+				 IMS_COMPAT_UDP_TABLE(net), NULL);
+}
+
+static inline struct sock *ims_compat_udp_lookup6(struct net *net, const struct in6_addr *addr,
+						  __be16 port)
+{
+	return __udp6_lib_lookup(net, &in6addr_any, 0, addr, port, 0, 0
+				 IMS_COMPAT_UDP_TABLE(net), NULL);
+}
+
+/* Addresses of sockets got a type of their own (6.19). */
+static inline int ims_compat_bind(struct socket *sock, void *addr, int len)
+{
+	return kernel_bind(sock, addr, len);
+}
+
+/* ESP in UDP is taken by GRO, if the socket has it (6.7). */
+#ifdef IMS_HAVE_ENCAP_GRO
+#define IMS_COMPAT_ENCAP_GRO	true
+#else
+#define IMS_COMPAT_ENCAP_GRO	false
+#endif
+
 /* Newer kernels have a cache of inbound SAs, which has to be kept short (6.11). */
 #ifdef IMS_HAVE_STATE_CACHE_INPUT
 #include "input_cache.h"
 #else
-static inline int ims_input_cache_init(void)
-{
-	return 0;
-}
-
-static inline void ims_input_cache_exit(void)
+static inline void ims_input_cache_check(struct net *net)
 {
 }
 #endif

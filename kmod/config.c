@@ -81,6 +81,20 @@ module_param(disable_deprecated_algorithms, bool, 0444);
 MODULE_PARM_DESC(disable_deprecated_algorithms,
 		 "Never use hmac-md5-96 nor des-ede3-cbc (default 0)");
 
+static bool nat_traversal;
+module_param(nat_traversal, bool, 0444);
+MODULE_PARM_DESC(nat_traversal,
+		 "Endpoints have NAT traversal, mod=UDP-enc-tun, if they do not say (default 0)");
+
+static ushort nat_port = 4500;
+module_param(nat_port, ushort, 0444);
+MODULE_PARM_DESC(nat_port, "UDP port for ESP of an endpoint that names none (default 4500)");
+
+static bool nat_follow_address;
+module_param(nat_follow_address, bool, 0444);
+MODULE_PARM_DESC(nat_follow_address,
+		 "Follow a NAT that changes its address, not only its port (default 0)");
+
 #define IMS_MAX_ENDPOINTS	1024
 #define IMS_MAX_BUNDLES		4194304U
 
@@ -177,6 +191,10 @@ int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *ex
 				   config->mark_mask);
 		return -EINVAL;
 	}
+	if (!config->nat_port) {
+		NL_SET_ERR_MSG(extack, "nat_port is 0");
+		return -EINVAL;
+	}
 	ims_alg_list_order(&config->algs, NULL, &order);
 	if (!order.n) {
 		NL_SET_ERR_MSG(extack, "all of allowed_algorithms are deprecated, and disabled");
@@ -229,6 +247,9 @@ int ims_config_defaults(struct ims_config *config)
 		.old_timeout = old_timeout,
 		.idle_timeout = idle_timeout,
 		.mark_mask = mark_mask,
+		.nat = nat_traversal,
+		.nat_follow_address = nat_follow_address,
+		.nat_port = htons(nat_port),
 	};
 	err = ims_config_default_algs(&config->algs, &extack);
 	if (!err)

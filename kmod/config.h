@@ -22,6 +22,9 @@ struct netlink_ext_ack;
  * @old_timeout: milliseconds that a superseded bundle still receives
  * @idle_timeout: milliseconds without a packet after which a bundle goes, 0: never
  * @mark_mask: bits of a packet's mark that tell its registration and bundle; 0: none
+ * @nat: an endpoint that does not say has NAT traversal
+ * @nat_follow_address: another address of a NAT is followed, not only another port
+ * @nat_port: UDP port for ESP of an endpoint that names none
  * @algs: algorithms that a bundle may have, and the order of preference
  */
 struct ims_config {
@@ -36,6 +39,9 @@ struct ims_config {
 	u64 old_timeout;
 	u64 idle_timeout;
 	u32 mark_mask;
+	bool nat;
+	bool nat_follow_address;
+	__be16 nat_port;
 	struct ims_alg_prefs algs;
 };
 

@@ -6,6 +6,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "encap.h"
 #include "endpoint.h"
 #include "guard.h"
 #include "netns.h"
@@ -120,9 +121,11 @@ static void ims_endpoint_unmap_ports(struct ims_net *in, const struct ims_endpoi
 			set_bit(ntohs(ep->ports.port[i]), map->bits);
 }
 
-static int ims_endpoint_check(struct ims_net *in, const struct ims_addr *addr,
-			      const struct ims_ports *ports, struct netlink_ext_ack *extack)
+static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_params *p,
+			      struct netlink_ext_ack *extack)
 {
+	const struct ims_ports *ports = &p->ports;
+	const struct ims_addr *addr = &p->addr;
 	struct ims_endpoint *ep;
 	unsigned int i, j;
 
@@ -139,6 +142,10 @@ static int ims_endpoint_check(struct ims_net *in, const struct ims_addr *addr,
 		if (!ims_port_is_protectable(ports->port[i])) {
 			NL_SET_ERR_MSG_FMT(extack, "port %u cannot be a protected port",
 					   ntohs(ports->port[i]));
+			return -EINVAL;
+		}
+		if (p->nat && ports->port[i] == p->nat_port) {
+			NL_SET_ERR_MSG_FMT(extack, "port %u is nat-port", ntohs(p->nat_port));
 			return -EINVAL;
 		}
 		for (j = 0; j < i; j++) {
@@ -194,19 +201,16 @@ static int ims_endpoint_add_policy(struct ims_endpoint *ep, unsigned int i,
 /**
  * ims_endpoint_create() - make an endpoint and shut its ports
  * @in: where
- * @addr: local address
- * @ports: its ports
- * @guard: what becomes of what touches them unprotected
+ * @p: what to make
  * @extack: gets the reason
  *
  * Context: process, sleeps, @in->lock held.
  * Return: the endpoint, or an ERR_PTR: -EINVAL, -ENOSPC, -ENOMEM, -EADDRINUSE
- * for a port of another endpoint, -EEXIST for a policy of somebody else's. On
- * error nothing is left.
+ * for a port of another endpoint or a nat-port that is taken, -EEXIST for a policy of
+ * somebody else's. On error nothing is left.
  */
-struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_addr *addr,
-					 const struct ims_ports *ports,
-					 enum ims_ipsec_guard guard,
+struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
+					 const struct ims_endpoint_params *p,
 					 struct netlink_ext_ack *extack)
 {
 	struct ims_endpoint *ep;
@@ -215,23 +219,31 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_ad
 
 	lockdep_assert_held(&in->lock);
 
-	err = ims_endpoint_check(in, addr, ports, extack);
+	err = ims_endpoint_check(in, p, extack);
 	if (err)
 		return ERR_PTR(err);
 
-	ep = kzalloc(struct_size(ep, pols, ports->n), GFP_KERNEL_ACCOUNT);
+	ep = kzalloc(struct_size(ep, pols, p->ports.n), GFP_KERNEL_ACCOUNT);
 	if (!ep)
 		return ERR_PTR(-ENOMEM);
 	ep->in = in;
 	ep->reqid = ims_endpoint_reqid(in);
-	ep->addr = *addr;
-	ep->ports = *ports;
-	ep->guard = guard;
+	ep->addr = p->addr;
+	ep->ports = p->ports;
+	ep->guard = p->guard;
+	ep->nat_port = p->nat_port;
+	if (p->nat) {
+		ep->encap = ims_encap_get(in, &p->addr, p->nat_port, p->nat_shared, extack);
+		if (IS_ERR(ep->encap)) {
+			err = PTR_ERR(ep->encap);
+			goto free;
+		}
+	}
 
 	err = xa_alloc_cyclic(&in->endpoints, &ep->id, ep, xa_limit_32b,
 			      &in->next_endpoint_id, GFP_KERNEL_ACCOUNT);
 	if (err < 0)
-		goto free;
+		goto put_encap;
 
 	/* The guard first: there must be no moment with half of it. */
 	err = ims_guard_enable(in);
@@ -240,7 +252,7 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_ad
 	list_add_tail_rcu(&ep->node, &in->endpoint_list);
 	in->n_endpoints++;
 	err = ims_endpoint_map_ports(in, ep);
-	for (i = 0; i < ports->n && !err; i++)
+	for (i = 0; i < ep->ports.n && !err; i++)
 		err = ims_endpoint_add_policy(ep, i, extack);
 	if (err) {
 		ims_endpoint_delete(in, ep);
@@ -250,6 +262,8 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_ad
 
 erase:
 	xa_erase(&in->endpoints, ep->id);
+put_encap:
+	ims_encap_put(in, ep->encap);
 free:
 	kfree(ep);
 	return ERR_PTR(err);
@@ -278,6 +292,7 @@ void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep)
 	ims_endpoint_unmap_ports(in, ep);
 	if (!in->n_endpoints)
 		ims_guard_disable(in);
+	ims_encap_put(in, ep->encap);
 	kfree_rcu(ep, rcu);
 }
 

@@ -11,6 +11,7 @@
 #include "addr.h"
 #include "policy.h"
 
+struct ims_encap;
 struct ims_net;
 struct netlink_ext_ack;
 
@@ -23,6 +24,7 @@ struct netlink_ext_ack;
  * @IMS_DROP_CROSS_PAIR: either way, there is a set, but it is not for these
  *	addresses and ports
  * @IMS_DROP_NO_LIVE_SET: either way, the set has gone, or there was none
+ * @IMS_DROP_UDP_ONLY: either way, it was not UDP, and the set is for nothing else
  * @IMS_DROPS: how many there are
  */
 enum ims_drop {
@@ -32,6 +34,7 @@ enum ims_drop {
 	IMS_DROP_FOREIGN_SA,
 	IMS_DROP_CROSS_PAIR,
 	IMS_DROP_NO_LIVE_SET,
+	IMS_DROP_UDP_ONLY,
 	IMS_DROPS,
 };
 
@@ -67,6 +70,8 @@ struct ims_port_map {
  * @guard: enum ims_ipsec_guard; constant
  * @addr: constant
  * @ports: constant
+ * @encap: what takes ESP in UDP for it; NULL: it has no NAT traversal; constant
+ * @nat_port: UDP port of that; constant
  * @drops: how many packets the guard dropped, by reason
  * @n_bundles: under struct ims_net.lock
  * @next_pc: which of the pool the next bundle gets; under struct ims_net.lock
@@ -82,15 +87,34 @@ struct ims_endpoint {
 	u8 guard;
 	struct ims_addr addr;
 	struct ims_ports ports;
+	struct ims_encap *encap;
+	__be16 nat_port;
 	atomic64_t drops[IMS_DROPS];
 	u32 n_bundles;
 	u32 next_pc;
 	struct xfrm_policy *pols[];
 };
 
-struct ims_endpoint *ims_endpoint_create(struct ims_net *in, const struct ims_addr *addr,
-					 const struct ims_ports *ports,
-					 enum ims_ipsec_guard guard,
+/**
+ * struct ims_endpoint_params - what a request for an endpoint says
+ * @addr: local address
+ * @ports: its ports
+ * @guard: what becomes of what touches them unprotected
+ * @nat: it has NAT traversal
+ * @nat_shared: with somebody else's socket if there is one
+ * @nat_port: UDP port of that
+ */
+struct ims_endpoint_params {
+	struct ims_addr addr;
+	struct ims_ports ports;
+	enum ims_ipsec_guard guard;
+	bool nat;
+	bool nat_shared;
+	__be16 nat_port;
+};
+
+struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
+					 const struct ims_endpoint_params *p,
 					 struct netlink_ext_ack *extack);
 void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep);
 void ims_endpoint_delete_all(struct ims_net *in);

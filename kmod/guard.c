@@ -20,6 +20,7 @@
 #include "bundle.h"
 #include "endpoint.h"
 #include "guard.h"
+#include "nat.h"
 #include "netns.h"
 #include "reject.h"
 #include "sa.h"
@@ -160,7 +161,7 @@ static enum ims_guard_shape ims_guard_parse6(const struct sk_buff *skb, unsigned
 	return ims_guard_parse_ports(skb, proto, *offset, t);
 }
 
-/* The protocol of a packet that has come out of ESP, its only one. */
+/* The protocol of a packet that has come out of ESP or goes there, its only one. */
 static u8 ims_guard_proto(const struct sk_buff *skb)
 {
 	return ip_hdr(skb)->version == 4 ? ip_hdr(skb)->protocol : ipv6_hdr(skb)->nexthdr;
@@ -223,12 +224,14 @@ static enum ims_drop ims_guard_check_input(struct ims_net *in, const struct ims_
 		return IMS_DROP_NO_LIVE_SET;
 	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
 		return IMS_DROP_CROSS_PAIR;
+	if (b->udp_only && ims_guard_proto(skb) != IPPROTO_UDP)
+		return IMS_DROP_UDP_ONLY;
 	ims_guard_note(b, skb, offset);
 	return IMS_DROP_NOT;
 }
 
 /* A port that is not shut: what comes over a bundle may take it into use all the same. */
-static void ims_guard_pass_input(struct ims_net *in, const struct sk_buff *skb,
+static void ims_guard_pass_input(struct ims_net *in, struct sk_buff *skb,
 				 const struct ims_tuple *t, unsigned int offset)
 {
 	const struct xfrm_state *x = ims_sa_of_input(skb);
@@ -237,8 +240,27 @@ static void ims_guard_pass_input(struct ims_net *in, const struct sk_buff *skb,
 	if (IS_ERR_OR_NULL(x))
 		return;
 	b = ims_bundle_of_input(in, x);
-	if (b && ims_sa_covers(x, t))
-		ims_guard_note(b, skb, offset);
+	if (!b || !ims_sa_covers(x, t))
+		return;
+	ims_guard_note(b, skb, offset);
+	if (b->nat)
+		ims_sa_forget_input(skb);
+}
+
+/* The endpoint's own SA, or why not; a tunnel's has a reqid of its own. */
+static enum ims_drop ims_guard_check_owner(struct ims_net *in, const struct ims_endpoint *ep,
+					   const struct sk_buff *skb, const struct xfrm_state *x)
+{
+	const struct ims_bundle *b;
+
+	if (!ims_sa_is_tunnel(x))
+		return ims_sa_has_reqid(x, ep->reqid) ? IMS_DROP_NOT : IMS_DROP_FOREIGN_SA;
+	b = ims_nat_of_output(in, x);
+	if (!b || b->ep != ep)
+		return IMS_DROP_FOREIGN_SA;
+	if (b->udp_only && ims_guard_proto(skb) != IPPROTO_UDP)
+		return IMS_DROP_UDP_ONLY;
+	return IMS_DROP_NOT;
 }
 
 /* Will a packet leave over a live SA of this endpoint that is for it? */
@@ -247,6 +269,7 @@ static enum ims_drop ims_guard_check_output(struct ims_net *in, const struct ims
 					    enum ims_guard_shape shape)
 {
 	const struct xfrm_state *x = ims_sa_of_output(skb);
+	enum ims_drop drop;
 
 	if (!x) {
 		if (!ims_sa_is_missing(skb))
@@ -255,13 +278,21 @@ static enum ims_drop ims_guard_check_output(struct ims_net *in, const struct ims
 			       IMS_DROP_CROSS_PAIR :
 			       IMS_DROP_NO_LIVE_SET;
 	}
-	if (!ims_sa_has_reqid(x, ep->reqid))
-		return IMS_DROP_FOREIGN_SA;
+	drop = ims_guard_check_owner(in, ep, skb, x);
+	if (drop != IMS_DROP_NOT)
+		return drop;
 	if (!ims_sa_is_live(x))
 		return IMS_DROP_NO_LIVE_SET;
 	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
 		return IMS_DROP_CROSS_PAIR;
 	return IMS_DROP_NOT;
+}
+
+/* Was it a tunnel? Then XFRM would want a policy. */
+static void ims_guard_let_in(struct sk_buff *skb)
+{
+	if (ims_sa_is_tunnel(ims_sa_of_input(skb)))
+		ims_sa_forget_input(skb);
 }
 
 static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
@@ -287,8 +318,11 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 		drop = ims_guard_check_output(in, ep, skb, t, shape);
 	else
 		drop = ims_guard_check_input(in, ep, skb, t, shape, offset);
-	if (drop == IMS_DROP_NOT)
+	if (drop == IMS_DROP_NOT) {
+		if (!out)
+			ims_guard_let_in(skb);
 		return NF_ACCEPT;
+	}
 	atomic64_inc(&ep->drops[drop]);
 
 	if (ep->guard != IMS_IPSEC_GUARD_REJECT)

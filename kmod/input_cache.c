@@ -25,9 +25,6 @@
 /* Most that are taken off at once, so that the lock is not held for long. */
 #define IMS_INPUT_CACHE_BATCH	64
 
-/* Before those of the kernel, which end the chain. */
-#define IMS_INPUT_CACHE_PRIORITY	1000
-
 static void ims_input_cache_shorten(struct net *net, struct hlist_head *cache)
 {
 	int left = IMS_INPUT_CACHE_BATCH;
@@ -44,8 +41,13 @@ static void ims_input_cache_shorten(struct net *net, struct hlist_head *cache)
 	spin_unlock_bh(&net->xfrm.xfrm_state_lock);
 }
 
-/* Softirq: the list is this CPU's. */
-static void ims_input_cache_check(struct net *net)
+/**
+ * ims_input_cache_check() - keep the list of this CPU short
+ * @net: where
+ *
+ * Context: softirq.
+ */
+void ims_input_cache_check(struct net *net)
 {
 	struct hlist_head *cache = raw_cpu_ptr(net->xfrm.state_cache_input);
 	int left = IMS_INPUT_CACHE_KEPT;
@@ -61,81 +63,4 @@ static void ims_input_cache_check(struct net *net)
 	rcu_read_unlock();
 	if (node)
 		ims_input_cache_shorten(net, cache);
-}
-
-/* Every ESP packet, in UDP or not, before its SA is looked up; not after GRO. */
-static int ims_input_cache_rcv(struct sk_buff *skb)
-{
-	ims_input_cache_check(dev_net(skb->dev));
-	return -EINVAL;	/* not ours, go on */
-}
-
-static int ims_input_cache_rcv_encap(struct sk_buff *skb, int nexthdr, __be32 spi,
-				     int encap_type)
-{
-	return ims_input_cache_rcv(skb);
-}
-
-/* Every ESP packet when it has been decrypted, or not; GRO's are seen here only. */
-static int ims_input_cache_cb(struct sk_buff *skb, int err)
-{
-	if (xfrm_offload(skb))
-		ims_input_cache_check(dev_net(skb->dev));
-	return 1;	/* go on */
-}
-
-static int ims_input_cache_err4(struct sk_buff *skb, u32 info)
-{
-	return -ENOENT;	/* go on */
-}
-
-static int ims_input_cache_err6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
-				u8 code, int offset, __be32 info)
-{
-	return -ENOENT;	/* go on */
-}
-
-static struct xfrm4_protocol ims_input_cache_esp4 = {
-	.handler = ims_input_cache_rcv,
-	.input_handler = ims_input_cache_rcv_encap,
-	.cb_handler = ims_input_cache_cb,
-	.err_handler = ims_input_cache_err4,
-	.priority = IMS_INPUT_CACHE_PRIORITY,
-};
-
-static struct xfrm6_protocol ims_input_cache_esp6 = {
-	.handler = ims_input_cache_rcv,
-	.input_handler = ims_input_cache_rcv_encap,
-	.cb_handler = ims_input_cache_cb,
-	.err_handler = ims_input_cache_err6,
-	.priority = IMS_INPUT_CACHE_PRIORITY,
-};
-
-/**
- * ims_input_cache_init() - begin to keep the cache short
- *
- * Context: process, sleeps.
- * Return: 0; -EEXIST if another module has this priority; -EAGAIN.
- */
-int ims_input_cache_init(void)
-{
-	int err = xfrm4_protocol_register(&ims_input_cache_esp4, IPPROTO_ESP);
-
-	if (err)
-		return err;
-	err = xfrm6_protocol_register(&ims_input_cache_esp6, IPPROTO_ESP);
-	if (err)
-		xfrm4_protocol_deregister(&ims_input_cache_esp4, IPPROTO_ESP);
-	return err;
-}
-
-/**
- * ims_input_cache_exit() - leave the cache alone
- *
- * Context: process, sleeps. No packet is in the handlers when it returns.
- */
-void ims_input_cache_exit(void)
-{
-	xfrm6_protocol_deregister(&ims_input_cache_esp6, IPPROTO_ESP);
-	xfrm4_protocol_deregister(&ims_input_cache_esp4, IPPROTO_ESP);
 }

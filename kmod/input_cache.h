@@ -2,7 +2,8 @@
 #ifndef _IMS_INPUT_CACHE_H
 #define _IMS_INPUT_CACHE_H
 
-int ims_input_cache_init(void);
-void ims_input_cache_exit(void);
+struct net;
+
+void ims_input_cache_check(struct net *net);
 
 #endif /* _IMS_INPUT_CACHE_H */

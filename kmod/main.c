@@ -3,12 +3,14 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/module.h>
+#include <linux/random.h>
 #include <linux/workqueue.h>
 
 #include "bundle.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "guard.h"
+#include "input.h"
 #include "netlink.h"
 #include "netns.h"
 #include "sa.h"
@@ -40,6 +42,8 @@ static int __net_init ims_net_init(struct net *net)
 	init_llist_head(&in->unsettled);
 	INIT_WORK(&in->settle, ims_switch_settle);
 	INIT_LIST_HEAD(&in->endpoint_list);
+	INIT_LIST_HEAD(&in->encaps);
+	in->reqid_key = get_random_u32();
 	ims_guard_init(in);
 	INIT_DELAYED_WORK(&in->restore, ims_watch_restore);
 	init_llist_head(&in->expired);
@@ -102,7 +106,7 @@ static int __init ims_init(void)
 	err = register_pernet_subsys(&ims_net_ops);
 	if (err)
 		goto destroy_wq;
-	err = ims_input_cache_init();
+	err = ims_input_init();
 	if (err)
 		goto unregister_pernet;
 	ims_watch_init();
@@ -113,7 +117,7 @@ static int __init ims_init(void)
 
 unregister_watch:
 	ims_watch_exit();
-	ims_input_cache_exit();
+	ims_input_exit();
 unregister_pernet:
 	unregister_pernet_subsys(&ims_net_ops);
 destroy_wq:
@@ -126,7 +130,7 @@ static void __exit ims_exit(void)
 	/* No request can come any more, then no namespace has anything left. */
 	ims_netlink_exit();
 	ims_watch_exit();
-	ims_input_cache_exit();
+	ims_input_exit();
 	unregister_pernet_subsys(&ims_net_ops);
 	destroy_workqueue(ims_wq);
 }

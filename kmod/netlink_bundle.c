@@ -6,6 +6,7 @@
 #include "bundle.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "nat.h"
 #include "netlink.h"
 #include "netns.h"
 #include "sa.h"
@@ -30,7 +31,10 @@ const struct nla_policy ims_bundle_new_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
 	[IMS_IPSEC_A_BUNDLE_SPI_UC] = NLA_POLICY_MIN(NLA_BE32, IMS_IPSEC_SPI_MIN),
 	[IMS_IPSEC_A_BUNDLE_SPI_US] = NLA_POLICY_MIN(NLA_BE32, IMS_IPSEC_SPI_MIN),
 	[IMS_IPSEC_A_BUNDLE_MODE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_MODE_TRANS,
-						     IMS_IPSEC_MODE_TRANS),
+						     IMS_IPSEC_MODE_UDP_ENC_TUN),
+	[IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+	[IMS_IPSEC_A_BUNDLE_UE_NAT_PORT] = NLA_POLICY_MIN(NLA_BE16, 1),
+	[IMS_IPSEC_A_BUNDLE_UNMARKED] = { .type = NLA_FLAG },
 	[IMS_IPSEC_A_BUNDLE_AUTH_ALG] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_AUTH_ALG_HMAC_MD5_96,
 							 IMS_IPSEC_AUTH_ALG_NULL),
 	[IMS_IPSEC_A_BUNDLE_ENC_ALG] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_ENC_ALG_NULL,
@@ -79,6 +83,18 @@ const struct nla_policy ims_bundle_get_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
 				 BIT_ULL(IMS_IPSEC_A_BUNDLE_STATE) |	\
 				 BIT_ULL(IMS_IPSEC_A_BUNDLE_UE_ADDRESS))
 
+static int ims_netlink_put_nat(struct sk_buff *skb, const struct ims_bundle *b)
+{
+	const struct ims_nat *nat = b->nat;
+
+	if (nat && (ims_netlink_put_addr(skb, IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, &nat->addr) ||
+		    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, READ_ONCE(nat->port)) ||
+		    (!nat->is_marked && nla_put_flag(skb, IMS_IPSEC_A_BUNDLE_UNMARKED)) ||
+		    (b->udp_only && nla_put_flag(skb, IMS_IPSEC_A_BUNDLE_UDP_ONLY))))
+		return -EMSGSIZE;
+	return 0;
+}
+
 /**
  * ims_netlink_put_bundle() - put a bundle's attributes into a message
  * @skb: the message
@@ -126,7 +142,7 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_PACKETS, c.tx_packets, pad) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_BYTES, c.tx_bytes, pad))
 		return -EMSGSIZE;
-	return 0;
+	return ims_netlink_put_nat(skb, b);
 }
 
 /* The bundle that a request names; under struct ims_net.lock. */
@@ -160,6 +176,32 @@ static int ims_netlink_get_bundle_algs(struct ims_bundle_params *p, struct genl_
 		return -EINVAL;
 	}
 	return err;
+}
+
+/* What has a meaning in mode UDP-enc-tun alone */
+static int ims_netlink_get_bundle_nat(struct ims_bundle_params *p, struct genl_info *info)
+{
+	static const int attrs[] = {
+		IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT,
+		IMS_IPSEC_A_BUNDLE_UNMARKED,
+	};
+	struct nlattr **a = info->attrs;
+	int i;
+
+	p->nat_addr = p->ue_addr;
+	for (i = 0; i < ARRAY_SIZE(attrs) && p->mode == IMS_IPSEC_MODE_TRANS; i++) {
+		if (!a[attrs[i]])
+			continue;
+		NL_SET_ERR_MSG_ATTR(info->extack, a[attrs[i]], "this is for mode udp-enc-tun");
+		return -EINVAL;
+	}
+	if (a[IMS_IPSEC_A_BUNDLE_UE_NAT_PORT])
+		p->nat_port = nla_get_be16(a[IMS_IPSEC_A_BUNDLE_UE_NAT_PORT]);
+	p->unmarked = nla_get_flag(a[IMS_IPSEC_A_BUNDLE_UNMARKED]);
+	if (!a[IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS])
+		return 0;
+	return ims_netlink_get_addr(&p->nat_addr, a[IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS],
+				    info->extack);
 }
 
 static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct genl_info *info)
@@ -199,7 +241,8 @@ static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct gen
 	p->replace = nla_get_flag(a[IMS_IPSEC_A_BUNDLE_REPLACE]);
 	p->ik = nla_data(a[IMS_IPSEC_A_BUNDLE_IK]);
 	p->ck = nla_data(a[IMS_IPSEC_A_BUNDLE_CK]);
-	return ims_netlink_get_bundle_algs(p, info);
+	err = ims_netlink_get_bundle_nat(p, info);
+	return err ? err : ims_netlink_get_bundle_algs(p, info);
 }
 
 static int __ims_netlink_bundle_new(struct genl_info *info)

@@ -25,6 +25,9 @@ const struct nla_policy ims_config_set_policy[IMS_IPSEC_A_CONFIG_MAX + 1] = {
 	[IMS_IPSEC_A_CONFIG_OLD_TIMEOUT] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_timeout_range),
 	[IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT] = { .type = NLA_U64 },
 	[IMS_IPSEC_A_CONFIG_MARK_MASK] = { .type = NLA_U32 },
+	[IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL] = NLA_POLICY_MAX(NLA_U8, 1),
+	[IMS_IPSEC_A_CONFIG_NAT_PORT] = NLA_POLICY_MIN(NLA_BE16, 1),
+	[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS] = NLA_POLICY_MAX(NLA_U8, 1),
 	/* text, but NLA_STRING cannot be empty */
 	[IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS] = {
 		.type = NLA_BINARY, .len = IMS_IPSEC_ALGORITHMS_MAX,
@@ -64,7 +67,10 @@ static int ims_netlink_put_config(struct sk_buff *skb, const struct ims_config *
 			      IMS_IPSEC_A_CONFIG_PAD) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT, c->idle_timeout,
 			      IMS_IPSEC_A_CONFIG_PAD) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MARK_MASK, c->mark_mask))
+	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MARK_MASK, c->mark_mask) ||
+	    nla_put_u8(skb, IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL, c->nat) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_CONFIG_NAT_PORT, c->nat_port) ||
+	    nla_put_u8(skb, IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS, c->nat_follow_address))
 		return -EMSGSIZE;
 	return ims_netlink_put_algs(skb, &c->algs);
 }
@@ -157,6 +163,12 @@ int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info)
 		c.idle_timeout = nla_get_u64(a[IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT]);
 	if (a[IMS_IPSEC_A_CONFIG_MARK_MASK])
 		c.mark_mask = nla_get_u32(a[IMS_IPSEC_A_CONFIG_MARK_MASK]);
+	if (a[IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL])
+		c.nat = nla_get_u8(a[IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL]);
+	if (a[IMS_IPSEC_A_CONFIG_NAT_PORT])
+		c.nat_port = nla_get_be16(a[IMS_IPSEC_A_CONFIG_NAT_PORT]);
+	if (a[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS])
+		c.nat_follow_address = nla_get_u8(a[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS]);
 	err = ims_netlink_get_algs(&c.algs, a, info->extack);
 	if (!err)
 		err = ims_config_check(&c, info->extack);

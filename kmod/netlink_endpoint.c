@@ -5,6 +5,7 @@
 
 #include "bundle.h"
 #include "compat.h"
+#include "encap.h"
 #include "endpoint.h"
 #include "netlink.h"
 #include "netns.h"
@@ -15,6 +16,9 @@ const struct nla_policy ims_endpoint_new_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = 
 	[IMS_IPSEC_A_ENDPOINT_PORT_PC] = NLA_POLICY_MIN(NLA_BE16, 1),
 	[IMS_IPSEC_A_ENDPOINT_GUARD] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_GUARD_DROP,
 							IMS_IPSEC_GUARD_BYPASS),
+	[IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL] = NLA_POLICY_MAX(NLA_U8, 1),
+	[IMS_IPSEC_A_ENDPOINT_NAT_PORT] = NLA_POLICY_MIN(NLA_BE16, 1),
+	[IMS_IPSEC_A_ENDPOINT_NAT_SHARED] = NLA_POLICY_MAX(NLA_U8, 1),
 };
 
 const struct nla_policy ims_endpoint_del_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = {
@@ -38,6 +42,7 @@ static int ims_netlink_put_drops(struct sk_buff *skb, const struct ims_endpoint 
 		[IMS_DROP_FOREIGN_SA] = IMS_IPSEC_A_ENDPOINT_DROP_FOREIGN_SA,
 		[IMS_DROP_CROSS_PAIR] = IMS_IPSEC_A_ENDPOINT_DROP_CROSS_PAIR,
 		[IMS_DROP_NO_LIVE_SET] = IMS_IPSEC_A_ENDPOINT_DROP_NO_LIVE_SET,
+		[IMS_DROP_UDP_ONLY] = IMS_IPSEC_A_ENDPOINT_DROP_UDP_ONLY,
 	};
 	unsigned int i;
 
@@ -60,7 +65,11 @@ static int ims_netlink_put_endpoint(struct sk_buff *skb, const struct ims_endpoi
 		if (nla_put_be16(skb, IMS_IPSEC_A_ENDPOINT_PORT_PC, ep->ports.port[i]))
 			return -EMSGSIZE;
 	if (nla_put_u32(skb, IMS_IPSEC_A_ENDPOINT_BUNDLES, ep->n_bundles) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_ENDPOINT_GUARD, ep->guard))
+	    nla_put_u32(skb, IMS_IPSEC_A_ENDPOINT_GUARD, ep->guard) ||
+	    nla_put_u8(skb, IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL, !!ep->encap) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_ENDPOINT_NAT_PORT, ep->nat_port) ||
+	    nla_put_u8(skb, IMS_IPSEC_A_ENDPOINT_NAT_SHARED,
+		       ep->encap && ims_encap_is_shared(ep->encap)))
 		return -EMSGSIZE;
 	return ims_netlink_put_drops(skb, ep);
 }
@@ -107,14 +116,32 @@ static int ims_netlink_get_ports(struct ims_ports *ports, const struct ims_confi
 	return 0;
 }
 
+static int ims_netlink_get_endpoint_params(struct ims_endpoint_params *p,
+					   const struct ims_config *config,
+					   struct genl_info *info)
+{
+	struct nlattr **a = info->attrs;
+
+	p->guard = IMS_IPSEC_GUARD_DROP;
+	if (a[IMS_IPSEC_A_ENDPOINT_GUARD])
+		p->guard = nla_get_u32(a[IMS_IPSEC_A_ENDPOINT_GUARD]);
+	p->nat = config->nat;
+	if (a[IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL])
+		p->nat = nla_get_u8(a[IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL]);
+	p->nat_port = config->nat_port;
+	if (a[IMS_IPSEC_A_ENDPOINT_NAT_PORT])
+		p->nat_port = nla_get_be16(a[IMS_IPSEC_A_ENDPOINT_NAT_PORT]);
+	if (a[IMS_IPSEC_A_ENDPOINT_NAT_SHARED])
+		p->nat_shared = nla_get_u8(a[IMS_IPSEC_A_ENDPOINT_NAT_SHARED]);
+	return ims_netlink_get_ports(&p->ports, config, info);
+}
+
 int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info)
 {
-	const struct nlattr *guard = info->attrs[IMS_IPSEC_A_ENDPOINT_GUARD];
 	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_endpoint_params p = {};
 	struct ims_endpoint *ep;
-	struct ims_ports ports;
 	struct sk_buff *reply;
-	struct ims_addr addr;
 	void *hdr;
 	int err;
 
@@ -123,7 +150,7 @@ int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info)
 	if (!err)
 		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ADDRESS);
 	if (!err)
-		err = ims_netlink_get_addr(&addr, info->attrs[IMS_IPSEC_A_ENDPOINT_ADDRESS],
+		err = ims_netlink_get_addr(&p.addr, info->attrs[IMS_IPSEC_A_ENDPOINT_ADDRESS],
 					   info->extack);
 	if (err)
 		return err;
@@ -134,12 +161,10 @@ int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info)
 		return -ENOMEM;
 
 	mutex_lock(&in->lock);
-	err = ims_netlink_get_ports(&ports, &in->config, info);
+	err = ims_netlink_get_endpoint_params(&p, &in->config, info);
 	if (err)
 		goto unlock;
-	ep = ims_endpoint_create(in, &addr, &ports,
-				 guard ? nla_get_u32(guard) : IMS_IPSEC_GUARD_DROP,
-				 info->extack);
+	ep = ims_endpoint_create(in, &p, info->extack);
 	if (IS_ERR(ep)) {
 		err = PTR_ERR(ep);
 		goto unlock;

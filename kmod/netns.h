@@ -48,6 +48,9 @@ struct ims_port_map;
  * @n_endpoints: under @lock
  * @n_bundles: under @lock
  * @n_pending: how many bundles are temporary; under @lock
+ * @n_nat: how many bundles are in mode UDP-enc-tun; under @lock
+ * @reqid_key: random, part of their SAs' reqids; constant
+ * @encaps: sockets for ESP in UDP; under @lock
  * @event_seq: number of the last event; under @lock
  * @guard_ops: the guard's hooks
  * @guarded: the guard's hooks are registered; written under @lock
@@ -77,6 +80,9 @@ struct ims_net {
 	u32 n_endpoints;
 	u32 n_bundles;
 	u32 n_pending;
+	u32 n_nat;
+	u32 reqid_key;
+	struct list_head encaps;
 	u64 event_seq;
 	struct nf_hook_ops guard_ops[IMS_GUARD_HOOKS];
 	bool guarded;

@@ -11,23 +11,79 @@
 #include "compat.h"
 #include "policy.h"
 
-/* Before what an IKE daemon installs; lower comes first. */
-#define IMS_POLICY_PRIORITY	1
+/*
+ * Before what an IKE daemon installs; lower comes first. A mark tells more than the
+ * addresses and ports do, and these more than a local port.
+ */
+enum {
+	IMS_POLICY_PRIORITY_MARKED = 1,
+	IMS_POLICY_PRIORITY_TUNNEL,
+	IMS_POLICY_PRIORITY_PORT,
+};
+
+static DEFINE_PER_CPU(bool, ims_policy_own);
 
 static void ims_policy_notify(struct xfrm_policy *pol, int event)
 {
 	struct km_event c = { .event = event };
 
+	local_bh_disable();
+	this_cpu_write(ims_policy_own, true);
 	km_policy_notify(pol, XFRM_POLICY_OUT, &c);
+	this_cpu_write(ims_policy_own, false);
+	local_bh_enable();
 }
 
-/*
- * A policy that is in no table: the destructor insists on a dead one.
+/**
+ * ims_policy_is_own_notice() - is it this module that tells XFRM's listeners
+ *
+ * Context: a listener's callback.
+ * Return: true if so, false if somebody else has changed a policy.
  */
-static void ims_policy_discard(struct xfrm_policy *pol)
+bool ims_policy_is_own_notice(void)
 {
+	return this_cpu_read(ims_policy_own);
+}
+
+/**
+ * ims_policy_discard() - end a policy that is in no table
+ * @pol: from ims_policy_alloc_tunnel(), or NULL
+ */
+void ims_policy_discard(struct xfrm_policy *pol)
+{
+	if (!pol)
+		return;
+	/* the destructor insists on a dead one */
 	pol->walk.dead = 1;
 	xfrm_policy_destroy(pol);
+}
+
+static void ims_policy_xfrm_addr(xfrm_address_t *xaddr, const struct ims_addr *addr)
+{
+	if (addr->family == AF_INET)
+		xaddr->a4 = addr->in.s_addr;
+	else
+		xaddr->in6 = addr->in6;
+}
+
+/* One transformation, by ESP, whatever the algorithms; the template is the policy's. */
+static struct xfrm_tmpl *ims_policy_set_esp(struct xfrm_policy *p, u32 reqid)
+{
+	struct xfrm_tmpl *t = &p->xfrm_vec[0];
+
+	p->lft.soft_byte_limit = XFRM_INF;
+	p->lft.hard_byte_limit = XFRM_INF;
+	p->lft.soft_packet_limit = XFRM_INF;
+	p->lft.hard_packet_limit = XFRM_INF;
+	t->id.proto = IPPROTO_ESP;
+	t->encap_family = p->family;
+	t->allalgs = 1;
+	t->aalgos = ~0;
+	t->ealgos = ~0;
+	t->calgos = ~0;
+	t->reqid = reqid;
+	p->xfrm_nr = 1;
+	return t;
 }
 
 /**
@@ -58,34 +114,18 @@ int ims_policy_add(struct xfrm_policy **pol, struct net *net, const struct ims_a
 	/* Any remote address and port, any transport protocol. */
 	sel = &p->selector;
 	sel->family = addr->family;
-	if (addr->family == AF_INET)
-		sel->saddr.a4 = addr->in.s_addr;
-	else
-		sel->saddr.in6 = addr->in6;
+	ims_policy_xfrm_addr(&sel->saddr, addr);
 	sel->prefixlen_s = ims_addr_len(addr) * 8;
 	sel->sport = port;
 	sel->sport_mask = htons(0xffff);
 
 	p->family = addr->family;
 	p->action = XFRM_POLICY_ALLOW;
-	p->priority = IMS_POLICY_PRIORITY;
-	p->lft.soft_byte_limit = XFRM_INF;
-	p->lft.hard_byte_limit = XFRM_INF;
-	p->lft.soft_packet_limit = XFRM_INF;
-	p->lft.hard_packet_limit = XFRM_INF;
-
+	p->priority = IMS_POLICY_PRIORITY_PORT;
 	/* The reqid and the flow's addresses and ports find the SA. */
-	t = &p->xfrm_vec[0];
-	t->id.proto = IPPROTO_ESP;
+	t = ims_policy_set_esp(p, reqid);
 	t->mode = XFRM_MODE_TRANSPORT;
-	t->encap_family = addr->family;
-	t->allalgs = 1;
-	t->aalgos = ~0;
-	t->ealgos = ~0;
-	t->calgos = ~0;
 	t->optional = optional;
-	t->reqid = reqid;
-	p->xfrm_nr = 1;
 
 	err = xfrm_policy_insert(XFRM_POLICY_OUT, p, 1);
 	if (err) {
@@ -125,4 +165,65 @@ void ims_policy_delete(struct xfrm_policy *pol)
 	if (!xfrm_policy_delete(pol, XFRM_POLICY_OUT))
 		ims_policy_notify(pol, XFRM_MSG_DELPOLICY);
 	xfrm_pol_put(pol);
+}
+
+/**
+ * ims_policy_alloc_tunnel() - make a policy that is in no table yet
+ * @net: where
+ * @p: what it is to do
+ *
+ * Context: process, sleeps.
+ * Return: the policy, to be given to ims_policy_insert() or ims_policy_discard(), or
+ * NULL.
+ */
+struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p)
+{
+	struct xfrm_policy *pol = xfrm_policy_alloc(net, GFP_KERNEL_ACCOUNT);
+	const u8 prefixlen = ims_addr_len(&p->src) * 8;
+	struct xfrm_selector *sel;
+	struct xfrm_tmpl *t;
+
+	if (!pol)
+		return NULL;
+	sel = &pol->selector;
+	sel->family = p->inner.src.family;
+	ims_policy_xfrm_addr(&sel->saddr, &p->inner.src);
+	ims_policy_xfrm_addr(&sel->daddr, &p->inner.dst);
+	sel->prefixlen_s = prefixlen;
+	sel->prefixlen_d = prefixlen;
+	sel->sport = p->inner.sport;
+	sel->sport_mask = htons(0xffff);
+	sel->dport = p->inner.dport;
+	sel->dport_mask = htons(0xffff);
+	pol->mark.v = p->mark & p->mark_mask;
+	pol->mark.m = p->mark_mask;
+
+	pol->family = p->src.family;
+	pol->action = XFRM_POLICY_ALLOW;
+	pol->priority = p->mark_mask ? IMS_POLICY_PRIORITY_MARKED : IMS_POLICY_PRIORITY_TUNNEL;
+	t = ims_policy_set_esp(pol, p->reqid);
+	t->mode = XFRM_MODE_TUNNEL;
+	ims_policy_xfrm_addr(&t->saddr, &p->src);
+	ims_policy_xfrm_addr(&t->id.daddr, &p->dst);
+	return pol;
+}
+
+/**
+ * ims_policy_insert() - from here on a policy holds
+ * @pol: from ims_policy_alloc_tunnel()
+ * @old: one with the same selector and mark, whose place it takes in the same moment,
+ *	and which has to be given to ims_policy_delete() all the same; NULL: none
+ *
+ * Context: any.
+ * Return: 0; -EEXIST if somebody else has a policy with the same selector and mark; or
+ * what XFRM gives where an operator has it hash no whole addresses.
+ */
+int ims_policy_insert(struct xfrm_policy *pol, const struct xfrm_policy *old)
+{
+	const bool excl = !old || ims_policy_is_gone(old);
+	int err = xfrm_policy_insert(XFRM_POLICY_OUT, pol, excl);
+
+	if (!err)
+		ims_policy_notify(pol, XFRM_MSG_NEWPOLICY);
+	return err;
 }

@@ -8,9 +8,31 @@ struct net;
 struct netlink_ext_ack;
 struct xfrm_policy;
 
+/**
+ * struct ims_policy_tunnel - what leaves through a bundle's tunnel
+ * @inner: addresses and ports of the packets
+ * @src: local end of the tunnel
+ * @dst: its other end
+ * @reqid: of the SA to send over
+ * @mark: mark of the packets
+ * @mark_mask: bits of @mark that count; 0: any packet
+ */
+struct ims_policy_tunnel {
+	struct ims_tuple inner;
+	struct ims_addr src;
+	struct ims_addr dst;
+	u32 reqid;
+	u32 mark;
+	u32 mark_mask;
+};
+
 int ims_policy_add(struct xfrm_policy **pol, struct net *net, const struct ims_addr *addr,
 		   __be16 port, u32 reqid, bool optional, struct netlink_ext_ack *extack);
 bool ims_policy_is_gone(const struct xfrm_policy *pol);
 void ims_policy_delete(struct xfrm_policy *pol);
+struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p);
+int ims_policy_insert(struct xfrm_policy *pol, const struct xfrm_policy *old);
+void ims_policy_discard(struct xfrm_policy *pol);
+bool ims_policy_is_own_notice(void);
 
 #endif /* _IMS_POLICY_H */

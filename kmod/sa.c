@@ -133,6 +133,24 @@ static int ims_sa_set_replay(struct xfrm_state *x)
 	return x->preplay_esn ? 0 : -ENOMEM;
 }
 
+static int ims_sa_set_tunnel(struct xfrm_state *x, const struct ims_sa_params *p)
+{
+	const struct ims_sa_tunnel *tunnel = p->tunnel;
+
+	x->encap = kzalloc(sizeof(*x->encap), GFP_KERNEL_ACCOUNT);
+	if (!x->encap)
+		return -ENOMEM;
+	x->encap->encap_type = UDP_ENCAP_ESPINUDP;
+	x->encap->encap_sport = tunnel->sport;
+	x->encap->encap_dport = tunnel->dport;
+	x->props.mode = XFRM_MODE_TUNNEL;
+	ims_sa_xfrm_addr(&x->id.daddr, &tunnel->dst);
+	ims_sa_xfrm_addr(&x->props.saddr, &tunnel->src);
+	x->mark.v = tunnel->mark & tunnel->mark_mask;
+	x->mark.m = tunnel->mark_mask;
+	return 0;
+}
+
 /**
  * ims_sa_alloc() - make an SA that is in no table yet
  * @p: what to make
@@ -181,6 +199,8 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 	x->sel.sport_mask = htons(0xffff);
 
 	err = ims_sa_set_algs(x, p, extack);
+	if (!err && p->tunnel)
+		err = ims_sa_set_tunnel(x, p);
 	if (!err && !p->out)
 		err = ims_sa_set_replay(x);
 	if (!err)
@@ -318,6 +338,73 @@ void ims_sa_put(struct xfrm_state *x)
 	xfrm_state_put(x);
 }
 
+/* A copy of an algorithm with its key */
+#define ims_sa_copy_alg(alg)							\
+	((alg) ? kmemdup(alg, sizeof(*(alg)) + DIV_ROUND_UP((alg)->alg_key_len, 8), \
+			 GFP_KERNEL_ACCOUNT) : NULL)
+
+/**
+ * ims_sa_alloc_moved() - make an outbound SA that is another one's but for where it goes
+ * @x: a tunnel's outbound SA that was not deleted
+ * @dst: address to send to
+ * @dport: UDP port to send to
+ *
+ * Context: process, sleeps.
+ * Return: the SA, as from ims_sa_alloc(), or NULL.
+ */
+struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_addr *dst,
+				      __be16 dport)
+{
+	struct xfrm_state *n = xfrm_state_alloc(xs_net(x));
+
+	if (!n)
+		return NULL;
+	n->id = x->id;
+	ims_sa_xfrm_addr(&n->id.daddr, dst);
+	n->props.saddr = x->props.saddr;
+	n->props.family = x->props.family;
+	n->props.mode = x->props.mode;
+	n->props.reqid = x->props.reqid;
+	n->props.aalgo = x->props.aalgo;
+	n->props.ealgo = x->props.ealgo;
+	n->geniv = x->geniv;
+	n->mark = x->mark;
+	n->sel = x->sel;
+	ims_compat_set_dir(n, true);
+	n->aalg = ims_sa_copy_alg(x->aalg);
+	n->ealg = ims_sa_copy_alg(x->ealg);
+	n->aead = ims_sa_copy_alg(x->aead);
+	n->encap = kmemdup(x->encap, sizeof(*x->encap), GFP_KERNEL_ACCOUNT);
+	if (!n->encap || !n->aalg != !x->aalg || !n->ealg != !x->ealg || !n->aead != !x->aead)
+		goto discard;
+	n->encap->encap_dport = dport;
+	if (ims_compat_init_state(n, NULL))
+		goto discard;
+	n->km.state = XFRM_STATE_VALID;
+	return n;
+
+discard:
+	ims_sa_discard(n);
+	return NULL;
+}
+
+/* Packets that may leave over an SA until the one that follows it is used */
+#define IMS_SA_OVERLAP	1024
+
+/**
+ * ims_sa_carry_on() - an outbound SA goes on where another one will end
+ * @x: from ims_sa_alloc_moved(), not added yet
+ * @old: what it was made from; some more packets may leave over it
+ */
+void ims_sa_carry_on(struct xfrm_state *x, struct xfrm_state *old)
+{
+	spin_lock_bh(&old->lock);
+	x->replay.oseq = old->replay.oseq + IMS_SA_OVERLAP;
+	x->curlft.bytes = old->curlft.bytes;
+	x->curlft.packets = old->curlft.packets;
+	spin_unlock_bh(&old->lock);
+}
+
 /* An SA for nothing but to see whether it can be made. */
 static struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair)
 {
@@ -439,6 +526,144 @@ const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb)
 }
 
 /**
+ * ims_sa_last_of_input() - the SA that a packet has just come out of
+ * @skb: the packet, in a callback of XFRM's input
+ *
+ * Return: the SA, without a reference; NULL if there was none.
+ */
+const struct xfrm_state *ims_sa_last_of_input(const struct sk_buff *skb)
+{
+	const struct sec_path *sp = skb_sec_path(skb);
+
+	return sp && sp->len ? sp->xvec[sp->len - 1] : NULL;
+}
+
+/**
+ * ims_sa_forget_input() - from here on nobody asks how a packet came
+ * @skb: a packet that has come out of a tunnel and was judged
+ *
+ * XFRM's own check would want an inbound policy for it, which all that comes to this
+ * host would have to be compared with.
+ */
+void ims_sa_forget_input(struct sk_buff *skb)
+{
+	secpath_reset(skb);
+}
+
+/**
+ * ims_sa_is_tunnel() - is an SA one for ESP in UDP in tunnel mode
+ * @x: the SA
+ *
+ * Return: true if so, whoever it belongs to.
+ */
+bool ims_sa_is_tunnel(const struct xfrm_state *x)
+{
+	return x->encap && x->props.mode == XFRM_MODE_TUNNEL;
+}
+
+/* The IP header of the ESP in UDP whose UDP header this is; of no use with options. */
+static bool ims_sa_find_outer(const struct xfrm_state *x, const struct sk_buff *skb,
+			      const struct udphdr *uh, struct ims_addr *addr)
+{
+	const struct ipv6hdr *ip6h = (const void *)uh - sizeof(*ip6h);
+	const struct iphdr *iph = (const void *)uh - sizeof(*iph);
+
+	addr->family = x->props.family;
+	if (x->props.family == AF_INET) {
+		if ((const u8 *)iph < skb->head || iph->version != 4 || iph->ihl != 5 ||
+		    iph->protocol != IPPROTO_UDP || iph->daddr != x->id.daddr.a4)
+			return false;
+		addr->in.s_addr = iph->saddr;
+		return true;
+	}
+	if ((const u8 *)ip6h < skb->head || ip6h->version != 6 || ip6h->nexthdr != IPPROTO_UDP ||
+	    !ipv6_addr_equal(&ip6h->daddr, &x->id.daddr.in6))
+		return false;
+	addr->in6 = ip6h->saddr;
+	return true;
+}
+
+/**
+ * ims_sa_find_source() - where ESP in UDP has come from
+ * @x: a tunnel's inbound SA
+ * @skb: what has just come out of it, its IP header being the inner one
+ * @addr: gets the address
+ * @port: gets the UDP port
+ *
+ * What XFRM pulls off a packet stays in front of it, and so the outer headers are
+ * there for whoever asks when all has been checked, the sequence number too:
+ *
+ *	outer IP | UDP | ESP, IV | inner IP
+ *
+ * The link layer's header has been moved to right before the inner one.
+ *
+ * Return: true if it could be found out.
+ */
+bool ims_sa_find_source(const struct xfrm_state *x, const struct sk_buff *skb,
+			struct ims_addr *addr, __be16 *port)
+{
+	const unsigned int esp_len = sizeof(struct ip_esp_hdr) + crypto_aead_ivsize(x->data);
+	const u8 *inner = skb_network_header(skb);
+	const struct udphdr *uh = (const void *)(inner - esp_len - sizeof(*uh));
+
+	if ((const u8 *)uh < skb->head || inner - skb->mac_len < (const u8 *)&uh->dest ||
+	    !ims_sa_find_outer(x, skb, uh, addr))
+		return false;
+	*port = uh->source;
+	return true;
+}
+
+/**
+ * ims_sa_has_source() - does ESP in UDP come from where it came from before
+ * @x: a tunnel's inbound SA
+ * @addr: address it comes from
+ * @port: UDP port it comes from
+ *
+ * Return: true if so.
+ */
+bool ims_sa_has_source(const struct xfrm_state *x, const struct ims_addr *addr, __be16 port)
+{
+	if (READ_ONCE(x->encap->encap_sport) != port)
+		return false;
+	if (addr->family == AF_INET)
+		return READ_ONCE(x->props.saddr.a4) == addr->in.s_addr;
+	return ipv6_addr_equal(&x->props.saddr.in6, &addr->in6);
+}
+
+/**
+ * ims_sa_set_source() - where ESP in UDP is expected to come from
+ * @x: a tunnel's inbound SA
+ * @addr: address
+ * @port: UDP port
+ *
+ * From elsewhere it is received as well, but XFRM tells its listeners each time.
+ * Nothing is looked up by an inbound SA's source.
+ *
+ * Context: any; takes x->lock.
+ */
+void ims_sa_set_source(struct xfrm_state *x, const struct ims_addr *addr, __be16 port)
+{
+	spin_lock_bh(&x->lock);
+	ims_sa_xfrm_addr(&x->props.saddr, addr);
+	WRITE_ONCE(x->encap->encap_sport, port);
+	spin_unlock_bh(&x->lock);
+}
+
+/**
+ * ims_sa_set_nat_port() - send ESP in UDP to another port
+ * @x: a tunnel's outbound SA
+ * @port: UDP port
+ *
+ * Context: any; takes x->lock.
+ */
+void ims_sa_set_nat_port(struct xfrm_state *x, __be16 port)
+{
+	spin_lock_bh(&x->lock);
+	x->encap->encap_dport = port;
+	spin_unlock_bh(&x->lock);
+}
+
+/**
  * ims_sa_spi() - SPI of an SA
  * @x: the SA
  *
@@ -512,6 +737,17 @@ bool ims_sa_is_missing(const struct sk_buff *skb)
 }
 
 /**
+ * ims_sa_reqid() - what policies choose an SA by
+ * @x: the SA
+ *
+ * Return: its reqid.
+ */
+u32 ims_sa_reqid(const struct xfrm_state *x)
+{
+	return x->props.reqid;
+}
+
+/**
  * ims_sa_has_reqid() - is an SA one that an endpoint's policies choose
  * @x: the SA
  * @reqid: the endpoint's
@@ -524,15 +760,15 @@ bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid)
 }
 
 /**
- * ims_sa_same_selector() - would XFRM take either of two SAs for the same packets
+ * ims_sa_same_selector() - are two SAs for the same packets
  * @a: an SA of ours
- * @b: another
+ * @b: another of its registration
  *
  * Return: true if so.
  */
 bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b)
 {
-	return a->props.reqid == b->props.reqid && !memcmp(&a->sel, &b->sel, sizeof(a->sel));
+	return !memcmp(&a->sel, &b->sel, sizeof(a->sel));
 }
 
 /**

@@ -13,14 +13,33 @@ struct sk_buff;
 struct xfrm_state;
 
 /**
+ * struct ims_sa_tunnel - ESP in UDP, in tunnel mode
+ * @src: address it comes from
+ * @dst: address it goes to
+ * @sport: UDP port it comes from
+ * @dport: UDP port it goes to
+ * @mark: mark of the packets that are sent over it
+ * @mark_mask: bits of @mark that count; 0: any packet
+ */
+struct ims_sa_tunnel {
+	struct ims_addr src;
+	struct ims_addr dst;
+	__be16 sport;
+	__be16 dport;
+	u32 mark;
+	u32 mark_mask;
+};
+
+/**
  * struct ims_sa_params - one SA, one way
  * @net: where
  * @src: address it comes from
  * @dst: address it goes to
  * @sport: port it comes from
  * @dport: port it goes to
+ * @tunnel: around these; NULL: transport mode
  * @spi: its SPI
- * @reqid: the endpoint's
+ * @reqid: what policies choose it by
  * @out: the P-CSCF sends over it
  * @mark: marks the packets that come over it
  * @mark_mask: bits of @mark that count; 0: they are not marked
@@ -33,6 +52,7 @@ struct ims_sa_params {
 	const struct ims_addr *dst;
 	__be16 sport;
 	__be16 dport;
+	const struct ims_sa_tunnel *tunnel;
 	__be32 spi;
 	u32 reqid;
 	bool out;
@@ -62,16 +82,29 @@ void ims_sa_discard(struct xfrm_state *x);
 void ims_sa_put_to_sleep(struct xfrm_state *x);
 void ims_sa_wake(struct xfrm_state *x);
 void ims_sa_delete(struct xfrm_state *x, bool announce);
+struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_addr *dst,
+				      __be16 dport);
+void ims_sa_carry_on(struct xfrm_state *x, struct xfrm_state *old);
 void ims_sa_put(struct xfrm_state *x);
 bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi);
 void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
 
+bool ims_sa_is_tunnel(const struct xfrm_state *x);
+bool ims_sa_find_source(const struct xfrm_state *x, const struct sk_buff *skb,
+			struct ims_addr *addr, __be16 *port);
+bool ims_sa_has_source(const struct xfrm_state *x, const struct ims_addr *addr, __be16 port);
+void ims_sa_set_source(struct xfrm_state *x, const struct ims_addr *addr, __be16 port);
+void ims_sa_set_nat_port(struct xfrm_state *x, __be16 port);
+void ims_sa_forget_input(struct sk_buff *skb);
+
 const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb);
+const struct xfrm_state *ims_sa_last_of_input(const struct sk_buff *skb);
 const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb);
 bool ims_sa_is_missing(const struct sk_buff *skb);
 u32 ims_sa_mark(const struct xfrm_state *x);
 __be32 ims_sa_spi(const struct xfrm_state *x);
 void ims_sa_tuple(const struct xfrm_state *x, struct ims_tuple *t);
+u32 ims_sa_reqid(const struct xfrm_state *x);
 bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid);
 bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b);
 bool ims_sa_is_live(const struct xfrm_state *x);

@@ -2,13 +2,15 @@
 /*
  * Which of a registration's bundles is sent over. Where two have the same ports,
  * XFRM would take either: the newer one's outbound SAs are dormant until it is
- * its turn, and then the older one's go.
+ * its turn, and then the older one's go. Of a tunnel's it is the policies that are
+ * not there until then.
  */
 #include <linux/workqueue.h>
 
 #include "bundle.h"
 #include "endpoint.h"
 #include "event.h"
+#include "nat.h"
 #include "netns.h"
 #include "registration.h"
 #include "sa.h"
@@ -64,9 +66,12 @@ static struct ims_bundle *ims_registration_next(const struct ims_registration *r
 	return next;
 }
 
-static bool ims_bundle_is_awake(const struct ims_bundle *b, enum ims_flow flow)
+/* Would packets that are @b's leave over @o? */
+static bool ims_bundle_has_flow(const struct ims_bundle *o, const struct ims_bundle *b,
+				enum ims_flow flow)
 {
-	return !(b->dormant & BIT(flow)) && ims_sa_is_live(b->sa[flow]);
+	return !(o->dormant & BIT(flow)) && ims_sa_is_live(o->sa[flow]) &&
+	       ims_sa_same_selector(o->sa[flow], b->sa[flow]);
 }
 
 /* Another bundle whose SA XFRM would take for the same packets, one that is awake. */
@@ -77,8 +82,7 @@ static struct ims_bundle *ims_bundle_rival(const struct ims_bundle *b, enum ims_
 
 	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
 		o = b->reg->set[i];
-		if (o && o != b && ims_bundle_is_awake(o, flow) &&
-		    ims_sa_same_selector(o->sa[flow], b->sa[flow]))
+		if (o && o != b && ims_bundle_has_flow(o, b, flow))
 			return o;
 	}
 	return NULL;
@@ -97,12 +101,35 @@ bool ims_bundle_shares(const struct ims_bundle *b, enum ims_flow flow)
 	return ims_bundle_rival(b, flow);
 }
 
+/* @before: the one that the flow's packets have left over, NULL: none */
+static bool ims_bundle_wake(struct ims_bundle *b, enum ims_flow flow,
+			    const struct ims_bundle *before)
+{
+	if (!b->nat)
+		ims_sa_wake(b->sa[flow]);
+	else if (ims_nat_send_over(b, flow, before))
+		return false;
+	b->dormant &= ~BIT(flow);
+	return true;
+}
+
+/* Sockets that are connected would stay with it. */
+static void ims_bundle_end_flow(struct ims_bundle *b, enum ims_flow flow)
+{
+	if (b->nat)
+		ims_nat_stop(b, flow);
+	ims_sa_delete(b->sa[flow], true);
+}
+
 /*
  * Wake what need not wait any longer: because no other one is awake, or because
- * the other one has had its time and this one is in use.
+ * the other one has had its time and this one is in use. @leaving: one that is in
+ * @reg no more, but whose SAs and policies are there; NULL: none
  */
-static void ims_registration_wake(struct ims_registration *reg)
+static void ims_registration_wake(struct ims_registration *reg,
+				  const struct ims_bundle *leaving)
 {
+	const struct ims_bundle *before;
 	struct ims_bundle *b, *rival;
 	enum ims_flow flow;
 
@@ -116,16 +143,22 @@ static void ims_registration_wake(struct ims_registration *reg)
 			if (rival && (b->state != IMS_IPSEC_STATE_ACTIVE ||
 				      rival->state != IMS_IPSEC_STATE_OLD))
 				continue;
-			ims_sa_wake(b->sa[flow]);
-			b->dormant &= ~BIT(flow);
-			/* sockets that are connected would stay with it */
-			if (rival)
-				ims_sa_delete(rival->sa[flow], true);
+			before = rival;
+			if (!rival && leaving && ims_bundle_has_flow(leaving, b, flow))
+				before = leaving;
+			if (ims_bundle_wake(b, flow, before) && rival)
+				ims_bundle_end_flow(rival, flow);
 		}
 	}
 }
 
-static void ims_registration_queue(struct ims_registration *reg)
+/**
+ * ims_registration_queue() - have ims_registration_settle() called
+ * @reg: the registration, which has a bundle
+ *
+ * Context: any, struct ims_net.state_lock held.
+ */
+void ims_registration_queue(struct ims_registration *reg)
 {
 	lockdep_assert_held(&reg->in->state_lock);
 
@@ -162,7 +195,7 @@ static void ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reas
 		if (next != o->state)
 			ims_bundle_set_state(o, next, reason);
 	}
-	ims_registration_wake(reg);
+	ims_registration_wake(reg, NULL);
 	ims_registration_queue(reg);
 }
 
@@ -220,7 +253,7 @@ void ims_bundle_unlink(struct ims_bundle *b, enum ims_ipsec_reason reason)
 	b->dead = true;
 	trace_ims_bundle_state(b->id, b->state, IMS_STATE_GONE, reason);
 	b->reg->set[b->slot] = NULL;
-	ims_registration_wake(b->reg);
+	ims_registration_wake(b->reg, b);
 	spin_unlock_bh(&in->state_lock);
 }
 
@@ -262,6 +295,9 @@ void ims_registration_settle(struct ims_registration *reg)
 				ims_bundle_tell(b, states[i]);
 		}
 	}
+	for (slot = 0; slot < IMS_IPSEC_SETS_MAX; slot++)
+		if (reg->set[slot] && reg->set[slot]->nat)
+			ims_nat_settle(reg->set[slot]);
 }
 
 /**

@@ -7,13 +7,14 @@
 #include <net/xfrm.h>
 
 #include "endpoint.h"
+#include "nat.h"
 #include "netns.h"
 #include "watch.h"
 
 #define IMS_WATCH_RETRY	HZ
 
 /**
- * ims_watch_restore() - put the policies of a namespace's endpoints back
+ * ims_watch_restore() - put the policies of a namespace back
  * @work: struct ims_net.restore
  *
  * Context: process, sleeps; takes struct ims_net.lock.
@@ -25,19 +26,20 @@ void ims_watch_restore(struct work_struct *work)
 
 	mutex_lock(&in->lock);
 	err = ims_endpoint_restore_policies(in);
+	if (!err)
+		err = ims_nat_restore_policies(in);
 	mutex_unlock(&in->lock);
 	if (err)
 		queue_delayed_work(ims_wq, &in->restore, IMS_WATCH_RETRY);
 }
 
-/*
- * Called under RCU, and for what this module does itself, too: with
- * struct ims_net.lock held, then. Which policies are gone is seen by the work.
- */
+/* Called under RCU. Which policies are gone is seen by the work. */
 static int ims_watch_policy(struct xfrm_policy *pol, int dir, const struct km_event *c)
 {
 	struct ims_net *in = ims_net(pol ? xp_net(pol) : c->net);
 
+	if (ims_policy_is_own_notice())
+		return 0;
 	switch (c->event) {
 	case XFRM_MSG_DELPOLICY:
 	case XFRM_MSG_UPDPOLICY:
