@@ -15,6 +15,7 @@
 #include "addr.h"
 #include "compat.h"
 #include "encap.h"
+#include "frag.h"
 #include "netns.h"
 
 /**
@@ -181,13 +182,21 @@ struct ims_encap *ims_encap_get(struct ims_net *in, const struct ims_addr *addr,
 	encap->addr = *addr;
 	encap->port = port;
 	encap->users = 1;
+	err = list_empty(&in->encaps) ? ims_frag_enable(in) : 0;
+	if (err)
+		goto free;
 	err = ims_encap_set_up(encap, in->net, share, extack);
-	if (err) {
-		kfree(encap);
-		return ERR_PTR(err);
-	}
+	if (err)
+		goto disable;
 	list_add_tail(&encap->node, &in->encaps);
 	return encap;
+
+disable:
+	if (list_empty(&in->encaps))
+		ims_frag_disable(in);
+free:
+	kfree(encap);
+	return ERR_PTR(err);
 }
 
 /**
@@ -207,6 +216,8 @@ void ims_encap_put(struct ims_net *in, struct ims_encap *encap)
 	list_del(&encap->node);
 	if (encap->sock)
 		sock_release(encap->sock);
+	if (list_empty(&in->encaps))
+		ims_frag_disable(in);
 	kfree_rcu(encap, rcu);
 }
 

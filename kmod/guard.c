@@ -19,6 +19,7 @@
 
 #include "bundle.h"
 #include "endpoint.h"
+#include "frag.h"
 #include "guard.h"
 #include "nat.h"
 #include "netns.h"
@@ -289,10 +290,18 @@ static enum ims_drop ims_guard_check_output(struct ims_net *in, const struct ims
 }
 
 /* Was it a tunnel? Then XFRM would want a policy. */
-static void ims_guard_let_in(struct sk_buff *skb)
+static unsigned int ims_guard_let_in(struct sk_buff *skb)
 {
 	if (ims_sa_is_tunnel(ims_sa_of_input(skb)))
 		ims_sa_forget_input(skb);
+	return NF_ACCEPT;
+}
+
+static unsigned int ims_guard_let_out(struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	if (ims_sa_is_tunnel(ims_sa_of_output(skb)) && ims_frag_output(skb, state))
+		return NF_STOLEN;
+	return NF_ACCEPT;
 }
 
 static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
@@ -318,11 +327,8 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 		drop = ims_guard_check_output(in, ep, skb, t, shape);
 	else
 		drop = ims_guard_check_input(in, ep, skb, t, shape, offset);
-	if (drop == IMS_DROP_NOT) {
-		if (!out)
-			ims_guard_let_in(skb);
-		return NF_ACCEPT;
-	}
+	if (drop == IMS_DROP_NOT)
+		return out ? ims_guard_let_out(skb, state) : ims_guard_let_in(skb);
 	atomic64_inc(&ep->drops[drop]);
 
 	if (ep->guard != IMS_IPSEC_GUARD_REJECT)

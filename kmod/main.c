@@ -9,6 +9,7 @@
 #include "bundle.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "frag.h"
 #include "guard.h"
 #include "input.h"
 #include "netlink.h"
@@ -45,6 +46,7 @@ static int __net_init ims_net_init(struct net *net)
 	INIT_LIST_HEAD(&in->encaps);
 	in->reqid_key = get_random_u32();
 	ims_guard_init(in);
+	ims_frag_init(in);
 	INIT_DELAYED_WORK(&in->restore, ims_watch_restore);
 	init_llist_head(&in->expired);
 	INIT_WORK(&in->expire, ims_bundle_expire);

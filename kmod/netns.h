@@ -19,6 +19,8 @@ struct ims_port_map;
 
 /* Two families, in and out */
 #define IMS_GUARD_HOOKS	4
+/* Two families, in */
+#define IMS_FRAG_HOOKS	2
 
 /**
  * struct ims_net - all that the module holds in a network namespace
@@ -54,6 +56,7 @@ struct ims_port_map;
  * @event_seq: number of the last event; under @lock
  * @guard_ops: the guard's hooks
  * @guarded: the guard's hooks are registered; written under @lock
+ * @frag_ops: the hooks for fragments within tunnels
  */
 struct ims_net {
 	struct net *net;
@@ -86,6 +89,7 @@ struct ims_net {
 	u64 event_seq;
 	struct nf_hook_ops guard_ops[IMS_GUARD_HOOKS];
 	bool guarded;
+	struct nf_hook_ops frag_ops[IMS_FRAG_HOOKS];
 };
 
 extern unsigned int ims_net_id;

@@ -199,7 +199,9 @@ class Phone:
         if not select.select([], [s], [], 20)[1] or s.getsockopt(1, 4):
             raise Fail(f'no TCP connection over {name}: {os.strerror(s.getsockopt(1, 4))}')
         other = wait(lambda: accepted(listener), 'accept')
-        other.setsockopt(1, 13, b'\1\0\0\0\0\0\0\0')  # reset it when it is closed
+        # Reset when closed, by either end, or an answer might come when the phone has no SAs any more
+        for end in (s, other):
+            end.setsockopt(1, 13, b'\1\0\0\0\0\0\0\0')
         other.setblocking(False)
         self.closed.append(other)
         return s, other
