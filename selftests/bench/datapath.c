@@ -8,14 +8,14 @@
  * not being loaded; "exact": the same with reqids that do not collide; "none":
  * nobody is registered. Writes lines "row system instructions". A row is
  *
- *	inbound[-udp|-ipv6]-N		a UE's packet, received
+ *	inbound[-nat|-ipv6]-N		a UE's packet, received; from behind a NAT
  *	inbound-gro[-ipv6]-N		the same by way of GRO
  *	inbound-oldest-N		of the 16 UEs that were the first to send
  *	lock-N				how long xfrm_state_lock is held (lock/lock.c)
  *	activate[-same-ports]-N		what a UE's first message over a new set costs
  *					more than the next one: taking it into use
  *	rx-mark-N			imsipsec_rx_mark()
- *	outbound[-ipv6]-N		a packet to a UE
+ *	outbound[-nat|-ipv6]-N		a packet to a UE
  *	other-in[-ipv6], other-out[-ipv6]	somebody else's packet, plain UDP
  *
  * beside N UEs, each of which is registered and, inbound, has sent before. UEs'
@@ -93,7 +93,7 @@ struct datagram {
 static const struct system none = { "none" };
 static const struct column {
 	const char *name;
-	const struct system *sys;	/* ours: for all but ESP in UDP */
+	const struct system *sys;
 } columns[] = {
 	{ "ours", &ours }, { "stock", &opensips }, { "exact", &scattered }, { "none", &none },
 }, *column;
@@ -113,6 +113,12 @@ static uint64_t costs[BATCHES];
 
 /* ---- UEs ------------------------------------------------------------- */
 
+/* Ours has none, but for tunnels, one for each outbound SA. */
+static size_t policies_a_ue(void)
+{
+	return setup.sys == &ours && setup.encap ? SAS / 2 : setup.sys->policies;
+}
+
 static void grow(size_t n)
 {
 	const size_t samples = 8;
@@ -128,7 +134,7 @@ static void grow(size_t n)
 			peer_create(&setup, ue);
 		}
 	}
-	if (count_sas() != n * SAS || count_policies() != policies + n * setup.sys->policies)
+	if (count_sas() != n * SAS || count_policies() != policies + n * policies_a_ue())
 		errx(2, "%s: %zu SAs and %zu policies are there", column->name, count_sas(),
 		     count_policies());
 	for (size_t i = 0; i < samples; i++)
@@ -238,8 +244,8 @@ static double measure_injection(const struct tap *t, size_t len)
 }
 
 /*
- * IP counts a packet when it comes, and whenever a protocol has taken it: ESP and
- * UDP, or UDP alone if ESP was there before, in GRO.
+ * IP counts a packet when it comes, again when it comes out of a tunnel, and whenever a
+ * protocol has taken it: ESP and UDP, or UDP alone if ESP was there before, in GRO.
  */
 static double measure_inbound(const struct row *row)
 {
@@ -264,7 +270,7 @@ static double measure_inbound(const struct row *row)
 	}
 	received = net_counter(&setup, "InReceives") - received;
 	delivered = net_counter(&setup, "InDelivers") - delivered;
-	if (received != BATCH * BATCHES)
+	if (received != BATCH * BATCHES * (setup.encap ? 2 : 1))
 		errx(2, "%s: %lu packets", row->name, received);
 	if (!setup.encap && delivered != received * (gro ? 1 : 2))
 		errx(2, "%s: %s GRO", row->name, gro ? "not by way of" : "by way of");
@@ -401,6 +407,34 @@ static uint64_t send_to(int fd, const union addr *to, size_t n)
 	return busy_clock() - before;
 }
 
+/* To UEs behind NATs: the mark of each */
+static uint64_t send_marked(int fd, union addr *to, size_t n)
+{
+	union {
+		struct cmsghdr cmsg;
+		char room[CMSG_SPACE(sizeof(uint32_t))];
+	} control = {
+		.cmsg.cmsg_len = CMSG_LEN(sizeof(uint32_t)),
+		.cmsg.cmsg_level = SOL_SOCKET,
+		.cmsg.cmsg_type = SO_MARK,
+	};
+	uint64_t before = busy_clock();
+
+	for (size_t i = 0; i < n; i++) {
+		struct iovec iov = { &payloads[i], PAYLOAD };
+		const struct msghdr msg = {
+			.msg_name = &to[i].sa, .msg_namelen = sizeof(to[i]),
+			.msg_iov = &iov, .msg_iovlen = 1,
+			.msg_control = &control, .msg_controllen = sizeof(control),
+		};
+
+		memcpy(CMSG_DATA(&control.cmsg), &ues[payloads[i].ue].mark, sizeof(uint32_t));
+		if (sendmsg(fd, &msg, 0) != PAYLOAD)
+			err(2, "sendmsg");
+	}
+	return busy_clock() - before;
+}
+
 static union addr ue_addr(const struct ue *ue)
 {
 	union addr addr = { 0 };
@@ -440,7 +474,11 @@ static double measure_outbound(const struct row *row)
 			to[i] = ue_addr(&ues[next]);
 			expected[next]++;
 		}
-		cost = (b % rounds ? cost : 0) + send_to(protected, to, BATCH);
+		cost = b % rounds ? cost : 0;
+		if (setup.encap && setup.sys == &ours)
+			cost += send_marked(protected, to, BATCH);
+		else
+			cost += send_to(protected, to, BATCH);
 		if (b / rounds >= warm_up)
 			costs[b / rounds - warm_up] = cost / rounds;
 	}
@@ -546,20 +584,14 @@ static void measure_all(const struct row *rows, size_t n)
 	net_open_tap(&napi_tap, "tapnapi", IFF_NAPI);
 	protected = net_open_udp(&setup, PORT_PS);
 	other = net_open_udp(&setup, PORT_OTHER);
-	if (setup.encap) {
+	if (setup.encap && setup.sys != &ours) {
 		int fd = net_open_udp(&setup, setup.encap);
 
 		if (setsockopt(fd, IPPROTO_UDP, UDP_ENCAP, &natt, sizeof(natt)))
 			err(2, "UDP_ENCAP");
 	}
 	xfrm_look();
-	/*
-	 * The module has no ESP in UDP yet: there ours are states made by messages
-	 * too, in a namespace with an endpoint, whose ports are others.
-	 */
-	if (column->sys == &ours && setup.encap)
-		ours_open(&setup, PORT_PS + 1000, PORT_PC + 1000);
-	else if (column->sys == &ours)
+	if (column->sys == &ours)
 		ours_open(&setup, PORT_PS, PORT_PC);
 	policies = count_policies();
 
@@ -575,7 +607,7 @@ static void measure_all(const struct row *rows, size_t n)
 		if (row == rows || row->n != row[-1].n)
 			fprintf(stderr, "%s%s%s: %zu UEs\n", column->name,
 				setup.family == AF_INET6 ? ", IPv6" : "",
-				setup.encap ? ", ESP in UDP" : "", row->n);
+				setup.encap ? ", behind NATs" : "", row->n);
 		if (setup.sys != &none)
 			grow(row->n);
 		alarm(PATIENCE);
@@ -628,7 +660,7 @@ static struct row parse_row(const char *text)
 		errx(2, "no row %s", row.name);
 	if (take(&text, "ipv6"))
 		row.family = AF_INET6;
-	else if (row.what == INBOUND && take(&text, "udp"))
+	else if ((row.what == INBOUND || row.what == OUTBOUND) && take(&text, "nat"))
 		row.encap = PORT_NATT;
 	row.n = row.what >= OTHER_IN ? OTHERS : strtoul(text, NULL, 10);
 	if (row.what == ACTIVATE || row.what == ACTIVATE_SAME_PORTS)
@@ -683,8 +715,6 @@ int main(int argc, char **argv)
 			.family = rows->family,
 			.encap = rows->encap,
 		};
-		if (setup.sys == &ours && setup.encap)
-			setup.sys = &opensips;
 		inet_pton(setup.family, setup.family == AF_INET ? "192.0.2.1" : "2001:db8::1",
 			  &setup.addr);
 		/* With the process goes its network namespace. */

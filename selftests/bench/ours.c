@@ -19,6 +19,12 @@ static struct imsipsec_addr to_addr(const struct setup *s, const xfrm_address_t 
 	return addr;
 }
 
+/* Of a UE behind a NAT */
+static struct imsipsec_addr nat_addr(const struct setup *s, const struct ue *ue)
+{
+	return s->encap ? to_addr(s, &ue->nat) : (struct imsipsec_addr){ 0 };
+}
+
 void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 {
 	const struct imsipsec_endpoint_params params = {
@@ -27,6 +33,8 @@ void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 		.port_ps = port_ps,
 		.port_pc = &port_pc,
 		.n_port_pc = 1,
+		.nat_traversal = s->encap ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_OFF,
+		.nat_port = s->encap,
 	};
 	const struct imsipsec_endpoint *ep;
 	int ret = handle ? 0 : imsipsec_open(&handle);
@@ -49,7 +57,10 @@ void ours_create(const struct setup *s, struct ue *ue)
 		.contact_len = strlen(ue->contact),
 		.alg = s->pair->alg,
 		.ealg = s->pair->ealg,
+		.mode = s->encap ? IMSIPSEC_MODE_UDP_ENC_TUN : IMSIPSEC_MODE_TRANS,
 		.ue_address = to_addr(s, &ue->addr),
+		.ue_nat_address = nat_addr(s, ue),
+		.ue_nat_port = s->encap ? ue->nat_port : 0,
 		.port_uc = ue->port_uc,
 		.port_us = PORT_US,
 		.spi_uc = ue->spi[SPI_UC],

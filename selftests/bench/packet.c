@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * UEs, and Ethernet frames as they come from them: UDP in ESP in transport mode,
- * HMAC-SHA-1-96 and AES-CBC, perhaps in UDP; plain UDP; and what nobody wants.
+ * UEs, and Ethernet frames as they come from them: UDP in ESP in transport mode, or
+ * from behind a NAT in tunnel mode and in UDP, HMAC-SHA-1-96 and AES-CBC; plain UDP; and
+ * what nobody wants.
  */
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
@@ -20,10 +21,17 @@
 
 #define ICV_LEN	12
 
-/* Addresses are sequential, as an operator's pool hands them out, and so are SPIs. */
+/*
+ * Addresses are sequential, as an operator's pool hands them out, and so are SPIs. Of
+ * those behind NATs, UES_A_NAT share an address.
+ */
 struct ue make_ue(const struct setup *s, uint32_t n)
 {
-	struct ue ue = { .port_uc = PORT_UC };
+	struct ue ue = {
+		.port_uc = PORT_UC,
+		.nat.a4 = htonl(0x64400000 + n / UES_A_NAT),
+		.nat_port = 1024 + n % UES_A_NAT,
+	};
 
 	if (s->family == AF_INET) {
 		ue.addr.a4 = htonl(0x0a000000 + n);
@@ -66,6 +74,39 @@ static uint16_t fold(uint32_t sum)
 	return htons(~sum);
 }
 
+static uint8_t *put_ip4(uint8_t *at, const struct setup *s, const xfrm_address_t *from,
+			uint8_t proto, size_t len)
+{
+	struct iphdr ip = {
+		.version = 4,
+		.ihl = 5,
+		.tot_len = htons(sizeof(ip) + len),
+		.frag_off = htons(0x4000),	/* don't fragment */
+		.ttl = 64,
+		.protocol = proto,
+		.saddr = from->a4,
+		.daddr = s->addr.a4,
+	};
+
+	ip.check = fold(sum(0, &ip, sizeof(ip)));
+	return mempcpy(at, &ip, sizeof(ip));
+}
+
+static uint8_t *put_ip6(uint8_t *at, const struct setup *s, const xfrm_address_t *from,
+			uint8_t proto, size_t len)
+{
+	struct ipv6hdr ip = {
+		.version = 6,
+		.payload_len = htons(len),
+		.nexthdr = proto,
+		.hop_limit = 64,
+	};
+
+	memcpy(&ip.saddr, from, sizeof(ip.saddr));
+	memcpy(&ip.daddr, &s->addr, sizeof(ip.daddr));
+	return mempcpy(at, &ip, sizeof(ip));
+}
+
 /* Everything up to the transport header: to this MAC address, if it is one of ours */
 static uint8_t *put_headers(struct frame *frame, const struct setup *s, const uint8_t *mac,
 			    const struct ue *ue, uint8_t proto, size_t len)
@@ -75,34 +116,11 @@ static uint8_t *put_headers(struct frame *frame, const struct setup *s, const ui
 
 	memcpy(eth->h_dest, mac, ETH_ALEN);
 	memcpy(eth->h_source, "\x02\0\0\0\0\x02", ETH_ALEN);
-	if (s->family == AF_INET) {
-		struct iphdr ip = {
-			.version = 4,
-			.ihl = 5,
-			.tot_len = htons(sizeof(ip) + len),
-			.frag_off = htons(0x4000),	/* don't fragment */
-			.ttl = 64,
-			.protocol = proto,
-			.saddr = ue->addr.a4,
-			.daddr = s->addr.a4,
-		};
-
-		eth->h_proto = htons(ETH_P_IP);
-		ip.check = fold(sum(0, &ip, sizeof(ip)));
-		end = mempcpy(end, &ip, sizeof(ip));
-	} else {
-		struct ipv6hdr ip = {
-			.version = 6,
-			.payload_len = htons(len),
-			.nexthdr = proto,
-			.hop_limit = 64,
-		};
-
-		eth->h_proto = htons(ETH_P_IPV6);
-		memcpy(&ip.saddr, &ue->addr, sizeof(ip.saddr));
-		memcpy(&ip.daddr, &s->addr, sizeof(ip.daddr));
-		end = mempcpy(end, &ip, sizeof(ip));
-	}
+	eth->h_proto = htons(s->family == AF_INET ? ETH_P_IP : ETH_P_IPV6);
+	if (s->family == AF_INET)
+		end = put_ip4(end, s, s->encap ? &ue->nat : &ue->addr, proto, len);
+	else
+		end = put_ip6(end, s, &ue->addr, proto, len);
 	frame->len = end - frame->data + len;
 	return end;
 }
@@ -127,13 +145,26 @@ static size_t put_udp(uint8_t *at, const struct setup *s, const struct ue *ue, u
 	return sizeof(udp) + sizeof(*payload);
 }
 
+/* What ESP has inside, and what that is: a datagram, or a packet of its own */
+static size_t put_plain(uint8_t *at, const struct setup *s, const struct ue *ue,
+			const struct payload *payload, uint8_t *proto)
+{
+	size_t head = s->encap ? sizeof(struct iphdr) : 0;
+	size_t len = put_udp(at + head, s, ue, PORT_PS, payload);
+
+	if (s->encap)
+		put_ip4(at, s, &ue->addr, IPPROTO_UDP, len);
+	*proto = s->encap ? IPPROTO_IPIP : IPPROTO_UDP;
+	return head + len;
+}
+
 /* RFC 4303, RFC 2404, RFC 3602; RFC 3948 for ESP in UDP */
 void make_esp(struct frame *frame, const struct setup *s, const uint8_t mac[6],
 	      const struct ue *ue, uint32_t seq, const struct payload *payload)
 {
 	const uint32_t head[2] = { htonl(ue->spi[SPI_PS]), htonl(seq) };
-	uint8_t plain[FRAME_MAX], iv[AES_BLOCK_SIZE] = { 0 }, *at, *esp;
-	size_t len = put_udp(plain, s, ue, PORT_PS, payload);
+	uint8_t plain[FRAME_MAX], iv[AES_BLOCK_SIZE] = { 0 }, proto, *at, *esp;
+	size_t len = put_plain(plain, s, ue, payload, &proto);
 	size_t pad = -(len + 2) % AES_BLOCK_SIZE, esp_len;
 	struct aes128_ctx aes;
 	struct hmac_sha1_ctx hmac;
@@ -141,12 +172,12 @@ void make_esp(struct frame *frame, const struct setup *s, const uint8_t mac[6],
 	for (size_t i = 1; i <= pad; i++)
 		plain[len++] = i;
 	plain[len++] = pad;
-	plain[len++] = IPPROTO_UDP;
+	plain[len++] = proto;
 	esp_len = sizeof(head) + sizeof(iv) + len + ICV_LEN;
 
 	if (s->encap) {
 		const struct udphdr udp = {
-			.source = htons(s->encap),
+			.source = htons(ue->nat_port),
 			.dest = htons(s->encap),
 			.len = htons(sizeof(udp) + esp_len),
 		};

@@ -7,6 +7,7 @@
 
 #define PAYLOAD		100
 #define FRAME_MAX	256
+#define UES_A_NAT	64
 
 /* An upper-layer protocol that nothing handles (RFC 3692) */
 #define IPPROTO_NOBODY	253

@@ -33,7 +33,8 @@ extern const struct pair pairs[3];	/* sha1-aes comes first */
 struct ue {
 	char owner[64], contact[64];
 	xfrm_address_t addr;
-	uint16_t port_uc;
+	uint16_t port_uc, nat_port;
+	xfrm_address_t nat;
 	uint32_t spi[SPIS];
 	uint32_t id, mark;	/* ours */
 };
@@ -66,7 +67,7 @@ struct setup {
 	const struct pair *pair;
 	sa_family_t family;
 	xfrm_address_t addr;	/* the P-CSCF's */
-	uint16_t encap;		/* port of ESP in UDP, or 0 */
+	uint16_t encap;		/* port of ESP in UDP, for UEs behind NATs, or 0 */
 	uint32_t endpoint;	/* ours */
 };
 

@@ -95,6 +95,17 @@ static const xfrm_address_t *flow_addr(const struct setup *s, const struct ue *u
 	return p ? &s->addr : &ue->addr;
 }
 
+/* Where ESP comes from and goes to */
+static const xfrm_address_t *outer_addr(const struct setup *s, const struct ue *ue, bool p)
+{
+	return s->encap && !p ? &ue->nat : flow_addr(s, ue, p);
+}
+
+static uint16_t outer_port(const struct setup *s, const struct ue *ue, bool p)
+{
+	return htons(p ? s->encap : ue->nat_port);
+}
+
 /* A port of a flow; a UE that has registered again has another client port. */
 static uint16_t flow_port(const struct ue *ue, uint16_t port)
 {
@@ -132,11 +143,14 @@ static struct nlmsghdr *sa_message(char *buf, uint16_t type, const struct setup 
 {
 	struct nlmsghdr *nlh = start_message(buf, type, 0);
 	struct xfrm_usersa_id *id = mnl_nlmsg_put_extra_header(nlh, sizeof(*id));
+	const struct xfrm_mark mark = { ue->mark, ~0U };
 
-	id->daddr = *flow_addr(s, ue, f->in);
+	id->daddr = *outer_addr(s, ue, f->in);
 	id->spi = htonl(ue->spi[f->spi]);
 	id->family = s->family;
 	id->proto = IPPROTO_ESP;
+	if (ue->mark && s->encap && !f->in)
+		mnl_attr_put(nlh, XFRMA_MARK, sizeof(mark), &mark);
 	return nlh;
 }
 
@@ -236,8 +250,8 @@ static bool is_flow(const struct setup *s, const struct xfrm_usersa_info *sa,
 		    const struct ue *ue, const struct flow *f)
 {
 	return sa->id.spi == htonl(ue->spi[f->spi]) &&
-	       same_addr(s, &sa->id.daddr, flow_addr(s, ue, f->in)) &&
-	       same_addr(s, &sa->saddr, flow_addr(s, ue, !f->in)) &&
+	       same_addr(s, &sa->id.daddr, outer_addr(s, ue, f->in)) &&
+	       same_addr(s, &sa->saddr, outer_addr(s, ue, !f->in)) &&
 	       sa->sel.sport == flow_port(ue, f->sport) &&
 	       sa->sel.dport == flow_port(ue, f->dport);
 }
@@ -247,10 +261,15 @@ static int sa_cb(const struct nlmsghdr *nlh, void *data)
 	const struct xfrm_usersa_info *sa = mnl_nlmsg_get_payload(nlh);
 	struct found *found = data;
 	const struct pair *pair = found->s->pair;
+	const uint8_t mode = found->s->encap ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT;
 	uint16_t encap = 0;
 	const struct nlattr *attr;
 	unsigned int i, algs = 0;
 
+	/* Another one's behind the same NAT? */
+	if (!same_addr(found->s, &sa->sel.saddr, &found->ue->addr) &&
+	    !same_addr(found->s, &sa->sel.daddr, &found->ue->addr))
+		return MNL_CB_OK;
 	mnl_attr_for_each(attr, nlh, sizeof(*sa)) {
 		const struct xfrm_encap_tmpl *tmpl = mnl_attr_get_payload(attr);
 		const struct xfrm_algo *algo = mnl_attr_get_payload(attr);
@@ -265,13 +284,14 @@ static int sa_cb(const struct nlmsghdr *nlh, void *data)
 			algs += 2 * (strstr(algo->alg_name, pair->enc) &&
 				     algo->alg_key_len == pair->enc_bits);
 		else if (mnl_attr_get_type(attr) == XFRMA_ENCAP)
-			encap = ntohs(tmpl->encap_dport);
+			encap = tmpl->encap_dport;
 	}
 	for (i = 0; i < SAS; i++)
 		if (is_flow(found->s, sa, found->ue, &flows[i]))
 			break;
-	if (i < SAS && algs == 2 && sa->id.proto == IPPROTO_ESP && encap == found->s->encap &&
-	    sa->mode == XFRM_MODE_TRANSPORT && !(found->flows & 1U << i))
+	if (i < SAS && algs == 2 && sa->id.proto == IPPROTO_ESP && sa->mode == mode &&
+	    (!found->s->encap || encap == outer_port(found->s, found->ue, flows[i].in)) &&
+	    !(found->flows & 1U << i))
 		found->flows |= 1U << i;
 	else
 		found->others++;
@@ -302,8 +322,8 @@ void check_registered(const struct setup *s, const struct ue *ue, bool there)
 		struct nlmsghdr *nlh = start_message(buf, XFRM_MSG_GETSA, NLM_F_DUMP);
 		const struct xfrm_address_filter filter = {
 			.family = s->family,
-			.saddr = *flow_addr(s, ue, !in),
-			.daddr = *flow_addr(s, ue, in),
+			.saddr = *outer_addr(s, ue, !in),
+			.daddr = *outer_addr(s, ue, in),
 			.splen = prefixlen,
 			.dplen = prefixlen,
 		};
@@ -354,11 +374,12 @@ static void peer_add(const struct setup *s, struct mnl_socket *nl, const struct 
 		     const struct flow *f)
 {
 	const struct xfrm_lifetime_cfg forever = { XFRM_INF, XFRM_INF, XFRM_INF, XFRM_INF };
+	const uint8_t mode = s->encap ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT;
 	struct xfrm_user_tmpl tmpl = { .aalgos = ~0U, .ealgos = ~0U, .calgos = ~0U };
 	const struct xfrm_encap_tmpl encap = {
 		.encap_type = UDP_ENCAP_ESPINUDP,
-		.encap_sport = htons(s->encap),
-		.encap_dport = htons(s->encap),
+		.encap_sport = outer_port(s, ue, !f->in),
+		.encap_dport = outer_port(s, ue, f->in),
 	};
 	struct xfrm_userpolicy_info *policy;
 	char buf[MNL_SOCKET_BUFFER_SIZE];
@@ -368,14 +389,14 @@ static void peer_add(const struct setup *s, struct mnl_socket *nl, const struct 
 	nlh = start_message(buf, XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL);
 	sa = mnl_nlmsg_put_extra_header(nlh, sizeof(*sa));
 	fill_selector(&sa->sel, s, ue, f);
-	sa->id.daddr = sa->sel.daddr;
+	sa->id.daddr = *outer_addr(s, ue, f->in);
 	sa->id.spi = htonl(ue->spi[f->spi]);
 	sa->id.proto = IPPROTO_ESP;
-	sa->saddr = sa->sel.saddr;
+	sa->saddr = *outer_addr(s, ue, !f->in);
 	sa->lft = forever;
 	sa->reqid = s->sys->reqid(ue->spi[f->spi]);
 	sa->family = s->family;
-	sa->mode = XFRM_MODE_TRANSPORT;
+	sa->mode = mode;
 	sa->replay_window = 32;
 	put_algo(nlh, XFRMA_ALG_AUTH, s->pair->auth, s->pair->auth_bits);
 	put_algo(nlh, XFRMA_ALG_CRYPT, s->pair->enc, s->pair->enc_bits);
@@ -390,13 +411,13 @@ static void peer_add(const struct setup *s, struct mnl_socket *nl, const struct 
 	policy->priority = s->sys->priority;
 	policy->dir = f->in ? XFRM_POLICY_IN : XFRM_POLICY_OUT;
 	policy->action = XFRM_POLICY_ALLOW;
-	tmpl.id.daddr = policy->sel.daddr;
+	tmpl.id.daddr = *outer_addr(s, ue, f->in);
 	tmpl.id.spi = s->sys->names_spi ? htonl(ue->spi[f->spi]) : 0;
 	tmpl.id.proto = IPPROTO_ESP;
 	tmpl.family = s->family;
-	tmpl.saddr = policy->sel.saddr;
+	tmpl.saddr = *outer_addr(s, ue, !f->in);
 	tmpl.reqid = s->sys->reqid(ue->spi[f->spi]);
-	tmpl.mode = XFRM_MODE_TRANSPORT;
+	tmpl.mode = mode;
 	mnl_attr_put(nlh, XFRMA_TMPL, sizeof(tmpl), &tmpl);
 	peer_send(s, nl, nlh, ue->spi[f->spi]);
 }
