@@ -120,10 +120,6 @@ static bool ims_bundle_has_ports(const struct ims_bundle *b, const void *data)
 
 	if (ims_registration_is(b->reg, &query->p->name))
 		return false;
-	if (ims_params_are_marked(query->p) ||
-	    (ims_bundle_is_marked(b) &&
-	     (b->udp_only || query->p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN)))
-		return false;
 	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
 	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
 	return uc.dport == query->p->port_uc ||
@@ -131,15 +127,32 @@ static bool ims_bundle_has_ports(const struct ims_bundle *b, const void *data)
 		us.sport == query->port_pc);
 }
 
+/*
+ * The address within a tunnel is what somebody says who has yet to answer a challenge.
+ * It is of no weight against one that packets come from.
+ */
+static bool ims_bundle_is_displaced(const struct ims_bundle *b, const void *data)
+{
+	const struct ims_bundle_port_query *query = data;
+
+	return query->p->mode == IMS_IPSEC_MODE_TRANS && b->nat &&
+	       b->state == IMS_IPSEC_STATE_TEMPORARY && ims_bundle_has_ports(b, data);
+}
+
+/* Could the two be told apart, by a mark, and what has none of TCP's ports? */
+static bool ims_bundle_is_told(const struct ims_bundle *b, const struct ims_bundle_params *p)
+{
+	if (ims_params_are_marked(p))
+		return true;
+	return ims_bundle_is_marked(b) &&
+	       (b->udp_only || p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN);
+}
+
 /* Has it one of the UE's SPIs? Then there cannot be another one at that address. */
 static bool ims_bundle_has_spis(const struct ims_bundle *b, const struct ims_bundle_params *p)
 {
 	int i;
 
-	/* of other registrations, they are told by their marks */
-	if ((ims_bundle_is_marked(b) || ims_params_are_marked(p)) &&
-	    !ims_registration_is(b->reg, &p->name))
-		return false;
 	for (i = IMS_FLOW_OUT_UC; i <= IMS_FLOW_OUT_US; i++)
 		if (ims_bundle_spi(b, i) == p->spi_uc || ims_bundle_spi(b, i) == p->spi_us)
 			return true;
@@ -156,13 +169,22 @@ static bool ims_bundle_is_replaced(const struct ims_bundle *b, const void *data)
 	       (ims_bundle_has_ports(b, data) || ims_bundle_has_spis(b, query->p));
 }
 
+/* Another registration's that makes way */
+static bool ims_bundle_goes(const struct ims_bundle *b, const void *data)
+{
+	const struct ims_bundle_port_query *query = data;
+
+	return ims_bundle_is_displaced(b, data) ||
+	       (query->p->replace && ims_bundle_is_replaced(b, data));
+}
+
 /* In the way, and to stay there */
 static bool ims_bundle_is_foreign(const struct ims_bundle *b, const void *data)
 {
 	const struct ims_bundle_port_query *query = data;
 
-	return ims_bundle_has_ports(b, data) &&
-	       !(query->p->replace && ims_registration_has_owner(b->reg, &query->p->name));
+	return ims_bundle_has_ports(b, data) && !ims_bundle_is_told(b, query->p) &&
+	       !ims_bundle_goes(b, data);
 }
 
 /* Is a client port of ours in use towards the UE's server port? */
@@ -441,8 +463,8 @@ static void ims_bundle_make_way(struct ims_bundle *b, const struct ims_bundle_pa
 	struct ims_bundle *replaced;
 	u32 i;
 
-	while (p->replace) {
-		replaced = ims_ues_find(reg->in, &p->ue_addr, ims_bundle_is_replaced, &query);
+	for (;;) {
+		replaced = ims_ues_find(reg->in, &p->ue_addr, ims_bundle_goes, &query);
 		if (!replaced)
 			break;
 		ims_bundle_destroy(replaced, IMS_IPSEC_EVENT_TYPE_DELETED,

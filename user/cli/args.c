@@ -147,6 +147,17 @@ bool parse_on_off(const char *text, void *to)
 	return *(bool *)to || !strcmp(text, "off");
 }
 
+/* Where the configuration has a default */
+bool parse_choice(const char *text, void *to)
+{
+	bool on;
+
+	if (!parse_on_off(text, &on))
+		return false;
+	*(enum imsipsec_choice *)to = on ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_OFF;
+	return true;
+}
+
 bool parse_text(const char *text, void *to)
 {
 	struct bytes *bytes = to;

@@ -35,16 +35,13 @@ void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *
 	json_number(j, "registration", b->registration);
 	if (b->mark)
 		json_number(j, "mark", b->mark);
+	if (b->ue_nat_address.family) {
+		json_addr(j, "ue-nat-address", &b->ue_nat_address);
+		json_number(j, "ue-nat-port", b->ue_nat_port);
+		json_bool(j, "unmarked", b->unmarked);
+	}
+	json_bool(j, "udp-only", b->udp_only);
 	json_close(j, '}');
-}
-
-static int format_peer(char *buf, size_t size, const struct imsipsec_addr *addr, uint16_t port)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	imsipsec_addr_format(addr, text, sizeof(text));
-	return snprintf(buf, size, addr->family == AF_INET6 ? "[%s]:%" PRIu16 : "%s:%" PRIu16,
-			text, port);
 }
 
 /* The four SAs, in the order in which TS 33.203 numbers them. */
@@ -61,7 +58,7 @@ static void text_sas(const struct imsipsec_bundle *b)
 		{ "out", &b->address, &b->ue_address, b->port_pc, b->port_us, b->spi_us },
 		{ "in ", &b->ue_address, &b->address, b->port_us, b->port_pc, b->spi_pc },
 	};
-	char from[ARRAY_SIZE(sas)][INET6_ADDRSTRLEN + 8], to[ARRAY_SIZE(sas)][INET6_ADDRSTRLEN + 8];
+	char from[ARRAY_SIZE(sas)][PEER_LEN], to[ARRAY_SIZE(sas)][PEER_LEN];
 	int len, from_width = 0, to_width = 0;
 	size_t i;
 
@@ -75,6 +72,14 @@ static void text_sas(const struct imsipsec_bundle *b)
 		printf("    %s  %-*s -> %-*s  spi %" PRIu32 " (0x%08" PRIx32 ")\n",
 		       sas[i].direction, from_width, from[i], to_width, to[i],
 		       sas[i].spi, sas[i].spi);
+}
+
+static void text_nat(const struct imsipsec_bundle *b)
+{
+	char buf[PEER_LEN];
+
+	format_peer(buf, sizeof(buf), &b->ue_nat_address, b->ue_nat_port);
+	printf("    ESP in UDP to %s%s\n", buf, b->unmarked ? "  unmarked" : "");
 }
 
 static void text_counters(const char *name, uint64_t packets, uint64_t bytes)
@@ -94,10 +99,12 @@ static void text_bundle(const struct imsipsec_bundle *b)
 	printf("\n    endpoint %" PRIu32 "  registration %" PRIu32, b->endpoint, b->registration);
 	if (b->mark)
 		printf("  mark 0x%" PRIx32, b->mark);
-	printf("  %s  %s, %s\n", name_or_unknown(imsipsec_mode_name(b->mode)),
+	printf("  %s  %s, %s%s\n", name_or_unknown(imsipsec_mode_name(b->mode)),
 	       name_or_unknown(imsipsec_alg_name(b->alg)),
-	       name_or_unknown(imsipsec_ealg_name(b->ealg)));
+	       name_or_unknown(imsipsec_ealg_name(b->ealg)), b->udp_only ? "  UDP only" : "");
 	text_sas(b);
+	if (b->ue_nat_address.family)
+		text_nat(b);
 	text_counters("    received", b->rx_packets, b->rx_bytes);
 	text_counters("   sent", b->tx_packets, b->tx_bytes);
 	putchar('\n');
@@ -124,7 +131,7 @@ static int bundle_add(int argc, char **argv)
 	struct bytes owner = { .len = 0 }, contact = { .len = 0 };
 	const struct imsipsec_bundle *b;
 	struct keys keys;
-	enum { OWNER, OWNER_HEX, CONTACT, CONTACT_HEX, IK, CK, KEYS, REPLACE };
+	enum { OWNER, OWNER_HEX, CONTACT, CONTACT_HEX, IK, CK, KEYS, REPLACE, UNMARKED };
 	struct arg args[] = {
 		[OWNER] = { "owner", parse_text, &owner },
 		[OWNER_HEX] = { "owner-hex", parse_hex, &owner },
@@ -134,6 +141,7 @@ static int bundle_add(int argc, char **argv)
 		[CK] = { "ck", parse_key, &keys.ck },
 		[KEYS] = { "keys", parse_keys_file, &keys },
 		[REPLACE] = { "replace" },
+		[UNMARKED] = { "unmarked" },
 		{ "endpoint", parse_u32, &p.endpoint, .required = true },
 		{ "ue", parse_addr, &p.ue_address, .required = true },
 		{ "port-uc", parse_port, &p.port_uc, .required = true },
@@ -142,6 +150,8 @@ static int bundle_add(int argc, char **argv)
 		{ "spi-us", parse_u32, &p.spi_us, .required = true },
 		{ "port-pc", parse_port, &p.port_pc },
 		{ "mode", parse_mode, &p.mode },
+		{ "nat", parse_addr, &p.ue_nat_address },
+		{ "nat-port", parse_port, &p.ue_nat_port },
 		{ "alg", parse_alg, &p.alg, .required = true },
 		{ "ealg", parse_ealg, &p.ealg, .required = true },
 		{ "allowed-algorithms", parse_string, &p.allowed_algorithms },
@@ -156,6 +166,7 @@ static int bundle_add(int argc, char **argv)
 	check_pair(&args[CK], &args[KEYS], true);
 	check_owner(&owner);
 	p.replace = args[REPLACE].given;
+	p.unmarked = args[UNMARKED].given;
 	p.owner = owner.data;
 	p.owner_len = owner.len;
 	p.contact = contact.data;
@@ -296,7 +307,8 @@ int cmd_bundle(int argc, char **argv)
 		{ "add", bundle_add,
 		  "endpoint ID owner TEXT contact TEXT ue ADDRESS\n"
 		  "      port-uc PORT port-us PORT spi-uc SPI spi-us SPI [ port-pc PORT ]\n"
-		  "      [ mode trans ] alg ALG ealg EALG [ allowed-algorithms LIST ] [ replace ]\n"
+		  "      [ mode { trans | udp-enc-tun [ nat ADDRESS ] [ nat-port PORT ] [ unmarked ] } ]\n"
+		  "      alg ALG ealg EALG [ allowed-algorithms LIST ] [ replace ]\n"
 		  "      { ik HEX ck HEX | keys { FILE | - } }" HELP_ALGS,
 		  "Put the four SAs of a registration in place, temporary until confirmed" },
 		{ "confirm", bundle_confirm,

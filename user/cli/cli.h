@@ -86,6 +86,7 @@ bool parse_time(const char *text, void *to);
 bool parse_addr(const char *text, void *to);
 bool parse_string(const char *text, void *to);
 bool parse_on_off(const char *text, void *to);
+bool parse_choice(const char *text, void *to);
 bool parse_text(const char *text, void *to);
 bool parse_hex(const char *text, void *to);
 bool parse_key(const char *text, void *to);
@@ -102,6 +103,8 @@ bool parse_older(const char *text, void *to);
 void show_time(uint64_t milliseconds);
 void show_size(uint64_t bytes);
 void show_bytes(const uint8_t *data, size_t len);
+#define PEER_LEN	(INET6_ADDRSTRLEN + 8)
+int format_peer(char *buf, size_t size, const struct imsipsec_addr *addr, uint16_t port);
 void json_bytes(struct json *j, const char *key, const uint8_t *data, size_t len);
 void json_addr(struct json *j, const char *key, const struct imsipsec_addr *addr);
 void json_name(struct json *j, const char *key, const char *name, unsigned int value);

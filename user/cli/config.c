@@ -36,6 +36,9 @@ static void config_json(struct json *j, const struct imsipsec_config *c)
 	json_number(j, "old-timeout", c->old_timeout);
 	json_number(j, "idle-timeout", c->idle_timeout);
 	json_number(j, "mark-mask", c->mark_mask);
+	json_bool(j, "nat-traversal", c->nat_traversal);
+	json_number(j, "nat-port", c->nat_port);
+	json_bool(j, "nat-follow-address", c->nat_follow_address);
 	json_close(j, '}');
 	json_end(j);
 }
@@ -57,6 +60,9 @@ static void config_text(const struct imsipsec_config *c)
 	       " of them temporary, %" PRIu32 " a registration\n", c->max_endpoints,
 	       c->max_bundles, c->max_pending, c->max_sets);
 	printf("mark mask          0x%08" PRIx32 "\n", c->mark_mask);
+	printf("NAT traversal      %s, port %" PRIu16 ", another address is %s\n",
+	       c->nat_traversal ? "on" : "off", c->nat_port,
+	       c->nat_follow_address ? "followed" : "not followed");
 	printf("algorithms         %s\n", *c->allowed_algorithms ? c->allowed_algorithms : "all");
 	printf("preferred          alg %s, ealg %s\n",
 	       name_or_unknown(alg_or_none(c->preferred_alg)),
@@ -120,6 +126,9 @@ static int config_set(int argc, char **argv)
 		{ "old-timeout", parse_time, &c.old_timeout },
 		{ "idle-timeout", parse_time, &c.idle_timeout },
 		{ "mark-mask", parse_u32, &c.mark_mask },
+		{ "nat-traversal", parse_on_off, &c.nat_traversal },
+		{ "nat-port", parse_port, &c.nat_port },
+		{ "nat-follow-address", parse_on_off, &c.nat_follow_address },
 	};
 	struct imsipsec *h;
 	int status = EXIT_OK;
@@ -148,6 +157,8 @@ int cmd_config(int argc, char **argv)
 		  "      [ temporary-timeout TIME ] [ old-timeout TIME ] [ idle-timeout TIME ]\n"
 		  "      [ max-endpoints N ] [ max-bundles N ] [ max-pending N ] [ max-sets N ]\n"
 		  "      [ mark-mask MASK ]\n"
+		  "      [ nat-traversal { on | off } ] [ nat-port PORT ]\n"
+		  "      [ nat-follow-address { on | off } ]\n"
 		  "      [ allowed-algorithms { LIST | all } ]\n"
 		  "      [ preferred-alg { ALG | none } ] [ preferred-ealg { EALG | none } ]\n"
 		  "      [ disable-deprecated-algorithms { on | off } ]" HELP_ALGS,

@@ -26,6 +26,10 @@ static void endpoint_json(struct json *j, const struct imsipsec_endpoint *e)
 	json_name(j, "guard", imsipsec_guard_name(e->guard), e->guard);
 	json_number(j, "drop-cross-pair", e->drop_cross_pair);
 	json_number(j, "drop-no-live-set", e->drop_no_live_set);
+	json_bool(j, "nat-traversal", e->nat_traversal);
+	json_number(j, "nat-port", e->nat_port);
+	json_bool(j, "nat-shared", e->nat_shared);
+	json_number(j, "drop-udp-only", e->drop_udp_only);
 	json_close(j, '}');
 }
 
@@ -38,12 +42,17 @@ static void endpoint_text(const struct imsipsec_endpoint *e)
 	       imsipsec_addr_format(&e->address, buf, sizeof(buf)), e->port_ps);
 	for (i = 0; i < e->n_port_pc; i++)
 		printf("%s%" PRIu16, i ? "," : "", e->port_pc[i]);
-	printf("  guard %s  %" PRIu32 " bundle%s\n", name_or_unknown(imsipsec_guard_name(e->guard)),
-	       e->bundles, e->bundles == 1 ? "" : "s");
+	printf("  guard %s", name_or_unknown(imsipsec_guard_name(e->guard)));
+	if (e->nat_traversal)
+		printf("  nat-port %" PRIu16 "%s", e->nat_port, e->nat_shared ? " (shared)" : "");
+	printf("  %" PRIu32 " bundle%s\n", e->bundles, e->bundles == 1 ? "" : "s");
 	printf("    dropped: unprotected in %" PRIu64 ", unprotected out %" PRIu64
-	       ", foreign SA %" PRIu64 ", cross pair %" PRIu64 ", no live set %" PRIu64 "\n",
+	       ", foreign SA %" PRIu64 ", cross pair %" PRIu64 ", no live set %" PRIu64,
 	       e->drop_plaintext_in, e->drop_plaintext_out, e->drop_foreign_sa,
 	       e->drop_cross_pair, e->drop_no_live_set);
+	if (e->nat_traversal)
+		printf(", UDP only %" PRIu64, e->drop_udp_only);
+	putchar('\n');
 }
 
 static int endpoint_add(int argc, char **argv)
@@ -56,6 +65,9 @@ static int endpoint_add(int argc, char **argv)
 		{ "port-ps", parse_port, &p.port_ps },
 		{ "port-pc", parse_ports, &port_pc },
 		{ "guard", parse_guard, &p.guard },
+		{ "nat-traversal", parse_choice, &p.nat_traversal },
+		{ "nat-port", parse_port, &p.nat_port },
+		{ "nat-shared", parse_on_off, &p.nat_shared },
 	};
 	struct imsipsec *h;
 	int status = EXIT_OK;
@@ -165,7 +177,8 @@ int cmd_endpoint(int argc, char **argv)
 	static const struct command commands[] = {
 		{ "add", endpoint_add,
 		  "address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]\n"
-		  "      [ guard { drop | reject | bypass } ]",
+		  "      [ guard { drop | reject | bypass } ]\n"
+		  "      [ nat-traversal { on | off } ] [ nat-port PORT ] [ nat-shared { on | off } ]",
 		  "Make an endpoint: nothing unprotected passes its ports unless guard is bypass" },
 		{ "del", endpoint_del,
 		  "{ id ID | address ADDRESS [ port-ps PORT ] } [ force ]",

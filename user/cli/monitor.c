@@ -32,7 +32,7 @@ static const char *state_text(enum imsipsec_state state)
 
 static void event_text(const struct imsipsec_event *e)
 {
-	char buf[INET6_ADDRSTRLEN];
+	char buf[PEER_LEN];
 
 	if (e->type == IMSIPSEC_EVENT_LOST) {
 		printf("events were lost, see \"imsipsec bundle show\"\n");
@@ -42,7 +42,12 @@ static void event_text(const struct imsipsec_event *e)
 	       name_or_unknown(imsipsec_event_type_name(e->type)),
 	       name_or_unknown(imsipsec_reason_name(e->reason)),
 	       state_text(e->old_state), state_text(e->new_state));
-	printf("UE %s  owner ", imsipsec_addr_format(&e->bundle.ue_address, buf, sizeof(buf)));
+	printf("UE %s", imsipsec_addr_format(&e->bundle.ue_address, buf, sizeof(buf)));
+	if (e->bundle.ue_nat_address.family) {
+		format_peer(buf, sizeof(buf), &e->bundle.ue_nat_address, e->bundle.ue_nat_port);
+		printf(" at %s", buf);
+	}
+	printf("  owner ");
 	show_bytes(e->bundle.owner, e->bundle.owner_len);
 	putchar('\n');
 }

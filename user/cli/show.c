@@ -106,6 +106,16 @@ void json_bytes(struct json *j, const char *key, const uint8_t *data, size_t len
 	json_string(j, hex_key, hex);
 }
 
+/* With its port, which is in PEER_LEN bytes; as snprintf() */
+int format_peer(char *buf, size_t size, const struct imsipsec_addr *addr, uint16_t port)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	imsipsec_addr_format(addr, text, sizeof(text));
+	return snprintf(buf, size, addr->family == AF_INET6 ? "[%s]:%" PRIu16 : "%s:%" PRIu16,
+			text, port);
+}
+
 void json_addr(struct json *j, const char *key, const struct imsipsec_addr *addr)
 {
 	char buf[INET6_ADDRSTRLEN];

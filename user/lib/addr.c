@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* IP addresses from and to text. */
+/* IP addresses: from and to text, compared. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -43,4 +43,13 @@ const char *imsipsec_addr_format(const struct imsipsec_addr *addr, char *buf, si
 	if (!inet_ntop(addr->family, &addr->in, buf, size))
 		snprintf(buf, size, "?");
 	return buf;
+}
+
+bool imsipsec_addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b)
+{
+	if (a->family != b->family)
+		return false;
+	if (a->family == AF_INET)
+		return a->in.s_addr == b->in.s_addr;
+	return IN6_ARE_ADDR_EQUAL(&a->in6, &b->in6);
 }

@@ -30,6 +30,9 @@ static const char *const config_names[] = {
 	[IMS_IPSEC_A_CONFIG_OLD_TIMEOUT] = "old-timeout",
 	[IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT] = "idle-timeout",
 	[IMS_IPSEC_A_CONFIG_MARK_MASK] = "mark-mask",
+	[IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL] = "nat-traversal",
+	[IMS_IPSEC_A_CONFIG_NAT_PORT] = "nat-port",
+	[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS] = "nat-follow-address",
 };
 
 static const char *const endpoint_names[] = {
@@ -46,6 +49,10 @@ static const char *const endpoint_names[] = {
 	[IMS_IPSEC_A_ENDPOINT_GUARD] = "guard",
 	[IMS_IPSEC_A_ENDPOINT_DROP_CROSS_PAIR] = "drop-cross-pair",
 	[IMS_IPSEC_A_ENDPOINT_DROP_NO_LIVE_SET] = "drop-no-live-set",
+	[IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL] = "nat-traversal",
+	[IMS_IPSEC_A_ENDPOINT_NAT_PORT] = "nat-port",
+	[IMS_IPSEC_A_ENDPOINT_NAT_SHARED] = "nat-shared",
+	[IMS_IPSEC_A_ENDPOINT_DROP_UDP_ONLY] = "drop-udp-only",
 };
 
 static const char *const bundle_names[] = {
@@ -82,6 +89,10 @@ static const char *const bundle_names[] = {
 	[IMS_IPSEC_A_BUNDLE_REPLACE] = "replace",
 	[IMS_IPSEC_A_BUNDLE_OLDER] = "older",
 	[IMS_IPSEC_A_BUNDLE_OVER] = "over",
+	[IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS] = "ue-nat-address",
+	[IMS_IPSEC_A_BUNDLE_UE_NAT_PORT] = "ue-nat-port",
+	[IMS_IPSEC_A_BUNDLE_UNMARKED] = "unmarked",
+	[IMS_IPSEC_A_BUNDLE_UDP_ONLY] = "udp-only",
 };
 
 static const char *const event_names[] = {

@@ -70,6 +70,16 @@ static int bundle_attr(const struct nlattr *attr, void *data)
 		return imsipsec_attr_u32(attr, &b->registration);
 	case IMS_IPSEC_A_BUNDLE_MARK:
 		return imsipsec_attr_u32(attr, &b->mark);
+	case IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS:
+		return imsipsec_attr_addr(attr, &b->ue_nat_address);
+	case IMS_IPSEC_A_BUNDLE_UE_NAT_PORT:
+		return imsipsec_attr_be16(attr, &b->ue_nat_port);
+	case IMS_IPSEC_A_BUNDLE_UNMARKED:
+		b->unmarked = true;
+		return 0;
+	case IMS_IPSEC_A_BUNDLE_UDP_ONLY:
+		b->udp_only = true;
+		return 0;
 	default:
 		return 0;
 	}
@@ -156,6 +166,16 @@ static int put_params(struct imsipsec *h, struct nlmsghdr *nlh,
 	}
 	if (p->replace)
 		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_REPLACE, 0, NULL);
+	if (p->ue_nat_address.family) {
+		err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS,
+					&p->ue_nat_address);
+		if (err)
+			return err;
+	}
+	if (p->ue_nat_port)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, p->ue_nat_port);
+	if (p->unmarked)
+		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UNMARKED, 0, NULL);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_IK, sizeof(p->ik), p->ik);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_CK, sizeof(p->ck), p->ck);
 	return 0;

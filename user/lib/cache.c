@@ -141,15 +141,6 @@ static bool query_of(const struct imsipsec_bundle *b, enum key key, struct query
 	return key != KEY_MARK || b->mark;
 }
 
-static bool same_addr(const struct imsipsec_addr *a, const struct imsipsec_addr *b)
-{
-	if (a->family != b->family)
-		return false;
-	if (a->family == AF_INET)
-		return a->in.s_addr == b->in.s_addr;
-	return IN6_ARE_ADDR_EQUAL(&a->in6, &b->in6);
-}
-
 static bool same_bytes(const void *a, size_t a_len, const void *b, size_t b_len)
 {
 	return a_len == b_len && !memcmp(a, b, a_len);
@@ -170,7 +161,8 @@ static bool is_found_by(const struct imsipsec_bundle *b, const struct query *q)
 					   b->port_uc == q->remote_port
 					 : b->port_pc == q->local_port &&
 					   b->port_us == q->remote_port) &&
-		       same_addr(&b->address, q->local) && same_addr(&b->ue_address, q->remote);
+		       imsipsec_addr_equal(&b->address, q->local) &&
+		       imsipsec_addr_equal(&b->ue_address, q->remote);
 	}
 }
 
@@ -506,7 +498,8 @@ static int choose_mark(struct imsipsec_cache *c, const struct query *q, struct e
 
 /*
  * The ACTIVE one is it, the newest if there is none. Of several, the newest that
- * is ACTIVE: the event that makes the other one OLD is on its way.
+ * is ACTIVE: the event that makes the other one OLD is on its way. What may be had
+ * by UDP alone shares its ports with the one whose connections they are.
  */
 static int choose_ports(struct imsipsec_cache *c, const struct query *q, struct entry **best)
 {
@@ -515,10 +508,12 @@ static int choose_ports(struct imsipsec_cache *c, const struct query *q, struct 
 
 	for (e = find(c, q); e; e = next) {
 		next = find_next(e, q);
+		if (e->bundle.udp_only)
+			continue;
 		err = renew(c, &e);
 		if (err)
 			return err;
-		if (!e)
+		if (!e || e->bundle.udp_only)
 			continue;
 		if (!*best || is_active(e) > is_active(*best) ||
 		    (is_active(e) == is_active(*best) &&

@@ -5,7 +5,7 @@
 
 #include "internal.h"
 
-#define CONFIG_ALL	((IMSIPSEC_CONFIG_MARK_MASK << 1) - 1)
+#define CONFIG_ALL	((IMSIPSEC_CONFIG_NAT_FOLLOW_ADDRESS << 1) - 1)
 
 static int config_attr(const struct nlattr *attr, void *data)
 {
@@ -71,6 +71,19 @@ static int config_attr(const struct nlattr *attr, void *data)
 	case IMS_IPSEC_A_CONFIG_MARK_MASK:
 		c->set |= IMSIPSEC_CONFIG_MARK_MASK;
 		return imsipsec_attr_u32(attr, &c->mark_mask);
+	case IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL:
+		c->set |= IMSIPSEC_CONFIG_NAT_TRAVERSAL;
+		err = imsipsec_attr_u8(attr, &flag);
+		c->nat_traversal = flag;
+		return err;
+	case IMS_IPSEC_A_CONFIG_NAT_PORT:
+		c->set |= IMSIPSEC_CONFIG_NAT_PORT;
+		return imsipsec_attr_be16(attr, &c->nat_port);
+	case IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS:
+		c->set |= IMSIPSEC_CONFIG_NAT_FOLLOW_ADDRESS;
+		err = imsipsec_attr_u8(attr, &flag);
+		c->nat_follow_address = flag;
+		return err;
 	default:
 		return 0;
 	}
@@ -165,5 +178,12 @@ int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config
 		mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT, c.idle_timeout);
 	if (c.set & IMSIPSEC_CONFIG_MARK_MASK)
 		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MARK_MASK, c.mark_mask);
+	if (c.set & IMSIPSEC_CONFIG_NAT_TRAVERSAL)
+		mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL, c.nat_traversal);
+	if (c.set & IMSIPSEC_CONFIG_NAT_PORT)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_CONFIG_NAT_PORT, c.nat_port);
+	if (c.set & IMSIPSEC_CONFIG_NAT_FOLLOW_ADDRESS)
+		mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS,
+				c.nat_follow_address);
 	return imsipsec_nl_exchange(h, nlh, NULL, NULL);
 }

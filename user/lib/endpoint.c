@@ -15,6 +15,7 @@ static int endpoint_attr(const struct nlattr *attr, void *data)
 {
 	struct imsipsec_endpoint *e = data;
 	uint32_t value = 0;
+	uint8_t flag = 0;
 	int err;
 
 	switch (mnl_attr_get_type(attr)) {
@@ -42,6 +43,18 @@ static int endpoint_attr(const struct nlattr *attr, void *data)
 		return imsipsec_attr_u64(attr, &e->drop_cross_pair);
 	case IMS_IPSEC_A_ENDPOINT_DROP_NO_LIVE_SET:
 		return imsipsec_attr_u64(attr, &e->drop_no_live_set);
+	case IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL:
+		err = imsipsec_attr_u8(attr, &flag);
+		e->nat_traversal = flag;
+		return err;
+	case IMS_IPSEC_A_ENDPOINT_NAT_PORT:
+		return imsipsec_attr_be16(attr, &e->nat_port);
+	case IMS_IPSEC_A_ENDPOINT_NAT_SHARED:
+		err = imsipsec_attr_u8(attr, &flag);
+		e->nat_shared = flag;
+		return err;
+	case IMS_IPSEC_A_ENDPOINT_DROP_UDP_ONLY:
+		return imsipsec_attr_u64(attr, &e->drop_udp_only);
 	default:
 		return 0;
 	}
@@ -94,6 +107,8 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
 		return err;
 	if (p.n_port_pc > IMSIPSEC_PORT_PC_MAX)
 		return imsipsec_fail(h, -EINVAL, "port-pc: more than %d", IMSIPSEC_PORT_PC_MAX);
+	if (p.nat_traversal > IMSIPSEC_CHOICE_ON)
+		return imsipsec_fail(h, -EINVAL, "nat-traversal: neither on nor off");
 
 	err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_ENDPOINT_ADDRESS, &p.address);
 	if (err)
@@ -104,6 +119,13 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
 		imsipsec_put_be16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PC, p.port_pc[i]);
 	if (p.guard)
 		mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_GUARD, p.guard);
+	if (p.nat_traversal)
+		mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL,
+				p.nat_traversal == IMSIPSEC_CHOICE_ON);
+	if (p.nat_port)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_ENDPOINT_NAT_PORT, p.nat_port);
+	if (p.nat_shared)
+		mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_NAT_SHARED, 1);
 	return exchange_one(h, nlh, endpoint);
 }
 

@@ -132,6 +132,7 @@ enum imsipsec_ealg {		/* "ealg" of RFC 3329 */
 
 enum imsipsec_mode {		/* "mod" of RFC 3329 */
 	IMSIPSEC_MODE_TRANS = 1,
+	IMSIPSEC_MODE_UDP_ENC_TUN,	/* ESP in tunnel mode, in UDP (RFC 3948): behind a NAT */
 };
 
 enum imsipsec_state {
@@ -152,9 +153,15 @@ enum imsipsec_older {		/* at the 200 OK, a registration's older bundles ... */
 	IMSIPSEC_OLDER_DROP,		/* go, the new one is used at once */
 };
 
+enum imsipsec_choice {		/* where the configuration has a default */
+	IMSIPSEC_CHOICE_CONFIG,		/* that one */
+	IMSIPSEC_CHOICE_OFF,
+	IMSIPSEC_CHOICE_ON,
+};
+
 /*
- * Names of the values above as RFC 3329 and the command write them; NULL for
- * a value that the library does not know.
+ * Names of the values above as the command writes them, which but for case is
+ * how RFC 3329 does; NULL for a value that the library does not know.
  */
 const char *imsipsec_alg_name(enum imsipsec_alg alg);
 const char *imsipsec_ealg_name(enum imsipsec_ealg ealg);
@@ -182,6 +189,9 @@ const char *imsipsec_older_name(enum imsipsec_older older);
 #define IMSIPSEC_CONFIG_OLD_TIMEOUT		(1U << 13)
 #define IMSIPSEC_CONFIG_IDLE_TIMEOUT		(1U << 14)
 #define IMSIPSEC_CONFIG_MARK_MASK		(1U << 15)
+#define IMSIPSEC_CONFIG_NAT_TRAVERSAL		(1U << 16)
+#define IMSIPSEC_CONFIG_NAT_PORT		(1U << 17)
+#define IMSIPSEC_CONFIG_NAT_FOLLOW_ADDRESS	(1U << 18)
 
 /**
  * struct imsipsec_config - what a network namespace is set to
@@ -210,6 +220,12 @@ const char *imsipsec_older_name(enum imsipsec_older older);
  *	goes; 0: never
  * @mark_mask: bits of a received packet's mark that tell its registration and
  *	bundle, without holes; 0: none, there are no marks
+ * @nat_traversal: an endpoint that does not say has NAT traversal, which is mode
+ *	IMSIPSEC_MODE_UDP_ENC_TUN
+ * @nat_port: UDP port for ESP of an endpoint that names none, and of a UE whose
+ *	NAT's port is not known yet; 4500 as a rule (RFC 3948)
+ * @nat_follow_address: where a UE's packets come from another address of its NAT,
+ *	that one is sent to; else only another port is followed
  */
 struct imsipsec_config {
 	size_t size;
@@ -230,6 +246,9 @@ struct imsipsec_config {
 	uint64_t old_timeout;
 	uint64_t idle_timeout;
 	uint32_t mark_mask;
+	bool nat_traversal;
+	bool nat_follow_address;
+	uint16_t nat_port;
 };
 
 /** imsipsec_config_get() - read it; @config is the handle's, until its next call */
@@ -334,6 +353,10 @@ int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n)
  *	UE, but not between the addresses and ports that the SA is for
  * @drop_no_live_set: packets dropped: over an SA whose bundle has gone, or to
  *	an address that has no live bundle
+ * @nat_traversal: bundles may have IMSIPSEC_MODE_UDP_ENC_TUN
+ * @nat_port: UDP port of ESP, ours and as a rule the UE's
+ * @nat_shared: somebody else, an IKE daemon, has the socket at it
+ * @drop_udp_only: packets dropped: TCP of bundles that are udp_only
  */
 struct imsipsec_endpoint {
 	uint32_t id;
@@ -348,6 +371,10 @@ struct imsipsec_endpoint {
 	enum imsipsec_guard guard;
 	uint64_t drop_cross_pair;
 	uint64_t drop_no_live_set;
+	uint64_t drop_udp_only;
+	uint16_t nat_port;
+	bool nat_traversal;
+	bool nat_shared;
 };
 
 /**
@@ -359,6 +386,11 @@ struct imsipsec_endpoint {
  * @n_port_pc: how many, at most IMSIPSEC_PORT_PC_MAX
  * @guard: what becomes of what touches its ports unprotected; 0:
  *	IMSIPSEC_GUARD_DROP
+ * @nat_traversal: whether bundles may have IMSIPSEC_MODE_UDP_ENC_TUN, for which the
+ *	kernel has a UDP socket at @address and @nat_port
+ * @nat_port: UDP port of ESP; 0: the configuration's
+ * @nat_shared: where somebody else, an IKE daemon, has a socket for ESP in UDP
+ *	there, live with it
  */
 struct imsipsec_endpoint_params {
 	size_t size;
@@ -367,6 +399,9 @@ struct imsipsec_endpoint_params {
 	const uint16_t *port_pc;
 	size_t n_port_pc;
 	enum imsipsec_guard guard;
+	enum imsipsec_choice nat_traversal;
+	uint16_t nat_port;
+	bool nat_shared;
 };
 
 /**
@@ -382,9 +417,9 @@ struct imsipsec_endpoint_params {
  * counted: there is protection only where there is a bundle, and what is
  * received need not have come protected.
  *
- * Return: 0; -EADDRINUSE if another endpoint has one of the ports, -EEXIST if
- * somebody's IPsec policy stands in the way, -EINVAL, -ENOSPC over
- * max_endpoints, -ENOMEM.
+ * Return: 0; -EADDRINUSE if another endpoint has one of the ports, or somebody
+ * @params->nat_port, -EEXIST if somebody's IPsec policy stands in the way, -EINVAL,
+ * -ENOSPC over max_endpoints, -ENOMEM.
  */
 int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_params *params,
 			  const struct imsipsec_endpoint **endpoint);
@@ -437,7 +472,7 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
  * @alg: integrity algorithm
  * @ealg: encryption algorithm
  * @address: the P-CSCF's address
- * @ue_address: the UE's address
+ * @ue_address: the UE's address, the one within the tunnel where there is one
  * @port_pc: P-CSCF's protected client port, port-c of Security-Server
  * @port_ps: P-CSCF's protected server port, port-s of Security-Server
  * @port_uc: UE's protected client port
@@ -454,6 +489,14 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
  * @registration: number of its registration, which is what owner and contact
  *	name; from 1, not soon reused
  * @mark: mark of the packets that come over it, not 0; 0: they have none
+ * @ue_nat_address: where ESP goes in IMSIPSEC_MODE_UDP_ENC_TUN, the UE's NAT if
+ *	it has one; family 0 in another mode
+ * @ue_nat_port: the UDP port there; it follows what comes from the UE
+ * @unmarked: what is sent to the UE needs no mark; for IMSIPSEC_MODE_UDP_ENC_TUN
+ *	where it is false see imsipsec_tx()
+ * @udp_only: TCP is dropped: another registration has the UE's address and one of
+ *	its ports, as may be behind NATs, so that addresses and ports do not tell
+ *	a connection's registration
  */
 struct imsipsec_bundle {
 	uint32_t id;
@@ -475,6 +518,10 @@ struct imsipsec_bundle {
 	uint64_t tx_packets, tx_bytes;
 	uint32_t registration;
 	uint32_t mark;
+	struct imsipsec_addr ue_nat_address;
+	uint16_t ue_nat_port;
+	bool unmarked;
+	bool udp_only;
 };
 
 /**
@@ -488,7 +535,9 @@ struct imsipsec_bundle {
  * @mode: 0: IMSIPSEC_MODE_TRANS
  * @alg: integrity algorithm
  * @ealg: encryption algorithm
- * @ue_address: source address of the REGISTER
+ * @ue_address: source address of the REGISTER. In IMSIPSEC_MODE_UDP_ENC_TUN the
+ *	UE's address within the tunnel, its own or that of its NAT: the
+ *	specifications do not say which, and imsipsec_via_sent_by() has the first
  * @port_uc: port-c of Security-Client
  * @port_us: port-s of Security-Client
  * @port_pc: one of the endpoint's pool; 0: the kernel chooses
@@ -500,6 +549,15 @@ struct imsipsec_bundle {
  *	imsipsec_algs_parse() reads it, and not empty; NULL: the configuration's
  * @replace: the UE has lost its state and offers its SPIs again, in clear;
  *	bundles of the same registration that have one of them go
+ * @unmarked: IMSIPSEC_MODE_UDP_ENC_TUN alone: what is sent to the UE needs no mark
+ *	(see imsipsec_tx()); of several registrations with its address and one of
+ *	its ports, at most one may be so
+ * @ue_nat_port: IMSIPSEC_MODE_UDP_ENC_TUN alone: the UDP port that ESP goes to; 0:
+ *	that of the registration's last bundle at the same @ue_nat_address, else
+ *	nat_port; the first authenticated packet tells. It is never the source
+ *	port of the REGISTER, which has a mapping of its own in the NAT
+ * @ue_nat_address: IMSIPSEC_MODE_UDP_ENC_TUN alone: where ESP goes, source address
+ *	of the REGISTER that came in clear; family 0: @ue_address, there is no NAT
  *
  * The library wipes its own copies of the keys; wiping the caller's is the
  * caller's.
@@ -521,6 +579,9 @@ struct imsipsec_bundle_params {
 	uint8_t ck[IMSIPSEC_KEY_LEN];
 	const char *allowed_algorithms;
 	bool replace;
+	bool unmarked;
+	uint16_t ue_nat_port;
+	struct imsipsec_addr ue_nat_address;
 };
 
 /**
@@ -538,8 +599,12 @@ struct imsipsec_bundle_params {
  * there already; -EADDRINUSE if another owner has the UE's address and one of its
  * ports, -EDQUOT over max_sets (both TS 33.203 clause 7.4; the text names the
  * bundle in the way); -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
- * algorithms are not allowed, or the kernel has not got them; -ENOSPC if the SPI
- * range or max_bundles or max_pending is used up; -ENOMEM.
+ * algorithms are not allowed, or the kernel has not got them, or for the mode the
+ * endpoint has no NAT traversal, or there are no marks and it is not unmarked;
+ * -ENOSPC if the SPI range or max_bundles or max_pending is used up; -ENOMEM.
+ *
+ * Behind NATs, registrations may share the UE's address and ports: their marks tell
+ * them apart, both ways, but for TCP, which those that are udp_only have not got.
  */
 int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params *params,
 			const struct imsipsec_bundle **bundle);
@@ -638,6 +703,7 @@ enum imsipsec_event_type {
 	IMSIPSEC_EVENT_DELETED,
 	IMSIPSEC_EVENT_ACTIVATED,	/* it is the one to send over */
 	IMSIPSEC_EVENT_SUPERSEDED,	/* it drains: a newer one is, or it is being deleted */
+	IMSIPSEC_EVENT_NAT_MAPPING,	/* it is sent to another port, or address, of the NAT */
 	IMSIPSEC_EVENT_LOST = 0x10000,	/* the library's own: see there */
 };
 
@@ -652,6 +718,7 @@ enum imsipsec_reason {
 	IMSIPSEC_REASON_NEWER,		/* the 200 OK for a newer one left it out */
 	IMSIPSEC_REASON_REPLACED,	/* the UE offered its SPIs again */
 	IMSIPSEC_REASON_IDLE,		/* nothing came over it for idle_timeout */
+	IMSIPSEC_REASON_NAT,		/* an authenticated packet came from there */
 };
 
 const char *imsipsec_event_type_name(enum imsipsec_event_type type);
@@ -732,7 +799,7 @@ struct imsipsec_cache;
  * @seq: number of the last event that it reflects, or a later one; 0: there was
  *	none yet
  * @bundle: the cache's, until the next call with the cache; its lifetime and
- *	counters are those of some time ago
+ *	counters, and where its NAT is, are those of some time ago
  */
 struct imsipsec_found {
 	uint64_t seq;
@@ -798,12 +865,13 @@ int imsipsec_rx_mark(struct imsipsec_cache *c, uint32_t mark, struct imsipsec_fo
  * @local: the P-CSCF's address
  * @local_port: port_ps of a connection that the UE opened, port_pc of one that
  *	the P-CSCF opened
- * @remote: the UE's address
+ * @remote: the UE's address, the one within the tunnel where there is one
  * @remote_port: port_uc, or port_us
  * @found: gets it; of several with the same ports, the ACTIVE one, else the newest
  *
  * Only for what came over a protected port that is shut to all else: with
- * IMSIPSEC_GUARD_BYPASS the ports prove nothing.
+ * IMSIPSEC_GUARD_BYPASS the ports prove nothing. One that is udp_only is never
+ * found: it has no connections, and another registration has the ports.
  *
  * Return: as imsipsec_rx_mark().
  */
@@ -823,6 +891,14 @@ int imsipsec_rx_tuple(struct imsipsec_cache *c,
  *
  * From @found->bundle->port_pc to port_us (TS 33.203 clause 7.1); but the answer to
  * a REGISTER leaves over the bundle that the REGISTER came over.
+ *
+ * In IMSIPSEC_MODE_UDP_ENC_TUN, if @found->bundle->unmarked is false, what is sent
+ * needs SO_MARK, which takes CAP_NET_ADMIN or CAP_NET_RAW: the mark of this bundle
+ * or of another one of the registration, all are good. Without it the packet is
+ * dropped. For UDP it goes with the datagram (a control message SOL_SOCKET, SO_MARK)
+ * or the socket; a TCP socket has to have it before it connects. One that is accepted
+ * has it if net.ipv4.tcp_fwmark_accept is 1, without which none is. ESP goes where
+ * the UE was heard last; the SIP server need not see to that.
  *
  * Return: 0; -ENOENT if there is none; as imsipsec_rx_mark().
  */
@@ -891,14 +967,21 @@ const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree
  *	imsipsec_algs_parse(); NULL: every pair that the library knows,
  *	strongest first
  * @n: how many
+ * @modes: the modes that the UE may have, in order of preference; NULL:
+ *	IMSIPSEC_MODE_TRANS alone
+ * @n_modes: how many
  * @mech: gets the UE's mechanism, valid until @client grows or is freed
  *
- * TS 33.203 clause 7.2: the P-CSCF's own order decides, the UE's q does not.
+ * TS 33.203 clause 7.2: the P-CSCF's own order decides, the UE's q does not. The
+ * order of the modes counts where the UE offers the pair in more than one of them.
+ * A UE behind a NAT may have IMSIPSEC_MODE_UDP_ENC_TUN alone (annex M): see
+ * imsipsec_via_is_natted().
  *
  * Return: 0; -ENOENT if there is none.
  */
 int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
 			     const struct imsipsec_algs *algs, size_t n,
+			     const enum imsipsec_mode *modes, size_t n_modes,
 			     const struct imsipsec_mech **mech);
 
 /**
@@ -929,8 +1012,8 @@ int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *
  * next, so that both are what the P-CSCF chose, and no two are the same (clause
  * 2.2). It is 0.1 where there is one pair: P-CSCFs in the field write q there too.
  *
- * A list of all pairs has more than 1,000 bytes, which the UE repeats in
- * Security-Verify.
+ * All of them have the bundle's mode. A list of all pairs has more than 1,000
+ * bytes, which the UE repeats in Security-Verify.
  *
  * Return: length without NUL; -ENOSPC if it does not fit; -EINVAL if the
  * bundle's pair is not in the list, or the list has more than there are.
@@ -954,6 +1037,44 @@ int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec
  * never agreed on is not confirmed by saying nothing.
  */
 bool imsipsec_secagree_equal(const struct imsipsec_secagree *a, const struct imsipsec_secagree *b);
+
+/* ---- Is the UE behind a NAT, pure functions -------------------------- */
+
+/**
+ * imsipsec_via_sent_by() - where the topmost Via says that it was sent from
+ * @via: the value of the first Via header field, of which the first element
+ *	counts; need not end in NUL; may be folded
+ * @len: its length
+ * @addr: gets the address of sent-by; an IPv4-mapped one is an IPv4 address
+ * @port: gets its port; where it is absent, that of the transport (RFC 3261 clause
+ *	18.1.1): 5061 for TLS, else 5060; may be NULL
+ *
+ * What stands behind sent-by is not looked at.
+ *
+ * Return: 0; -EAFNOSUPPORT if sent-by has a host name; -EINVAL if it is malformed.
+ */
+int imsipsec_via_sent_by(const char *via, size_t len, struct imsipsec_addr *addr, uint16_t *port);
+
+/**
+ * imsipsec_via_is_natted() - is the sender of a request behind a NAT
+ * @via: as for imsipsec_via_sent_by()
+ * @len: its length
+ * @source: the source address of the packet
+ * @natted: gets whether @source differs from the address of sent-by
+ *
+ * For a REGISTER that came in clear (TS 33.203 annex M, TS 24.229 annex F); what
+ * comes over a bundle has its address from within the tunnel. Addresses of two
+ * families differ. Ports do not count: over TCP, and at times over UDP, a UE sends
+ * from another one than it listens at. A UE that names the address of its NAT, which
+ * it learnt by STUN, is not found out.
+ *
+ * A host name cannot be compared. TS 24.229 allows one: what it stands for is for
+ * the SIP server to look up, or to assume.
+ *
+ * Return: 0; -EAFNOSUPPORT if sent-by has a host name; -EINVAL if it is malformed.
+ */
+int imsipsec_via_is_natted(const char *via, size_t len, const struct imsipsec_addr *source,
+			   bool *natted);
 
 #ifdef __cplusplus
 }

@@ -125,6 +125,10 @@ int imsipsec_event_parse(const struct nlmsghdr *nlh, struct imsipsec_event *even
 int imsipsec_event_input(struct imsipsec_events *ev,
 			 int (*cb)(const struct imsipsec_event *event, void *data), void *data);
 
+/* addr.c */
+
+bool imsipsec_addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b);
+
 /* names.c: what RFC 3329 writes, found without regard to case; 0 if unknown */
 
 enum imsipsec_alg imsipsec_alg_find(const char *name, size_t len);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Names of algorithms, states, guards and events. */
+/* Names of algorithms, modes, states, guards and events. */
 #include <stddef.h>
 #include <string.h>
 
@@ -23,6 +23,7 @@ static const char *const ealg_names[] = {
 
 static const char *const mode_names[] = {
 	[IMSIPSEC_MODE_TRANS] = "trans",
+	[IMSIPSEC_MODE_UDP_ENC_TUN] = "udp-enc-tun",
 };
 
 static const char *const state_names[] = {
@@ -50,6 +51,7 @@ static const char *const event_type_names[] = {
 	[IMSIPSEC_EVENT_DELETED] = "deleted",
 	[IMSIPSEC_EVENT_ACTIVATED] = "activated",
 	[IMSIPSEC_EVENT_SUPERSEDED] = "superseded",
+	[IMSIPSEC_EVENT_NAT_MAPPING] = "nat-mapping",
 };
 
 static const char *const reason_names[] = {
@@ -63,6 +65,7 @@ static const char *const reason_names[] = {
 	[IMSIPSEC_REASON_NEWER] = "newer",
 	[IMSIPSEC_REASON_REPLACED] = "replaced",
 	[IMSIPSEC_REASON_IDLE] = "idle",
+	[IMSIPSEC_REASON_NAT] = "nat",
 };
 
 static const char *name_of(const char *const *names, size_t n, unsigned int value)

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "text.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -70,77 +71,11 @@ struct imsipsec_secagree {
 	struct entry *entries;
 };
 
-struct text {
-	const char *p, *end;
-};
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/* Blanks, and line ends that fold the line or end the header. */
-static void skip_lws(struct text *t)
-{
-	const char *p = t->p;
-
-	for (;;) {
-		while (p < t->end && is_blank(*p))
-			p++;
-		t->p = p;
-		if (p < t->end && *p == '\r')
-			p++;
-		if (p == t->end || *p != '\n')
-			return;
-		p++;
-		if (p < t->end && !is_blank(*p))
-			return;
-		t->p = p;
-	}
-}
-
-static bool at(const struct text *t, char c)
-{
-	return t->p < t->end && *t->p == c;
-}
-
-static bool at_element_end(const struct text *t)
-{
-	return t->p == t->end || *t->p == ',';
-}
-
-static bool is_token_char(char c)
-{
-	if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-		return true;
-	return c && strchr("-.!%*_+`'~", c);
-}
-
 static bool is_value_char(char c)
 {
 	unsigned char u = c;
 
 	return u > ' ' && u != 0x7f && !strchr(",;\"", c);
-}
-
-static struct text take(struct text *t, bool (*is_wanted)(char c))
-{
-	struct text taken = { t->p, t->p };
-
-	while (t->p < t->end && is_wanted(*t->p))
-		t->p++;
-	taken.end = t->p;
-	return taken;
-}
-
-static bool is_empty(const struct text *t)
-{
-	return t->p == t->end;
-}
-
-static size_t length(const struct text *t)
-{
-	return t->end - t->p;
 }
 
 static int skip_quoted(struct text *t)
@@ -160,22 +95,6 @@ static int skip_quoted(struct text *t)
 			return -EINVAL;
 		t->p++;
 	}
-}
-
-static int parse_number(const struct text *value, uint32_t max, uint32_t *number)
-{
-	uint64_t n = 0;
-	const char *p;
-
-	for (p = value->p; p < value->end; p++) {
-		if (*p < '0' || *p > '9')
-			return -EINVAL;
-		n = n * 10 + (*p - '0');
-		if (n > max)
-			return -EINVAL;
-	}
-	*number = n;
-	return 0;
 }
 
 static int parse_spi(const struct text *value, uint32_t *spi)
@@ -450,10 +369,29 @@ const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree
 	return list && i < list->n ? &list->entries[i].mech : NULL;
 }
 
+static const struct imsipsec_mech *find_offer(const struct imsipsec_secagree *client,
+					      const struct imsipsec_algs *pair,
+					      enum imsipsec_mode mode)
+{
+	const struct imsipsec_mech *m;
+	size_t i;
+
+	for (i = 0; (m = imsipsec_secagree_get(client, i)); i++) {
+		/* Zeroes of the P-CSCF's must not match what is unknown in the header. */
+		if (!m->alg || !m->ealg || !m->mode || !m->esp)
+			continue;
+		if (m->alg == pair->alg && m->ealg == pair->ealg && m->mode == mode)
+			return m;
+	}
+	return NULL;
+}
+
 int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
 			     const struct imsipsec_algs *algs, size_t n,
+			     const enum imsipsec_mode *modes, size_t n_modes,
 			     const struct imsipsec_mech **mech)
 {
+	static const enum imsipsec_mode trans = IMSIPSEC_MODE_TRANS;
 	const struct imsipsec_mech *m;
 	size_t i, j;
 
@@ -461,12 +399,14 @@ int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
 		algs = imsipsec_pairs;
 		n = N_PAIRS;
 	}
+	if (!modes) {
+		modes = &trans;
+		n_modes = 1;
+	}
 	for (i = 0; i < n; i++) {
-		for (j = 0; (m = imsipsec_secagree_get(client, j)); j++) {
-			/* Zeroes in @algs must not match what is unknown in the header. */
-			if (!m->alg || !m->ealg || !m->mode || !m->esp)
-				continue;
-			if (m->alg != algs[i].alg || m->ealg != algs[i].ealg)
+		for (j = 0; j < n_modes; j++) {
+			m = find_offer(client, &algs[i], modes[j]);
+			if (!m)
 				continue;
 			*mech = m;
 			return 0;
@@ -502,11 +442,17 @@ static void print_q(struct output *out, unsigned int q)
 	print(out, ";q=%u.%0*u", q / 1000, (int)width, decimals);
 }
 
+/* As TS 33.203 annex H writes it: case should not matter to a UE, but may. */
+static const char *mode_text(enum imsipsec_mode mode)
+{
+	return mode == IMSIPSEC_MODE_UDP_ENC_TUN ? "UDP-enc-tun" : imsipsec_mode_name(mode);
+}
+
 static int print_mech(struct output *out, const struct imsipsec_mech *m)
 {
 	const char *alg = imsipsec_alg_name(m->alg);
 	const char *ealg = imsipsec_ealg_name(m->ealg);
-	const char *mode = imsipsec_mode_name(m->mode);
+	const char *mode = mode_text(m->mode);
 
 	if (!alg || !ealg || !mode || !m->esp || m->q > 1000 ||
 	    m->spi_c < SPI_MIN || m->spi_s < SPI_MIN || m->spi_c == m->spi_s ||

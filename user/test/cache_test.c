@@ -87,6 +87,15 @@ static void put_bundle(struct nlmsghdr *nlh, const struct imsipsec_bundle *b)
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_REGISTRATION, b->registration);
 	if (b->mark)
 		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MARK, b->mark);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MODE, b->mode);
+	if (b->ue_nat_address.family) {
+		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, 4, &b->ue_nat_address.in);
+		mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, htons(b->ue_nat_port));
+	}
+	if (b->unmarked)
+		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UNMARKED, 0, NULL);
+	if (b->udp_only)
+		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UDP_ONLY, 0, NULL);
 }
 
 /* @new_state: 0: it is gone */
@@ -124,8 +133,8 @@ static struct imsipsec_bundle *bundle_of(uint32_t id)
 	return NULL;
 }
 
-/* A bundle of user @user, in its registration's place @slot */
-static uint32_t create(unsigned int user, uint32_t registration, unsigned int slot)
+/* A bundle of user @user, in its registration's place @slot, of which nobody is told yet */
+static struct imsipsec_bundle *make(unsigned int user, uint32_t registration, unsigned int slot)
 {
 	struct imsipsec_bundle *b = bundle_of(0);
 
@@ -133,7 +142,7 @@ static uint32_t create(unsigned int user, uint32_t registration, unsigned int sl
 		.id = ++kernel.last_id, .state = IMSIPSEC_STATE_TEMPORARY,
 		.owner_len = 1 + user % 20, .contact_len = 3,
 		.port_uc = 6301, .port_us = 6300, .port_pc = 5062 + 2 * (slot % 2),
-		.port_ps = 5063, .registration = registration,
+		.port_ps = 5063, .registration = registration, .mode = IMSIPSEC_MODE_TRANS,
 		.mark = (registration * 4 + slot) & MASK,
 	};
 	memset(b->owner, 'a' + user % 26, b->owner_len);
@@ -141,6 +150,28 @@ static uint32_t create(unsigned int user, uint32_t registration, unsigned int sl
 	imsipsec_addr_parse(&b->address, "192.0.2.1");
 	b->ue_address.family = AF_INET;
 	b->ue_address.in.s_addr = htonl(0x0a000000 + user);
+	return b;
+}
+
+static uint32_t create(unsigned int user, uint32_t registration, unsigned int slot)
+{
+	struct imsipsec_bundle *b = make(user, registration, slot);
+
+	tell(b, IMSIPSEC_EVENT_CREATED, b->state);
+	return b->id;
+}
+
+/* One behind a NAT, with the address of user @at */
+static uint32_t create_natted(unsigned int user, unsigned int slot, unsigned int at,
+			      bool udp_only)
+{
+	struct imsipsec_bundle *b = make(user, user, slot);
+
+	b->mode = IMSIPSEC_MODE_UDP_ENC_TUN;
+	b->ue_address.in.s_addr = htonl(0x0a000000 + at);
+	imsipsec_addr_parse(&b->ue_nat_address, "203.0.113.7");
+	b->ue_nat_port = 4500;
+	b->udp_only = udp_only;
 	tell(b, IMSIPSEC_EVENT_CREATED, b->state);
 	return b->id;
 }
@@ -655,6 +686,118 @@ static void test_tuple(void)
 	   "rx_tuple: it is in the events, opened by the P-CSCF");
 }
 
+/* UEs behind NATs with one address and the same ports, of which one has TCP */
+static void test_udp_only(void)
+{
+	struct imsipsec_found found;
+	uint32_t a, b, c;
+
+	reset();
+	open_cache();
+	a = create_natted(1, 0, 1, false);
+	b = create_natted(2, 0, 1, true);
+	set_state(a, IMSIPSEC_STATE_OLD, true);
+	set_state(b, IMSIPSEC_STATE_ACTIVE, true);
+	imsipsec_cache_dispatch(cache, NULL, NULL);
+	kernel.requests = kernel.reads = 0;
+	ok(rx_tuple(1, 5063, 6301) == (int)a && rx_tuple(1, 5062, 6300) == (int)a &&
+	   no_system_call(), "G7: rx_tuple: not the newer, ACTIVE one, which is udp_only");
+	ok(rx(8) == (int)b && rx(4) == (int)a && tx(2) == (int)b && no_system_call() &&
+	   !imsipsec_rx_mark(cache, 8, &found) && found.bundle->udp_only &&
+	   !found.bundle->unmarked && found.bundle->mode == IMSIPSEC_MODE_UDP_ENC_TUN,
+	   "G7: rx_mark and tx: each by its own");
+	destroy(a);
+	imsipsec_cache_dispatch(cache, NULL, NULL);
+	ok(rx_tuple(1, 5063, 6301) == -ENOENT && rx_tuple(1, 5062, 6300) == -ENOENT,
+	   "G7: rx_tuple: none where that one is alone");
+	c = create_natted(2, 1, 1, false);
+	ok(rx_tuple(1, 5063, 6301) == (int)c && rx_tuple(1, 5064, 6300) == (int)c,
+	   "G7: rx_tuple: the same registration's next one");
+	kernel.lose_events = true;
+	destroy(c);
+	c = create_natted(3, 0, 1, true);
+	kernel.lose_events = false;
+	kernel.overrun = true;
+	ok(!imsipsec_cache_dispatch(cache, NULL, NULL) && rx(12) == (int)c &&
+	   rx_tuple(1, 5063, 6301) == -ENOENT, "G7: rx_tuple: nor one that a dump has told of");
+
+	reset();
+	open_cache();
+	create_natted(1, 0, 1, true);
+	imsipsec_cache_dispatch(cache, NULL, NULL);
+	kernel.requests = 0;
+	ok(rx_tuple(1, 5063, 6301) == -ENOENT && !kernel.requests,
+	   "G7: rx_tuple: the kernel is not asked about one");
+	b = create_natted(2, 0, 2, false);
+	imsipsec_cache_dispatch(cache, NULL, NULL);
+	bundle_of(b)->udp_only = true;
+	ok(rx_tuple(2, 5063, 6301) == -ENOENT && kernel.requests,
+	   "G7: rx_tuple: nor one of which the kernel says so only now");
+}
+
+/* Of the bundle with @mark: the port of its NAT */
+static int nat_port(uint32_t mark)
+{
+	struct imsipsec_found found;
+
+	return imsipsec_rx_mark(cache, mark, &found) ? -1 : found.bundle->ue_nat_port;
+}
+
+static int hear_nat(const struct imsipsec_event *event, void *data)
+{
+	if (event->type == IMSIPSEC_EVENT_NAT_MAPPING)
+		*(uint16_t *)data = event->bundle.ue_nat_port;
+	return 0;
+}
+
+static void test_nat_mapping(void)
+{
+	struct imsipsec_found found;
+	struct imsipsec_bundle *b, before;
+	uint16_t heard = 0;
+	uint32_t id;
+
+	reset();
+	open_cache();
+	id = create_natted(1, 0, 1, false);
+	b = bundle_of(id);
+	set_state(id, IMSIPSEC_STATE_ACTIVE, true);
+	ok(!imsipsec_cache_dispatch(cache, NULL, NULL) && nat_port(4) == 4500,
+	   "G9: NAT mapping: the first one");
+	b->ue_nat_port = 61234;
+	imsipsec_addr_parse(&b->ue_nat_address, "203.0.113.8");
+	tell(b, IMSIPSEC_EVENT_NAT_MAPPING, b->state);
+	ok(!imsipsec_cache_dispatch(cache, hear_nat, &heard) && heard == 61234 &&
+	   nat_port(4) == 61234 && !imsipsec_rx_mark(cache, 4, &found) &&
+	   found.bundle->id == id && found.bundle->state == IMSIPSEC_STATE_ACTIVE &&
+	   found.bundle->ue_nat_address.in.s_addr == htonl(0xcb007108),
+	   "G9: NAT mapping: told, and taken in");
+	ok(rx_tuple(1, 5063, 6301) == (int)id && tx(1) == (int)id,
+	   "G9: NAT mapping: the UE's own address is as before");
+
+	before = *b;
+	set_state(id, IMSIPSEC_STATE_OLD, true);
+	imsipsec_cache_dispatch(cache, NULL, NULL);
+	before.ue_nat_port = 61235;
+	tell(&before, IMSIPSEC_EVENT_NAT_MAPPING, IMSIPSEC_STATE_ACTIVE);
+	ok(!imsipsec_cache_dispatch(cache, NULL, NULL) &&
+	   rx_state(4) == IMSIPSEC_STATE_OLD && nat_port(4) == 61235,
+	   "G9: NAT mapping: one that comes late does not turn the state back");
+	ok(tx(1) == -ENOENT, "G9: NAT mapping: nor is that sent over again");
+
+	id = create_natted(2, 0, 2, false);
+	bundle_of(id)->ue_nat_port = 61236;
+	tell(bundle_of(id), IMSIPSEC_EVENT_NAT_MAPPING, IMSIPSEC_STATE_TEMPORARY);
+	ok(nat_port(8) == 61236, "G9: NAT mapping: of one before the 200 OK, it is in the events");
+	kernel.lose_events = true;
+	bundle_of(id)->ue_nat_port = 61237;
+	tell(bundle_of(id), IMSIPSEC_EVENT_NAT_MAPPING, IMSIPSEC_STATE_TEMPORARY);
+	kernel.lose_events = false;
+	kernel.overrun = true;
+	ok(!imsipsec_cache_dispatch(cache, NULL, NULL) && nat_port(8) == 61237,
+	   "G9: NAT mapping: one that got lost is in the dump");
+}
+
 static void test_tx(void)
 {
 	uint32_t a, b;
@@ -848,6 +991,8 @@ int main(void)
 	test_loss();
 	test_reuse();
 	test_tuple();
+	test_udp_only();
+	test_nat_mapping();
 	test_tx();
 	test_memory();
 	test_random(false);

@@ -60,6 +60,16 @@ for guard in '' DROP dropped open 1; do
 	refused 'endpoint add: the value of "guard" is not valid' \
 		endpoint add address 192.0.2.1 guard "$guard"
 done
+for name in nat-traversal nat-shared; do
+	for value in '' yes 1 ON default; do
+		refused "endpoint add: the value of \"$name\" is not valid" \
+			endpoint add address 192.0.2.1 $name "$value"
+	done
+done
+for port in '' 0 65536 4500,4501; do
+	refused 'endpoint add: the value of "nat-port" is not valid' \
+		endpoint add address 192.0.2.1 nat-port "$port"
+done
 refused 'endpoint del: either "id" or "address" says which' endpoint del
 refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 address 192.0.2.1
 refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 port-ps 5063
@@ -72,6 +82,15 @@ done
 for mask in '' x -1 4294967296 0x; do
 	refused 'config set: the value of "mark-mask" is not valid' config set mark-mask "$mask"
 done
+for name in nat-traversal nat-follow-address; do
+	for value in '' yes 1 ON; do
+		refused "config set: the value of \"$name\" is not valid" config set $name "$value"
+	done
+done
+for port in '' 0 65536 x; do
+	refused 'config set: the value of "nat-port" is not valid' config set nat-port "$port"
+done
+refused 'config set: "nat-port" is there twice' config set nat-port 4500 nat-port 4501
 refused 'algorithms: "show" is unknown, try "help"' algorithms show
 for time in x 5x '' -1 4294967296 ' 5' 1.5 ms; do
 	refused 'bundle confirm: the value of "lifetime" is not valid' \
@@ -107,6 +126,16 @@ refused 'bundle add: the value of "keys" is not valid' "${add[@]}" keys "$tmp/ke
 echo $key $key $key >"$tmp/keys"
 refused 'bundle add: the value of "keys" is not valid' "${add[@]}" keys "$tmp/keys"
 refused 'bundle add: the value of "alg" is not valid' bundle add alg hmac-sha-256
+for mode in '' tun UDP-enc-tun 2; do
+	refused 'bundle add: the value of "mode" is not valid' "${add[@]}" mode "$mode"
+done
+for address in '' ue.example 10.0.0 10.0.0.5:4500 none; do
+	refused 'bundle add: the value of "nat" is not valid' \
+		"${add[@]}" mode udp-enc-tun nat "$address"
+done
+refused 'bundle add: the value of "nat-port" is not valid' \
+	"${add[@]}" mode udp-enc-tun nat 203.0.113.7 nat-port 0
+refused 'bundle add: "unmarked" is there twice' "${add[@]}" mode udp-enc-tun unmarked unmarked
 
 # From here on the command line is right, and the kernel is asked, where
 # there is no module.
@@ -119,10 +148,22 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 		run 2 endpoint add address 192.0.2.1 guard $guard
 		ok "guard $guard is taken, status 2 without the module"
 	done
+	for words in "nat-traversal on" "nat-traversal off nat-port 4501 nat-shared on"; do
+		# shellcheck disable=SC2086
+		run 2 endpoint add address 192.0.2.1 $words
+		ok "$words is taken, status 2 without the module"
+	done
+	for words in "mode trans" "mode udp-enc-tun" "mode udp-enc-tun nat 203.0.113.7" \
+		     "mode udp-enc-tun nat 2001:db8::7 nat-port 0xf000 unmarked"; do
+		# shellcheck disable=SC2086
+		run 2 "${add[@]}" $words keys "$tmp/keys"
+		ok "$words is taken, status 2 without the module"
+	done
 	for words in "preferred-alg null" "preferred-alg none" "preferred-ealg none" \
 		     "preferred-ealg aes-gcm" "disable-deprecated-algorithms off" \
 		     "allowed-algorithms all" "max-sets 4 old-timeout 32s idle-timeout 0" \
-		     "mark-mask 0xffffff00"; do
+		     "mark-mask 0xffffff00" \
+		     "nat-traversal on nat-port 4500 nat-follow-address off"; do
 		# shellcheck disable=SC2086
 		run 2 config set $words
 		ok "$words is taken, status 2 without the module"

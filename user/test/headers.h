@@ -20,10 +20,19 @@
 	"ipsec-3gpp; alg=hmac-sha-1-96; ealg=aes-cbc; prot=esp; mod=trans; spi-c=1546543; " \
 	"spi-s=1546542; port-c=32773; port-s=6000"
 
+/* What a phone offers that may find itself behind a NAT: each pair twice */
+#define MECH_BOTH(alg, ealg) \
+	"ipsec-3gpp;alg=" alg ";ealg=" ealg ";mod=trans;spi-c=7001;spi-s=7002;port-c=8034;" \
+	"port-s=8904," \
+	"ipsec-3gpp;alg=" alg ";ealg=" ealg ";mod=UDP-enc-tun;spi-c=7001;spi-s=7002;" \
+	"port-c=8034;port-s=8904"
+#define PHONE_BOTH MECH_BOTH("hmac-sha-1-96", "aes-cbc") ", " MECH_BOTH("hmac-md5-96", "null")
+
 /* A mechanism of the list, by the first digit behind the point of its q */
-#define SERVER_MECH(q, alg, ealg) \
-	"ipsec-3gpp;q=0." #q ";alg=" alg ";prot=esp;mod=trans;ealg=" ealg \
+#define SERVER_MECH_MODE(q, alg, ealg, mode) \
+	"ipsec-3gpp;q=0." #q ";alg=" alg ";prot=esp;mod=" mode ";ealg=" ealg \
 	";spi-c=3759706211;spi-s=2594505554;port-c=7807;port-s=7777"
+#define SERVER_MECH(q, alg, ealg)	SERVER_MECH_MODE(q, alg, ealg, "trans")
 #define SERVER_LIST \
 	SERVER_MECH(9, "null", "aes-gcm") ", " \
 	SERVER_MECH(8, "aes-gmac", "aes-gcm") ", " \

@@ -45,16 +45,18 @@ fi
 run 0 config set min-spi 70000 max-spi 0x20000 temporary-timeout 5m && [ ! -s "$tmp/out" ]
 ok "config set"
 run 0 -j config show && json 'j["min-spi"] == 70000 and j["max-spi"] == 131072 and
-	j["temporary-timeout"] == 300000 and len(j) == 16 and
+	j["temporary-timeout"] == 300000 and len(j) == 19 and
 	j["allowed-algorithms"] == "" and j["preferred-alg"] == j["preferred-ealg"] == "none" and
 	j["disable-deprecated-algorithms"] is False and j["max-sets"] == 3 and
-	j["old-timeout"] == 128000 and j["idle-timeout"] == 0 and j["mark-mask"] == 0xffffff'
+	j["old-timeout"] == 128000 and j["idle-timeout"] == 0 and j["mark-mask"] == 0xffffff and
+	j["nat-traversal"] is False and j["nat-port"] == 4500 and j["nat-follow-address"] is False'
 ok "config show -j"
 run 0 config show && says "SPIs               70000 to 131072" &&
 	says "temporary timeout  5 min 0 s" && says "algorithms         all" &&
 	says "preferred          alg none, ealg none" && says "deprecated         not disabled" &&
 	says "old timeout        2 min 8 s" && says "idle timeout       none" &&
-	says "mark mask          0x00ffffff" && grep -q "temporary, 3 a registration$" "$tmp/out"
+	says "mark mask          0x00ffffff" && grep -q "temporary, 3 a registration$" "$tmp/out" &&
+	says "NAT traversal      off, port 4500, another address is not followed"
 ok "config show"
 run 2 config set min-spi 200000 && grep -q '^imsipsec: config set: .*200000' "$tmp/err" &&
 	[ ! -s "$tmp/out" ]
@@ -94,6 +96,14 @@ run 0 config set max-sets 4 old-timeout 32s idle-timeout 10m mark-mask 0x3fffffc
 	grep -q "temporary, 4 a registration$" "$tmp/out" &&
 	run 0 config set max-sets 3 old-timeout 128 idle-timeout 0 mark-mask 0x00ffffff
 ok "config set, what sets live by"
+run 0 config set nat-traversal on nat-port 0x1234 nat-follow-address on &&
+	run 0 config show &&
+	says "NAT traversal      on, port 4660, another address is followed" &&
+	run 0 config set nat-follow-address off && run 0 config show &&
+	says "NAT traversal      on, port 4660, another address is not followed" &&
+	run 0 -j config show && json 'j["nat-traversal"] is True and j["nat-port"] == 4660 and
+	j["nat-follow-address"] is False' && run 0 config set nat-traversal off nat-port 4500
+ok "config set, NAT traversal"
 run 2 config set mark-mask 5 && grep -q mark-mask "$tmp/err"
 ok "config set mark-mask, refused: $(cat "$tmp/err")"
 for all in all ''; do
@@ -133,9 +143,22 @@ for guard in drop reject bypass; do
 		run 0 endpoint del address 192.0.2.2
 	ok "endpoint add, guard $guard"
 done
+run 0 endpoint add address 192.0.2.3 nat-traversal on nat-port 4501 &&
+	grep -q '  guard drop  nat-port 4501  0 bundles$' "$tmp/out" &&
+	says "    dropped: $dropped, UDP only 0" &&
+	run 0 -j endpoint show && json '[(e["address"], e["nat-traversal"], e["nat-shared"],
+	e["drop-udp-only"]) for e in j if e["nat-port"] == 4501] == [("192.0.2.3", True, False, 0)]'
+ok "endpoint add nat-traversal on"
+run 0 config set nat-traversal on && run 0 -j endpoint add address 2001:db8::3 &&
+	json 'j["nat-traversal"] is True and j["nat-port"] == 4500' &&
+	run 0 endpoint del address 2001:db8::3 &&
+	run 0 -j endpoint add address 2001:db8::3 nat-traversal off &&
+	json 'j["nat-traversal"] is False' && run 0 endpoint del address 2001:db8::3 &&
+	run 0 config set nat-traversal off
+ok "endpoint add, NAT traversal as the configuration says, or off all the same"
 run 2 endpoint add address 192.0.2.1 port-ps 5063 port-pc 5066
 ok "endpoint add, in use: $(cat "$tmp/err")"
-run 0 -j endpoint show && json 'len(j) == 2'
+run 0 -j endpoint show && json 'len(j) == 3'
 ok "endpoint show -j"
 run 0 -j endpoint show id "$id" && json "len(j) == 1 and j[0]['id'] == $id"
 ok "endpoint show id -j"
@@ -173,6 +196,33 @@ run 0 "${add[@]}" owner-hex ff00 port-uc 6501 port-us 6500 spi-uc 1000 spi-us 10
 	grep -qE '^    endpoint [0-9]+  registration [0-9]+  mark 0x[0-9a-f]+  trans  ' "$tmp/out" &&
 	says '    out  192.0.2.1:5064 -> 192.0.2.5:6500  spi 1001 (0x000003e9)'
 ok "bundle add, owner in hexadecimal"
+nat=$("$imsipsec" -j endpoint show | python3 -c 'import json, sys
+print(next(e["id"] for e in json.load(sys.stdin) if e["address"] == "192.0.2.3"))')
+natted=(bundle add endpoint "$nat" contact c port-uc 6301 port-us 6300 alg hmac-sha-1-96
+	ealg aes-cbc ik "$key" ck "$key" mode udp-enc-tun)
+run 0 "${natted[@]}" owner dave ue 10.0.0.5 nat 203.0.113.7 nat-port 61234 spi-uc 3000 spi-us 3001 &&
+	says '    ESP in UDP to 203.0.113.7:61234' && grep -q '  udp-enc-tun  ' "$tmp/out" &&
+	! grep -q 'UDP only' "$tmp/out"
+ok "bundle add, mode udp-enc-tun"
+run 0 -j "${natted[@]}" owner erin ue 10.0.0.5 nat 203.0.113.8 spi-uc 3000 spi-us 3001 &&
+	json 'j["ue-address"] == "10.0.0.5" and j["ue-nat-address"] == "203.0.113.8" and
+	j["ue-nat-port"] == 4501 and j["udp-only"] is True and j["unmarked"] is False and
+	j["mode"] == "udp-enc-tun"' && run 0 bundle show owner erin &&
+	grep -q ', aes-cbc  UDP only$' "$tmp/out"
+ok "G7: bundle add, the same address behind another NAT"
+run 0 "${natted[@]}" owner frank ue 10.0.0.6 spi-uc 4000 spi-us 4001 unmarked &&
+	says '    ESP in UDP to 10.0.0.6:4501  unmarked' &&
+	run 2 "${natted[@]}" owner grace ue 10.0.0.6 nat 203.0.113.9 spi-uc 5000 spi-us 5001 unmarked &&
+	grep -q frank "$tmp/err"
+ok "bundle add unmarked, the second at that address refused: $(cat "$tmp/err")"
+run 0 endpoint del address 192.0.2.3 force
+ok "endpoint del, NAT traversal"
+run 2 "${add[@]}" owner carol port-uc 6601 port-us 6600 spi-uc 2000 spi-us 2001 ik $key ck $key \
+	mode udp-enc-tun && grep -q nat-traversal "$tmp/err"
+ok "bundle add, mode udp-enc-tun without NAT traversal: $(cat "$tmp/err")"
+run 2 "${add[@]}" owner carol port-uc 6601 port-us 6600 spi-uc 2000 spi-us 2001 ik $key ck $key \
+	nat 203.0.113.7
+ok "bundle add, a NAT in mode trans: $(cat "$tmp/err")"
 run 2 "${add[@]}" owner carol port-uc 6601 port-us 6600 spi-uc 2000 spi-us 2001 ik $key ck $key \
 	allowed-algorithms hmac-md5-96 && grep -q hmac-sha-1-96=aes-cbc "$tmp/err"
 ok "bundle add, not in its own list: $(cat "$tmp/err")"
@@ -221,8 +271,9 @@ ok "endpoint del"
 events_complete() {
 	python3 -c 'import json, sys
 types = [json.loads(line)["type"] for line in sys.stdin]
-sys.exit(types != ["created", "created", "confirmed", "deleted", "created", "confirmed", "activated",
-		   "superseded", "deleted", "deleted"])' <"$tmp/events"
+sys.exit(types != ["created", "created", "created", "created", "created", "deleted", "deleted", "deleted",
+		   "confirmed", "deleted", "created", "confirmed", "activated", "superseded", "deleted",
+		   "deleted"])' <"$tmp/events"
 }
 cp "$tmp/events" "$tmp/out"
 wait_for events_complete

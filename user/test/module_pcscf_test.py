@@ -3,8 +3,9 @@
 """module_pcscf_test.py PCSCF IMSIPSEC
 
 The example P-CSCF against a UE: who may say what over which bundle, and what becomes of
-the bundles when the UE registers again. To be run by root where the module is loaded.
-The UE's USIM and its SAs are those of the demo.
+the bundles when the UE registers again; and against one that is behind a NAT, as far as
+the P-CSCF can see: it has an address of its own, and sends from another. To be run by
+root where the module is loaded. The UE's USIM and its SAs are those of the demo.
 """
 import json
 import os
@@ -21,6 +22,7 @@ with open(DEMO + '/ue', encoding='utf-8') as file:
     exec(file.read().rpartition('\nCOMMANDS[')[0], usim)  # pylint: disable=exec-used
 
 P, UE = '192.0.2.1', '192.0.2.2'
+OWN, NAT_PORT = '10.0.0.5', 40000       # what is behind the NAT, and what the NAT makes of port 4500
 IMPI, OTHER = 'ue1@ims.example', 'ue2@ims.example'
 N_P, N_U = 'pcscf-test-p', 'pcscf-test-u'
 
@@ -35,10 +37,11 @@ def setup(pcscf, imsipsec):
     sh(f'ip link add eth0 netns {N_P} type veth peer name eth0 netns {N_U}')
     for ns, addr in ((N_P, P), (N_U, UE)):
         sh(f'ip -n {ns} link set lo up; ip -n {ns} link set eth0 up; ip -n {ns} addr add {addr}/24 dev eth0')
+    sh(f'ip -n {N_U} addr add {OWN}/32 dev lo; ip -n {N_P} route add default via {UE}')
     log = os.environ.get('PCSCF_LOG', '/dev/null')
     with open(log, 'w', encoding='utf-8') as f:
         return subprocess.Popen(['ip', 'netns', 'exec', N_P, pcscf, '-v', '-l', P, '--reauthenticate',
-                                 '--linger', '2000', '--vectors', DEMO + '/vectors'], stderr=f)
+                                 '--nat', '--linger', '2000', '--vectors', DEMO + '/vectors'], stderr=f)
 
 
 class Set:
@@ -49,22 +52,49 @@ class Set:
                        'spi-s': str(5001 + 2 * n), 'port-c': str(port_c), 'port-s': '6300'}
         self.client_text = 'ipsec-3gpp; ' + '; '.join(f'{k}={v}' for k, v in self.client.items())
 
-    def agree(self, answer):
+    def commands(self, sas, auth, enc):
+        return usim['xfrm_commands'](UE, P, sas, auth, enc)
+
+    def agree(self, answer, impi=IMPI):
         self.server_text = re.search(r'^Security-Server: *(.*?)\r$', answer, re.M)[1]
         self.nonce = re.search(r'nonce="([^"]*)"', answer)[1]
         server = next(m for m in map(usim['mechanism'], self.server_text.split(','))
                       if m['alg'] == self.client['alg'] and m.get('ealg', 'null') == 'null')
         self.port_ps = int(server['port-s'])
-        self.res, ck, ik = usim['aka'](IMPI, self.nonce)
+        self.mod = server['mod']
+        self.res, ck, ik = usim['aka'](impi, self.nonce)
         c, s = self.client, server
-        for line in usim['xfrm_commands'](UE, P, [
+        for line in self.commands([
                 ('ue', c['port-c'], s['port-s'], s['spi-s']), ('p', s['port-s'], c['port-c'], c['spi-c']),
                 ('p', s['port-c'], c['port-s'], c['spi-s']), ('ue', c['port-s'], s['port-c'], s['spi-c'])],
                 *usim['expand'](server, ck, ik)):
             sh(line.replace('policy add', 'policy update'))
 
 
+class NatSet(Set):
+    """Offered in both modes, and in a tunnel that goes through UDP."""
+
+    def __init__(self, n, port_c):
+        super().__init__(n, port_c)
+        self.client_text = ', '.join(f'{self.client_text}; mod={mod}' for mod in ('trans', 'UDP-enc-tun'))
+
+    def commands(self, sas, auth, enc):
+        for i, (sender, sport, dport, spi) in enumerate(sas, 11):
+            out = sender == 'ue'
+            ends = f'src {UE} dst {P} proto esp' if out else f'src {P} dst {UE} proto esp'
+            ports = f'{NAT_PORT} 4500' if out else f'4500 {NAT_PORT}'
+            selector = (f'src {OWN}/32 dst {P}/32' if out else f'src {P}/32 dst {OWN}/32') + \
+                f' sport {sport} dport {dport}'
+            yield (f"ip xfrm state add {ends} spi {spi} reqid {i} mode tunnel replay-window 32 "
+                   f"auth-trunc '{auth[0]}' 0x{auth[1].hex()} 96 enc '{enc[0]}' '' "
+                   f"encap espinudp {ports} 0.0.0.0 sel {selector}")
+            yield (f"ip xfrm policy update {selector} dir {'out' if out else 'in'} "
+                   f"tmpl {ends} reqid {i} mode tunnel")
+
+
 class Phone:
+    impi, own, clear = IMPI, UE, 5060
+
     def __init__(self):
         self.socks, self.cseq, self.n, self.failed = {}, 0, 0, 0
         self.answers = self.sock(6300)
@@ -72,29 +102,30 @@ class Phone:
     def sock(self, port):
         if port not in self.socks:
             self.socks[port] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.socks[port].bind((UE, port))
+            self.socks[port].bind((UE if port == self.clear else self.own, port))
             self.socks[port].settimeout(20)
         return self.socks[port]
 
-    def request(self, method, over, *headers, user=IMPI, expires=600):
+    def request(self, method, over, *headers, user=None, expires=600):
         """Send it, over a set or in clear (None). Return the answer."""
         self.cseq += 1
         text = '\r\n'.join((
-            f'{method} sip:ims.example SIP/2.0', f'Via: SIP/2.0/UDP {UE}:{6300 if over else 5060};branch=z9hG4bK{self.cseq}',
-            f'From: <sip:{user}>;tag=ue', f'To: <sip:{IMPI}>', f'Call-ID: {self.cseq}@ue',
-            f'CSeq: {self.cseq} {method}', f'Contact: <sip:{UE}:6300>;expires={expires}', *headers,
-            'Content-Length: 0', '', '')).encode()
-        port, to = (int(over.client['port-c']), over.port_ps) if over else (5060, 5060)
+            f'{method} sip:ims.example SIP/2.0',
+            f'Via: SIP/2.0/UDP {self.own}:{6300 if over else self.clear};rport;branch=z9hG4bK{self.cseq}',
+            f'From: <sip:{user or self.impi}>;tag=ue', f'To: <sip:{self.impi}>', f'Call-ID: {self.cseq}@{self.own}',
+            f'CSeq: {self.cseq} {method}', f'Contact: <sip:{UE if over else self.own}:6300>;expires={expires}',
+            *headers, 'Content-Length: 0', '', '')).encode()
+        port, to = (int(over.client['port-c']), over.port_ps) if over else (self.clear, 5060)
         self.sock(port).sendto(text, (P, to))
-        sock = self.answers if over else self.sock(5060)
+        sock = self.answers if over else self.sock(self.clear)
         try:
             return sock.recv(16384).decode()
         except socket.timeout:
             return 'SIP/2.0 nothing'
 
     def register(self, over, new, verify=None, res=None, expires=600):
-        digest = (usim['digest'](IMPI, 'ims.example', 'sip:ims.example', new.nonce, res) if res else
-                  f'Digest username="{IMPI}", realm="ims.example", uri="sip:ims.example", nonce="", response=""')
+        digest = (usim['digest'](self.impi, 'ims.example', 'sip:ims.example', new.nonce, res) if res else
+                  f'Digest username="{self.impi}", realm="ims.example", uri="sip:ims.example", nonce="", response=""')
         headers = [f'Authorization: {digest}', f'Security-Client: {new.client_text}']
         if verify:
             headers.append(f'Security-Verify: {verify.server_text}')
@@ -112,10 +143,25 @@ class Phone:
         return answer
 
 
-def states(imsipsec):
+class NatPhone(Phone):
+    impi, own, clear = OTHER, OWN, 5070
+
+    def __init__(self):
+        super().__init__()
+        # takes ESP in UDP (UDP_ENCAP, UDP_ENCAP_ESPINUDP)
+        self.encap = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.encap.setsockopt(socket.IPPROTO_UDP, 100, 2)
+        self.encap.bind((UE, NAT_PORT))
+
+
+def bundles(imsipsec):
     out = subprocess.run(['ip', 'netns', 'exec', N_P, imsipsec, '-j', 'bundle', 'show'], check=True,
                          stdout=subprocess.PIPE, text=True).stdout
-    return {b['spi-uc']: b['state'] for b in json.loads(out)}
+    return {b['spi-uc']: b for b in json.loads(out)}
+
+
+def states(imsipsec):
+    return {spi: b['state'] for spi, b in bundles(imsipsec).items()}
 
 
 def phone(imsipsec):
@@ -156,13 +202,51 @@ def phone(imsipsec):
             break
         time.sleep(0.1)
     ue.ok(not got, 'D14: and go', got)
-    print(f'1..{ue.n}')
-    return ue.failed != 0
+    return ue
+
+
+def nat_is(bundle, port):
+    return (bundle['mode'], bundle['ue-address'], bundle['ue-nat-address'], bundle['ue-nat-port'],
+            bundle['unmarked']) == ('udp-enc-tun', OWN, UE, port, False)
+
+
+def nat_phone(imsipsec, n):
+    ue, trans, a, b = NatPhone(), Set(9, 6301), NatSet(10, 6303), NatSet(11, 6305)
+    ue.n = n
+    ue.ok('UDP-enc-tun' in ue.expect(403, ue.register(None, trans), 'G2: behind a NAT, mod=trans alone'), 'G2: and why')
+    a.agree(ue.expect(401, ue.register(None, a), 'G2: behind a NAT, challenged in clear'), OTHER)
+    ue.ok(a.mod == 'UDP-enc-tun', 'G2: mod in Security-Server', a.mod)
+    got = bundles(imsipsec)[5020]
+    ue.ok(nat_is(got, 4500), 'G7: the address in Via is within the tunnel, that of the packet without', got)
+    answer = ue.expect(200, ue.register(a, a, verify=a, res=a.res), 'G2: registered')
+    ue.ok(f'Contact: <sip:{UE}:6300>' in answer, 'G7: with the contact that it has by now', answer)
+    got = bundles(imsipsec)[5020]
+    ue.ok(got['state'] == 'active' and nat_is(got, NAT_PORT), "G4: the NAT's port is learnt", got)
+    ue.expect(200, ue.request('MESSAGE', a), 'G2: a MESSAGE')
+    ue.expect(403, ue.request('MESSAGE', a, user=IMPI), "E7: another one's From")
+
+    b.agree(ue.expect(401, ue.register(a, b, verify=a), 'D7: challenged over the set'), OTHER)
+    ue.ok(b.mod == 'UDP-enc-tun', 'G2: the mode is that of the set', b.mod)
+    ue.expect(200, ue.register(b, b, verify=b, res=b.res), 'D7: the right answer')
+    got = states(imsipsec)
+    ue.ok(got == {5020: 'active', 5022: 'established'}, 'D7: one registration, whatever Contact says', got)
+    ue.expect(200, ue.request('MESSAGE', b), 'D8: a MESSAGE over the new set')
+    got = states(imsipsec)
+    ue.ok(got == {5020: 'old', 5022: 'active'}, 'D8: the new one is sent over', got)
+    ue.expect(200, ue.register(b, b, verify=b, expires=0), 'D14: de-registered')
+    return ue
+
+
+def phones(imsipsec):
+    first = phone(imsipsec)
+    second = nat_phone(imsipsec, first.n)
+    print(f'1..{second.n}')
+    return first.failed + second.failed != 0
 
 
 def main():
     if sys.argv[1] == 'ue':
-        sys.exit(phone(sys.argv[2]))
+        sys.exit(phones(sys.argv[2]))
     pcscf = setup(*sys.argv[1:3])
     try:
         for _ in range(100):

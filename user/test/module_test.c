@@ -70,13 +70,14 @@ static void test_config(void)
 	};
 	const struct imsipsec_config *got;
 
-	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0xffff &&
+	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0x7ffff &&
 	   got->min_spi == 300000 && got->max_spi == 400000 && got->temporary_timeout == 3600000 &&
 	   got->port_pc && got->port_ps && got->max_endpoints && got->max_bundles &&
 	   got->max_pending && !strcmp(got->allowed_algorithms, "") && !got->preferred_alg &&
 	   !got->preferred_ealg && !got->disable_deprecated_algorithms &&
 	   got->max_sets == 3 && got->old_timeout == 128000 && !got->idle_timeout &&
-	   got->mark_mask == 0x00ffffff, "config: set and get");
+	   got->mark_mask == 0x00ffffff && !got->nat_traversal && got->nat_port == 4500,
+	   "config: set and get");
 	c.min_spi = 255;
 	ok(imsipsec_config_set(h, &c) < 0 && strstr(imsipsec_strerror(h), "min-spi"),
 	   "config: an error names the attribute: %s", imsipsec_strerror(h));
@@ -217,7 +218,8 @@ static void test_guard(void)
 		   !imsipsec_endpoint_get(h, e->id, &e) &&
 		   e->guard == (guard ? guard : IMSIPSEC_GUARD_DROP) && !e->drop_plaintext_in &&
 		   !e->drop_plaintext_out && !e->drop_foreign_sa && !e->drop_cross_pair &&
-		   !e->drop_no_live_set && !imsipsec_endpoint_delete(h, e->id, false),
+		   !e->drop_no_live_set && !e->drop_udp_only && !e->nat_traversal &&
+		   !imsipsec_endpoint_delete(h, e->id, false),
 		   "guard: %s", name);
 	}
 	p.guard = guard;
@@ -388,6 +390,108 @@ static void test_life(void)
 	   told.of_type[IMSIPSEC_EVENT_SUPERSEDED] >= 1 &&
 	   imsipsec_rx_mark(c, x.mark, &found) == -ENOENT, "cache: %u events told", told.n);
 	imsipsec_cache_close(c);
+}
+
+/* An endpoint at 192.0.2.3, with NAT traversal or without; 0: refused */
+static uint32_t nat_endpoint(enum imsipsec_choice nat_traversal, uint16_t nat_port, bool shared)
+{
+	struct imsipsec_endpoint_params p = {
+		.size = sizeof(p), .nat_traversal = nat_traversal, .nat_port = nat_port,
+		.nat_shared = shared,
+	};
+	const struct imsipsec_endpoint *e;
+
+	imsipsec_addr_parse(&p.address, "192.0.2.3");
+	if (imsipsec_endpoint_add(h, &p, &e))
+		return 0;
+	if (e->nat_traversal != (nat_traversal == IMSIPSEC_CHOICE_ON) ||
+	    (nat_port && e->nat_port != nat_port) || e->drop_udp_only)
+		return 0;
+	return e->id;
+}
+
+/* A bundle of user @n at 10.9.9.9 behind @nat, in the endpoint @at */
+static int new_natted(uint32_t at, unsigned int n, const char *nat, uint16_t nat_port,
+		      bool unmarked, const struct imsipsec_bundle **bundle)
+{
+	struct imsipsec_bundle_params p = params_of(&n, 1000);
+
+	p.endpoint = at;
+	p.mode = IMSIPSEC_MODE_UDP_ENC_TUN;
+	p.unmarked = unmarked;
+	imsipsec_addr_parse(&p.ue_address, "10.9.9.9");
+	if (nat)
+		imsipsec_addr_parse(&p.ue_nat_address, nat);
+	p.ue_nat_port = nat_port;
+	return imsipsec_bundle_new(h, &p, bundle);
+}
+
+static bool nat_is(const struct imsipsec_bundle *b, const char *nat, uint16_t nat_port)
+{
+	char buf[INET6_ADDRSTRLEN];
+
+	return b->mode == IMSIPSEC_MODE_UDP_ENC_TUN && b->mark &&
+	       b->ue_address.in.s_addr == htonl(0x0a090909) && b->ue_nat_port == nat_port &&
+	       !strcmp(imsipsec_addr_format(&b->ue_nat_address, buf, sizeof(buf)), nat);
+}
+
+static void test_nat(void)
+{
+	struct imsipsec_config c = {
+		.size = sizeof(c), .set = IMSIPSEC_CONFIG_NAT_TRAVERSAL | IMSIPSEC_CONFIG_NAT_PORT,
+		.nat_traversal = true, .nat_port = 4600,
+	};
+	struct imsipsec_addr local, remote;
+	const struct imsipsec_endpoint *e;
+	const struct imsipsec_bundle *b;
+	struct imsipsec_found found;
+	struct imsipsec_cache *cache;
+	uint32_t at, first, second;
+	uint16_t port_ps;
+
+	ok(new_natted(endpoint, 1, "203.0.113.7", 0, false, &b) == -EOPNOTSUPP,
+	   "NAT: EOPNOTSUPP, the endpoint has no NAT traversal: %s", imsipsec_strerror(h));
+	ok(!imsipsec_config_set(h, &c) && (at = nat_endpoint(IMSIPSEC_CHOICE_OFF, 0, false)) &&
+	   !imsipsec_endpoint_delete(h, at, false), "NAT: endpoint: off, though configured");
+	at = nat_endpoint(IMSIPSEC_CHOICE_ON, 4601, false);
+	ok(at && !imsipsec_endpoint_get(h, at, &e) && e->nat_traversal && e->nat_port == 4601 &&
+	   !e->nat_shared, "NAT: endpoint: on, at a port of its own");
+	imsipsec_endpoint_delete(h, at, false);
+	c.nat_traversal = false;
+	c.nat_port = 4500;
+	imsipsec_config_set(h, &c);
+	at = nat_endpoint(IMSIPSEC_CHOICE_ON, 0, true);
+	ok(at && !imsipsec_endpoint_get(h, at, &e) && e->nat_port == 4500 && !e->nat_shared,
+	   "NAT: endpoint: may be shared, and is not, nobody else being there: %s",
+	   imsipsec_strerror(h));
+	port_ps = e->port_ps;
+
+	ok(!imsipsec_cache_open(&cache), "NAT: cache: open");
+	ok(!new_natted(at, 1, "203.0.113.7", 61234, false, &b) && nat_is(b, "203.0.113.7", 61234) &&
+	   !b->unmarked && !b->udp_only, "G2: NAT: bundle: new: %s", imsipsec_strerror(h));
+	first = b->id;
+	ok(!new_natted(at, 2, "203.0.113.8", 0, false, &b) && nat_is(b, "203.0.113.8", 4500) &&
+	   b->udp_only, "G7: NAT: bundle: the same address behind another NAT: %s",
+	   imsipsec_strerror(h));
+	second = b->id;
+	imsipsec_addr_parse(&local, "192.0.2.3");
+	imsipsec_addr_parse(&remote, "10.9.9.9");
+	ok(!imsipsec_rx_tuple(cache, &local, port_ps, &remote, 6301, &found) &&
+	   found.bundle->id == first, "G7: NAT: cache: TCP is that of the first");
+	ok(!imsipsec_bundle_get(h, second, &b) &&
+	   !imsipsec_rx_mark(cache, b->mark, &found) && found.bundle->id == second &&
+	   found.bundle->udp_only && nat_is(found.bundle, "203.0.113.8", 4500),
+	   "G7: NAT: cache: the mark is that of the second");
+	imsipsec_bundle_delete(h, first, 0);
+	ok(imsipsec_rx_tuple(cache, &local, port_ps, &remote, 6301, &found) == -ENOENT,
+	   "G7: NAT: cache: no TCP, the first being gone");
+	imsipsec_bundle_delete(h, second, 0);
+	ok(!new_natted(at, 3, NULL, 0, true, &b) && nat_is(b, "10.9.9.9", 4500) && b->unmarked &&
+	   !b->udp_only, "NAT: bundle: unmarked, and no NAT: %s", imsipsec_strerror(h));
+	ok(new_natted(at, 4, "203.0.113.7", 0, true, &b) == -EADDRINUSE,
+	   "NAT: bundle: EADDRINUSE, two that are unmarked: %s", imsipsec_strerror(h));
+	ok(!imsipsec_endpoint_delete(h, at, true), "NAT: endpoint: delete");
+	imsipsec_cache_close(cache);
 }
 
 static void test_bundle_algorithms(void)
@@ -587,6 +691,7 @@ int main(void)
 	test_guard();
 	test_bundle();
 	test_life();
+	test_nat();
 	test_bundle_algorithms();
 	test_many();
 	test_eperm();

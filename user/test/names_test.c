@@ -18,8 +18,13 @@ static void test_names(void)
 	ok(!strcmp(imsipsec_alg_name(MD5), "hmac-md5-96") && !imsipsec_alg_name(0) &&
 	   !imsipsec_alg_name(1000) && !imsipsec_alg_name(-1), "names of alg");
 	ok(!strcmp(imsipsec_ealg_name(NONE), "null") && !imsipsec_ealg_name(0), "names of ealg");
-	ok(!strcmp(imsipsec_mode_name(IMSIPSEC_MODE_TRANS), "trans") && !imsipsec_mode_name(2),
-	   "names of mode");
+	ok(!strcmp(imsipsec_mode_name(IMSIPSEC_MODE_TRANS), "trans") &&
+	   !strcmp(imsipsec_mode_name(IMSIPSEC_MODE_UDP_ENC_TUN), "udp-enc-tun") &&
+	   !imsipsec_mode_name(0) && !imsipsec_mode_name(3), "names of mode");
+	ok(imsipsec_mode_find("UDP-enc-tun", 11) == IMSIPSEC_MODE_UDP_ENC_TUN &&
+	   imsipsec_mode_find("udp-ENC-Tun", 11) == IMSIPSEC_MODE_UDP_ENC_TUN &&
+	   !imsipsec_mode_find("UDP-enc-tun", 10) && !imsipsec_mode_find("UDP-enc-tunn", 12) &&
+	   !imsipsec_mode_find("tun", 3), "modes by their names");
 	ok(!strcmp(imsipsec_state_name(IMSIPSEC_STATE_OLD), "old") && !imsipsec_state_name(5),
 	   "names of state");
 	ok(!strcmp(imsipsec_guard_name(IMSIPSEC_GUARD_BYPASS), "bypass") &&
@@ -28,9 +33,11 @@ static void test_names(void)
 	   !imsipsec_older_name(0) && !imsipsec_older_name(3), "names of older");
 	ok(!strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_LOST), "lost") &&
 	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_SUPERSEDED), "superseded") &&
+	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_NAT_MAPPING), "nat-mapping") &&
 	   !imsipsec_event_type_name(0x10001), "names of event types");
 	ok(!strcmp(imsipsec_reason_name(IMSIPSEC_REASON_ENDPOINT), "endpoint") &&
 	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_IDLE), "idle") &&
+	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_NAT), "nat") &&
 	   !imsipsec_reason_name(0), "names of reasons");
 }
 
@@ -145,6 +152,9 @@ static void test_sizes(void)
 	   offsetof(struct imsipsec_bundle_params, allowed_algorithms) ==
 	   offsetof(struct imsipsec_bundle_params, ck) + IMSIPSEC_KEY_LEN,
 	   "structs that grew had nothing behind their last member");
+	ok(offsetof(struct imsipsec_bundle_params, ue_nat_address) +
+	   sizeof(struct imsipsec_addr) == sizeof(struct imsipsec_bundle_params),
+	   "struct imsipsec_bundle_params has nothing behind its last member, it may grow");
 	ok(sizeof(struct imsipsec_algs) == 8,
 	   "size of struct imsipsec_algs, which comes in arrays");
 	ok(offsetof(struct imsipsec_event, bundle) + sizeof(struct imsipsec_bundle) ==

@@ -174,6 +174,9 @@ static void put_config(struct nlmsghdr *nlh)
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_OLD_TIMEOUT, 128000);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT, 1ULL << 40);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MARK_MASK, 0xffffff00);
+	mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL, 1);
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_CONFIG_NAT_PORT, htons(4500));
+	mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS, 1);
 }
 
 static void put_endpoint(struct nlmsghdr *nlh, uint32_t id)
@@ -192,11 +195,16 @@ static void put_endpoint(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_GUARD, IMS_IPSEC_GUARD_REJECT);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_CROSS_PAIR, 7);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_NO_LIVE_SET, 1ULL << 41);
+	mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL, 1);
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_ENDPOINT_NAT_PORT, htons(4501));
+	mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_NAT_SHARED, 1);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_UDP_ONLY, 1ULL << 42);
 }
 
 static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
 {
 	static const uint8_t ps[4] = { 192, 0, 2, 1 }, ue[4] = { 10, 0, 0, 5 };
+	static const uint8_t nat[4] = { 203, 0, 113, 7 };
 
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, id);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ENDPOINT, 2);
@@ -213,7 +221,7 @@ static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_PORT_US, htons(6300));
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_SPI_UC, htonl(25656));
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_SPI_US, htonl(0xfffffffe));
-	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MODE, IMS_IPSEC_MODE_TRANS);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MODE, IMS_IPSEC_MODE_UDP_ENC_TUN);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_AUTH_ALG, IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ENC_ALG, IMS_IPSEC_ENC_ALG_AES_CBC);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LIFETIME, 4294967295000ULL);
@@ -223,6 +231,10 @@ static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_TX_BYTES, 1ULL << 40);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_REGISTRATION, 0x3fffff);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MARK, 0xfffffe00);
+	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, 4, nat);
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, htons(61234));
+	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UNMARKED, 0, NULL);
+	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UDP_ONLY, 0, NULL);
 }
 
 /* The @n-th of the pairs, as the kernel has it at @rank */
@@ -249,14 +261,17 @@ static bool bundle_ok(const struct imsipsec_bundle *b, uint32_t id)
 	       b->port_pc == 5062 && b->port_ps == 5063 && b->spi_pc == 65540 &&
 	       b->spi_ps == 65541 && b->ue_address.in.s_addr == htonl(0x0a000005) &&
 	       b->port_uc == 6301 && b->port_us == 6300 && b->spi_uc == 25656 &&
-	       b->spi_us == 0xfffffffe && b->mode == IMSIPSEC_MODE_TRANS &&
+	       b->spi_us == 0xfffffffe && b->mode == IMSIPSEC_MODE_UDP_ENC_TUN &&
 	       b->alg == IMSIPSEC_ALG_HMAC_SHA_1_96 && b->ealg == IMSIPSEC_EALG_AES_CBC &&
 	       b->lifetime == 4294967295000ULL && b->rx_packets == 1 && b->rx_bytes == 2 &&
 	       b->tx_packets == 3 && b->tx_bytes == 1ULL << 40 && b->registration == 0x3fffff &&
-	       b->mark == 0xfffffe00;
+	       b->mark == 0xfffffe00 && b->ue_nat_address.family == AF_INET &&
+	       b->ue_nat_address.in.s_addr == htonl(0xcb007107) && b->ue_nat_port == 61234 &&
+	       b->unmarked && b->udp_only;
 }
 
-static void put_event(struct datagram *d, uint64_t seq)
+static void put_event_of(struct datagram *d, uint64_t seq, uint32_t type, uint32_t reason,
+			 uint32_t new_state)
 {
 	struct nlmsghdr *nlh = message(d, FAMILY, 0, 0);
 	struct genlmsghdr *genl = mnl_nlmsg_put_extra_header(nlh, sizeof(*genl));
@@ -264,13 +279,20 @@ static void put_event(struct datagram *d, uint64_t seq)
 
 	genl->cmd = IMS_IPSEC_CMD_EVENT;
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_EVENT_SEQ, seq);
-	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_TYPE, IMS_IPSEC_EVENT_TYPE_EXPIRED);
-	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_REASON, IMS_IPSEC_REASON_LIFETIME);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_TYPE, type);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_REASON, reason);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_OLD_STATE, IMS_IPSEC_STATE_OLD);
+	if (new_state)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_NEW_STATE, new_state);
 	nest = mnl_attr_nest_start(nlh, IMS_IPSEC_A_EVENT_BUNDLE);
 	put_bundle(nlh, 9);
 	mnl_attr_nest_end(nlh, nest);
 	finish(d, nlh);
+}
+
+static void put_event(struct datagram *d, uint64_t seq)
+{
+	put_event_of(d, seq, IMS_IPSEC_EVENT_TYPE_EXPIRED, IMS_IPSEC_REASON_LIFETIME, 0);
 }
 
 /* ---- Requests ---------------------------------------------------------- */
@@ -430,6 +452,49 @@ static void test_bundle_new(void)
 	   requested_is(IMS_IPSEC_A_BUNDLE_REPLACE, "", 0), "C5: bundle_new: replace");
 
 	h = reset();
+	put_ack(datagram());
+	make_params(&p);
+	p.mode = IMSIPSEC_MODE_UDP_ENC_TUN;
+	imsipsec_bundle_new(h, &p, NULL);
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 13) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_MODE, IMS_IPSEC_MODE_UDP_ENC_TUN),
+	   "G2: bundle_new: UDP-enc-tun, the kernel knows the rest");
+	h = reset();
+	put_ack(datagram());
+	imsipsec_addr_parse(&p.ue_nat_address, "203.0.113.7");
+	p.ue_nat_port = 61234;
+	p.unmarked = true;
+	imsipsec_bundle_new(h, &p, NULL);
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 16) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_UE_ADDRESS, "\012\0\0\005", 4) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, "\313\0\161\007", 4) &&
+	   requested_u16(IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, htons(61234)) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_UNMARKED, "", 0), "G7: bundle_new: where the NAT is");
+	h = reset();
+	put_ack(datagram());
+	imsipsec_addr_parse(&p.ue_nat_address, "2001:db8::7");
+	p.ue_nat_port = 0;
+	p.unmarked = false;
+	imsipsec_bundle_new(h, &p, NULL);
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 14) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, &p.ue_nat_address.in6, 16),
+	   "G7: bundle_new: the NAT's address in IPv6, its port not known");
+	h = reset();
+	p.ue_nat_address.family = AF_UNIX;
+	ok(imsipsec_bundle_new(h, &p, NULL) == -EINVAL && !kernel.sent &&
+	   !strcmp(imsipsec_strerror(h), "ue-nat-address: neither IPv4 nor IPv6") &&
+	   is_zero(h->request, sizeof(h->request)), "bundle_new: no address of a NAT: %s",
+	   imsipsec_strerror(h));
+	h = reset();
+	put_ack(datagram());
+	p.ue_nat_port = 1;
+	p.unmarked = true;
+	p.size = offsetof(struct imsipsec_bundle_params, unmarked);
+	imsipsec_bundle_new(h, &p, NULL);
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 13),
+	   "bundle_new: no NAT of a program that was built without it");
+
+	h = reset();
 	make_params(&p);
 	p.owner = long_owner;
 	p.owner_len = sizeof(long_owner);
@@ -478,7 +543,9 @@ static void test_requests(void)
 	   e->n_port_pc == 2 && e->port_pc[0] == 5062 && e->port_pc[1] == 5064 &&
 	   e->bundles == 3 && e->drop_plaintext_in == 1ULL << 40 && e->drop_plaintext_out == 5 &&
 	   e->drop_foreign_sa == 6 && e->guard == IMSIPSEC_GUARD_REJECT &&
-	   e->drop_cross_pair == 7 && e->drop_no_live_set == 1ULL << 41, "endpoint_add: the reply");
+	   e->drop_cross_pair == 7 && e->drop_no_live_set == 1ULL << 41 && e->nat_traversal &&
+	   e->nat_port == 4501 && e->nat_shared && e->drop_udp_only == 1ULL << 42,
+	   "endpoint_add: the reply");
 	port = requested(IMS_IPSEC_A_ENDPOINT_PORT_PC, 2, IMSIPSEC_PORT_PC_MAX - 1);
 	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 1 + IMSIPSEC_PORT_PC_MAX) &&
 	   requested_is(IMS_IPSEC_A_ENDPOINT_ADDRESS, &ep.address.in6, 16) &&
@@ -498,6 +565,30 @@ static void test_requests(void)
 	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 3) &&
 	   requested_u32(IMS_IPSEC_A_ENDPOINT_GUARD, IMS_IPSEC_GUARD_BYPASS),
 	   "endpoint_add: guard");
+	h = reset();
+	put_ack(datagram());
+	ep.nat_traversal = IMSIPSEC_CHOICE_ON;
+	ep.nat_port = 4501;
+	ep.nat_shared = true;
+	imsipsec_endpoint_add(h, &ep, NULL);
+	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 6) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL, "\1", 1) &&
+	   requested_u16(IMS_IPSEC_A_ENDPOINT_NAT_PORT, htons(4501)) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_NAT_SHARED, "\1", 1),
+	   "G2: endpoint_add: NAT traversal");
+	h = reset();
+	put_ack(datagram());
+	ep.nat_traversal = IMSIPSEC_CHOICE_OFF;
+	ep.nat_port = 0;
+	ep.nat_shared = false;
+	imsipsec_endpoint_add(h, &ep, NULL);
+	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 4) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL, "\0", 1),
+	   "endpoint_add: no NAT traversal, whatever the configuration says");
+	h = reset();
+	ep.nat_traversal = IMSIPSEC_CHOICE_ON + 1;
+	ok(imsipsec_endpoint_add(h, &ep, NULL) == -EINVAL && !kernel.sent,
+	   "endpoint_add: neither with nor without NAT traversal: %s", imsipsec_strerror(h));
 	h = reset();
 	put_ack(datagram());
 	ep.size = offsetof(struct imsipsec_endpoint_params, guard);
@@ -548,7 +639,7 @@ static void test_requests(void)
 	finish(d, nlh);
 	put_ack(d);
 	ok(!imsipsec_config_get(h, &config) && request_is(IMS_IPSEC_CMD_CONFIG_GET, 0, 0) &&
-	   config->size == sizeof(c) && config->set == 0xffff && config->min_spi == 65536 &&
+	   config->size == sizeof(c) && config->set == 0x7ffff && config->min_spi == 65536 &&
 	   config->max_spi == 262144 && config->temporary_timeout == 30000 &&
 	   config->port_pc == 5062 && config->port_ps == 5063 && config->max_endpoints == 16 &&
 	   config->max_bundles == 100000 && config->max_pending == 1000 &&
@@ -557,13 +648,14 @@ static void test_requests(void)
 	   config->preferred_ealg == IMSIPSEC_EALG_AES_GCM &&
 	   config->disable_deprecated_algorithms && config->max_sets == 3 &&
 	   config->old_timeout == 128000 && config->idle_timeout == 1ULL << 40 &&
-	   config->mark_mask == 0xffffff00,
+	   config->mark_mask == 0xffffff00 && config->nat_traversal &&
+	   config->nat_port == 4500 && config->nat_follow_address,
 	   "config_get, reply and acknowledgement in one datagram");
 	c = *config;
 	c.allowed_algorithms = LIST;
 	h = reset();
 	put_ack(datagram());
-	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 16) &&
+	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 19) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MIN_SPI, htonl(65536)) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_SPI, htonl(262144)) &&
 	   requested_u64(IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, 30000) &&
@@ -579,8 +671,17 @@ static void test_requests(void)
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_SETS, 3) &&
 	   requested_u64(IMS_IPSEC_A_CONFIG_OLD_TIMEOUT, 128000) &&
 	   requested_u64(IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT, 1ULL << 40) &&
-	   requested_u32(IMS_IPSEC_A_CONFIG_MARK_MASK, 0xffffff00),
-	   "config_set");
+	   requested_u32(IMS_IPSEC_A_CONFIG_MARK_MASK, 0xffffff00) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL, "\1", 1) &&
+	   requested_u16(IMS_IPSEC_A_CONFIG_NAT_PORT, htons(4500)) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS, "\1", 1), "config_set");
+	h = reset();
+	put_ack(datagram());
+	c.set = IMSIPSEC_CONFIG_NAT_TRAVERSAL | IMSIPSEC_CONFIG_NAT_FOLLOW_ADDRESS;
+	c.nat_traversal = c.nat_follow_address = false;
+	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 2) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL, "\0", 1) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS, "\0", 1), "config_set: off");
 	h = reset();
 	put_ack(datagram());
 	c.set = IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS;
@@ -985,7 +1086,8 @@ static bool is_right(const struct nlmsghdr *nlh, uint16_t type, uint16_t len)
 static bool any_length(put_fn put, uint16_t type)
 {
 	if (put == put_a_bundle)
-		return type == IMS_IPSEC_A_BUNDLE_OWNER || type == IMS_IPSEC_A_BUNDLE_CONTACT;
+		return type == IMS_IPSEC_A_BUNDLE_OWNER || type == IMS_IPSEC_A_BUNDLE_CONTACT ||
+		       type == IMS_IPSEC_A_BUNDLE_UNMARKED || type == IMS_IPSEC_A_BUNDLE_UDP_ONLY;
 	if (put == put_config)
 		return type == IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS;
 	return put == put_an_algorithm && (type == IMS_IPSEC_A_ALGORITHM_DEPRECATED ||
@@ -1012,7 +1114,8 @@ static void test_lengths(const char *name, put_fn put, uint16_t max_type)
 			/* Addresses may have 4 or 16. */
 			bool is_addr = (put == put_a_bundle &&
 					(type == IMS_IPSEC_A_BUNDLE_ADDRESS ||
-					 type == IMS_IPSEC_A_BUNDLE_UE_ADDRESS)) ||
+					 type == IMS_IPSEC_A_BUNDLE_UE_ADDRESS ||
+					 type == IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS)) ||
 				       (put == put_an_endpoint &&
 					type == IMS_IPSEC_A_ENDPOINT_ADDRESS);
 			int want = is_right(nlh, type, len) || any_length(put, type) ||
@@ -1099,6 +1202,15 @@ static void test_objects(void)
 
 	reset();
 	nlh = reply(&kernel.answers[0], 0, 1);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, 9);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MODE, IMS_IPSEC_MODE_TRANS);
+	memset(&b, 0xff, sizeof(b));
+	ok(!imsipsec_bundle_parse(nlh, &b) && b.mode == IMSIPSEC_MODE_TRANS &&
+	   !b.ue_nat_address.family && !b.ue_nat_port && !b.unmarked && !b.udp_only,
+	   "bundle: one that is behind no NAT");
+
+	reset();
+	nlh = reply(&kernel.answers[0], 0, 1);
 	put_bundle(nlh, 9);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_STATE, 4242);
 	ok(!imsipsec_bundle_parse(nlh, &b) && (unsigned int)b.state == 4242,
@@ -1131,6 +1243,15 @@ static int see_whole_event(const struct imsipsec_event *event, void *data)
 			event->reason == IMSIPSEC_REASON_LIFETIME &&
 			event->old_state == IMSIPSEC_STATE_OLD && !event->new_state &&
 			bundle_ok(&event->bundle, 9);
+	return 0;
+}
+
+static int see_nat_event(const struct imsipsec_event *event, void *data)
+{
+	*(bool *)data = event->type == IMSIPSEC_EVENT_NAT_MAPPING &&
+			event->reason == IMSIPSEC_REASON_NAT &&
+			event->old_state == IMSIPSEC_STATE_OLD &&
+			event->new_state == IMSIPSEC_STATE_OLD && bundle_ok(&event->bundle, 9);
 	return 0;
 }
 
@@ -1179,6 +1300,11 @@ static void test_events(void)
 
 	put_event(datagram(), 41);
 	ok(!imsipsec_event_dispatch(&ev, see_whole_event, &whole) && whole, "events: every member");
+	ev = reset_events();
+	put_event_of(datagram(), 41, IMS_IPSEC_EVENT_TYPE_NAT_MAPPING, IMS_IPSEC_REASON_NAT,
+		     IMS_IPSEC_STATE_OLD);
+	whole = false;
+	ok(!imsipsec_event_dispatch(&ev, see_nat_event, &whole) && whole, "G9: events: NAT mapping");
 
 	ev = reset_events();
 	put_event(datagram(), 41);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Rules that hold for every input of the header parser: the target of
+ * Rules that hold for every input of the header parsers: the target of
  * libFuzzer, and of mutate_test.
  */
 #include <errno.h>
@@ -27,6 +27,7 @@ static void check_mech(const struct imsipsec_mech *m)
 	check(m->q <= 1000, "q");
 	check(!m->alg || imsipsec_alg_name(m->alg), "alg");
 	check(!m->ealg || imsipsec_ealg_name(m->ealg), "ealg");
+	check(!m->mode || imsipsec_mode_name(m->mode), "mode");
 }
 
 /* The same input as a list of algorithms */
@@ -47,6 +48,37 @@ static void check_algs(const uint8_t *data, size_t size)
 	free(text);
 }
 
+/* The same input as a Via */
+static void check_via(const uint8_t *data, size_t size)
+{
+	struct imsipsec_addr addr, back, other = { .family = AF_INET };
+	char text[INET6_ADDRSTRLEN], via[INET6_ADDRSTRLEN + 32];
+	bool natted;
+	uint16_t port, port_back;
+	int err, len;
+
+	err = imsipsec_via_sent_by((const char *)data, size, &addr, &port);
+	check(err == imsipsec_via_is_natted((const char *)data, size, &other, &natted),
+	      "both read a Via");
+	check(err == 0 || err == -EINVAL || err == -EAFNOSUPPORT, "errno of a Via");
+	if (err)
+		return;
+	check(port, "port of sent-by");
+	check(addr.family == AF_INET ||
+	      (addr.family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&addr.in6)), "family of sent-by");
+	check(!imsipsec_via_is_natted((const char *)data, size, &addr, &natted) && !natted,
+	      "no NAT at the address of sent-by");
+	addr.in.s_addr ^= 1;
+	check(!imsipsec_via_is_natted((const char *)data, size, &addr, &natted) && natted,
+	      "a NAT at another address");
+	addr.in.s_addr ^= 1;
+	len = snprintf(via, sizeof(via), addr.family == AF_INET ? "SIP/2.0/UDP %s:%u" :
+		       "SIP/2.0/UDP [%s]:%u", imsipsec_addr_format(&addr, text, sizeof(text)), port);
+	check(!imsipsec_via_sent_by(via, len, &back, &port_back) && port_back == port &&
+	      !imsipsec_via_is_natted(via, len, &addr, &natted) && !natted,
+	      "sent-by, written and read");
+}
+
 /* What was written is read as it was meant. */
 static void check_write(const struct imsipsec_mech *m)
 {
@@ -59,8 +91,8 @@ static void check_write(const struct imsipsec_mech *m)
 	check(len > 0 && len == (int)strlen(buf), "write");
 	check(!imsipsec_secagree_parse(&back, buf, len), "read what was written");
 	n = imsipsec_secagree_get(back, 0);
-	check(n->alg == m->alg && n->ealg == m->ealg && n->spi_c == m->spi_c &&
-	      n->spi_s == m->spi_s && n->port_c == m->port_c && n->port_s == m->port_s,
+	check(n->alg == m->alg && n->ealg == m->ealg && n->mode == m->mode &&
+	      n->spi_c == m->spi_c && n->spi_s == m->spi_s && n->port_c == m->port_c && n->port_s == m->port_s,
 	      "what was written says the same");
 	imsipsec_secagree_free(back);
 }
@@ -94,21 +126,41 @@ static void check_server(const struct imsipsec_secagree *client, const struct im
 	check(i == n, "the whole list");
 	for (i = 0; (s = imsipsec_secagree_get(server, i)); i++) {
 		pair = (struct imsipsec_algs){ s->alg, s->ealg };
-		if (!imsipsec_secagree_choose(client, &pair, 1, &chosen))
+		if (!imsipsec_secagree_choose(client, &pair, 1, &s->mode, 1, &chosen))
 			break;
 	}
-	check(s && s->alg == m->alg && s->ealg == m->ealg, "E6: the UE chooses the same");
+	check(s && s->alg == m->alg && s->ealg == m->ealg && s->mode == m->mode,
+	      "E6: the UE chooses the same");
 	imsipsec_secagree_free(server);
+}
+
+/* @modes: what the P-CSCF may choose from */
+static void check_choose(const struct imsipsec_secagree *a, const enum imsipsec_mode *modes,
+			 size_t n)
+{
+	const struct imsipsec_mech *m;
+	size_t i;
+
+	if (imsipsec_secagree_choose(a, NULL, 0, modes, n, &m))
+		return;
+	for (i = 0; i < n && m->mode != modes[i]; i++)
+		;
+	check(i < n, "a mode that may be chosen");
+	check_write(m);
+	check_server(a, m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const enum imsipsec_mode modes[] = {
+		IMSIPSEC_MODE_TRANS, IMSIPSEC_MODE_UDP_ENC_TUN
+	};
 	struct imsipsec_secagree *a = NULL, *b = NULL;
-	const struct imsipsec_mech *m;
 	size_t i, n;
 	int err;
 
 	check_algs(data, size);
+	check_via(data, size);
 	err = imsipsec_secagree_parse(&a, (const char *)data, size);
 	check(!err == !!a, "a list if and only if there is no error");
 	check(err == 0 || err == -EINVAL || err == -E2BIG, "errno");
@@ -119,10 +171,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < n; i++)
 		check_mech(imsipsec_secagree_get(a, i));
 	check(n <= 64 && !imsipsec_secagree_get(a, n), "count");
-	if (!imsipsec_secagree_choose(a, NULL, 0, &m)) {
-		check_write(m);
-		check_server(a, m);
-	}
+	check_choose(a, modes, 1);
+	check_choose(a, modes + 1, 1);
+	check_choose(a, modes, 2);
 
 	check(!imsipsec_secagree_parse(&b, (const char *)data, size), "parse again");
 	check(imsipsec_secagree_equal(a, b) == (n > 0), "equal to itself");

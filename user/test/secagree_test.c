@@ -20,6 +20,7 @@
 #define DES3	IMSIPSEC_EALG_DES_EDE3_CBC
 #define GCM	IMSIPSEC_EALG_AES_GCM
 #define TRANS	IMSIPSEC_MODE_TRANS
+#define ENC_TUN	IMSIPSEC_MODE_UDP_ENC_TUN
 
 /* A copy without anything behind it, so that AddressSanitizer sees one byte too many. */
 static int parse_n(struct imsipsec_secagree **list, const char *text, size_t len)
@@ -49,6 +50,7 @@ static bool mech_is(const struct imsipsec_mech *m, const struct imsipsec_mech *w
 }
 
 #define MECH_A { SHA1, AES, TRANS, true, 1000, 1000, 2000, 3000, 4000 }
+#define MECH_A_ENC_TUN { SHA1, AES, ENC_TUN, true, 1000, 1000, 2000, 3000, 4000 }
 #define REST ";spi-c=1000;spi-s=2000;port-c=3000;port-s=4000"
 #define TEXT_A "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc" REST
 
@@ -134,8 +136,19 @@ static const struct {
 	  { { MD5, 0, TRANS, true, 1000, 1000, 2000, 3000, 4000 } } },
 	{ "alg that is not known", "ipsec-3gpp;alg=hmac-sha-256-128;ealg=aes-cbc" REST, 1,
 	  { { 0, AES, TRANS, true, 1000, 1000, 2000, 3000, 4000 } } },
-	{ "mod that is not known", TEXT_A ";mod=UDP-enc-tun", 1,
+	{ "mod that is not known", TEXT_A ";mod=tun", 1,
 	  { { SHA1, AES, 0, true, 1000, 1000, 2000, 3000, 4000 } } },
+	{ "UDP-enc-tun", TEXT_A ";mod=UDP-enc-tun", 1, { MECH_A_ENC_TUN } },
+	{ "UDP-enc-tun in any case", TEXT_A ";MOD=udp-Enc-TUN;prot=esp", 1, { MECH_A_ENC_TUN } },
+	{ "UDP-enc-tun, blanks and folds, before the others",
+	  "ipsec-3gpp ;\r\n mod\t=\r\n UDP-enc-tun ; alg=hmac-sha-1-96;ealg=aes-cbc" REST, 1,
+	  { MECH_A_ENC_TUN } },
+	{ "modes that are almost UDP-enc-tun",
+	  TEXT_A ";mod=UDP-enc-tunn," TEXT_A ";mod=UDP-enc-tu", 2,
+	  { { SHA1, AES, 0, true, 1000, 1000, 2000, 3000, 4000 },
+	    { SHA1, AES, 0, true, 1000, 1000, 2000, 3000, 4000 } } },
+	{ "a pair in both modes", TEXT_A ";mod=trans," TEXT_A ";mod=UDP-enc-tun", 2,
+	  { MECH_A, MECH_A_ENC_TUN } },
 	{ "prot=ah", TEXT_A ";prot=ah", 1,
 	  { { SHA1, AES, TRANS, false, 1000, 1000, 2000, 3000, 4000 } } },
 };
@@ -173,6 +186,9 @@ static const struct {
 	{ "alg twice", TEXT_A ";alg=hmac-sha-1-96" },
 	{ "ealg twice", TEXT_A ";ealg=null" },
 	{ "mod twice", TEXT_A ";mod=trans;mod=trans" },
+	{ "both modes in one mechanism", TEXT_A ";mod=trans;mod=UDP-enc-tun" },
+	{ "mod quoted", TEXT_A ";mod=\"UDP-enc-tun\"" },
+	{ "mod without value", TEXT_A ";mod" },
 	{ "prot twice", TEXT_A ";prot=esp;prot=esp" },
 	{ "q twice", TEXT_A ";q=0.1;q=0.1" },
 	{ "spi-c twice", TEXT_A ";spi-c=1000" },
@@ -421,13 +437,83 @@ static void test_choose(void)
 		m = NULL;
 		err = parse(&list, cases[i].text);
 		if (!err)
-			err = imsipsec_secagree_choose(list, cases[i].algs, cases[i].n, &m);
+			err = imsipsec_secagree_choose(list, cases[i].algs, cases[i].n, NULL, 0,
+						       &m);
 		ok(err == cases[i].err &&
 		   (err ? !m : m->alg == cases[i].alg && m->ealg == cases[i].ealg),
 		   "E6: %s", cases[i].name);
 		imsipsec_secagree_free(list);
 	}
-	ok(imsipsec_secagree_choose(NULL, NULL, 0, &m) == -ENOENT, "E6: no Security-Client at all");
+	ok(imsipsec_secagree_choose(NULL, NULL, 0, NULL, 0, &m) == -ENOENT,
+	   "E6: no Security-Client at all");
+}
+
+#define AES_TRANS	TEXT_A ";mod=trans"
+#define AES_ENC_TUN	TEXT_A ";mod=UDP-enc-tun"
+#define MD5_TRANS	"ipsec-3gpp;alg=hmac-md5-96;mod=trans" REST
+#define MD5_ENC_TUN	"ipsec-3gpp;alg=hmac-md5-96;mod=udp-enc-tun" REST
+
+static void test_choose_mode(void)
+{
+	static const struct imsipsec_algs algs[] = { { SHA1, AES }, { MD5, NONE } };
+	static const enum imsipsec_mode trans[] = { TRANS }, enc_tun[] = { ENC_TUN };
+	static const enum imsipsec_mode trans_first[] = { TRANS, ENC_TUN };
+	static const enum imsipsec_mode enc_tun_first[] = { ENC_TUN, TRANS };
+	static const enum imsipsec_mode zero[] = { 0 };
+	static const struct {
+		const char *name, *text;
+		const enum imsipsec_mode *modes;
+		size_t n;
+		enum imsipsec_alg alg;		/* 0: none */
+		enum imsipsec_mode mode;
+	} cases[] = {
+		{ "none said: trans", AES_ENC_TUN "," AES_TRANS, NULL, 0, SHA1, TRANS },
+		{ "none said: not UDP-enc-tun", AES_ENC_TUN, NULL, 0, 0, 0 },
+		{ "none said: the pair that is there in trans", AES_ENC_TUN "," MD5_TRANS, NULL, 0,
+		  MD5, TRANS },
+		{ "a mod that is missing is trans", TEXT_A, trans, 1, SHA1, TRANS },
+		{ "a mod that is missing is not UDP-enc-tun", TEXT_A, enc_tun, 1, 0, 0 },
+		{ "NAT: UDP-enc-tun of both", AES_TRANS "," AES_ENC_TUN, enc_tun, 1, SHA1, ENC_TUN },
+		{ "NAT: UDP-enc-tun of both, the other order", AES_ENC_TUN "," AES_TRANS, enc_tun,
+		  1, SHA1, ENC_TUN },
+		{ "NAT: never trans", AES_TRANS "," MD5_TRANS, enc_tun, 1, 0, 0 },
+		{ "NAT: a worse pair that has UDP-enc-tun", AES_TRANS "," MD5_TRANS "," MD5_ENC_TUN,
+		  enc_tun, 1, MD5, ENC_TUN },
+		{ "NAT: unknown mod is passed over", TEXT_A ";mod=tun," MD5_ENC_TUN, enc_tun, 1,
+		  MD5, ENC_TUN },
+		{ "NAT: prot=ah is passed over", AES_ENC_TUN ";prot=ah", enc_tun, 1, 0, 0 },
+		{ "no NAT: trans of both", AES_ENC_TUN "," AES_TRANS, trans, 1, SHA1, TRANS },
+		{ "both: the server's order, trans", AES_ENC_TUN "," AES_TRANS, trans_first, 2,
+		  SHA1, TRANS },
+		{ "both: the server's order, UDP-enc-tun", AES_TRANS "," AES_ENC_TUN,
+		  enc_tun_first, 2, SHA1, ENC_TUN },
+		{ "both: the one that is offered", AES_ENC_TUN, trans_first, 2, SHA1, ENC_TUN },
+		{ "both: the pair counts first", AES_ENC_TUN "," MD5_TRANS, trans_first, 2, SHA1,
+		  ENC_TUN },
+		{ "both: the pair counts first, the other order", MD5_ENC_TUN "," AES_TRANS,
+		  enc_tun_first, 2, SHA1, TRANS },
+		{ "both: UE's q does not count", AES_TRANS ";q=0.1," AES_ENC_TUN ";q=0.9",
+		  trans_first, 2, SHA1, TRANS },
+		{ "a phone that offers both", PHONE_BOTH, enc_tun, 1, SHA1, ENC_TUN },
+		{ "no mode of the server's", AES_TRANS "," AES_ENC_TUN, trans, 0, 0, 0 },
+		{ "zero matches no mode", TEXT_A ";mod=tun," AES_TRANS, zero, 1, 0, 0 },
+	};
+	const struct imsipsec_mech *m;
+	size_t i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct imsipsec_secagree *list = NULL;
+
+		m = NULL;
+		err = parse(&list, cases[i].text);
+		if (!err)
+			err = imsipsec_secagree_choose(list, algs, ARRAY_SIZE(algs), cases[i].modes,
+						       cases[i].n, &m);
+		ok(cases[i].alg ? !err && m->alg == cases[i].alg && m->mode == cases[i].mode :
+				  err == -ENOENT && !m, "E6: G2: %s", cases[i].name);
+		imsipsec_secagree_free(list);
+	}
 }
 
 /* Parts of SERVER_LIST */
@@ -484,7 +570,16 @@ static void test_equal(void)
 		  "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc;spi-c=1000;spi-s=2000;port-c=3000;"
 		  "port-s=4001", false },
 		{ "E5: q", TEXT_A ";q=0.5", TEXT_A ";q=0.4", false },
+		{ "UDP-enc-tun, its case", TEXT_A ";mod=UDP-enc-tun", TEXT_A ";mod=udp-enc-tun",
+		  true },
+		{ "both modes, their order", AES_TRANS "," AES_ENC_TUN, AES_ENC_TUN "," AES_TRANS,
+		  true },
 		{ "E5: mod", TEXT_A ";mod=trans", TEXT_A ";mod=tun", false },
+		{ "E5: UDP-enc-tun against trans", AES_ENC_TUN, AES_TRANS, false },
+		{ "E5: UDP-enc-tun against none", AES_ENC_TUN, TEXT_A, false },
+		{ "E5: one of the modes removed", AES_TRANS "," AES_ENC_TUN, AES_TRANS, false },
+		{ "E5: the modes of two pairs exchanged", AES_TRANS "," MD5_ENC_TUN,
+		  AES_ENC_TUN "," MD5_TRANS, false },
 		{ "E5: prot", TEXT_A ";prot=esp", TEXT_A ";prot=ah", false },
 		{ "E5: unknown algorithms of different names", "ipsec-3gpp;alg=foo" REST,
 		  "ipsec-3gpp;alg=bar" REST, false },
@@ -574,6 +669,15 @@ static void test_write(void)
 		ok(len > 0 && strstr(buf, qs[i].text), "write: q of %u", qs[i].q);
 	}
 
+	bad = m;
+	bad.mode = ENC_TUN;
+	len = imsipsec_secagree_write(buf, sizeof(buf), &bad, 1);
+	back = NULL;
+	ok(len > 0 && strstr(buf, ";mod=UDP-enc-tun;") && !parse(&back, buf) &&
+	   mech_is(imsipsec_secagree_get(back, 0), &bad),
+	   "write: G2: UDP-enc-tun as TS 33.203 spells it, and back");
+	imsipsec_secagree_free(back);
+
 	for (i = 0; i < 12; i++) {
 		struct imsipsec_mech wrong[] = { m, m, m, m, m, m, m, m, m, m, m, m };
 
@@ -592,6 +696,9 @@ static void test_write(void)
 		ok(imsipsec_secagree_write(buf, sizeof(buf), &wrong[i], 1) == -EINVAL,
 		   "write: EINVAL for what cannot be, %zu", i + 1);
 	}
+	bad.mode = ENC_TUN + 1;
+	ok(imsipsec_secagree_write(buf, sizeof(buf), &bad, 1) == -EINVAL,
+	   "write: EINVAL for a mode that the library does not know");
 	ok(imsipsec_secagree_write(buf, sizeof(buf), &m, 0) == -EINVAL,
 	   "write: EINVAL for nothing");
 }
@@ -712,7 +819,7 @@ static bool agree(const struct imsipsec_algs *algs, size_t n, unsigned int offer
 
 	for (i = 0; i < n && !(offers & bit_of(algs[i].alg, algs[i].ealg)); i++)
 		;
-	err = imsipsec_secagree_choose(client, algs, n, &m);
+	err = imsipsec_secagree_choose(client, algs, n, NULL, 0, &m);
 	if (err || i == n) {
 		good = err == -ENOENT && i == n;
 	} else {
@@ -773,6 +880,18 @@ static void test_write_server(void)
 	   "Security-Server: EINVAL, more pairs than there are");
 	ok(imsipsec_secagree_write_server(buf, sizeof(buf), &b, two, 1) == -EINVAL,
 	   "Security-Server: EINVAL, the bundle's pair is not in the list");
+	b.mode = ENC_TUN;
+	len = imsipsec_secagree_write_server(buf, sizeof(buf), &b, two, 2);
+	ok(len == (int)strlen(buf) && !strcmp(buf, SERVER_MECH_MODE(2, "hmac-sha-1-96", "aes-cbc",
+								    "UDP-enc-tun") ", "
+				      SERVER_MECH_MODE(1, "hmac-md5-96", "null", "UDP-enc-tun")),
+	   "Security-Server: G2: UDP-enc-tun in all of a list");
+	b.spi_pc = UINT32_MAX;
+	b.spi_ps = UINT32_MAX - 1;
+	b.port_pc = UINT16_MAX;
+	b.port_ps = UINT16_MAX - 1;
+	len = imsipsec_secagree_write_server(buf, sizeof(buf), &b, pairs, ARRAY_SIZE(pairs));
+	ok(len > 0, "Security-Server: G2: the longest has %d bytes, 2048 are enough", len);
 	b = bundle_with(SHA1, NONE);
 	ok(imsipsec_secagree_write_server(buf, sizeof(buf), &b, two, 2) == -EINVAL,
 	   "Security-Server: EINVAL, both are, and the pair is not");
@@ -790,6 +909,7 @@ int main(void)
 	test_repeated();
 	test_many();
 	test_choose();
+	test_choose_mode();
 	test_equal();
 	test_write();
 	test_write_server();

@@ -135,7 +135,9 @@ enum ims_ipsec_event_type {
  * @IMS_IPSEC_REASON_RUNNING_OUT: the older one's lifetime was about to run out
  * @IMS_IPSEC_REASON_CHALLENGE: a new challenge, before the 200 OK to the last
  * @IMS_IPSEC_REASON_NEWER: the 200 OK for a newer one left it out
- * @IMS_IPSEC_REASON_REPLACED: the UE, having lost its state, offered its SPIs again
+ * @IMS_IPSEC_REASON_REPLACED: the UE, having lost its state, offered its SPIs again;
+ *	or somebody came from the address that a temporary one's UE, behind a NAT, only
+ *	says that it has
  * @IMS_IPSEC_REASON_IDLE: nothing came over it for idle-timeout
  * @IMS_IPSEC_REASON_NAT: an authenticated packet came from there
  */

@@ -36,6 +36,12 @@ union sockaddr_any {
 	struct sockaddr_in6 in6;
 };
 
+/* A control message with a mark */
+union mark_message {
+	struct cmsghdr header;
+	char buf[CMSG_SPACE(sizeof(uint32_t))];
+};
+
 static socklen_t to_sockaddr(union sockaddr_any *to, const struct imsipsec_addr *addr,
 			     uint16_t port)
 {
@@ -104,13 +110,26 @@ int net_bind(struct net_local *local, enum net_socket which, uint16_t port)
 }
 
 void net_send(const struct net_local *local, enum net_socket which, const struct imsipsec_addr *to,
-	      uint16_t port, const char *text, size_t len)
+	      uint16_t port, uint32_t mark, const char *text, size_t len)
 {
+	union mark_message control = { .buf = "" };
+	struct iovec iov = { .iov_base = (void *)text, .iov_len = len };
 	union sockaddr_any sa;
-	socklen_t sa_len = to_sockaddr(&sa, to, port);
+	struct msghdr msg = {
+		.msg_name = &sa, .msg_namelen = to_sockaddr(&sa, to, port), .msg_iov = &iov,
+		.msg_iovlen = 1,
+	};
 
-	if (sendto(local->fd[which], text, len, 0, &sa.sa, sa_len) < 0)
-		perror("pcscf: sendto");
+	if (mark) {
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SO_MARK;
+		control.header.cmsg_len = CMSG_LEN(sizeof(mark));
+		memcpy(CMSG_DATA(&control.header), &mark, sizeof(mark));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
+	if (sendmsg(local->fd[which], &msg, 0) < 0)
+		perror("pcscf: sendmsg");
 }
 
 static void conn_close(struct net_conn *conn)
@@ -225,10 +244,7 @@ static void conn_read(struct net_conn *conn,
 /* A datagram, with its mark. Return: its length, more than fits if it was cut off. */
 static ssize_t udp_recv(int fd, char *buf, size_t size, struct net_source *source)
 {
-	union {
-		struct cmsghdr header;
-		char buf[CMSG_SPACE(sizeof(uint32_t))];
-	} control;
+	union mark_message control;
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	union sockaddr_any sa;
 	struct msghdr msg = {

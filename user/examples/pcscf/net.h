@@ -48,11 +48,17 @@ bool net_addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b
 /* Bind one socket. Return: 0 or a negative errno. */
 int net_bind(struct net_local *local, enum net_socket which, uint16_t port);
 
-/* Send over UDP. Nobody waits for the result: SIP repeats what gets lost. */
+/*
+ * Send over UDP, with @mark if it is not 0. Nobody waits for the result: SIP repeats
+ * what gets lost.
+ */
 void net_send(const struct net_local *local, enum net_socket which, const struct imsipsec_addr *to,
-	      uint16_t port, const char *text, size_t len);
+	      uint16_t port, uint32_t mark, const char *text, size_t len);
 
-/* Answer over the connection of a request; one that takes no more is closed. */
+/*
+ * Answer over the connection of a request; one that takes no more is closed. It has the
+ * mark that it was accepted with.
+ */
 void net_send_conn(struct net_conn *conn, const char *text, size_t len);
 
 /**

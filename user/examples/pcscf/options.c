@@ -51,6 +51,11 @@ static void usage(void)
 	      "      --security-server list|single\n"
 	      "                         all of these, or the chosen pair only (list)\n"
 	      "      --reauthenticate   challenge a UE that registers again, over its set\n"
+	      "      --nat              UEs may be behind NATs: mod=UDP-enc-tun for these\n"
+	      "      --nat-inner private|public\n"
+	      "                         their address within the tunnel: their own, as in Via,\n"
+	      "                         or that of the NAT (private)\n"
+	      "      --force-udp-encap  as --nat, and mod=UDP-enc-tun also where there is no NAT\n"
 	      "      --linger MS        how long SAs stay after de-registration (32000)\n"
 	      "      --delete-endpoint  delete endpoints and bundles at the end; without it\n"
 	      "                         they stay, the ports remain shut, and the next pcscf\n"
@@ -71,8 +76,8 @@ static uint16_t port_option(const char *text)
 
 void options(int argc, char **argv)
 {
-	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, REAUTHENTICATE, LINGER,
-	       DELETE };
+	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, REAUTHENTICATE, NAT,
+	       NAT_INNER, FORCE_UDP_ENCAP, LINGER, DELETE };
 	static const struct option known[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "port", required_argument, NULL, PORT },
@@ -83,6 +88,9 @@ void options(int argc, char **argv)
 		{ "algs", required_argument, NULL, ALGS },
 		{ "security-server", required_argument, NULL, SERVER },
 		{ "reauthenticate", no_argument, NULL, REAUTHENTICATE },
+		{ "nat", no_argument, NULL, NAT },
+		{ "nat-inner", required_argument, NULL, NAT_INNER },
+		{ "force-udp-encap", no_argument, NULL, FORCE_UDP_ENCAP },
 		{ "linger", required_argument, NULL, LINGER },
 		{ "delete-endpoint", no_argument, NULL, DELETE },
 		{ "verbose", no_argument, NULL, 'v' },
@@ -113,6 +121,15 @@ void options(int argc, char **argv)
 			break;
 		case REAUTHENTICATE:
 			opt.reauthenticate = true;
+			break;
+		case NAT:	opt.nat = true; break;
+		case NAT_INNER:
+			opt.nat_inner_public = !strcmp(optarg, "public");
+			if (!opt.nat_inner_public && strcmp(optarg, "private"))
+				usage();
+			break;
+		case FORCE_UDP_ENCAP:
+			opt.nat = opt.force_udp_encap = true;
 			break;
 		case LINGER:
 			opt.linger = strtoull(optarg, &rest, 10);

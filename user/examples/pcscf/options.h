@@ -19,6 +19,9 @@ struct options {
 	size_t n_algs;
 	uint64_t linger;
 	bool single, reauthenticate, delete_endpoint, verbose;
+	bool nat;			/* UEs may be behind one */
+	bool nat_inner_public;		/* then the NAT's address is the one within the tunnel */
+	bool force_udp_encap;		/* take all for being behind one */
 };
 
 extern struct options opt;

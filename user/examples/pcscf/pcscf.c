@@ -9,8 +9,8 @@
  *   start	   the algorithms that may be used; endpoint (the ports shut), then
  *		   the protected sockets; bundles that a process before this one
  *		   confirmed are taken over
- *   REGISTER	   in clear: parse Security-Client, choose, make the bundle, and
- *		   only then the 401 with Security-Server
+ *   REGISTER	   in clear: is there a NAT, parse Security-Client, choose, make the
+ *		   bundle, and only then the 401 with Security-Server
  *   REGISTER	   over the new SAs: compare Security-Verify and Security-Client, check
  *		   the digest, confirm the bundle, 200 OK
  *   REGISTER	   again, over the SAs: 200 OK, the bundle lives longer; or, asked to
@@ -22,7 +22,10 @@
  *   end	   endpoint and bundles stay, unless --delete-endpoint is given
  *
  * What leaves toward the UE over UDP leaves from port_pc to port_us; over TCP
- * an answer takes the connection of its request (TS 33.203 clause 7.1).
+ * an answer takes the connection of its request (TS 33.203 clause 7.1). Through a
+ * NAT it needs the mark of its registration, as UEs behind NATs may have the same
+ * address and ports: over UDP here, while a TCP connection has the one that it was
+ * accepted with (net.ipv4.tcp_fwmark_accept = 1).
  *
  * It stands in for the whole of the IMS: it knows the AKA vectors, answers
  * OPTIONS and MESSAGE itself, and forwards nothing.
@@ -146,13 +149,91 @@ static unsigned int expires_of(const struct sip_msg *msg)
 	return expires < EXPIRES_MAX ? (unsigned int)expires : EXPIRES_MAX;
 }
 
+/* Where a UE is, and the mode that it may have there */
+struct place {
+	enum imsipsec_mode mode;
+	struct imsipsec_addr address;	/* within the tunnel, if there is one */
+	struct imsipsec_addr nat;	/* where ESP in UDP goes; family 0: it is not in UDP */
+};
+
+/*
+ * It is behind a NAT if it says in clear that it has another address than its packets
+ * (TS 24.229 annex F). Over a set, it is where that set is.
+ */
+static int locate(const struct sip_msg *msg, const struct net_source *source,
+		  const struct ue *over, struct place *place)
+{
+	const char *via = sip_header(msg, "Via", NULL);
+	const struct imsipsec_bundle *bundle;
+	struct imsipsec_addr sent_by;
+	bool natted = false;
+	int err;
+
+	*place = (struct place) { .mode = IMSIPSEC_MODE_TRANS, .address = source->address };
+	if (over) {
+		err = imsipsec_bundle_get(ipsec, over->bundle, &bundle);
+		if (err)
+			return err;
+		place->mode = bundle->mode;
+		place->nat = bundle->ue_nat_address;
+		return 0;
+	}
+	if (!opt.nat)
+		return 0;
+	err = imsipsec_via_is_natted(via, strlen(via), &source->address, &natted);
+	if (err == -EAFNOSUPPORT)
+		/* Here one would look the name up. */
+		log("a name in Via of %s, taken for one of that address", ADDR(&source->address));
+	else if (err)
+		return err;
+	if (!natted && !opt.force_udp_encap)
+		return 0;
+	place->mode = IMSIPSEC_MODE_UDP_ENC_TUN;
+	place->nat = source->address;
+	/* An address of another family, as through NAT64, no tunnel of this one can have. */
+	if (natted && !opt.nat_inner_public &&
+	    !imsipsec_via_sent_by(via, strlen(via), &sent_by, NULL) &&
+	    sent_by.family == source->address.family)
+		place->address = sent_by;
+	return 0;
+}
+
+static void refuse_no_place(const struct sip_msg *msg, const struct net_source *source,
+			    const struct ue *over, int err)
+{
+	if (err == -EINVAL)
+		answer(msg, source, over, "400 Bad Request", "no sent-by in Via");
+	else
+		answer(msg, source, over, "500 Server Internal Error", NULL);
+}
+
+/* Is there ipsec-3gpp in @client, but not in @mode? */
+static bool has_other_modes(const struct imsipsec_secagree *client, enum imsipsec_mode mode)
+{
+	const struct imsipsec_mech *mech;
+	size_t i;
+
+	for (i = 0; (mech = imsipsec_secagree_get(client, i)); i++) {
+		if (mech->mode == mode)
+			return false;
+	}
+	return i;
+}
+
 static void refuse_no_agreement(const struct sip_msg *msg, const struct net_source *source,
-				const struct ue *over)
+				const struct ue *over, const struct imsipsec_secagree *client,
+				enum imsipsec_mode mode)
 {
 	struct sip_reply reply;
 
+	if (mode == IMSIPSEC_MODE_UDP_ENC_TUN && has_other_modes(client, mode)) {
+		answer(msg, source, over, "403 Forbidden",
+		       "behind a NAT there is ipsec-3gpp with mod=UDP-enc-tun alone");
+		return;
+	}
 	answer_begin(&reply, msg, source, "494 Security Agreement Required");
-	sip_reply_add(&reply, "Warning: 399 pcscf \"ipsec-3gpp with");
+	sip_reply_add(&reply, "Warning: 399 pcscf \"ipsec-3gpp with mod=%s,",
+		      imsipsec_mode_name(mode));
 	for (size_t i = 0; i < opt.n_algs; i++)
 		sip_reply_add(&reply, "%s alg=%s;ealg=%s", i ? "," : "",
 			      imsipsec_alg_name(opt.algs[i].alg),
@@ -195,6 +276,12 @@ static int write_security_server(const struct imsipsec_bundle *bundle, char *buf
 	return imsipsec_secagree_parse(list, buf, (size_t)len);
 }
 
+/* What is sent through a NAT is told by its mark whose it is; 0: it needs none. */
+static uint32_t mark_of(const struct imsipsec_bundle *bundle)
+{
+	return bundle->mode == IMSIPSEC_MODE_UDP_ENC_TUN && !bundle->unmarked ? bundle->mark : 0;
+}
+
 /*
  * A bundle for a UE that offers @mech; gives the value of Security-Server. The
  * keys go from the vector to the kernel, and stay nowhere else.
@@ -212,6 +299,7 @@ static int make_bundle(struct ue *ue, const struct imsipsec_mech *mech, char *se
 		.alg = mech->alg,
 		.ealg = mech->ealg,
 		.ue_address = ue->address,
+		.ue_nat_address = ue->nat,
 		.port_uc = mech->port_c,
 		.port_us = mech->port_s,
 		.spi_uc = mech->spi_c,
@@ -236,6 +324,10 @@ static int make_bundle(struct ue *ue, const struct imsipsec_mech *mech, char *se
 	ue->bundle = bundle->id;
 	ue->port_uc = bundle->port_uc;
 	ue->port_us = bundle->port_us;
+	ue->mark = mark_of(bundle);
+	if (bundle->mode == IMSIPSEC_MODE_UDP_ENC_TUN)
+		log("bundle %u: ESP in UDP, to %s port %u", bundle->id,
+		    ADDR(&bundle->ue_nat_address), bundle->ue_nat_port);
 	log("bundle %u for %s: %s/%s, UE %s ports %u %u SPIs %u %u, ours %u %u SPIs %u %u",
 	    bundle->id, ue->owner, imsipsec_alg_name(bundle->alg),
 	    imsipsec_ealg_name(bundle->ealg), ADDR(&bundle->ue_address), bundle->port_uc,
@@ -289,15 +381,22 @@ static void begin_authentication(const struct sip_msg *msg, const struct net_sou
 	const struct imsipsec_mech *mech;
 	struct imsipsec_secagree *client;
 	char owner[IMSIPSEC_OWNER_MAX + 1];
+	struct place place;
 	struct ue *ue;
+	int err;
 
 	if (!sip_header(msg, "Security-Client", NULL)) {
 		answer(msg, source, over, "421 Extension Required\r\nRequire: sec-agree", NULL);
 		return;
 	}
+	err = locate(msg, source, over, &place);
+	if (err) {
+		refuse_no_place(msg, source, over, err);
+		return;
+	}
 	client = secagree_of(msg, "Security-Client");
-	if (imsipsec_secagree_choose(client, opt.algs, opt.n_algs, &mech)) {
-		refuse_no_agreement(msg, source, over);
+	if (imsipsec_secagree_choose(client, opt.algs, opt.n_algs, &place.mode, 1, &mech)) {
+		refuse_no_agreement(msg, source, over, client, place.mode);
 		goto free_client;
 	}
 	if (!impi_of(msg, owner, sizeof(owner))) {
@@ -311,13 +410,17 @@ static void begin_authentication(const struct sip_msg *msg, const struct net_sou
 		goto free_client;
 	}
 	strcpy(ue->owner, owner);
-	ue->address = source->address;
+	ue->address = place.address;
+	ue->nat = place.nat;
 	ue->client = client;
 	if (!contact || !sip_uri(contact, ue->contact, sizeof(ue->contact))) {
 		answer(msg, source, over, "400 Bad Request", "no contact");
 		ue_drop(ue);
 		return;
 	}
+	/* Over its set, a UE behind a NAT names the NAT's address (TS 24.229 annex F). */
+	if (over && over->nat.family)
+		strcpy(ue->contact, over->contact);
 	/* Another contact is another registration, and touches no set of this one. */
 	if (over && !strcmp(ue->contact, over->contact))
 		ue->over = over->bundle;
@@ -333,7 +436,7 @@ static void register_in_clear(const struct sip_msg *msg, const struct net_source
 {
 	for (struct ue *ue = ues; ue; ue = ue->next) {
 		if (ue->state == UE_CHALLENGED && !ue->over && ue->local == source->local &&
-		    net_addr_equal(&ue->address, &source->address) &&
+		    net_addr_equal(ue->nat.family ? &ue->nat : &ue->address, &source->address) &&
 		    answer_again(msg, source, ue))
 			return;
 	}
@@ -360,11 +463,16 @@ static bool agreement_holds(const struct sip_msg *msg, const struct ue *ue)
 static void accept_register(const struct sip_msg *msg, const struct net_source *source,
 			    struct ue *ue, unsigned int expires)
 {
+	const char *header = sip_header(msg, "Contact", NULL), *contact = ue->contact;
 	struct sip_reply reply;
+	char uri[sizeof(ue->contact)];
 
+	/* The one that the UE looks for is not the one that it began with. */
+	if (ue->nat.family && header && sip_uri(header, uri, sizeof(uri)))
+		contact = uri;
 	answer_begin(&reply, msg, source, "200 OK");
 	if (expires)
-		sip_reply_add(&reply, "Contact: <%s>;expires=%u\r\n", ue->contact, expires);
+		sip_reply_add(&reply, "Contact: <%s>;expires=%u\r\n", contact, expires);
 	answer_end_and_keep(&reply, msg, source, ue);
 }
 
@@ -531,8 +639,10 @@ static void take_over(const struct imsipsec_bundle *bundle)
 	memcpy(ue->owner, bundle->owner, bundle->owner_len);
 	memcpy(ue->contact, bundle->contact, bundle->contact_len);
 	ue->address = bundle->ue_address;
+	ue->nat = bundle->ue_nat_address;
 	ue->port_uc = bundle->port_uc;
 	ue->port_us = bundle->port_us;
+	ue->mark = mark_of(bundle);
 	if (write_security_server(bundle, server, sizeof(server), &ue->server))
 		error("bundle %u: its algorithms are not ours", bundle->id);
 	log("bundle %u of %s taken over", bundle->id, ue->owner);
@@ -594,6 +704,10 @@ static int on_event(const struct imsipsec_event *event, void *data)
 		log("bundle %u is sent over from here on: %s", event->bundle.id,
 		    imsipsec_reason_name(event->reason));
 		break;
+	case IMSIPSEC_EVENT_NAT_MAPPING:
+		log("bundle %u is sent to %s port %u from here on", event->bundle.id,
+		    ADDR(&event->bundle.ue_nat_address), event->bundle.ue_nat_port);
+		break;
 	case IMSIPSEC_EVENT_EXPIRED:
 	case IMSIPSEC_EVENT_DELETED:
 		ue = ue_of_bundle(event->bundle.id);
@@ -630,7 +744,7 @@ static int on_endpoint(const struct imsipsec_endpoint *endpoint, void *data)
 
 	if (net_addr_equal(&endpoint->address, &local->address) &&
 	    endpoint->port_ps == opt.port_ps && endpoint->n_port_pc == 1 &&
-	    endpoint->port_pc[0] == opt.port_pc)
+	    endpoint->port_pc[0] == opt.port_pc && (!opt.nat || endpoint->nat_traversal))
 		local->endpoint = endpoint->id;
 	return 0;
 }
@@ -643,6 +757,7 @@ static int make_endpoint(struct net_local *local)
 		.port_ps = opt.port_ps,
 		.port_pc = &opt.port_pc,
 		.n_port_pc = 1,
+		.nat_traversal = opt.nat ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_CONFIG,
 	};
 	const struct imsipsec_endpoint *endpoint;
 	int err;

@@ -25,8 +25,10 @@ struct ue {
 	uint32_t over;		/* the bundle that its REGISTER came over, 0: in clear */
 	char owner[IMSIPSEC_OWNER_MAX + 1];
 	char contact[IMSIPSEC_CONTACT_MAX + 1];
-	struct imsipsec_addr address;
+	struct imsipsec_addr address;		/* within the tunnel, if there is one */
+	struct imsipsec_addr nat;		/* where ESP in UDP goes; family 0: it is not in UDP */
 	uint16_t port_uc, port_us;
+	uint32_t mark;				/* of what is sent to it, 0: none */
 	struct imsipsec_secagree *client;	/* as first received; NULL if taken over */
 	struct imsipsec_secagree *server;	/* as sent */
 	struct home_vector vector;		/* without the keys, which the kernel has */
