@@ -11,6 +11,8 @@
  *	inbound[-nat|-ipv6]-N		a UE's packet, received; from behind a NAT
  *	inbound-gro[-ipv6]-N		the same by way of GRO
  *	inbound-oldest-N		of the 16 UEs that were the first to send
+ *	inbound-nat-inside-N, outbound-nat-inside-N	all behind one NAT, whose address
+ *					is the one within their tunnels
  *	lock-N				how long xfrm_state_lock is held (lock/lock.c)
  *	activate[-same-ports]-N		what a UE's first message over a new set costs
  *					more than the next one: taking it into use
@@ -77,6 +79,7 @@ struct row {
 	enum what what;
 	sa_family_t family;
 	uint16_t encap;
+	bool inside;
 	size_t n;
 };
 
@@ -121,7 +124,8 @@ static size_t policies_a_ue(void)
 
 static void grow(size_t n)
 {
-	const size_t samples = 8;
+	/* Who is inside one address is not told by it. */
+	const size_t samples = setup.inside ? 0 : 8;
 
 	for (; registered < n; registered++) {
 		struct ue *ue = &ues[registered];
@@ -662,6 +666,7 @@ static struct row parse_row(const char *text)
 		row.family = AF_INET6;
 	else if ((row.what == INBOUND || row.what == OUTBOUND) && take(&text, "nat"))
 		row.encap = PORT_NATT;
+	row.inside = row.encap && take(&text, "inside");
 	row.n = row.what >= OTHER_IN ? OTHERS : strtoul(text, NULL, 10);
 	if (row.what == ACTIVATE || row.what == ACTIVATE_SAME_PORTS)
 		least = BATCHES * SWITCHED;
@@ -679,6 +684,8 @@ static int compare_rows(const void *a, const void *b)
 		return x->family < y->family ? -1 : 1;
 	if (x->encap != y->encap)
 		return x->encap < y->encap ? -1 : 1;
+	if (x->inside != y->inside)
+		return x->inside < y->inside ? -1 : 1;
 	if (x->n != y->n)
 		return x->n < y->n ? -1 : 1;
 	return x->what < y->what ? -1 : x->what > y->what;
@@ -707,13 +714,15 @@ int main(int argc, char **argv)
 	spinning = start_spinner();
 	for (; n_rows; n_rows -= n, rows += n) {
 		for (n = 1; n < n_rows; n++)
-			if (rows[n].family != rows->family || rows[n].encap != rows->encap)
+			if (rows[n].family != rows->family || rows[n].encap != rows->encap ||
+			    rows[n].inside != rows->inside)
 				break;
 		setup = (struct setup) {
 			.sys = column->sys,
 			.pair = &pairs[0],
 			.family = rows->family,
 			.encap = rows->encap,
+			.inside = rows->inside,
 		};
 		inet_pton(setup.family, setup.family == AF_INET ? "192.0.2.1" : "2001:db8::1",
 			  &setup.addr);

@@ -33,7 +33,11 @@ struct ue make_ue(const struct setup *s, uint32_t n)
 		.nat_port = 1024 + n % UES_A_NAT,
 	};
 
-	if (s->family == AF_INET) {
+	if (s->inside) {
+		ue.nat.a4 = htonl(0x64400000);
+		ue.nat_port = 1024 + n;
+		ue.addr = ue.nat;
+	} else if (s->family == AF_INET) {
 		ue.addr.a4 = htonl(0x0a000000 + n);
 	} else {	/* a /64 each */
 		ue.addr.a6[0] = htonl(0x20010db8);

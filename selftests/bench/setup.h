@@ -68,6 +68,7 @@ struct setup {
 	sa_family_t family;
 	xfrm_address_t addr;	/* the P-CSCF's */
 	uint16_t encap;		/* port of ESP in UDP, for UEs behind NATs, or 0 */
+	bool inside;		/* all are behind one NAT, whose address is in their tunnels */
 	uint32_t endpoint;	/* ours */
 };
 
