@@ -354,7 +354,8 @@ static int ims_bundle_add_policies(struct ims_bundle *b, struct netlink_ext_ack 
 	}
 	spin_unlock_bh(&in->state_lock);
 	if (err == -EEXIST)
-		NL_SET_ERR_MSG(extack, "an IPsec policy for the UE's address and port is there already");
+		NL_SET_ERR_MSG(extack,
+			       "an IPsec policy for the UE's address and port is there already");
 	return err;
 }
 

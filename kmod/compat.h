@@ -89,27 +89,38 @@ static inline struct sock *ims_compat_lookup6(struct net *net, const struct in6_
 #endif
 }
 
-/* There is one table of UDP sockets (7.x); before, it is the namespace's (6.2), or was not. */
-#if defined(IMS_HAVE_UDP_TABLE) && defined(IMS_HAVE_NET_UDP_TABLE)
-#define IMS_COMPAT_UDP_TABLE(net)	, (net)->ipv4.udp_table
-#elif defined(IMS_HAVE_UDP_TABLE)
-#define IMS_COMPAT_UDP_TABLE(net)	, &udp_table
+/* UDP sockets have a table, which got one a namespace (6.2), and need not be named (7.x). */
+#ifdef IMS_HAVE_UDP_TABLE
+static inline struct udp_table *ims_compat_udp_table(const struct net *net)
+{
+#ifdef IMS_HAVE_NET_UDP_TABLE
+	return net->ipv4.udp_table;
 #else
-#define IMS_COMPAT_UDP_TABLE(net)
+	return &udp_table;
+#endif
+}
 #endif
 
 /* The socket that receives at an address and port from anywhere; under RCU. */
 static inline struct sock *ims_compat_udp_lookup4(struct net *net, __be32 addr, __be16 port)
 {
-	return __udp4_lib_lookup(net, htonl(INADDR_ANY), 0, addr, port, 0, 0
-				 IMS_COMPAT_UDP_TABLE(net), NULL);
+#ifdef IMS_HAVE_UDP_TABLE
+	return __udp4_lib_lookup(net, htonl(INADDR_ANY), 0, addr, port, 0, 0,
+				 ims_compat_udp_table(net), NULL);
+#else
+	return __udp4_lib_lookup(net, htonl(INADDR_ANY), 0, addr, port, 0, 0, NULL);
+#endif
 }
 
 static inline struct sock *ims_compat_udp_lookup6(struct net *net, const struct in6_addr *addr,
 						  __be16 port)
 {
-	return __udp6_lib_lookup(net, &in6addr_any, 0, addr, port, 0, 0
-				 IMS_COMPAT_UDP_TABLE(net), NULL);
+#ifdef IMS_HAVE_UDP_TABLE
+	return __udp6_lib_lookup(net, &in6addr_any, 0, addr, port, 0, 0,
+				 ims_compat_udp_table(net), NULL);
+#else
+	return __udp6_lib_lookup(net, &in6addr_any, 0, addr, port, 0, 0, NULL);
+#endif
 }
 
 /* Addresses of sockets got a type of their own (6.19). */

@@ -338,10 +338,22 @@ void ims_sa_put(struct xfrm_state *x)
 	xfrm_state_put(x);
 }
 
-/* A copy of an algorithm with its key */
-#define ims_sa_copy_alg(alg)							\
-	((alg) ? kmemdup(alg, sizeof(*(alg)) + DIV_ROUND_UP((alg)->alg_key_len, 8), \
-			 GFP_KERNEL_ACCOUNT) : NULL)
+/* Algorithms with their keys */
+static int ims_sa_copy_algs(struct xfrm_state *to, const struct xfrm_state *from)
+{
+	if (from->aalg)
+		to->aalg = kmemdup(from->aalg, xfrm_alg_auth_len(from->aalg),
+				   GFP_KERNEL_ACCOUNT);
+	if (from->ealg)
+		to->ealg = kmemdup(from->ealg, xfrm_alg_len(from->ealg), GFP_KERNEL_ACCOUNT);
+	if (from->aead)
+		to->aead = kmemdup(from->aead, aead_len(from->aead), GFP_KERNEL_ACCOUNT);
+	to->props.aalgo = from->props.aalgo;
+	to->props.ealgo = from->props.ealgo;
+	to->geniv = from->geniv;
+	return !from->aalg == !to->aalg && !from->ealg == !to->ealg &&
+	       !from->aead == !to->aead ? 0 : -ENOMEM;
+}
 
 /**
  * ims_sa_alloc_moved() - make an outbound SA that is another one's but for where it goes
@@ -365,17 +377,11 @@ struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_add
 	n->props.family = x->props.family;
 	n->props.mode = x->props.mode;
 	n->props.reqid = x->props.reqid;
-	n->props.aalgo = x->props.aalgo;
-	n->props.ealgo = x->props.ealgo;
-	n->geniv = x->geniv;
 	n->mark = x->mark;
 	n->sel = x->sel;
 	ims_compat_set_dir(n, true);
-	n->aalg = ims_sa_copy_alg(x->aalg);
-	n->ealg = ims_sa_copy_alg(x->ealg);
-	n->aead = ims_sa_copy_alg(x->aead);
 	n->encap = kmemdup(x->encap, sizeof(*x->encap), GFP_KERNEL_ACCOUNT);
-	if (!n->encap || !n->aalg != !x->aalg || !n->ealg != !x->ealg || !n->aead != !x->aead)
+	if (!n->encap || ims_sa_copy_algs(n, x))
 		goto discard;
 	n->encap->encap_dport = dport;
 	if (ims_compat_init_state(n, NULL))
