@@ -4,6 +4,7 @@
  * which the NAT may change at any time.
  */
 #include <linux/bitops.h>
+#include <linux/build_bug.h>
 #include <linux/jiffies.h>
 #include <linux/slab.h>
 
@@ -22,6 +23,7 @@
 /* An odd number and its inverse: a bundle's id and its reqid tell each other. */
 #define IMS_NAT_SCATTER	0x9e3779b1U
 #define IMS_NAT_GATHER	0x0e8b2f51U
+static_assert(IMS_NAT_SCATTER * IMS_NAT_GATHER == 1);
 
 /**
  * ims_nat_reqid() - what the policies of a tunnel choose its SAs by
