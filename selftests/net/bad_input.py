@@ -12,15 +12,16 @@ from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wil
 from nl import NLA_F_NESTED, Spec, nla  # noqa: E402  pylint: disable=wrong-import-position
 
 # The spec does not say what may be left out; its descriptions do
-OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard'}, 'endpoint-del': {'force'},
-            'bundle-new': {'port-pc', 'mode', 'allowed-algorithms', 'replace'},
+OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard', 'nat-traversal', 'nat-port', 'nat-shared'}, 'endpoint-del': {'force'},
+            # Without the mode, those of a NAT have no meaning
+            'bundle-new': {'port-pc', 'allowed-algorithms', 'replace', 'ue-nat-address', 'ue-nat-port', 'unmarked'},
             'bundle-del': {'linger'}, 'bundle-get': set(), 'endpoint-get': set(),
             'bundle-confirm': {'older', 'over'}, 'bundle-extend': set(),
             'config-get': set(),
             'config-set': {'min-spi', 'max-spi', 'temporary-timeout', 'port-pc', 'port-ps', 'max-endpoints',
                            'max-bundles', 'max-pending', 'allowed-algorithms', 'preferred-alg', 'preferred-ealg',
                            'disable-deprecated-algorithms', 'max-sets', 'old-timeout', 'idle-timeout',
-                           'mark-mask'}}
+                           'mark-mask', 'nat-traversal', 'nat-port', 'nat-follow-address'}}
 SPEC = Spec()
 MODES = tuple((op, mode) for op, o in SPEC.ops.items() for mode in ('do', 'dump') if mode in o)
 
@@ -43,7 +44,7 @@ def lay():
     World.events.close()  # nobody listens; there would be thousands
     with World.p:
         World.events = Events()
-    Ground.ep = endpoint()
+    Ground.ep = endpoint(nat_traversal=1)
     ground_bundles()
 
 
@@ -54,13 +55,13 @@ def base(op, mode):
         ('config-get', 'do'): {},
         ('config-set', 'do'): dict(DEFAULTS, **{'allowed-algorithms': 'aes-gcm,aes-cbc', 'preferred-alg': 1}),
         ('endpoint-new', 'do'): {'address': '192.0.2.77', 'port-ps': 9000, 'port-pc': [9001, 9002],
-                                   'guard': 'reject'},
+                                   'guard': 'reject', 'nat-traversal': 1, 'nat-port': 4700, 'nat-shared': 0},
         ('endpoint-del', 'do'): {'id': ep, 'force': True},
         ('endpoint-get', 'do'): {'id': ep},
         ('endpoint-get', 'dump'): {},
         ('bundle-new', 'do'): dict(bundle_attrs(ep, ue_address='192.0.2.78'), **{
-            'port-pc': PORT_PC[0], 'mode': 'trans', 'allowed-algorithms': 'aes-gcm,hmac-sha-1-96=aes-cbc',
-            'replace': True}),
+            'port-pc': PORT_PC[0], 'mode': 'udp-enc-tun', 'allowed-algorithms': 'aes-gcm,hmac-sha-1-96=aes-cbc',
+            'replace': True, 'ue-nat-address': '192.0.2.79', 'ue-nat-port': 4501, 'unmarked': True}),
         ('bundle-confirm', 'do'): {'id': b, 'lifetime': 1000, 'older': 'keep', 'over': Ground.older['id']},
         ('bundle-extend', 'do'): {'id': b, 'lifetime': 1000},
         ('bundle-del', 'do'): {'id': b, 'linger': 3600000},
@@ -202,7 +203,7 @@ def restore():
         if e['id'] != Ground.ep['id']:
             nl.do('endpoint-del', id=e['id'])
     if not nl.dump('endpoint-get'):
-        Ground.ep = endpoint()
+        Ground.ep = endpoint(nat_traversal=1)
     if not nl.dump('bundle-get'):
         ground_bundles()
     return snapshot()

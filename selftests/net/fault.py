@@ -12,6 +12,7 @@ from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wil
 
 FAIL_NTH = '/proc/thread-self/fail-nth'
 FAILSLAB = '/sys/kernel/debug/failslab'
+NAT = {'IPv4': '203.0.113.77', 'IPv6': '2001:db8:77::77'}
 
 
 def prepare():
@@ -81,38 +82,46 @@ def table_sizes():
             sum(e['bundles'] for e in World.nl.dump('endpoint-get')))
 
 
-@test('FAULT C3', 'bundle-new with each of its allocations failing: ENOMEM, nothing left, {}', each=ADDRESSES, limit=600)
-def bundle_new(fam):
+@test('FAULT C3', 'bundle-new with each of its allocations failing: ENOMEM, nothing left, {}',
+      each=(*ADDRESSES, *((f, 'udp-enc-tun') for f in ADDRESSES), ('IPv4', 'udp-enc-tun unmarked')), limit=600)
+def bundle_new(case):
     prepare()
+    fam, mode = case if isinstance(case, tuple) else (case, 'trans')
     p, u = ADDRESSES[fam]
-    ep = endpoint(p)
+    ep = endpoint(p, nat_traversal=int(mode != 'trans'))
+    nat = {'mode': 'udp-enc-tun', 'ue_nat_address': NAT[fam], 'ue_nat_port': 61000} if mode != 'trans' else {}
+    if 'unmarked' in mode:
+        nat['unmarked'] = True
     # Two SPIs: a lost one would end it
     World.nl.do('config-set', min_spi=5000, max_spi=5001)
-    World.nl.do('bundle-del', id=bundle(ep, ue_address=u)['id'])  # what is loaded once
+    World.nl.do('bundle-del', id=bundle(ep, ue_address=u, **nat)['id'])  # what is loaded once
 
     def undo(_):
         for b in World.nl.dump('bundle-get'):
             World.nl.do('bundle-del', id=b['id'])
     World.events.close()
-    all_of_them('bundle-new', bundle_attrs(ep, ue_address=u), undo, table_sizes)
+    all_of_them('bundle-new', bundle_attrs(ep, ue_address=u, **nat), undo, table_sizes)
     with World.p:
         World.events = Events()
-    all_of_them('bundle-new', bundle_attrs(ep, ue_address=u), undo, table_sizes)
+    all_of_them('bundle-new', bundle_attrs(ep, ue_address=u, **nat), undo, table_sizes)
     nothing_left(policies=3)
 
 
 @test('FAULT', 'endpoint-new with each of its allocations failing: ENOMEM, nothing left, {}',
-      each=(*((f, 'drop') for f in ADDRESSES), ('IPv4', 'reject'), ('IPv6', 'bypass')), limit=600)
+      each=(*((f, 'drop') for f in ADDRESSES), ('IPv4', 'reject'), ('IPv6', 'bypass'),
+            *((f, 'drop', 'nat-traversal') for f in ADDRESSES)), limit=600)
 def endpoint_new(case):
     prepare()
-    fam, guard = case
+    fam, guard = case[:2]
 
     def undo(_):
         for e in World.nl.dump('endpoint-get'):
             World.nl.do('endpoint-del', id=e['id'])
-    attrs = {'address': ADDRESSES[fam][0], 'port-ps': PORT_PS, 'port-pc': PORT_PC, 'guard': guard}
+    attrs = {'address': ADDRESSES[fam][0], 'port-ps': PORT_PS, 'port-pc': PORT_PC, 'guard': guard, 'nat-traversal': len(case) - 2}
     all_of_them('endpoint-new', attrs, undo, table_sizes)
     nothing_left()
+    # Its socket has gone with it
+    World.p.udp(ADDRESSES[fam][0], 4500).close()
     # The guard is whole after all that
     ep = endpoint(ADDRESSES[fam][0])
     p, u = ADDRESSES[fam]

@@ -43,7 +43,7 @@ def unloading():
     try:
         with q:
             nl = Family()
-        eps = [endpoint(), endpoint(P6), endpoint(nl=nl)]
+        eps = [endpoint(nat_traversal=1), endpoint(P6, nat_traversal=1), endpoint(nl=nl, nat_traversal=1)]
         World.nl.do('config-set', temporary_timeout=100)
         b = bundle(eps[0])
         World.nl.do('bundle-confirm', id=b['id'], lifetime=600000)
@@ -51,6 +51,13 @@ def unloading():
             bundle(eps[0], ue_address=f'198.51.100.{i + 1}')
             bundle(eps[1], spi_uc=1000 + i, spi_us=2000 + i)
             last = bundle(eps[2], nl=nl, ue_address=f'198.51.100.{i + 1}')
+            # Behind NATs, some of them at one address
+            for ep, more in zip(eps, ({}, {}, {'nl': nl})):
+                six = ':' in ep['address']
+                made = bundle(ep, mode='udp-enc-tun', contact=b'NAT %d' % i, ue_address='fd00::2' if six else '10.0.0.2',
+                              ue_nat_address=f'2001:db8:77::{i // 2}' if six else f'203.0.113.{i // 2}',
+                              spi_uc=5000 + i, spi_us=6000 + i, **more)
+                more.get('nl', World.nl).do('bundle-confirm', id=made['id'], lifetime=600000)
         nl.do('bundle-del', id=last['id'], linger=60000)
         with Phone(b) as phone:
             phone.deliver('spi-ps')
@@ -60,6 +67,9 @@ def unloading():
         for ns in (World.p, q):
             equal(ns.ip('xfrm state'), '', f'ip xfrm state in {ns.name}')
             nothing_left(ns)
+        # The sockets have gone, too
+        for addr in (P4, P6):
+            World.p.udp(addr, 4500).close()
         a, u = World.p.udp(P4, PORT_PS), World.u.udp(U4, 9999)
         u.sendto(b'clear', (P4, PORT_PS))
         equal(receive(a), b'clear', 'in clear without the module')
@@ -139,7 +149,7 @@ def parameters():
         raise Skip(f'{module_file()} is not there')
     want = {'min-spi': 300, 'max-spi': 999, 'temporary-timeout': 4321, 'port-pc': 7001, 'port-ps': 7002,
             'max-endpoints': 3, 'max-bundles': 33, 'max-pending': 22, 'max-sets': 2, 'old-timeout': 5432,
-            'idle-timeout': 6543, 'mark-mask': 0xff00,
+            'idle-timeout': 6543, 'mark-mask': 0xff00, 'nat-traversal': 1, 'nat-port': 4700, 'nat-follow-address': 1,
             'allowed-algorithms': ','.join(f'{a}={e}' for a, e in (PAIRS[3], PAIRS[6], *PAIRS[:2])),
             'preferred-alg': 2, 'preferred-ealg': 1, 'disable-deprecated-algorithms': 1}
     texts = {'allowed-algorithms': '" AES-CBC, null=aes-gcm"', 'preferred-alg': 'HMAC-SHA-1-96',
@@ -152,7 +162,8 @@ def parameters():
             nl = Family()
         equal(nl.do('config-get'), want, 'config of a new namespace')
         ep = nl.do('endpoint-new', address=P4)
-        equal((ep['port-ps'], ep['port-pc']), (7002, [7001]), 'ports of an endpoint that names none')
+        equal((ep['port-ps'], ep['port-pc'], ep['nat-traversal'], ep['nat-port']), (7002, [7001], 1, 4700),
+              'ports of an endpoint that names none')
         expect_error('EOPNOTSUPP', bundle, ep, nl=nl, enc_alg='null')
         bundle(ep, nl=nl, enc_alg='aes-cbc')
         nl.close()
@@ -164,6 +175,7 @@ def parameters():
                       'max_pending=0', 'max_sets=0', 'max_sets=5', 'old_timeout=99', 'idle_timeout=99',
                       'mark_mask=5', 'mark_mask=3', 'allowed_algorithms=aes-ctr', 'allowed_algorithms=aes-cbc,',
                       'allowed_algorithms=null=null', 'preferred_alg=aes-cbc', 'preferred_alg=hmac-sha-1',
+                      'nat_traversal=2', 'nat_port=0', 'nat_port=65536', 'nat_follow_address=2',
                       'preferred_ealg=hmac-md5-96', 'preferred_ealg=2', 'disable_deprecated_algorithms=2',
                       'allowed_algorithms=hmac-md5-96 disable_deprecated_algorithms=1'):
             check(insmod(*wrong.split()).returncode, f'{wrong} is taken')
@@ -179,7 +191,8 @@ def parameters():
     equal({k: v for k, v in DEFAULTS.items() if not k.startswith('max-') or k == 'max-spi'},
           {'min-spi': 65536, 'max-spi': 262144, 'temporary-timeout': 30000, 'port-pc': 5062, 'port-ps': 5063,
            'old-timeout': 128000, 'idle-timeout': 0, 'mark-mask': 0xffffff,
-           'allowed-algorithms': '', 'preferred-alg': 0, 'preferred-ealg': 0, 'disable-deprecated-algorithms': 0},
+           'allowed-algorithms': '', 'preferred-alg': 0, 'preferred-ealg': 0, 'disable-deprecated-algorithms': 0,
+           'nat-traversal': 0, 'nat-port': 4500, 'nat-follow-address': 0},
           'what it has without any')
 
 

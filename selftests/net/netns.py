@@ -53,14 +53,16 @@ def deleted():
         q, nl = second(f'Q{i}')
         nl.do('config-set', temporary_timeout=20000 + 500 * i)
         for addr in (P4, P6):
-            ep = endpoint(addr, nl=nl)
+            ep = endpoint(addr, nl=nl, nat_traversal=1)
+            bundle(ep, nl=nl, mode='udp-enc-tun', contact=f'{addr} NAT'.encode(), ue_address='fd00::2' if ':' in addr else '10.0.0.2',
+                   ue_nat_address='2001:db8:77::7' if ':' in addr else '203.0.113.7', ue_nat_port=61000, spi_uc=3000, spi_us=3001)
             for n in range(5):
                 b = bundle(ep, nl=nl, contact=f'{addr} {n}'.encode(), port_uc=9000 + n, port_us=9100 + n, spi_uc=1000 + n, spi_us=2000 + n)
                 if n == 1:
                     nl.do('bundle-confirm', id=b['id'], lifetime=4294967295000)
                 if n == 2:
                     nl.do('bundle-del', id=b['id'], linger=3000)
-        equal(q.count(), 40, 'SAs')
+        equal(q.count(), 48, 'SAs')
         nl.close()
         q.delete()
     # And what lives elsewhere is not disturbed
