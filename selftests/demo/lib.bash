@@ -70,10 +70,14 @@ wait_for() {
 	done
 }
 
-# --- The network: P is the P-CSCF's namespace, U the UE's
+# --- The network: P is the P-CSCF's namespace, U the UE's, N that of a NAT
+#
+#    demo-p eth0 192.0.2.1 ------ 192.0.2.2 eth0 demo-u
+#           eth1 203.0.113.1 ---- 203.0.113.7 eth0 demo-n eth1 10.0.0.1 ---- 10.0.0.2 eth0 demo-h
 
 P() { ip netns exec demo-p "$@"; }
-U() { ip netns exec demo-u "$@"; }
+U() { ip netns exec "$phone" "$@"; }
+N() { ip netns exec demo-n "$@"; }
 
 network_up() {
 	ip netns add demo-p
@@ -90,6 +94,46 @@ network_up() {
 		done
 	done
 }
+
+# A NAT, and behind it a home
+nat_up() {
+	ip netns add demo-n
+	ip netns add demo-h
+	ip link add eth1 netns demo-p type veth peer name eth0 netns demo-n
+	ip link add eth1 netns demo-n type veth peer name eth0 netns demo-h
+	local at
+	for at in p:eth1:203.0.113.1 n:eth0:203.0.113.7 n:eth1:10.0.0.1 h:eth0:10.0.0.2; do
+		IFS=: read -r side device address <<<"$at"
+		ip -n "demo-$side" link set lo up
+		ip -n "demo-$side" link set "$device" up
+		ip -n "demo-$side" address add "$address/24" dev "$device"
+	done
+	# Into the tunnels, too
+	ip -n demo-p route add default via 203.0.113.7
+	ip -n demo-n route add default via 203.0.113.1
+	ip -n demo-h route add default via 10.0.0.1
+	N sysctl -q net.ipv4.ip_forward=1
+}
+
+# nat_to FIRST-LAST: have the NAT forget all ports, and give others, of these
+nat_to() {
+	N nft -f - <<-EOF || return 1
+		table ip nat
+		delete table ip nat
+		table ip nat {
+			chain postrouting {
+				type nat hook postrouting priority srcnat
+				oifname eth0 meta l4proto { tcp, udp } masquerade to :$1
+			}
+		}
+	EOF
+	# A slow machine is no reason to forget more
+	N sysctl -q net.netfilter.nf_conntrack_udp_timeout{,_stream}=600
+	N conntrack -F 2>/dev/null
+}
+
+# nat_port: what the NAT has made of the UE's port 4500
+nat_port() { N conntrack -L -p udp --orig-port-dst 4500 2>/dev/null | sed -n 's/.* dport=\([0-9]*\).*/\1/p'; }
 
 # start LOG NAMESPACE COMMAND…: in the background, $started is its number
 start() {
@@ -111,8 +155,10 @@ cleanup() {
 	for pid in "${all_started[@]}"; do
 		stop "$pid"
 	done
-	ip netns del demo-p 2>/dev/null
-	ip netns del demo-u 2>/dev/null
+	local namespace
+	for namespace in demo-p demo-u demo-n demo-h; do
+		ip netns del "$namespace" 2>/dev/null
+	done
 	rm -rf "$dir"
 }
 
