@@ -17,17 +17,18 @@ import os
 import select
 import socket
 import struct
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
-from ims import (ADDRESSES, AUTH_KEY, P4, P6, U4, U6, UDP, Fail, Namespace, World, algorithms, bundle, check,  # noqa: E402
+from ims import (ADDRESSES, AUTH_KEY, P4, P6, U4, U6, UDP, Fail, Namespace, Skip, World, algorithms, bundle, check,  # noqa: E402
                  endpoint, equal, family, icv, ip, layer4, quiet, receive, setup, table, teardown, wait)
 from net import checksum, pseudo  # noqa: E402
 
 SO_MARK, SO_RCVMARK, UDP_ENCAP, UDP_ENCAP_ESPINUDP = 36, 75, 100, 2
 IPIP, IPV6 = 4, 41
-SIOCETHTOOL, ETHTOOL_SGRO = 0x8946, 0x2c
+SIOCETHTOOL, ETHTOOL_STSO, ETHTOOL_SGRO = 0x8946, 0x1f, 0x2c
 NAT_PORT = 4500
 LONG = 3600000
 KEEP_ALIVE, MARKER = b'\xff', bytes(4)
@@ -363,20 +364,47 @@ def forward(ns):
 
 
 @contextlib.contextmanager
-def gro(ns, dev):
-    """Its packets come by way of GRO meanwhile."""
-    s = ns.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def gro(fam):
+    """P's packets come by way of GRO meanwhile, and ESP in UDP is taken there by kernels that can."""
+    module = {'IPv4': 'esp4_offload', 'IPv6': 'esp6_offload'}[fam]
+    if subprocess.run(['modprobe', module], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip(f'this kernel has no {module}')
+    # A veth gives GRO nothing whose sender could have left it to segment
     try:
-        ethtool(s, dev, ETHTOOL_SGRO, 1)
+        ethtool(World.u, 'u0', ETHTOOL_STSO, 0)
+        ethtool(World.p, 'p0', ETHTOOL_SGRO, 1)
         yield
     finally:
-        ethtool(s, dev, ETHTOOL_SGRO, 0)
-        s.close()
+        ethtool(World.p, 'p0', ETHTOOL_SGRO, 0)
+        ethtool(World.u, 'u0', ETHTOOL_STSO, 1)
+        for ep in World.nl.dump('endpoint-get'):
+            World.nl.do('endpoint-del', id=ep['id'], force=True)
+        # Its SAs use it until the kernel has done away with them
+        if os.path.exists(f'/sys/module/{module}/initstate'):
+            wait(lambda: not subprocess.run(['rmmod', module], stderr=subprocess.DEVNULL, check=False).returncode,
+                 f'{module} is unloaded')
 
 
-def ethtool(s, dev, command, value):
+def ethtool(ns, dev, command, value):
     data = ctypes.create_string_buffer(struct.pack('II', command, value))
-    fcntl.ioctl(s, SIOCETHTOOL, struct.pack('16sP16x', dev.encode(), ctypes.addressof(data)))
+    with ns.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        fcntl.ioctl(s, SIOCETHTOOL, struct.pack('16sP16x', dev.encode(), ctypes.addressof(data)))
+
+
+def looked_at(fam):
+    """How many packets P's IP has received: what comes out of a tunnel is one more, and GRO's ESP none."""
+    with World.p:
+        if fam == 'IPv6':
+            with open('/proc/thread-self/net/snmp6', encoding='ascii') as f:
+                return next(int(x.split()[1]) for x in f if x.startswith('Ip6InReceives'))
+        with open('/proc/thread-self/net/snmp', encoding='ascii') as f:
+            names, values = [x.split() for x in f if x.startswith('Ip:')]
+            return int(values[names.index('InReceives')])
+
+
+def takes_esp_by_gro():
+    with open('/proc/kallsyms', encoding='ascii') as f:
+        return any(x.split()[2] == 'xfrm4_gro_udp_encap_rcv' for x in f)
 
 
 class Nats:

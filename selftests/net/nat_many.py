@@ -1,80 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""ESP in UDP that is taken by GRO, before it gets to the socket; and many NATs at once."""
-import array
-import collections
-import fcntl
+"""NATs that change while sets come and go."""
 import os
-import socket
 import struct
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from natted import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 
-SIOCETHTOOL, ETHTOOL_STSO, ETHTOOL_SGRO = 0x8946, 0x1f, 0x2c
 
-
-def ethtool(ns, dev, command, value):
-    data = array.array('B', struct.pack('II', command, value))
-    with ns, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        fcntl.ioctl(s, SIOCETHTOOL, struct.pack('16sP', dev.encode(), data.buffer_info()[0]))
-
-
-def gro(on):
-    """P has it.  A veth gives it nothing whose sender could have left it to segment."""
-    ethtool(World.p, 'p0', ETHTOOL_SGRO, on)
-    ethtool(World.u, 'u0', ETHTOOL_STSO, not on)
-
-
-def received(fam):
-    """How many packets IP has had a look at."""
-    with World.p:
-        if fam == 'IPv6':
-            with open('/proc/thread-self/net/snmp6', encoding='ascii') as f:
-                return next(int(x.split()[1]) for x in f if x.startswith('Ip6InReceives'))
-        with open('/proc/thread-self/net/snmp', encoding='ascii') as f:
-            names, values = [x.split() for x in f if x.startswith('Ip:')]
-            return int(values[names.index('InReceives')])
-
-
-@test('G4 G8', 'by way of GRO, which goes past the socket: messages, keep-alives, the mapping is learnt, {}', each=ADDRESSES)
-def by_gro(fam):
-    name = 'esp4_offload' if fam == 'IPv4' else 'esp6_offload'
-    if subprocess.run(['modprobe', name], stderr=subprocess.DEVNULL, check=False).returncode:
-        raise Skip(f'this kernel has no {name}')
-    ep = nat_endpoint(fam)
-    gro(1)
-    try:
-        with Sip(ep) as sip:
-            b = confirm(nat_bundle(ep))
-            ue = Handset(b)
-            ue.deliver(sip)
-            was = received(fam)
-            for n in range(20):
-                ue.deliver(sip, 'spi-ps' if n % 2 else 'spi-pc')
-            # Twice each where it goes by way of the socket: with the tunnel, and without
-            looks = received(fam) - was
-            if looks >= 40:
-                raise Skip('this kernel has no GRO for ESP in UDP')
-            check(20 <= looks < 30, f'{looks} packets received')
-            World.wire.send(ue.outer(KEEP_ALIVE), ue.outer(MARKER + b'IKE'))
-            ue.port = 31007
-            ue.deliver(sip)
-            nat_event(b, 31007)
-            ue.works(sip)
-            World.wire.send(ue.forged(port=31008))
-            ue.works(sip)
-            equal(get(b)['ue-nat-port'], 31007, 'port')
-            equal([x[1] for x in udp_sockets(NAT_PORT)], [0], 'bytes that wait at the socket')
-    finally:
-        gro(0)
-        World.nl.do('endpoint-del', id=ep['id'], force=True)
-        # SAs use it until the kernel has done away with them
-        if os.path.exists(f'/sys/module/{name}/initstate'):
-            wait(lambda: not subprocess.run(['rmmod', name], stderr=subprocess.DEVNULL, check=False).returncode, f'{name} is unloaded')
+def sent_over():
+    """SPIs of what P has sent in UDP since last asked."""
+    return {struct.unpack_from('>I', s.data, 8)[0] for s in World.wire.seen() if not s.sent and s.sport == NAT_PORT}
 
 
 def come_and_go(ep, i):
@@ -96,7 +34,7 @@ def come_and_go(ep, i):
             nl.dump('bundle-get')
 
 
-def flush(_, i):
+def flush(*_):
     with World.p:
         xfrm = Xfrm()
     for _ in range(150):
@@ -126,20 +64,13 @@ def at_once():
     # What was flushed last is back: it is sent over
     with Sip(ep) as sip:
         for b in World.nl.dump('bundle-get', state='active'):
-            wait(lambda: not sip.down(b, 'spi-uc', b'x') and any(d.spi == b['spi-uc'] for d in sent_in_udp()),  # pylint: disable=cell-var-from-loop
+            wait(lambda: not sip.down(b, 'spi-uc', b'x') and b['spi-uc'] in sent_over(),  # pylint: disable=cell-var-from-loop
                  'it is sent over')
     for b in World.nl.dump('bundle-get'):
         World.nl.do('bundle-del', id=b['id'])
     wait(lambda: len(World.xfrm.policies()) == was, "the endpoint's policies alone are there")
     World.nl.do('endpoint-del', id=ep['id'])
     nothing_left()
-
-
-def sent_in_udp():
-    """SPIs of what P has sent in UDP since last asked."""
-    Spi = collections.namedtuple('Spi', 'spi')
-    return [Spi(struct.unpack_from('>I', s.data, 8)[0]) for s in World.wire.seen()
-            if not s.sent and (s.proto, s.sport) == (UDP, NAT_PORT)]
 
 
 if __name__ == '__main__':
