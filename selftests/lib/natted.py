@@ -283,6 +283,17 @@ def mappings():
     return [(e['bundle']['id'], e['bundle']['ue-nat-port']) for e in World.events.drain() if e['type'] == 'nat-mapping']
 
 
+def mappings_until(*last):
+    """The events of mappings, until all of these have come: they are sent a moment after the mapping has changed."""
+    got = []
+
+    def come():
+        got.extend(mappings())
+        return set(last) <= set(got)
+    wait(come, f'events of {last}')
+    return got
+
+
 def udp_sockets(port, ns=None):
     """The UDP sockets at a port, by /proc/net/udp: (address, bytes waiting to be read, packets dropped)."""
     out = []
