@@ -138,7 +138,7 @@ def tcp(case):
             socks.append(s)
             s.setsockopt(socket.SOL_SOCKET, SO_MARK, first.b['mark'])
             s.connect_ex((first.u, first.b['port-us']))
-            got = first.sent()
+            got = wait(first.sent, 'a SYN')
             equal([(d.spi, d.proto, d.data[13]) for d in got], [(first.b['spi-us'], TCP, SYN)], "P's SYN")
             seq, = struct.unpack_from('>I', got[0].data, 4)
             World.wire.send(first.outer(first.esp('spi-pc', segment(first, 'spi-pc', 7, seq + 1, SYN | ACK))))
@@ -149,7 +149,7 @@ def tcp(case):
                 World.wire.send(second.outer(second.esp('spi-pc', segment(second, 'spi-pc', 8, seq + 1, RST))))
                 sip.passed()
             s.send(b'to the first one')
-            got = first.sent()
+            got = wait(first.sent, 'a segment')
             equal([(d.spi, d.data[-16:]) for d in got], [(first.b['spi-us'], b'to the first one')], 'over TCP')
             World.wire.send(first.outer(first.esp('spi-ps', segment(first, 'spi-ps', 100, 0, SYN))))
             got = wait(first.sent, 'an answer to a SYN')
@@ -162,7 +162,7 @@ def tcp(case):
             equal(other.getsockopt(socket.SOL_SOCKET, SO_MARK), first.b['mark'], 'mark of the connection')
             World.wire.seen()
             other.send(b'200 OK')
-            got = [d for d in first.sent() if d.data[(d.data[12] >> 4) * 4:]]
+            got = wait(lambda: [d for d in first.sent() if d.data[(d.data[12] >> 4) * 4:]], 'a segment with data')
             equal([(d.spi, d.data[-6:]) for d in got], [(first.b['spi-uc'], b'200 OK')], 'over TCP')
             for ue in (first, second):
                 ue.works(sip)

@@ -90,7 +90,8 @@ def sent(s, client=False):
     World.wire.seen()
     ours, theirs = ('port-pc', 'port-us') if client else ('port-ps', 'port-uc')
     P.at(s['address'], s[ours]).sendto(data, (s['ue-address'], s[theirs]))
-    seen = [x for x in World.wire.seen() if not quiet(x)]
+    # Ciphers may take their time
+    seen = wait(lambda: [x for x in World.wire.seen() if not quiet(x)], 'something on the wire')
     equal([x.proto for x in seen], [ESP], 'protocols on the wire')
     check(data in seen[0].data, 'it is not what was sent')
     return seen[0].spi
