@@ -25,9 +25,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ims import (ADDRESSES, AUTH_KEY, P4, P6, U4, U6, UDP, Fail, Namespace, Skip, World, algorithms, bundle, check,  # noqa: E402
                  endpoint, equal, family, icv, ip, layer4, quiet, receive, setup, table, teardown, wait)
 from net import checksum, pseudo  # noqa: E402
+from nl import Netlink  # noqa: E402
 
 SO_MARK, SO_RCVMARK, UDP_ENCAP, UDP_ENCAP_ESPINUDP = 36, 75, 100, 2
 IPIP, IPV6 = 4, 41
+NETLINK_NETFILTER, NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE = 12, 1, 2
 SIOCETHTOOL, ETHTOOL_STSO, ETHTOOL_SGRO = 0x8946, 0x1f, 0x2c
 NAT_PORT = 4500
 LONG = 3600000
@@ -346,7 +348,11 @@ class Nat:
 
     def forget(self):
         """As if it had been switched off and on: no mapping is left."""
-        self.n.run('conntrack -F')
+        with self.n:
+            nl = Netlink(NETLINK_NETFILTER)
+        # What `conntrack -F` says, without starting it
+        nl.request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, bytes(4))
+        nl.close()
 
     def rebind(self, port):
         """The UE's next packet comes from this port."""
