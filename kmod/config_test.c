@@ -16,6 +16,7 @@ enum ims_config_member {
 	IMS_OLD_TIMEOUT,
 	IMS_IDLE_TIMEOUT,
 	IMS_MARK_MASK,
+	IMS_NAT_PORT,
 };
 
 struct ims_config_case {
@@ -63,6 +64,8 @@ static const struct ims_config_case ims_config_cases[] = {
 	{ "mark_mask three bits", IMS_MARK_MASK, 0x38, 0 },
 	{ "mark_mask two bits", IMS_MARK_MASK, 0x30, -EINVAL },
 	{ "mark_mask with a hole", IMS_MARK_MASK, 0xff0f, -EINVAL },
+	{ "G4 nat_port 0", IMS_NAT_PORT, 0, -EINVAL },
+	{ "G4 nat_port 4501", IMS_NAT_PORT, 4501, 0 },
 };
 
 static void ims_config_case_desc(const struct ims_config_case *c, char *desc)
@@ -83,6 +86,7 @@ static const struct ims_config ims_config_good = {
 	.max_sets = 3,
 	.old_timeout = 128000,
 	.mark_mask = 0xffffff,
+	.nat_port = htons(4500),
 };
 
 static void ims_config_check_test(struct kunit *test)
@@ -123,6 +127,9 @@ static void ims_config_check_test(struct kunit *test)
 		break;
 	case IMS_MARK_MASK:
 		config.mark_mask = c->val;
+		break;
+	case IMS_NAT_PORT:
+		config.nat_port = htons(c->val);
 		break;
 	}
 	KUNIT_EXPECT_EQ(test, ims_config_check(&config, &extack), c->err);
