@@ -75,7 +75,7 @@ def again_and_again(case):
         talk.up(cur)
         talk.checked()
         before_it, moved = None, time.monotonic()
-        for n in range(1, ROUNDS // 2 + 1):
+        for n in range(1, ROUNDS // 4 + 1):
             if n % 4 == 0 and time.monotonic() > moved + PAUSE:
                 # In the middle of it, too: the first to send is the UE
                 nat.rebind(20000 + n)
@@ -89,7 +89,7 @@ def again_and_again(case):
                 ue.forget(before_it)
             before_it, cur = cur, new
         equal(drops(ep), dict.fromkeys(COUNTS, 0), 'dropped')
-        say(f'{ROUNDS // 2} rounds, {next(talk.n)} messages')
+        say(f'{ROUNDS // 4} rounds, {next(talk.n)} messages')
     finally:
         if ue:
             ue.close()
