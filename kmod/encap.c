@@ -84,8 +84,9 @@ static int ims_encap_open(struct ims_encap *encap, struct net *net)
 	int err = sock_create_kern(net, encap->addr.family, SOCK_DGRAM, IPPROTO_UDP, &encap->sock);
 	struct sock *sk;
 
+	/* ENFILE: there was no memory for an inode */
 	if (err)
-		return err;
+		return err == -ENFILE ? -ENOMEM : err;
 	sk = encap->sock->sk;
 	err = ims_encap_bind(encap);
 	/* ESP is taken before it gets to the socket, where the kernel can */
