@@ -255,7 +255,8 @@ class Handset:
         data = b'to the UE %d' % next(serial)
         World.wire.seen()
         equal(sip.down(self.b, name, data, mark), None, 'error of sending')
-        got = self.sent()
+        # On a busy host it leaves a moment after it was sent
+        got = wait(self.sent, 'a packet on the wire')
         equal(len(got), 1, 'packets on the wire')
         src, dst, sport, dport, _ = self.table[self.b[name]]
         equal(got[0]._replace(seq=0), Down(at or self.at, port or self.port, self.b[name], 0, src, dst, UDP, sport, dport, data),

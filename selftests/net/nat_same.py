@@ -251,7 +251,12 @@ def many(case):
             World.wire.seen()
             for ue in some:
                 sip.down(ue.b, 'spi-uc', b'for %d' % ue.b['id'])
-            seen = [s for s in World.wire.seen() if not s.sent and not quiet(s)]
+            seen = []
+
+            def left():
+                seen.extend(s for s in World.wire.seen() if not s.sent and not quiet(s))  # pylint: disable=cell-var-from-loop
+                return len(seen) >= len(some)  # pylint: disable=cell-var-from-loop
+            wait(left, 'all are on the wire')
             equal(len(seen), len(some), 'packets on the wire')
             for ue, s in zip(some, seen):
                 got = ue.take(s)
