@@ -74,3 +74,16 @@ bool ims_addr_is_host(const struct ims_addr *addr)
 	       !ipv6_addr_is_multicast(&addr->in6) &&
 	       !ipv6_addr_v4mapped(&addr->in6);
 }
+
+/**
+ * ims_addr_to_xfrm() - an address as XFRM has it
+ * @addr: the address
+ * @xaddr: gets it; of an IPv4 address, what lies behind is left alone
+ */
+void ims_addr_to_xfrm(const struct ims_addr *addr, xfrm_address_t *xaddr)
+{
+	if (addr->family == AF_INET)
+		xaddr->a4 = addr->in.s_addr;
+	else
+		xaddr->in6 = addr->in6;
+}

@@ -6,6 +6,7 @@
 #include <linux/in6.h>
 #include <linux/socket.h>
 #include <linux/types.h>
+#include <linux/xfrm.h>
 
 /**
  * struct ims_addr - an IPv4 or IPv6 address
@@ -39,5 +40,6 @@ int ims_addr_set(struct ims_addr *addr, const void *data, size_t len);
 size_t ims_addr_len(const struct ims_addr *addr);
 bool ims_addr_equal(const struct ims_addr *a, const struct ims_addr *b);
 bool ims_addr_is_host(const struct ims_addr *addr);
+void ims_addr_to_xfrm(const struct ims_addr *addr, xfrm_address_t *xaddr);
 
 #endif /* _IMS_ADDR_H */

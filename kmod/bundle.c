@@ -131,6 +131,21 @@ static struct ims_bundle *ims_bundle_successor(const struct ims_bundle *b)
 }
 
 /**
+ * ims_bundle_set_timer() - set or move one of a bundle's timers
+ * @b: the bundle, of which the timer has a reference while it is pending
+ * @timer: the timer
+ * @expires: jiffies
+ *
+ * Context: any.
+ */
+void ims_bundle_set_timer(struct ims_bundle *b, struct timer_list *timer, unsigned long expires)
+{
+	refcount_inc(&b->refs);
+	if (mod_timer(timer, expires))
+		ims_bundle_put(b);
+}
+
+/**
  * ims_bundle_rearm() - have the timer fire when there is something to look at
  * @b: the bundle: its end, the time to take its successor into use, or to see
  *	whether it is idle
@@ -147,9 +162,8 @@ void ims_bundle_rearm(struct ims_bundle *b)
 	if (config->idle_timeout)
 		left = min(left, config->idle_timeout);
 	/* What is too long for a timer is armed again when it fires. */
-	refcount_inc(&b->refs);
-	if (mod_timer(&b->timer, jiffies + min_t(u64, ims_jiffies(left), MAX_JIFFY_OFFSET)))
-		ims_bundle_put(b);
+	ims_bundle_set_timer(b, &b->timer,
+			     jiffies + min_t(u64, ims_jiffies(left), MAX_JIFFY_OFFSET));
 }
 
 /**

@@ -172,6 +172,7 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 void ims_bundle_arm(struct ims_bundle *b, u64 ms);
 void ims_bundle_rearm(struct ims_bundle *b);
 void ims_bundle_put(struct ims_bundle *b);
+void ims_bundle_set_timer(struct ims_bundle *b, struct timer_list *timer, unsigned long expires);
 void ims_bundle_timer(struct timer_list *timer);
 void ims_bundle_expire(struct work_struct *work);
 u64 ims_bundle_remaining(const struct ims_bundle *b);

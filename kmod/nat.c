@@ -265,16 +265,13 @@ static void ims_nat_pursue(struct ims_bundle *b)
 	if (same_addr ? nat->port == nat->heard_port :
 			!READ_ONCE(b->ep->in->config.nat_follow_address))
 		return;
-	if (time_before(jiffies, due)) {
-		refcount_inc(&b->refs);
-		if (mod_timer(&nat->timer, due))
-			ims_bundle_put(b);
-	} else if (same_addr) {
+	if (time_before(jiffies, due))
+		ims_bundle_set_timer(b, &nat->timer, due);
+	else if (same_addr)
 		ims_nat_move(b);
-	} else {
+	else
 		/* new SAs, for which one has to sleep: ims_nat_settle() */
 		ims_registration_queue(b->reg);
-	}
 }
 
 static void ims_nat_timer(struct timer_list *timer)
@@ -440,11 +437,8 @@ void ims_nat_settle(struct ims_bundle *b)
 	follow = !ims_addr_equal(&nat->addr, &addr) && in->config.nat_follow_address &&
 		 time_after_eq(jiffies, nat->moved + IMS_NAT_PACE);
 	spin_unlock_bh(&in->state_lock);
-	if (follow && ims_nat_follow(b, &addr, port) == -ENOMEM) {
-		refcount_inc(&b->refs);
-		if (mod_timer(&nat->timer, jiffies + IMS_NAT_PACE))
-			ims_bundle_put(b);
-	}
+	if (follow && ims_nat_follow(b, &addr, port) == -ENOMEM)
+		ims_bundle_set_timer(b, &nat->timer, jiffies + IMS_NAT_PACE);
 
 	spin_lock_bh(&in->state_lock);
 	moved = nat->is_moved;

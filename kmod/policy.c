@@ -58,14 +58,6 @@ void ims_policy_discard(struct xfrm_policy *pol)
 	xfrm_policy_destroy(pol);
 }
 
-static void ims_policy_xfrm_addr(xfrm_address_t *xaddr, const struct ims_addr *addr)
-{
-	if (addr->family == AF_INET)
-		xaddr->a4 = addr->in.s_addr;
-	else
-		xaddr->in6 = addr->in6;
-}
-
 /* One transformation, by ESP, whatever the algorithms; the template is the policy's. */
 static struct xfrm_tmpl *ims_policy_set_esp(struct xfrm_policy *p, u32 reqid)
 {
@@ -114,7 +106,7 @@ int ims_policy_add(struct xfrm_policy **pol, struct net *net, const struct ims_a
 	/* Any remote address and port, any transport protocol. */
 	sel = &p->selector;
 	sel->family = addr->family;
-	ims_policy_xfrm_addr(&sel->saddr, addr);
+	ims_addr_to_xfrm(addr, &sel->saddr);
 	sel->prefixlen_s = ims_addr_len(addr) * 8;
 	sel->sport = port;
 	sel->sport_mask = htons(0xffff);
@@ -127,14 +119,13 @@ int ims_policy_add(struct xfrm_policy **pol, struct net *net, const struct ims_a
 	t->mode = XFRM_MODE_TRANSPORT;
 	t->optional = optional;
 
-	err = xfrm_policy_insert(XFRM_POLICY_OUT, p, 1);
+	err = ims_policy_insert(p, NULL);
 	if (err) {
 		ims_policy_discard(p);
 		NL_SET_ERR_MSG_FMT(extack, "an IPsec policy for port %u is there already",
 				   ntohs(port));
 		return err;
 	}
-	ims_policy_notify(p, XFRM_MSG_NEWPOLICY);
 	*pol = p;
 	return 0;
 }
@@ -187,8 +178,8 @@ struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_po
 		return NULL;
 	sel = &pol->selector;
 	sel->family = p->inner.src.family;
-	ims_policy_xfrm_addr(&sel->saddr, &p->inner.src);
-	ims_policy_xfrm_addr(&sel->daddr, &p->inner.dst);
+	ims_addr_to_xfrm(&p->inner.src, &sel->saddr);
+	ims_addr_to_xfrm(&p->inner.dst, &sel->daddr);
 	sel->prefixlen_s = prefixlen;
 	sel->prefixlen_d = prefixlen;
 	sel->sport = p->inner.sport;
@@ -203,8 +194,8 @@ struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_po
 	pol->priority = p->mark_mask ? IMS_POLICY_PRIORITY_MARKED : IMS_POLICY_PRIORITY_TUNNEL;
 	t = ims_policy_set_esp(pol, p->reqid);
 	t->mode = XFRM_MODE_TUNNEL;
-	ims_policy_xfrm_addr(&t->saddr, &p->src);
-	ims_policy_xfrm_addr(&t->id.daddr, &p->dst);
+	ims_addr_to_xfrm(&p->src, &t->saddr);
+	ims_addr_to_xfrm(&p->dst, &t->id.daddr);
 	return pol;
 }
 

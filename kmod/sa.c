@@ -14,14 +14,6 @@
 /* RFC 4303 clause 3.4.3 recommends 64; the bitmap lies behind the state. */
 #define IMS_SA_REPLAY_WINDOW	64
 
-static void ims_sa_xfrm_addr(xfrm_address_t *xaddr, const struct ims_addr *addr)
-{
-	if (addr->family == AF_INET)
-		xaddr->a4 = addr->in.s_addr;
-	else
-		xaddr->in6 = addr->in6;
-}
-
 /*
  * The three lookups below also probe: __xfrm_init_state() BUG()s on an algorithm
  * that has not been.
@@ -144,8 +136,8 @@ static int ims_sa_set_tunnel(struct xfrm_state *x, const struct ims_sa_params *p
 	x->encap->encap_sport = tunnel->sport;
 	x->encap->encap_dport = tunnel->dport;
 	x->props.mode = XFRM_MODE_TUNNEL;
-	ims_sa_xfrm_addr(&x->id.daddr, &tunnel->dst);
-	ims_sa_xfrm_addr(&x->props.saddr, &tunnel->src);
+	ims_addr_to_xfrm(&tunnel->dst, &x->id.daddr);
+	ims_addr_to_xfrm(&tunnel->src, &x->props.saddr);
 	x->mark.v = tunnel->mark & tunnel->mark_mask;
 	x->mark.m = tunnel->mark_mask;
 	return 0;
@@ -170,10 +162,10 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 	if (!x)
 		return ERR_PTR(-ENOMEM);
 
-	ims_sa_xfrm_addr(&x->id.daddr, p->dst);
+	ims_addr_to_xfrm(p->dst, &x->id.daddr);
 	x->id.spi = p->spi;
 	x->id.proto = IPPROTO_ESP;
-	ims_sa_xfrm_addr(&x->props.saddr, p->src);
+	ims_addr_to_xfrm(p->src, &x->props.saddr);
 	x->props.family = family;
 	x->props.mode = XFRM_MODE_TRANSPORT;
 	x->props.reqid = p->reqid;
@@ -189,8 +181,8 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 	 * UDP and TCP over one set. Family 0 would match anything.
 	 */
 	x->sel.family = family;
-	ims_sa_xfrm_addr(&x->sel.daddr, p->dst);
-	ims_sa_xfrm_addr(&x->sel.saddr, p->src);
+	ims_addr_to_xfrm(p->dst, &x->sel.daddr);
+	ims_addr_to_xfrm(p->src, &x->sel.saddr);
 	x->sel.prefixlen_d = prefixlen;
 	x->sel.prefixlen_s = prefixlen;
 	x->sel.dport = p->dport;
@@ -372,7 +364,7 @@ struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_add
 	if (!n)
 		return NULL;
 	n->id = x->id;
-	ims_sa_xfrm_addr(&n->id.daddr, dst);
+	ims_addr_to_xfrm(dst, &n->id.daddr);
 	n->props.saddr = x->props.saddr;
 	n->props.family = x->props.family;
 	n->props.mode = x->props.mode;
@@ -489,7 +481,7 @@ bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi
 	struct xfrm_state *x;
 	xfrm_address_t daddr = {};
 
-	ims_sa_xfrm_addr(&daddr, dst);
+	ims_addr_to_xfrm(dst, &daddr);
 	x = xfrm_state_lookup(net, 0, &daddr, spi, IPPROTO_ESP, dst->family);
 	if (!x)
 		return false;
@@ -650,7 +642,7 @@ bool ims_sa_has_source(const struct xfrm_state *x, const struct ims_addr *addr, 
 void ims_sa_set_source(struct xfrm_state *x, const struct ims_addr *addr, __be16 port)
 {
 	spin_lock_bh(&x->lock);
-	ims_sa_xfrm_addr(&x->props.saddr, addr);
+	ims_addr_to_xfrm(addr, &x->props.saddr);
 	WRITE_ONCE(x->encap->encap_sport, port);
 	spin_unlock_bh(&x->lock);
 }
@@ -823,8 +815,8 @@ bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims
 	xfrm_address_t saddr = {}, daddr = {};
 	struct xfrm_state *x;
 
-	ims_sa_xfrm_addr(&saddr, src);
-	ims_sa_xfrm_addr(&daddr, dst);
+	ims_addr_to_xfrm(src, &saddr);
+	ims_addr_to_xfrm(dst, &daddr);
 	x = xfrm_stateonly_find(net, 0, 0, &daddr, &saddr, dst->family, XFRM_MODE_TRANSPORT,
 				IPPROTO_ESP, reqid);
 	if (!x)

@@ -34,7 +34,7 @@ def come_and_go(ep, i):
             nl.dump('bundle-get')
 
 
-def flush(*_):
+def flush():
     with World.p:
         xfrm = Xfrm()
     for _ in range(150):
@@ -43,24 +43,10 @@ def flush(*_):
 
 @test('RACE G9', 'mappings that move, sets of the same ports, policies that are flushed, all at once', limit=600)
 def at_once():
-    os.sched_setaffinity(0, range(os.cpu_count()))
     World.nl.do('config-set', nat_follow_address=1)
-    ep, pids = nat_endpoint(port_pc=[PORT_PC[0]]), []
+    ep = nat_endpoint(port_pc=[PORT_PC[0]])
     was = len(World.xfrm.policies())
-    for i in range(7):
-        pid = os.fork()
-        if not pid:
-            status = 1
-            try:
-                os.sched_setaffinity(0, {i % os.cpu_count()})
-                (come_and_go if i else flush)(ep, i)
-                status = 0
-            finally:
-                os._exit(status)
-        pids.append(pid)
-    status = [os.waitpid(pid, 0)[1] for pid in pids]
-    os.sched_setaffinity(0, {0})
-    equal(status, [0] * 7, 'how the processes ended')
+    side_by_side(7, lambda i: come_and_go(ep, i) if i else flush())
     # What was flushed last is back: it is sent over
     with Sip(ep) as sip:
         for b in World.nl.dump('bundle-get', state='active'):

@@ -164,39 +164,28 @@ def flush_and_come_back(nl):
 
 @test('RACE', 'confirming, deleting, expiring, dumping, and flushing policies at once leave nothing behind')
 def churn():
-    os.sched_setaffinity(0, range(os.cpu_count()))
     ep = endpoint()
     was = World.xfrm.policies()
     World.nl.do('config-set', temporary_timeout=100)
-    pids = []
-    for n in range(7):
-        pid = os.fork()
-        if not pid:
-            status = 1
-            try:
-                os.sched_setaffinity(0, {n % os.cpu_count()})
-                with World.p:
-                    nl = Family()
-                if n == 6:
-                    flush_and_come_back(nl)
-                for i in range(40 if n < 6 else 0):
-                    b = bundle(ep, nl=nl, ue_address=ue(1000 * n + i))
-                    for op, more in (('bundle-confirm', {'lifetime': 1 + i * 7 % 50}), ('bundle-del', {'linger': i % 3}),
-                                     ('bundle-get', {}), ('bundle-del', {}))[i % 4:]:
-                        try:
-                            nl.do(op, more, id=b['id'])
-                        except NlError as e:
-                            if e.name not in ('ENOENT', 'EINVAL'):
-                                raise
-                    if i % 8 == 0:
-                        nl.dump('bundle-get')
-                status = 0
-            finally:
-                os._exit(status)
-        pids.append(pid)
-    status = [os.waitpid(pid, 0)[1] for pid in pids]
-    os.sched_setaffinity(0, {0})
-    equal(status, [0] * 7, 'how the processes ended')
+
+    def work(n):
+        with World.p:
+            nl = Family()
+        if n == 6:
+            flush_and_come_back(nl)
+            return
+        for i in range(40):
+            b = bundle(ep, nl=nl, ue_address=ue(1000 * n + i))
+            for op, more in (('bundle-confirm', {'lifetime': 1 + i * 7 % 50}), ('bundle-del', {'linger': i % 3}),
+                             ('bundle-get', {}), ('bundle-del', {}))[i % 4:]:
+                try:
+                    nl.do(op, more, id=b['id'])
+                except NlError as e:
+                    if e.name not in ('ENOENT', 'EINVAL'):
+                        raise
+            if i % 8 == 0:
+                nl.dump('bundle-get')
+    side_by_side(7, work)
     wait(lambda: len(World.xfrm.policies()) == len(was), 'the policies come back')
     wait(lambda: not World.nl.dump('bundle-get'), 'all bundles go', 60)
     equal(World.p.ip('xfrm state'), '', 'ip xfrm state')
