@@ -10,6 +10,7 @@
 #include "event.h"
 #include "nat.h"
 #include "netns.h"
+#include "offload.h"
 #include "sa.h"
 #include "state.h"
 #include "tcp.h"
@@ -233,6 +234,7 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 		ims_nat_end(b);
 		in->n_nat--;
 	}
+	ims_offload_end(b);
 	for (i = 0; i < IMS_FLOWS; i++)
 		ims_sa_delete(b->sa[i], true);
 	ims_spi_free(&in->spis, ntohl(ims_bundle_spi(b, IMS_FLOW_IN_PC)));

@@ -9,6 +9,7 @@
 #include "event.h"
 #include "nat.h"
 #include "netns.h"
+#include "offload.h"
 #include "sa.h"
 #include "state.h"
 #include "ues.h"
@@ -511,9 +512,18 @@ static int ims_bundle_insert(struct ims_bundle *b, const struct ims_bundle_param
 	err = ims_ues_add(b);
 	if (err)
 		return err;
-	/* From here on nothing fails, unless somebody else has one of the UE's SPIs. */
+	/*
+	 * From here on nothing fails, unless somebody else has one of the UE's SPIs, or an
+	 * interface has to do all of ESP and cannot.
+	 */
 	ims_bundle_make_way(b, p, port_pc);
 	ims_bundle_put_to_sleep(b);
+	err = ims_offload_steer(b, extack);
+	if (err) {
+		/* its key is in the SAs */
+		ims_ues_remove(b);
+		return err;
+	}
 	err = ims_bundle_add_sas(b, extack);
 	if (err)
 		return err;
@@ -549,8 +559,9 @@ static int ims_bundle_choose_slot(const struct ims_registration *reg,
  *
  * Context: process, sleeps, @in->lock held.
  * Return: the bundle, or an ERR_PTR: -EINVAL, -ENOMEM, -EOPNOTSUPP for
- * algorithms that are not allowed or not built and for a mode that the endpoint does
- * not have, -ENOSPC for the range or a limit,
+ * algorithms that are not allowed or not built, for a mode that the endpoint does
+ * not have and for what its interface has to do and cannot, -ENOSPC for the range, a limit
+ * or the interface's,
  * -EDQUOT for what one registration may have, -EADDRINUSE if the UE's ports are another
  * owner's, -EEXIST if an SA with one of the UE's SPIs to its address, or a policy for
  * its packets, is there. On error nothing is left.
@@ -613,6 +624,8 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (!err && b->nat)
 		err = ims_nat_alloc_policies(b);
 	if (!err)
+		err = ims_offload_bundle(b, extack);
+	if (!err)
 		err = ims_bundle_insert(b, p, port_pc, extack);
 	if (err)
 		goto discard;
@@ -623,9 +636,11 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	ep->n_bundles++;
 	ims_bundle_arm(b, in->config.temporary_timeout);
 	ims_event_send(b, IMS_IPSEC_EVENT_TYPE_CREATED, IMS_IPSEC_REASON_REQUEST, 0, b->state);
+	ims_offload_settle(b);
 	return b;
 
 discard:
+	ims_offload_end(b);
 	if (b->nat)
 		ims_nat_end(b);
 	for (i = 0; i < IMS_FLOWS; i++) {

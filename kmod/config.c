@@ -6,9 +6,11 @@
 #include <linux/ims_ipsec.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/netdevice.h>
 
 #include "compat.h"
 #include "config.h"
+#include "offload.h"
 #include "registration.h"
 
 static unsigned int min_spi = 65536;
@@ -94,6 +96,21 @@ static bool nat_follow_address;
 module_param(nat_follow_address, bool, 0444);
 MODULE_PARM_DESC(nat_follow_address,
 		 "Follow a NAT that changes its address, not only its port (default 0)");
+
+static char *hw_offload_interface = "";
+module_param(hw_offload_interface, charp, 0444);
+MODULE_PARM_DESC(hw_offload_interface,
+		 "Interface that does ESP's work for endpoints that name none (default none)");
+
+static char *hw_offload = "crypto";
+module_param(hw_offload, charp, 0444);
+MODULE_PARM_DESC(hw_offload,
+		 "What it does: off, software, crypto or packet (default crypto)");
+
+static bool hw_offload_required;
+module_param(hw_offload_required, bool, 0444);
+MODULE_PARM_DESC(hw_offload_required,
+		 "Refuse SAs that it cannot do that for (default 0)");
 
 #define IMS_MAX_ENDPOINTS	1024
 #define IMS_MAX_BUNDLES		4194304U
@@ -222,12 +239,36 @@ static int ims_config_default_algs(struct ims_alg_prefs *algs, struct netlink_ex
 	return 0;
 }
 
+static int ims_config_default_offload(struct ims_offload_wish *wish,
+				      struct netlink_ext_ack *extack)
+{
+	static const char *const modes[] = {
+		[IMS_IPSEC_OFFLOAD_OFF] = "off",
+		[IMS_IPSEC_OFFLOAD_SOFTWARE] = "software",
+		[IMS_IPSEC_OFFLOAD_CRYPTO] = "crypto",
+		[IMS_IPSEC_OFFLOAD_PACKET] = "packet",
+	};
+	struct ims_offload_wish effective;
+	int mode;
+
+	mode = match_string(modes + 1, ARRAY_SIZE(modes) - 1, hw_offload);
+	if (mode < 0 || (*hw_offload_interface && !dev_valid_name(hw_offload_interface))) {
+		NL_SET_ERR_MSG(extack, "hw_offload or hw_offload_interface is wrong");
+		return -EINVAL;
+	}
+	wish->mode = mode + 1;
+	wish->required = hw_offload_required;
+	strscpy(wish->ifname, hw_offload_interface, sizeof(wish->ifname));
+	effective = *wish;
+	return ims_offload_check(&effective, false, extack);
+}
+
 /**
  * ims_config_defaults() - what a new network namespace starts with
  * @config: gets the values of the module's parameters
  *
- * Return: 0, or -EINVAL if the parameters are wrong, having said so in the
- * kernel log.
+ * Return: 0, or -EINVAL if the parameters are wrong, -EOPNOTSUPP if this kernel has not
+ * what they ask for, having said so in the kernel log.
  */
 int ims_config_defaults(struct ims_config *config)
 {
@@ -252,6 +293,8 @@ int ims_config_defaults(struct ims_config *config)
 		.nat_port = htons(nat_port),
 	};
 	err = ims_config_default_algs(&config->algs, &extack);
+	if (!err)
+		err = ims_config_default_offload(&config->hw, &extack);
 	if (!err)
 		err = ims_config_check(config, &extack);
 	if (err)

@@ -2,12 +2,25 @@
 #ifndef _IMS_CONFIG_H
 #define _IMS_CONFIG_H
 
+#include <linux/if.h>
 #include <linux/types.h>
 
 #include "alg_list.h"
 #include "spi.h"
 
 struct netlink_ext_ack;
+
+/**
+ * struct ims_offload_wish - which interface is to do what
+ * @mode: enum ims_ipsec_offload
+ * @required: what it cannot do is refused
+ * @ifname: its name; empty: there is none
+ */
+struct ims_offload_wish {
+	u8 mode;
+	bool required;
+	char ifname[IFNAMSIZ];
+};
 
 /**
  * struct ims_config - what a network namespace is set to
@@ -25,6 +38,7 @@ struct netlink_ext_ack;
  * @nat: an endpoint that does not say has NAT traversal
  * @nat_follow_address: another address of a NAT is followed, not only another port
  * @nat_port: UDP port for ESP of an endpoint that names none
+ * @hw: interface of an endpoint that names none
  * @algs: algorithms that a bundle may have, and the order of preference
  */
 struct ims_config {
@@ -42,6 +56,7 @@ struct ims_config {
 	bool nat;
 	bool nat_follow_address;
 	__be16 nat_port;
+	struct ims_offload_wish hw;
 	struct ims_alg_prefs algs;
 };
 

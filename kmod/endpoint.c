@@ -232,6 +232,7 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 	ep->ports = p->ports;
 	ep->guard = p->guard;
 	ep->nat_port = p->nat_port;
+	ims_offload_endpoint(ep, &p->hw);
 	if (p->nat) {
 		ep->encap = ims_encap_get(in, &p->addr, p->nat_port, p->nat_shared, extack);
 		if (IS_ERR(ep->encap)) {

@@ -9,6 +9,7 @@
 #include <linux/rcupdate.h>
 
 #include "addr.h"
+#include "offload.h"
 #include "policy.h"
 
 struct ims_encap;
@@ -72,6 +73,7 @@ struct ims_port_map {
  * @ports: constant
  * @encap: what takes ESP in UDP for it; NULL: it has no NAT traversal; constant
  * @nat_port: UDP port of that; constant
+ * @hw: the interface that does its bundles' ESP
  * @drops: how many packets the guard dropped, by reason
  * @n_bundles: under struct ims_net.lock
  * @next_pc: which of the pool the next bundle gets; under struct ims_net.lock
@@ -89,6 +91,7 @@ struct ims_endpoint {
 	struct ims_ports ports;
 	struct ims_encap *encap;
 	__be16 nat_port;
+	struct ims_offload hw;
 	atomic64_t drops[IMS_DROPS];
 	u32 n_bundles;
 	u32 next_pc;
@@ -103,6 +106,7 @@ struct ims_endpoint {
  * @nat: it has NAT traversal
  * @nat_shared: with somebody else's socket if there is one
  * @nat_port: UDP port of that
+ * @hw: which interface does its bundles' ESP
  */
 struct ims_endpoint_params {
 	struct ims_addr addr;
@@ -111,6 +115,7 @@ struct ims_endpoint_params {
 	bool nat;
 	bool nat_shared;
 	__be16 nat_port;
+	struct ims_offload_wish hw;
 };
 
 struct ims_endpoint *ims_endpoint_create(struct ims_net *in,

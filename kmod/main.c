@@ -14,6 +14,7 @@
 #include "input.h"
 #include "netlink.h"
 #include "netns.h"
+#include "offload.h"
 #include "sa.h"
 #include "ues.h"
 #include "watch.h"
@@ -112,11 +113,16 @@ static int __init ims_init(void)
 	if (err)
 		goto unregister_pernet;
 	ims_watch_init();
-	err = ims_netlink_init();
+	err = ims_offload_init();
 	if (err)
 		goto unregister_watch;
+	err = ims_netlink_init();
+	if (err)
+		goto unregister_offload;
 	return 0;
 
+unregister_offload:
+	ims_offload_exit();
 unregister_watch:
 	ims_watch_exit();
 	ims_input_exit();
@@ -131,6 +137,7 @@ static void __exit ims_exit(void)
 {
 	/* No request can come any more, then no namespace has anything left. */
 	ims_netlink_exit();
+	ims_offload_exit();
 	ims_watch_exit();
 	ims_input_exit();
 	unregister_pernet_subsys(&ims_net_ops);

@@ -257,6 +257,13 @@ static const struct genl_ops ims_genl_ops[] = {
 		.maxattr = IMS_IPSEC_A_ALGORITHM_MAX,
 		.dumpit = ims_netlink_algorithm_dump,
 	},
+	{
+		.cmd = IMS_IPSEC_CMD_OFFLOAD_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_offload_get_policy,
+		.maxattr = IMS_IPSEC_A_OFFLOAD_MAX,
+		.dumpit = ims_netlink_offload_dump,
+	},
 };
 
 static const struct genl_multicast_group ims_genl_groups[] = {

@@ -10,6 +10,7 @@ struct ims_alg_list;
 struct ims_bundle;
 struct ims_endpoint;
 struct ims_net;
+struct ims_offload_wish;
 
 /* Groups, in the order of the family's table */
 enum {
@@ -79,5 +80,22 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b);
 /* netlink_algorithm.c */
 extern const struct nla_policy ims_algorithm_get_policy[IMS_IPSEC_A_ALGORITHM_MAX + 1];
 int ims_netlink_algorithm_dump(struct sk_buff *skb, struct netlink_callback *cb);
+
+/* netlink_offload.c */
+
+/* Attributes that config and endpoint both have */
+enum ims_netlink_offload {
+	IMS_OFFLOAD_ATTR_INTERFACE,
+	IMS_OFFLOAD_ATTR_MODE,
+	IMS_OFFLOAD_ATTR_REQUIRED,
+	IMS_OFFLOAD_ATTRS,
+};
+
+extern const struct nla_policy ims_offload_get_policy[IMS_IPSEC_A_OFFLOAD_MAX + 1];
+int ims_netlink_offload_dump(struct sk_buff *skb, struct netlink_callback *cb);
+int ims_netlink_get_offload(struct ims_offload_wish *wish, const struct nlattr *const *a,
+			    struct netlink_ext_ack *extack);
+int ims_netlink_put_offload(struct sk_buff *skb, const struct ims_endpoint *ep);
+int ims_netlink_put_bundle_offload(struct sk_buff *skb, const struct ims_bundle *b);
 
 #endif /* _IMS_NETLINK_H */

@@ -142,7 +142,7 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_PACKETS, c.tx_packets, pad) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_BYTES, c.tx_bytes, pad))
 		return -EMSGSIZE;
-	return ims_netlink_put_nat(skb, b);
+	return ims_netlink_put_nat(skb, b) ?: ims_netlink_put_bundle_offload(skb, b);
 }
 
 /* The bundle that a request names; under struct ims_net.lock. */

@@ -3,6 +3,7 @@
 #include "compat.h"
 #include "netlink.h"
 #include "netns.h"
+#include "offload.h"
 
 static struct netlink_range_validation ims_timeout_range = {
 	.min = IMS_IPSEC_TIMEOUT_MIN,
@@ -28,7 +29,11 @@ const struct nla_policy ims_config_set_policy[IMS_IPSEC_A_CONFIG_MAX + 1] = {
 	[IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL] = NLA_POLICY_MAX(NLA_U8, 1),
 	[IMS_IPSEC_A_CONFIG_NAT_PORT] = NLA_POLICY_MIN(NLA_BE16, 1),
 	[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS] = NLA_POLICY_MAX(NLA_U8, 1),
+	[IMS_IPSEC_A_CONFIG_HW_OFFLOAD] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_OFFLOAD_OFF,
+							   IMS_IPSEC_OFFLOAD_PACKET),
+	[IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED] = NLA_POLICY_MAX(NLA_U8, 1),
 	/* text, but NLA_STRING cannot be empty */
+	[IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE] = { .type = NLA_BINARY, .len = IFNAMSIZ },
 	[IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS] = {
 		.type = NLA_BINARY, .len = IMS_IPSEC_ALGORITHMS_MAX,
 	},
@@ -70,7 +75,10 @@ static int ims_netlink_put_config(struct sk_buff *skb, const struct ims_config *
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MARK_MASK, c->mark_mask) ||
 	    nla_put_u8(skb, IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL, c->nat) ||
 	    nla_put_be16(skb, IMS_IPSEC_A_CONFIG_NAT_PORT, c->nat_port) ||
-	    nla_put_u8(skb, IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS, c->nat_follow_address))
+	    nla_put_u8(skb, IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS, c->nat_follow_address) ||
+	    nla_put_string(skb, IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE, c->hw.ifname) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_HW_OFFLOAD, c->hw.mode) ||
+	    nla_put_u8(skb, IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED, c->hw.required))
 		return -EMSGSIZE;
 	return ims_netlink_put_algs(skb, &c->algs);
 }
@@ -110,6 +118,25 @@ static int ims_netlink_get_algs(struct ims_alg_prefs *algs, struct nlattr **a,
 	if (nla)
 		algs->disable_deprecated = nla_get_u8(nla);
 	return 0;
+}
+
+static int ims_netlink_get_config_offload(struct ims_offload_wish *wish, struct nlattr **a,
+					  struct netlink_ext_ack *extack)
+{
+	const struct nlattr *hw[IMS_OFFLOAD_ATTRS] = {
+		[IMS_OFFLOAD_ATTR_INTERFACE] = a[IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE],
+		[IMS_OFFLOAD_ATTR_MODE] = a[IMS_IPSEC_A_CONFIG_HW_OFFLOAD],
+		[IMS_OFFLOAD_ATTR_REQUIRED] = a[IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED],
+	};
+	struct ims_offload_wish effective;
+	int err;
+
+	err = ims_netlink_get_offload(wish, hw, extack);
+	if (err)
+		return err;
+	/* an endpoint may still name an interface */
+	effective = *wish;
+	return ims_offload_check(&effective, false, extack);
 }
 
 static int ims_netlink_check_mark_mask(const struct ims_net *in, u32 mask,
@@ -170,6 +197,8 @@ int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info)
 	if (a[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS])
 		c.nat_follow_address = nla_get_u8(a[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS]);
 	err = ims_netlink_get_algs(&c.algs, a, info->extack);
+	if (!err)
+		err = ims_netlink_get_config_offload(&c.hw, a, info->extack);
 	if (!err)
 		err = ims_config_check(&c, info->extack);
 	if (!err)

@@ -19,6 +19,10 @@ const struct nla_policy ims_endpoint_new_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = 
 	[IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL] = NLA_POLICY_MAX(NLA_U8, 1),
 	[IMS_IPSEC_A_ENDPOINT_NAT_PORT] = NLA_POLICY_MIN(NLA_BE16, 1),
 	[IMS_IPSEC_A_ENDPOINT_NAT_SHARED] = NLA_POLICY_MAX(NLA_U8, 1),
+	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE] = { .type = NLA_BINARY, .len = IFNAMSIZ },
+	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_OFFLOAD_OFF,
+							     IMS_IPSEC_OFFLOAD_PACKET),
+	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED] = NLA_POLICY_MAX(NLA_U8, 1),
 };
 
 const struct nla_policy ims_endpoint_del_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = {
@@ -71,7 +75,7 @@ static int ims_netlink_put_endpoint(struct sk_buff *skb, const struct ims_endpoi
 	    nla_put_u8(skb, IMS_IPSEC_A_ENDPOINT_NAT_SHARED,
 		       ep->encap && ims_encap_is_shared(ep->encap)))
 		return -EMSGSIZE;
-	return ims_netlink_put_drops(skb, ep);
+	return ims_netlink_put_drops(skb, ep) ?: ims_netlink_put_offload(skb, ep);
 }
 
 /**
@@ -121,6 +125,12 @@ static int ims_netlink_get_endpoint_params(struct ims_endpoint_params *p,
 					   struct genl_info *info)
 {
 	struct nlattr **a = info->attrs;
+	const struct nlattr *hw[IMS_OFFLOAD_ATTRS] = {
+		[IMS_OFFLOAD_ATTR_INTERFACE] = a[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE],
+		[IMS_OFFLOAD_ATTR_MODE] = a[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD],
+		[IMS_OFFLOAD_ATTR_REQUIRED] = a[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED],
+	};
+	int err;
 
 	p->guard = IMS_IPSEC_GUARD_DROP;
 	if (a[IMS_IPSEC_A_ENDPOINT_GUARD])
@@ -133,7 +143,13 @@ static int ims_netlink_get_endpoint_params(struct ims_endpoint_params *p,
 		p->nat_port = nla_get_be16(a[IMS_IPSEC_A_ENDPOINT_NAT_PORT]);
 	if (a[IMS_IPSEC_A_ENDPOINT_NAT_SHARED])
 		p->nat_shared = nla_get_u8(a[IMS_IPSEC_A_ENDPOINT_NAT_SHARED]);
-	return ims_netlink_get_ports(&p->ports, config, info);
+	p->hw = config->hw;
+	err = ims_netlink_get_offload(&p->hw, hw, info->extack);
+	if (!err)
+		err = ims_offload_check(&p->hw, hw[IMS_OFFLOAD_ATTR_MODE], info->extack);
+	if (!err)
+		err = ims_netlink_get_ports(&p->ports, config, info);
+	return err;
 }
 
 int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info)

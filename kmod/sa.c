@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SAs: the only file that looks into struct xfrm_state. */
+/* SAs: with sa_offload.c, all that looks into struct xfrm_state. */
 #include <crypto/aead.h>
 #include <linux/netlink.h>
 #include <linux/skbuff.h>
@@ -295,9 +295,12 @@ void ims_sa_announce(struct xfrm_state *x)
 /**
  * ims_sa_discard() - end an SA that is in no table
  * @x: from ims_sa_alloc(), not added
+ *
+ * Context: process, sleeps.
  */
 void ims_sa_discard(struct xfrm_state *x)
 {
+	ims_sa_withdraw(x);
 	ims_sa_wipe_keys(x);
 	x->km.state = XFRM_STATE_DEAD;
 	xfrm_state_put(x);
@@ -328,6 +331,17 @@ void ims_sa_delete(struct xfrm_state *x, bool announce)
 void ims_sa_put(struct xfrm_state *x)
 {
 	xfrm_state_put(x);
+}
+
+/**
+ * ims_sa_hold() - get another reference, to be given to ims_sa_put()
+ * @x: the SA
+ *
+ * Context: any.
+ */
+void ims_sa_hold(struct xfrm_state *x)
+{
+	xfrm_state_hold(x);
 }
 
 /* Algorithms with their keys */
@@ -403,23 +417,37 @@ void ims_sa_carry_on(struct xfrm_state *x, struct xfrm_state *old)
 	spin_unlock_bh(&old->lock);
 }
 
-/* An SA for nothing but to see whether it can be made. */
-static struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair)
+/**
+ * ims_sa_try() - an SA for nothing but to see whether it can be made
+ * @net: where
+ * @pair: its algorithms
+ * @family: AF_INET or AF_INET6
+ * @out: the P-CSCF would send over it
+ * @extack: gets the reason, may be NULL
+ *
+ * Context: process, sleeps.
+ * Return: as ims_sa_alloc(); to be given to ims_sa_discard().
+ */
+struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair,
+			      sa_family_t family, bool out, struct netlink_ext_ack *extack)
 {
 	static const struct ims_alg_keys keys;
-	const struct ims_addr lo = {
-		.family = AF_INET,
-		.in.s_addr = htonl(INADDR_LOOPBACK),
-	};
+	struct ims_addr addr = { .family = family };
 	const struct ims_sa_params p = {
 		.net = net,
-		.src = &lo,
-		.dst = &lo,
+		.src = &addr,
+		.dst = &addr,
+		.spi = htonl(IMS_IPSEC_SPI_MIN),
+		.out = out,
 		.pair = pair,
 		.keys = &keys,
 	};
 
-	return ims_sa_alloc(&p, NULL);
+	if (family == AF_INET)
+		addr.in.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		addr.in6 = in6addr_loopback;
+	return ims_sa_alloc(&p, extack);
 }
 
 /**
@@ -437,7 +465,7 @@ void ims_sa_warm_up(void)
 	int i;
 
 	for (i = 0; i < IMS_ALG_PAIRS; i++) {
-		x = ims_sa_try(&init_net, &ims_alg_pairs[i]);
+		x = ims_sa_try(&init_net, &ims_alg_pairs[i], AF_INET, false, NULL);
 		if (!IS_ERR(x))
 			ims_sa_discard(x);
 	}
@@ -455,7 +483,7 @@ void ims_sa_warm_up(void)
 int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
 		       struct ims_sa_driver *driver)
 {
-	struct xfrm_state *x = ims_sa_try(net, pair);
+	struct xfrm_state *x = ims_sa_try(net, pair, AF_INET, false, NULL);
 	struct crypto_tfm *tfm;
 
 	if (IS_ERR(x))

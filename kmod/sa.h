@@ -73,6 +73,8 @@ struct ims_sa_driver {
 };
 
 void ims_sa_warm_up(void);
+struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair,
+			      sa_family_t family, bool out, struct netlink_ext_ack *extack);
 int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
 		       struct ims_sa_driver *driver);
 struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack);
@@ -86,6 +88,7 @@ struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_add
 				      __be16 dport);
 void ims_sa_carry_on(struct xfrm_state *x, struct xfrm_state *old);
 void ims_sa_put(struct xfrm_state *x);
+void ims_sa_hold(struct xfrm_state *x);
 bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi);
 void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
 
@@ -111,5 +114,12 @@ bool ims_sa_is_live(const struct xfrm_state *x);
 bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t);
 bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims_addr *dst,
 		   u32 reqid);
+
+/* sa_offload.c */
+int ims_sa_offload(struct xfrm_state *x, int ifindex, bool out, bool packet,
+		   struct netlink_ext_ack *extack);
+void ims_sa_withdraw(struct xfrm_state *x);
+bool ims_sa_has_gso(const struct xfrm_state *x);
+void ims_sa_mark_input(struct sk_buff *skb, const struct xfrm_state *x);
 
 #endif /* _IMS_SA_H */

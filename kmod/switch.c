@@ -12,6 +12,7 @@
 #include "event.h"
 #include "nat.h"
 #include "netns.h"
+#include "offload.h"
 #include "registration.h"
 #include "sa.h"
 #include "state.h"
@@ -118,6 +119,8 @@ static void ims_bundle_end_flow(struct ims_bundle *b, enum ims_flow flow)
 {
 	if (b->nat)
 		ims_nat_stop(b, flow);
+	else if (ims_offload_end_flow(b, flow))
+		return;
 	ims_sa_delete(b->sa[flow], true);
 }
 
@@ -295,9 +298,15 @@ void ims_registration_settle(struct ims_registration *reg)
 				ims_bundle_tell(b, states[i]);
 		}
 	}
-	for (slot = 0; slot < IMS_IPSEC_SETS_MAX; slot++)
-		if (reg->set[slot] && reg->set[slot]->nat)
-			ims_nat_settle(reg->set[slot]);
+	for (slot = 0; slot < IMS_IPSEC_SETS_MAX; slot++) {
+		b = reg->set[slot];
+		if (!b)
+			continue;
+		if (b->nat)
+			ims_nat_settle(b);
+		else
+			ims_offload_settle(b);
+	}
 }
 
 /**

@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Offload: which interface does the work of a bundle's SAs, or why it does not.
+ *
+ * XFRM ends the SAs of an interface that goes down or away, and tells nobody. A
+ * notifier that comes first gives them back to XFRM, as they are.
+ */
+#include <linux/kmod.h>
+#include <linux/netdevice.h>
+#include <net/ip6_route.h>
+#include <net/route.h>
+
+#include "compat.h"
+#include "endpoint.h"
+#include "event.h"
+#include "netns.h"
+#include "offload.h"
+#include "policy.h"
+#include "sa.h"
+
+static const char *const ims_offload_texts[IMS_OFFLOAD_REASONS] = {
+	[IMS_IPSEC_OFFLOAD_REASON_NO_INTERFACE] = "there is no such interface",
+	[IMS_IPSEC_OFFLOAD_REASON_DOWN] = "it is down",
+	[IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT] = "no offload of ESP, or none of this kind",
+	[IMS_IPSEC_OFFLOAD_REASON_FEATURE_OFF] = "esp-hw-offload is off",
+	[IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION] = "not in mode udp-enc-tun",
+	[IMS_IPSEC_OFFLOAD_REASON_ROUTE] = "the UE's route is over another interface",
+	[IMS_IPSEC_OFFLOAD_REASON_SAME_PORTS] = "an older set has the same ports",
+	[IMS_IPSEC_OFFLOAD_REASON_ALGORITHM] = "its driver refuses the algorithms",
+	[IMS_IPSEC_OFFLOAD_REASON_TABLE_FULL] = "it has as many SAs as it can",
+	[IMS_IPSEC_OFFLOAD_REASON_REFUSED] = "its driver refuses",
+	[IMS_IPSEC_OFFLOAD_REASON_NO_MEMORY] = "no memory",
+	[IMS_IPSEC_OFFLOAD_REASON_LOST] = "it went down or away",
+};
+
+/* What was said, or else what there is to say */
+static void ims_offload_say(char *text, const struct netlink_ext_ack *said, u8 reason)
+{
+	strscpy(text, said->_msg ?: ims_offload_texts[reason], IMS_OFFLOAD_TEXT_MAX);
+}
+
+/**
+ * ims_offload_check() - is what is wished for possible on this kernel
+ * @wish: what; without an interface a device's work becomes IMS_IPSEC_OFFLOAD_OFF
+ * @is_explicit: it was asked for by name, and is an error without an interface
+ * @extack: gets the reason
+ *
+ * Return: 0, -EINVAL or -EOPNOTSUPP.
+ */
+int ims_offload_check(struct ims_offload_wish *wish, bool is_explicit,
+		      struct netlink_ext_ack *extack)
+{
+	if (wish->mode == IMS_IPSEC_OFFLOAD_PACKET && !IMS_COMPAT_OFFLOAD_PACKET) {
+		NL_SET_ERR_MSG(extack, "this kernel has no hw-offload packet");
+		return -EOPNOTSUPP;
+	}
+	if (*wish->ifname || wish->mode < IMS_IPSEC_OFFLOAD_CRYPTO)
+		return 0;
+	if (is_explicit) {
+		NL_SET_ERR_MSG(extack, "hw-offload without hw-offload-interface");
+		return -EINVAL;
+	}
+	wish->mode = IMS_IPSEC_OFFLOAD_OFF;
+	return 0;
+}
+
+/**
+ * ims_offload_load() - load GRO and GSO of ESP, which nothing else does
+ * @family: AF_INET or AF_INET6
+ *
+ * Context: process, sleeps.
+ */
+void ims_offload_load(sa_family_t family)
+{
+	request_module("xfrm-offload-%d-%d", family, IPPROTO_ESP);
+}
+
+static u8 ims_offload_check_device(const struct net_device *dev, bool packet)
+{
+	if (!(dev->flags & IFF_UP))
+		return IMS_IPSEC_OFFLOAD_REASON_DOWN;
+	if (!ims_compat_has_offload(dev, packet))
+		return IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
+	if (dev->features & NETIF_F_HW_ESP)
+		return 0;
+	return dev->hw_features & NETIF_F_HW_ESP ? IMS_IPSEC_OFFLOAD_REASON_FEATURE_OFF :
+						   IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
+}
+
+/* Of a driver's errno; all of them take AES-GCM, and many nothing else. */
+static u8 ims_offload_reason(int err, const struct ims_alg_pair *pair)
+{
+	switch (err) {
+	case 0:
+		return 0;
+	case -ENOSPC:
+		return IMS_IPSEC_OFFLOAD_REASON_TABLE_FULL;
+	case -ENOMEM:
+		return IMS_IPSEC_OFFLOAD_REASON_NO_MEMORY;
+	case -EINVAL:
+	case -EOPNOTSUPP:
+		if (pair->enc_alg != IMS_IPSEC_ENC_ALG_AES_GCM)
+			return IMS_IPSEC_OFFLOAD_REASON_ALGORITHM;
+	}
+	return IMS_IPSEC_OFFLOAD_REASON_REFUSED;
+}
+
+static bool ims_offload_is_out(enum ims_flow flow)
+{
+	return flow <= IMS_FLOW_OUT_US;
+}
+
+/* What does a bundle's ESP where no device does */
+static u8 ims_offload_without(const struct ims_bundle *b)
+{
+	return ims_sa_has_gso(b->sa[IMS_FLOW_OUT_UC]) ? IMS_IPSEC_OFFLOAD_SOFTWARE :
+							IMS_IPSEC_OFFLOAD_OFF;
+}
+
+/* The interface that an endpoint has, or that has its name now, with a reference */
+static struct net_device *ims_offload_get_device(struct ims_endpoint *ep)
+{
+	struct ims_net *in = ep->in;
+	struct net_device *dev;
+	char ifname[IFNAMSIZ];
+	int ifindex;
+
+	spin_lock_bh(&in->state_lock);
+	ifindex = ep->hw.ifindex;
+	memcpy(ifname, ep->hw.wish.ifname, sizeof(ifname));
+	spin_unlock_bh(&in->state_lock);
+
+	if (ifindex)
+		return dev_get_by_index(in->net, ifindex);
+	dev = dev_get_by_name(in->net, ifname);
+	if (!dev)
+		return NULL;
+	spin_lock_bh(&in->state_lock);
+	ep->hw.ifindex = dev->ifindex;
+	ep->hw.refused = 0;
+	spin_unlock_bh(&in->state_lock);
+	return dev;
+}
+
+/**
+ * ims_offload_endpoint() - what an endpoint's bundles wish for
+ * @ep: the endpoint, new
+ * @wish: what
+ *
+ * Context: process, sleeps, struct ims_net.lock held.
+ */
+void ims_offload_endpoint(struct ims_endpoint *ep, const struct ims_offload_wish *wish)
+{
+	lockdep_assert_held(&ep->in->lock);
+
+	ep->hw.wish = *wish;
+	if (wish->mode != IMS_IPSEC_OFFLOAD_OFF)
+		ims_offload_load(ep->addr.family);
+	/* if it is there, it is followed from now on */
+	if (wish->mode >= IMS_IPSEC_OFFLOAD_CRYPTO)
+		dev_put(ims_offload_get_device(ep));
+}
+
+/*
+ * All four. From its beginning to its end the notifier leaves the bundle to this
+ * function: it cannot wait for a driver, which may be waiting for the notifier.
+ */
+static u8 ims_offload_add_sas(struct ims_bundle *b, int ifindex, bool packet,
+			      struct netlink_ext_ack *said)
+{
+	enum ims_flow flow;
+	int err = 0;
+
+	for (flow = 0; flow < IMS_FLOWS && !err; flow++)
+		err = ims_sa_offload(b->sa[flow], ifindex, ims_offload_is_out(flow), packet, said);
+	return ims_offload_reason(err, ims_bundle_pair(b));
+}
+
+static void ims_offload_withdraw(struct ims_bundle *b)
+{
+	enum ims_flow flow;
+
+	for (flow = 0; flow < IMS_FLOWS; flow++)
+		ims_sa_withdraw(b->sa[flow]);
+}
+
+static u8 ims_offload_on(struct ims_bundle *b, const struct net_device *dev,
+			 struct netlink_ext_ack *said)
+{
+	struct ims_endpoint *ep = b->ep;
+	const bool packet = ep->hw.wish.mode == IMS_IPSEC_OFFLOAD_PACKET;
+	struct ims_net *in = ep->in;
+	u8 reason;
+
+	reason = ims_offload_check_device(dev, packet);
+	if (!reason && b->nat)
+		reason = IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION;
+	if (!reason && !ims_sa_has_gso(b->sa[IMS_FLOW_OUT_UC]))
+		reason = IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
+	/* drivers write into the kernel's log each time */
+	if (!reason && READ_ONCE(ep->hw.refused) & BIT(b->pair))
+		reason = IMS_IPSEC_OFFLOAD_REASON_ALGORITHM;
+	if (reason)
+		return reason;
+
+	reason = ims_offload_add_sas(b, dev->ifindex, packet, said);
+	spin_lock_bh(&in->state_lock);
+	b->offloading = false;
+	if (!reason && b->offload_lost)
+		reason = IMS_IPSEC_OFFLOAD_REASON_LOST;
+	if (reason == IMS_IPSEC_OFFLOAD_REASON_ALGORITHM)
+		ep->hw.refused |= BIT(b->pair);
+	if (!reason) {
+		b->offload = ep->hw.wish.mode;
+		ep->hw.n_bundles++;
+	}
+	spin_unlock_bh(&in->state_lock);
+	if (reason)
+		ims_offload_withdraw(b);
+	return reason;
+}
+
+/* The event follows: ims_offload_settle() */
+static void ims_offload_fall_back(struct ims_bundle *b, u8 reason, const char *text)
+{
+	struct ims_offload *hw = &b->ep->hw;
+
+	lockdep_assert_held(&b->ep->in->state_lock);
+
+	b->offload = ims_offload_without(b);
+	b->offload_reason = reason;
+	b->fell_back = true;
+	hw->fallbacks[reason]++;
+	strscpy(hw->text, text, sizeof(hw->text));
+}
+
+/* Is it a wish or a demand? */
+static int ims_offload_refuse(struct ims_bundle *b, u8 reason, const struct netlink_ext_ack *said,
+			      struct netlink_ext_ack *extack)
+{
+	struct ims_endpoint *ep = b->ep;
+	char text[IMS_OFFLOAD_TEXT_MAX], ifname[IFNAMSIZ];
+
+	ims_offload_say(text, said, reason);
+	spin_lock_bh(&ep->in->state_lock);
+	memcpy(ifname, ep->hw.wish.ifname, sizeof(ifname));
+	if (!ep->hw.wish.required)
+		ims_offload_fall_back(b, reason, text);
+	spin_unlock_bh(&ep->in->state_lock);
+	if (!ep->hw.wish.required)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack, "%s: %s", ifname, text);
+	switch (reason) {
+	case IMS_IPSEC_OFFLOAD_REASON_TABLE_FULL:
+		return -ENOSPC;
+	case IMS_IPSEC_OFFLOAD_REASON_NO_MEMORY:
+		return -ENOMEM;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+/**
+ * ims_offload_bundle() - have the endpoint's interface do the work of a bundle's SAs
+ * @b: the bundle, in struct ims_net.bundles, its SAs in no table yet
+ * @extack: gets the reason
+ *
+ * All four or none.
+ *
+ * Context: process, sleeps, struct ims_net.lock held.
+ * Return: 0, also where software does it, which it may; or where that was not wished for
+ * -ENOSPC if the interface has as many SAs as it can, -ENOMEM, -EOPNOTSUPP.
+ */
+int ims_offload_bundle(struct ims_bundle *b, struct netlink_ext_ack *extack)
+{
+	struct netlink_ext_ack said = {};
+	struct ims_net *in = b->ep->in;
+	struct net_device *dev;
+	u8 reason;
+
+	lockdep_assert_held(&in->lock);
+
+	b->offload = ims_offload_without(b);
+	if (b->ep->hw.wish.mode < IMS_IPSEC_OFFLOAD_CRYPTO)
+		return 0;
+
+	/* before the device is looked at: what happens to it from then on is noted */
+	spin_lock_bh(&in->state_lock);
+	b->offloading = true;
+	spin_unlock_bh(&in->state_lock);
+	dev = ims_offload_get_device(b->ep);
+	reason = dev ? ims_offload_on(b, dev, &said) : IMS_IPSEC_OFFLOAD_REASON_NO_INTERFACE;
+	dev_put(dev);
+	spin_lock_bh(&in->state_lock);
+	b->offloading = false;
+	spin_unlock_bh(&in->state_lock);
+	return reason ? ims_offload_refuse(b, reason, &said, extack) : 0;
+}
+
+/* Does what an address is sent leave by an interface? */
+static bool ims_offload_is_route(struct net *net, const struct ims_tuple *t, int ifindex)
+{
+	struct flowi4 fl4 = { .saddr = t->src.in.s_addr, .daddr = t->dst.in.s_addr };
+	struct flowi6 fl6 = { .saddr = t->src.in6, .daddr = t->dst.in6 };
+	struct dst_entry *dst;
+	struct rtable *rt;
+	bool is;
+
+	if (t->dst.family == AF_INET) {
+		rt = ip_route_output_key(net, &fl4);
+		if (IS_ERR(rt))
+			return false;
+		dst = &rt->dst;
+	} else {
+		dst = ip6_route_output(net, NULL, &fl6);
+	}
+	is = !dst->error && dst->dev->ifindex == ifindex;
+	dst_release(dst);
+	return is;
+}
+
+/* Policies of the outbound flows, none of which may be another bundle's */
+static u8 ims_offload_add_policies(struct ims_bundle *b, int ifindex,
+				   struct netlink_ext_ack *said)
+{
+	struct xfrm_policy *pol;
+	struct ims_tuple t;
+	enum ims_flow flow;
+	u8 reason;
+	int err;
+
+	if (b->dormant)
+		return IMS_IPSEC_OFFLOAD_REASON_SAME_PORTS;
+	for (flow = 0; flow < ARRAY_SIZE(b->pol); flow++) {
+		ims_bundle_tuple(b, flow, &t);
+		if (!ims_offload_is_route(b->ep->in->net, &t, ifindex))
+			return IMS_IPSEC_OFFLOAD_REASON_ROUTE;
+		err = ims_policy_add_offloaded(&pol, b->ep->in->net, &t, b->ep->reqid, ifindex,
+					       said);
+		reason = ims_offload_reason(err, ims_bundle_pair(b));
+		if (reason)
+			return reason;
+		xchg(&b->pol[flow], pol);
+	}
+	return 0;
+}
+
+/* Take away what is there of them: nobody else does then. */
+static void ims_offload_delete_policies(struct ims_bundle *b)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(b->pol); i++)
+		ims_policy_delete(xchg(&b->pol[i], NULL));
+}
+
+/* No device has it any more: was it this caller that took it away? */
+static bool ims_offload_leave(struct ims_bundle *b)
+{
+	lockdep_assert_held(&b->ep->in->state_lock);
+
+	if (b->offload < IMS_IPSEC_OFFLOAD_CRYPTO)
+		return false;
+	b->offload = ims_offload_without(b);
+	b->ep->hw.n_bundles--;
+	return true;
+}
+
+/**
+ * ims_offload_steer() - have what is sent to the UE leave over a device that does all of ESP
+ * @b: the bundle; nothing stands in the way of its SAs any more
+ * @extack: gets the reason
+ *
+ * Context: process, sleeps, struct ims_net.lock held.
+ * Return: as ims_offload_bundle().
+ */
+int ims_offload_steer(struct ims_bundle *b, struct netlink_ext_ack *extack)
+{
+	struct netlink_ext_ack said = {};
+	struct ims_net *in = b->ep->in;
+	bool is_left;
+	int ifindex;
+	u8 reason;
+
+	lockdep_assert_held(&in->lock);
+
+	spin_lock_bh(&in->state_lock);
+	ifindex = b->offload == IMS_IPSEC_OFFLOAD_PACKET ? b->ep->hw.ifindex : 0;
+	spin_unlock_bh(&in->state_lock);
+	if (!ifindex)
+		return 0;
+	reason = ims_offload_add_policies(b, ifindex, &said);
+
+	spin_lock_bh(&in->state_lock);
+	/* the notifier may have been quicker, and did not find the policies */
+	is_left = b->offload != IMS_IPSEC_OFFLOAD_PACKET;
+	if (reason && !is_left)
+		ims_offload_leave(b);
+	spin_unlock_bh(&in->state_lock);
+	if (!reason && !is_left)
+		return 0;
+	ims_offload_delete_policies(b);
+	ims_offload_withdraw(b);
+	return reason && !is_left ? ims_offload_refuse(b, reason, &said, extack) : 0;
+}
+
+/**
+ * ims_offload_end() - a bundle is done with its interface
+ * @b: the bundle, dead, or not made
+ *
+ * Its SAs are still there, and leave the device with their end.
+ *
+ * Context: process, sleeps, struct ims_net.lock held.
+ */
+void ims_offload_end(struct ims_bundle *b)
+{
+	struct ims_net *in = b->ep->in;
+
+	lockdep_assert_held(&in->lock);
+
+	spin_lock_bh(&in->state_lock);
+	ims_offload_leave(b);
+	spin_unlock_bh(&in->state_lock);
+	ims_offload_delete_policies(b);
+}
+
+/**
+ * ims_offload_end_flow() - have a flow's end wait for ims_offload_settle()
+ * @b: the bundle
+ * @flow: which of its outbound flows
+ *
+ * A policy that a driver has is not deleted in softirq. Until it is, the flow's packets
+ * leave over this bundle.
+ *
+ * Context: any, struct ims_net.state_lock held.
+ * Return: false if there is nothing to wait for.
+ */
+bool ims_offload_end_flow(struct ims_bundle *b, enum ims_flow flow)
+{
+	lockdep_assert_held(&b->ep->in->state_lock);
+
+	if (!READ_ONCE(b->pol[flow]))
+		return false;
+	b->ended |= BIT(flow);
+	return true;
+}
+
+/**
+ * ims_offload_settle() - what has to be done where one can sleep
+ * @b: the bundle
+ *
+ * Context: process, sleeps, struct ims_net.lock held.
+ */
+void ims_offload_settle(struct ims_bundle *b)
+{
+	struct ims_net *in = b->ep->in;
+	enum ims_flow flow;
+	bool fell_back;
+	u8 ended;
+
+	lockdep_assert_held(&in->lock);
+
+	spin_lock_bh(&in->state_lock);
+	fell_back = b->fell_back;
+	b->fell_back = false;
+	ended = b->ended;
+	b->ended = 0;
+	spin_unlock_bh(&in->state_lock);
+
+	for (flow = 0; flow < ARRAY_SIZE(b->pol); flow++) {
+		if (!(ended & BIT(flow)))
+			continue;
+		ims_policy_delete(xchg(&b->pol[flow], NULL));
+		ims_sa_delete(b->sa[flow], true);
+	}
+	if (fell_back)
+		ims_event_send(b, IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK,
+			       IMS_IPSEC_REASON_INTERFACE, b->state, b->state);
+}
+
+/**
+ * ims_offload_probe() - try an interface with a pair of algorithms
+ * @net: where
+ * @ifname: the interface
+ * @packet: all of ESP, not encryption alone
+ * @pair: the algorithms
+ * @result: gets what came of it
+ *
+ * An SA each way and family is made, given to the device, and taken back.
+ *
+ * Context: process, sleeps.
+ * Return: 0, or -ENODEV if there is no such interface.
+ */
+int ims_offload_probe(struct net *net, const char *ifname, bool packet,
+		      const struct ims_alg_pair *pair, struct ims_offload_try *result)
+{
+	static const sa_family_t families[] = { AF_INET, AF_INET6 };
+	struct net_device *dev = dev_get_by_name(net, ifname);
+	struct netlink_ext_ack said = {};
+	struct xfrm_state *x;
+	int i, err;
+
+	if (!dev)
+		return -ENODEV;
+	*result = (struct ims_offload_try) {
+		.reason = ims_offload_check_device(dev, packet),
+	};
+	strscpy(result->ifname, dev->name, sizeof(result->ifname));
+	if (dev->dev.parent)
+		strscpy(result->driver, dev_driver_string(dev->dev.parent),
+			sizeof(result->driver));
+	for (i = 0; i < 2 * ARRAY_SIZE(families) && !result->reason; i++) {
+		x = ims_sa_try(net, pair, families[i / 2], i % 2, &said);
+		if (IS_ERR(x)) {
+			result->reason = ims_offload_reason(PTR_ERR(x), pair);
+			break;
+		}
+		err = ims_sa_offload(x, dev->ifindex, i % 2, packet, &said);
+		result->reason = ims_sa_has_gso(x) ? ims_offload_reason(err, pair) :
+						     IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
+		ims_sa_discard(x);
+	}
+	dev_put(dev);
+	if (result->reason)
+		ims_offload_say(result->text, &said, result->reason);
+	return 0;
+}
+
+/* What a bundle leaves behind on an interface that it has no more */
+struct ims_offload_left {
+	struct xfrm_state *sa[IMS_FLOWS];
+	struct xfrm_policy *pol[ARRAY_SIZE(((struct ims_bundle *)0)->pol)];
+};
+
+/* Under RCU, as which a bundle was found */
+static bool ims_offload_lose(struct ims_bundle *b, int ifindex, struct ims_offload_left *left)
+{
+	const u8 reason = IMS_IPSEC_OFFLOAD_REASON_LOST;
+	struct ims_net *in = b->ep->in;
+	bool is_lost = false;
+	int i;
+
+	spin_lock_bh(&in->state_lock);
+	if (b->dead || b->ep->hw.ifindex != ifindex)
+		goto unlock;
+	/* whoever is at it sees to it */
+	if (b->offloading)
+		b->offload_lost = true;
+	is_lost = ims_offload_leave(b);
+	if (!is_lost)
+		goto unlock;
+	for (i = 0; i < IMS_FLOWS; i++) {
+		left->sa[i] = b->sa[i];
+		ims_sa_hold(left->sa[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(b->pol); i++)
+		left->pol[i] = xchg(&b->pol[i], NULL);
+	ims_offload_fall_back(b, reason, ims_offload_texts[reason]);
+	ims_registration_queue(b->reg);
+unlock:
+	spin_unlock_bh(&in->state_lock);
+	return is_lost;
+}
+
+static void ims_offload_lose_all(struct ims_net *in, int ifindex)
+{
+	struct ims_offload_left left;
+	struct ims_bundle *b;
+	unsigned long id = 0;
+	bool is_lost;
+	int i;
+
+	for (;; id++) {
+		rcu_read_lock();
+		b = xa_find(&in->bundles, &id, ULONG_MAX, XA_PRESENT);
+		is_lost = b && ims_offload_lose(b, ifindex, &left);
+		rcu_read_unlock();
+		if (!b)
+			break;
+		cond_resched();
+		if (!is_lost)
+			continue;
+		for (i = 0; i < ARRAY_SIZE(left.pol); i++)
+			ims_policy_delete(left.pol[i]);
+		for (i = 0; i < IMS_FLOWS; i++) {
+			ims_sa_withdraw(left.sa[i]);
+			ims_sa_put(left.sa[i]);
+		}
+	}
+}
+
+/* Endpoints follow their interface; @ifname: its name, NULL: it is gone. */
+static void ims_offload_follow(struct ims_net *in, int ifindex, const char *ifname)
+{
+	struct ims_endpoint *ep;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(ep, &in->endpoint_list, node) {
+		spin_lock_bh(&in->state_lock);
+		if (ep->hw.ifindex == ifindex && ifname)
+			strscpy(ep->hw.wish.ifname, ifname, sizeof(ep->hw.wish.ifname));
+		else if (ep->hw.ifindex == ifindex)
+			ep->hw.ifindex = 0;
+		spin_unlock_bh(&in->state_lock);
+	}
+	rcu_read_unlock();
+}
+
+static bool ims_offload_is_over;
+
+/* Under RTNL, and so not under struct ims_net.lock: a driver may want both. */
+static int ims_offload_event(struct notifier_block *nb, unsigned long event, void *ptr)
+{
+	const struct net_device *dev = netdev_notifier_info_to_dev(ptr);
+	struct ims_net *in = ims_net(dev_net(dev));
+
+	if (READ_ONCE(ims_offload_is_over))
+		return NOTIFY_DONE;
+	switch (event) {
+	case NETDEV_CHANGENAME:
+		ims_offload_follow(in, dev->ifindex, dev->name);
+		break;
+	case NETDEV_DOWN:
+		ims_offload_lose_all(in, dev->ifindex);
+		break;
+	case NETDEV_UNREGISTER:
+		ims_offload_lose_all(in, dev->ifindex);
+		ims_offload_follow(in, dev->ifindex, NULL);
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block ims_offload_notifier = {
+	.notifier_call = ims_offload_event,
+	/* before XFRM's, which has none */
+	.priority = 1,
+};
+
+/**
+ * ims_offload_init() - begin to look what happens to interfaces
+ *
+ * Context: process, sleeps.
+ * Return: 0 or a negative errno.
+ */
+int ims_offload_init(void)
+{
+	return register_netdevice_notifier(&ims_offload_notifier);
+}
+
+/**
+ * ims_offload_exit() - look no more
+ *
+ * Context: process, sleeps. What is offloaded stays so until its end.
+ */
+void ims_offload_exit(void)
+{
+	/* it is told then that all interfaces go */
+	WRITE_ONCE(ims_offload_is_over, true);
+	unregister_netdevice_notifier(&ims_offload_notifier);
+}
