@@ -17,7 +17,7 @@
  */
 enum {
 	IMS_POLICY_PRIORITY_MARKED = 1,
-	IMS_POLICY_PRIORITY_TUPLE,
+	IMS_POLICY_PRIORITY_TUNNEL,
 	IMS_POLICY_PRIORITY_PORT,
 };
 
@@ -158,73 +158,6 @@ void ims_policy_delete(struct xfrm_policy *pol)
 	xfrm_pol_put(pol);
 }
 
-/* For whole addresses and exact ports; the template's mode is missing. */
-static struct xfrm_policy *ims_policy_alloc_tuple(struct net *net, const struct ims_tuple *tuple,
-						  u32 reqid)
-{
-	struct xfrm_policy *pol = xfrm_policy_alloc(net, GFP_KERNEL_ACCOUNT);
-	const u8 prefixlen = ims_addr_len(&tuple->src) * 8;
-	struct xfrm_selector *sel;
-
-	if (!pol)
-		return NULL;
-	sel = &pol->selector;
-	sel->family = tuple->src.family;
-	ims_addr_to_xfrm(&tuple->src, &sel->saddr);
-	ims_addr_to_xfrm(&tuple->dst, &sel->daddr);
-	sel->prefixlen_s = prefixlen;
-	sel->prefixlen_d = prefixlen;
-	sel->sport = tuple->sport;
-	sel->sport_mask = htons(0xffff);
-	sel->dport = tuple->dport;
-	sel->dport_mask = htons(0xffff);
-
-	pol->family = tuple->src.family;
-	pol->action = XFRM_POLICY_ALLOW;
-	pol->priority = IMS_POLICY_PRIORITY_TUPLE;
-	ims_policy_set_esp(pol, reqid);
-	return pol;
-}
-
-/**
- * ims_policy_add_offloaded() - have packets sent over an SA that a device has
- * @pol: gets the policy, to be given to ims_policy_delete()
- * @net: where
- * @t: addresses and ports of the packets
- * @reqid: of the SA
- * @ifindex: the device's interface
- * @extack: gets the reason
- *
- * Only a policy of the same device's finds an SA whose packets a device makes.
- *
- * Context: process, sleeps.
- * Return: 0, -ENOMEM, -EEXIST for a policy of somebody else's, or what the driver gives.
- * On error nothing is left.
- */
-int ims_policy_add_offloaded(struct xfrm_policy **pol, struct net *net, const struct ims_tuple *t,
-			     u32 reqid, int ifindex, struct netlink_ext_ack *extack)
-{
-	struct xfrm_policy *p = ims_policy_alloc_tuple(net, t, reqid);
-	int err;
-
-	if (!p)
-		return -ENOMEM;
-	p->xfrm_vec[0].mode = XFRM_MODE_TRANSPORT;
-	err = ims_compat_policy_offload(net, p, ifindex, extack);
-	if (!err) {
-		err = ims_policy_insert(p, NULL);
-		if (err) {
-			ims_compat_policy_withdraw(p);
-			NL_SET_ERR_MSG(extack, "an IPsec policy for these ports is there already");
-		}
-	}
-	if (err)
-		ims_policy_discard(p);
-	else
-		*pol = p;
-	return err;
-}
-
 /**
  * ims_policy_alloc_tunnel() - make a policy that is in no table yet
  * @net: where
@@ -236,16 +169,30 @@ int ims_policy_add_offloaded(struct xfrm_policy **pol, struct net *net, const st
  */
 struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p)
 {
-	struct xfrm_policy *pol = ims_policy_alloc_tuple(net, &p->inner, p->reqid);
+	struct xfrm_policy *pol = xfrm_policy_alloc(net, GFP_KERNEL_ACCOUNT);
+	const u8 prefixlen = ims_addr_len(&p->src) * 8;
+	struct xfrm_selector *sel;
 	struct xfrm_tmpl *t;
 
 	if (!pol)
 		return NULL;
+	sel = &pol->selector;
+	sel->family = p->inner.src.family;
+	ims_addr_to_xfrm(&p->inner.src, &sel->saddr);
+	ims_addr_to_xfrm(&p->inner.dst, &sel->daddr);
+	sel->prefixlen_s = prefixlen;
+	sel->prefixlen_d = prefixlen;
+	sel->sport = p->inner.sport;
+	sel->sport_mask = htons(0xffff);
+	sel->dport = p->inner.dport;
+	sel->dport_mask = htons(0xffff);
 	pol->mark.v = p->mark & p->mark_mask;
 	pol->mark.m = p->mark_mask;
-	if (p->mark_mask)
-		pol->priority = IMS_POLICY_PRIORITY_MARKED;
-	t = &pol->xfrm_vec[0];
+
+	pol->family = p->src.family;
+	pol->action = XFRM_POLICY_ALLOW;
+	pol->priority = p->mark_mask ? IMS_POLICY_PRIORITY_MARKED : IMS_POLICY_PRIORITY_TUNNEL;
+	t = ims_policy_set_esp(pol, p->reqid);
 	t->mode = XFRM_MODE_TUNNEL;
 	ims_addr_to_xfrm(&p->src, &t->saddr);
 	ims_addr_to_xfrm(&p->dst, &t->id.daddr);

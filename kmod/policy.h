@@ -31,8 +31,6 @@ int ims_policy_add(struct xfrm_policy **pol, struct net *net, const struct ims_a
 bool ims_policy_is_gone(const struct xfrm_policy *pol);
 void ims_policy_delete(struct xfrm_policy *pol);
 struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p);
-int ims_policy_add_offloaded(struct xfrm_policy **pol, struct net *net, const struct ims_tuple *t,
-			     u32 reqid, int ifindex, struct netlink_ext_ack *extack);
 int ims_policy_insert(struct xfrm_policy *pol, const struct xfrm_policy *old);
 void ims_policy_discard(struct xfrm_policy *pol);
 bool ims_policy_is_own_notice(void);
