@@ -17,7 +17,6 @@ struct ims_nat;
 struct ims_net;
 struct netlink_ext_ack;
 struct work_struct;
-struct xfrm_policy;
 struct xfrm_state;
 
 /**
@@ -86,8 +85,6 @@ struct ims_bundle_params {
  *	it is in the tables, but for the outbound ones of a UE whose NAT changes its
  *	address, which change under struct ims_net.lock and .state_lock
  * @nat: mode UDP-enc-tun: what that takes, else NULL; constant
- * @pol: policies of the outbound flows of a bundle whose ESP a device does, NULL: the
- *	endpoint's serve; whoever takes one away deletes it
  * @by_ue: in struct ims_net.ues
  * @rcu: for freeing
  * @expired: in struct ims_net.expired, once @timer has fired
@@ -113,8 +110,6 @@ struct ims_bundle_params {
  * @offloading: an interface is getting it; likewise
  * @offload_lost: and has gone down or away meanwhile; likewise
  * @fell_back: an event has to tell of @offload_reason; likewise
- * @ended: outbound flows that are over but for their policy, bits by enum ims_flow;
- *	likewise
  * @mode: constant, as all that follow
  * @pair: the algorithms' place in ims_alg_pairs
  * @slot: its place in its registration
@@ -128,7 +123,6 @@ struct ims_bundle {
 	struct ims_registration *reg;
 	struct xfrm_state *sa[IMS_FLOWS];
 	struct ims_nat *nat;
-	struct xfrm_policy *pol[IMS_FLOW_OUT_US + 1];
 	struct rhlist_head by_ue;
 	union {
 		struct rcu_head rcu;
@@ -152,7 +146,6 @@ struct ims_bundle {
 	bool offloading;
 	bool offload_lost;
 	bool fell_back;
-	u8 ended;
 	u8 mode;
 	u8 pair;
 	u8 slot;

@@ -512,18 +512,9 @@ static int ims_bundle_insert(struct ims_bundle *b, const struct ims_bundle_param
 	err = ims_ues_add(b);
 	if (err)
 		return err;
-	/*
-	 * From here on nothing fails, unless somebody else has one of the UE's SPIs, or an
-	 * interface has to do all of ESP and cannot.
-	 */
+	/* From here on nothing fails, unless somebody else has one of the UE's SPIs. */
 	ims_bundle_make_way(b, p, port_pc);
 	ims_bundle_put_to_sleep(b);
-	err = ims_offload_steer(b, extack);
-	if (err) {
-		/* its key is in the SAs */
-		ims_ues_remove(b);
-		return err;
-	}
 	err = ims_bundle_add_sas(b, extack);
 	if (err)
 		return err;

@@ -55,39 +55,11 @@ static inline int ims_compat_init_state(struct xfrm_state *x,
 #endif
 }
 
-/* A device can do all of ESP, not encryption alone (6.2), and tells its numbers (6.7). */
-#ifdef IMS_HAVE_PACKET_OFFLOAD
-#define IMS_COMPAT_OFFLOAD_PACKET	XFRM_OFFLOAD_PACKET
-static inline bool ims_compat_is_packet(const struct xfrm_state *x)
-{
-	return x->xso.type == XFRM_DEV_OFFLOAD_PACKET;
-}
-#else
-#define IMS_COMPAT_OFFLOAD_PACKET	0
-static inline bool ims_compat_is_packet(const struct xfrm_state *x)
-{
-	return false;
-}
-#endif
-
-static inline void ims_compat_update_stats(struct xfrm_state *x)
-{
-#ifdef IMS_HAVE_UPDATE_STATS
-	xfrm_dev_state_update_stats(x);
-#endif
-}
-
-/* Has a driver offload of ESP, of this kind? */
-static inline bool ims_compat_has_offload(const struct net_device *dev, bool packet)
+/* Has a driver offload of ESP? */
+static inline bool ims_compat_has_offload(const struct net_device *dev)
 {
 #ifdef CONFIG_XFRM_OFFLOAD
-	const struct xfrmdev_ops *ops = dev->xfrmdev_ops;
-
-#ifdef IMS_HAVE_PACKET_OFFLOAD
-	return ops && ops->xdo_dev_state_add && (!packet || ops->xdo_dev_policy_add);
-#else
-	return ops && ops->xdo_dev_state_add && !packet;
-#endif
+	return dev->xfrmdev_ops && dev->xfrmdev_ops->xdo_dev_state_add;
 #else
 	return false;
 #endif
@@ -123,26 +95,6 @@ static inline void ims_compat_state_free(struct xfrm_state *x)
 #endif
 	WRITE_ONCE(x->xso.dev, NULL);
 	netdev_put(dev, &x->xso.dev_tracker);
-#endif
-}
-
-static inline int ims_compat_policy_offload(struct net *net, struct xfrm_policy *pol, int ifindex,
-					    struct netlink_ext_ack *extack)
-{
-#ifdef IMS_HAVE_PACKET_OFFLOAD
-	struct xfrm_user_offload xuo = { .ifindex = ifindex, .flags = XFRM_OFFLOAD_PACKET };
-
-	return xfrm_dev_policy_add(net, pol, &xuo, XFRM_POLICY_OUT, extack);
-#else
-	return -EOPNOTSUPP;
-#endif
-}
-
-/* Of one that is in no table; XFRM does the rest when it is freed. */
-static inline void ims_compat_policy_withdraw(struct xfrm_policy *pol)
-{
-#ifdef IMS_HAVE_PACKET_OFFLOAD
-	xfrm_dev_policy_delete(pol);
 #endif
 }
 

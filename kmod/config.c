@@ -10,7 +10,6 @@
 
 #include "compat.h"
 #include "config.h"
-#include "offload.h"
 #include "registration.h"
 
 static unsigned int min_spi = 65536;
@@ -248,7 +247,6 @@ static int ims_config_default_offload(struct ims_offload_wish *wish,
 		[IMS_IPSEC_OFFLOAD_CRYPTO] = "crypto",
 		[IMS_IPSEC_OFFLOAD_PACKET] = "packet",
 	};
-	struct ims_offload_wish effective;
 	int mode;
 
 	mode = match_string(modes + 1, ARRAY_SIZE(modes) - 1, hw_offload);
@@ -259,16 +257,15 @@ static int ims_config_default_offload(struct ims_offload_wish *wish,
 	wish->mode = mode + 1;
 	wish->required = hw_offload_required;
 	strscpy(wish->ifname, hw_offload_interface, sizeof(wish->ifname));
-	effective = *wish;
-	return ims_offload_check(&effective, false, extack);
+	return 0;
 }
 
 /**
  * ims_config_defaults() - what a new network namespace starts with
  * @config: gets the values of the module's parameters
  *
- * Return: 0, or -EINVAL if the parameters are wrong, -EOPNOTSUPP if this kernel has not
- * what they ask for, having said so in the kernel log.
+ * Return: 0, or -EINVAL if the parameters are wrong, having said so in the
+ * kernel log.
  */
 int ims_config_defaults(struct ims_config *config)
 {

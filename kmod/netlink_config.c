@@ -3,7 +3,6 @@
 #include "compat.h"
 #include "netlink.h"
 #include "netns.h"
-#include "offload.h"
 
 static struct netlink_range_validation ims_timeout_range = {
 	.min = IMS_IPSEC_TIMEOUT_MIN,
@@ -128,15 +127,8 @@ static int ims_netlink_get_config_offload(struct ims_offload_wish *wish, struct 
 		[IMS_OFFLOAD_ATTR_MODE] = a[IMS_IPSEC_A_CONFIG_HW_OFFLOAD],
 		[IMS_OFFLOAD_ATTR_REQUIRED] = a[IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED],
 	};
-	struct ims_offload_wish effective;
-	int err;
 
-	err = ims_netlink_get_offload(wish, hw, extack);
-	if (err)
-		return err;
-	/* an endpoint may still name an interface */
-	effective = *wish;
-	return ims_offload_check(&effective, false, extack);
+	return ims_netlink_get_offload(wish, hw, extack);
 }
 
 static int ims_netlink_check_mark_mask(const struct ims_net *in, u32 mask,

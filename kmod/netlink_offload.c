@@ -175,8 +175,7 @@ int ims_netlink_offload_dump(struct sk_buff *skb, struct netlink_callback *cb)
 		ims_offload_load(AF_INET6);
 	}
 	for (i = cb->args[0]; i < IMS_ALG_PAIRS; i++) {
-		err = ims_offload_probe(sock_net(skb->sk), ifname,
-					mode == IMS_IPSEC_OFFLOAD_PACKET, &ims_alg_pairs[i],
+		err = ims_offload_probe(sock_net(skb->sk), ifname, mode, &ims_alg_pairs[i],
 					&result);
 		if (err) {
 			NL_SET_ERR_MSG_FMT(cb->extack, "no interface has the name %s", ifname);

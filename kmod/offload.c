@@ -7,25 +7,20 @@
  */
 #include <linux/kmod.h>
 #include <linux/netdevice.h>
-#include <net/ip6_route.h>
-#include <net/route.h>
 
 #include "compat.h"
 #include "endpoint.h"
 #include "event.h"
 #include "netns.h"
 #include "offload.h"
-#include "policy.h"
 #include "sa.h"
 
 static const char *const ims_offload_texts[IMS_OFFLOAD_REASONS] = {
 	[IMS_IPSEC_OFFLOAD_REASON_NO_INTERFACE] = "there is no such interface",
 	[IMS_IPSEC_OFFLOAD_REASON_DOWN] = "it is down",
-	[IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT] = "no offload of ESP, or none of this kind",
+	[IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT] = "no offload of ESP",
 	[IMS_IPSEC_OFFLOAD_REASON_FEATURE_OFF] = "esp-hw-offload is off",
 	[IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION] = "not in mode udp-enc-tun",
-	[IMS_IPSEC_OFFLOAD_REASON_ROUTE] = "the UE's route is over another interface",
-	[IMS_IPSEC_OFFLOAD_REASON_SAME_PORTS] = "an older set has the same ports",
 	[IMS_IPSEC_OFFLOAD_REASON_ALGORITHM] = "its driver refuses the algorithms",
 	[IMS_IPSEC_OFFLOAD_REASON_TABLE_FULL] = "it has as many SAs as it can",
 	[IMS_IPSEC_OFFLOAD_REASON_REFUSED] = "its driver refuses",
@@ -40,20 +35,16 @@ static void ims_offload_say(char *text, const struct netlink_ext_ack *said, u8 r
 }
 
 /**
- * ims_offload_check() - is what is wished for possible on this kernel
- * @wish: what; without an interface a device's work becomes IMS_IPSEC_OFFLOAD_OFF
+ * ims_offload_check() - does a wish say what it takes
+ * @wish: the wish; without an interface a device's work becomes IMS_IPSEC_OFFLOAD_OFF
  * @is_explicit: it was asked for by name, and is an error without an interface
  * @extack: gets the reason
  *
- * Return: 0, -EINVAL or -EOPNOTSUPP.
+ * Return: 0 or -EINVAL.
  */
 int ims_offload_check(struct ims_offload_wish *wish, bool is_explicit,
 		      struct netlink_ext_ack *extack)
 {
-	if (wish->mode == IMS_IPSEC_OFFLOAD_PACKET && !IMS_COMPAT_OFFLOAD_PACKET) {
-		NL_SET_ERR_MSG(extack, "this kernel has no hw-offload packet");
-		return -EOPNOTSUPP;
-	}
 	if (*wish->ifname || wish->mode < IMS_IPSEC_OFFLOAD_CRYPTO)
 		return 0;
 	if (is_explicit) {
@@ -75,16 +66,34 @@ void ims_offload_load(sa_family_t family)
 	request_module("xfrm-offload-%d-%d", family, IPPROTO_ESP);
 }
 
-static u8 ims_offload_check_device(const struct net_device *dev, bool packet)
+/*
+ * Packet offload keeps neither A6 nor A10 nor A11: without extended sequence numbers drivers
+ * have no replay window, XFRM sends nothing that is longer than the MTU, and what takes
+ * another route leaves in clear (Documentation/offload.rst).
+ */
+static u8 ims_offload_check_mode(u8 mode, struct netlink_ext_ack *said)
+{
+	if (mode != IMS_IPSEC_OFFLOAD_PACKET)
+		return 0;
+	NL_SET_ERR_MSG(said, "packet offload has neither a replay window nor fragments");
+	return IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
+}
+
+static u8 ims_offload_check_device(const struct net_device *dev, struct netlink_ext_ack *said)
 {
 	if (!(dev->flags & IFF_UP))
 		return IMS_IPSEC_OFFLOAD_REASON_DOWN;
-	if (!ims_compat_has_offload(dev, packet))
+	/* it would sleep where XFRM does not let it */
+	if (!ims_compat_has_offload(dev) || netif_is_bond_master(dev))
 		return IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
-	if (dev->features & NETIF_F_HW_ESP)
-		return 0;
-	return dev->hw_features & NETIF_F_HW_ESP ? IMS_IPSEC_OFFLOAD_REASON_FEATURE_OFF :
-						   IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
+	if (!(dev->features & NETIF_F_HW_ESP))
+		return dev->hw_features & NETIF_F_HW_ESP ? IMS_IPSEC_OFFLOAD_REASON_FEATURE_OFF :
+							   IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
+	if (dev->features & NETIF_F_RXALL) {
+		NL_SET_ERR_MSG(said, "rx-all is on, with which forgeries may pass for authentic");
+		return IMS_IPSEC_OFFLOAD_REASON_REFUSED;
+	}
+	return 0;
 }
 
 /* Of a driver's errno; all of them take AES-GCM, and many nothing else. */
@@ -165,14 +174,14 @@ void ims_offload_endpoint(struct ims_endpoint *ep, const struct ims_offload_wish
  * All four. From its beginning to its end the notifier leaves the bundle to this
  * function: it cannot wait for a driver, which may be waiting for the notifier.
  */
-static u8 ims_offload_add_sas(struct ims_bundle *b, int ifindex, bool packet,
+static u8 ims_offload_add_sas(struct ims_bundle *b, const struct net_device *dev,
 			      struct netlink_ext_ack *said)
 {
 	enum ims_flow flow;
 	int err = 0;
 
 	for (flow = 0; flow < IMS_FLOWS && !err; flow++)
-		err = ims_sa_offload(b->sa[flow], ifindex, ims_offload_is_out(flow), packet, said);
+		err = ims_sa_offload(b->sa[flow], dev, ims_offload_is_out(flow), said);
 	return ims_offload_reason(err, ims_bundle_pair(b));
 }
 
@@ -188,11 +197,12 @@ static u8 ims_offload_on(struct ims_bundle *b, const struct net_device *dev,
 			 struct netlink_ext_ack *said)
 {
 	struct ims_endpoint *ep = b->ep;
-	const bool packet = ep->hw.wish.mode == IMS_IPSEC_OFFLOAD_PACKET;
 	struct ims_net *in = ep->in;
 	u8 reason;
 
-	reason = ims_offload_check_device(dev, packet);
+	reason = ims_offload_check_device(dev, said);
+	if (!reason)
+		reason = ims_offload_check_mode(ep->hw.wish.mode, said);
 	if (!reason && b->nat)
 		reason = IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION;
 	if (!reason && !ims_sa_has_gso(b->sa[IMS_FLOW_OUT_UC]))
@@ -203,7 +213,7 @@ static u8 ims_offload_on(struct ims_bundle *b, const struct net_device *dev,
 	if (reason)
 		return reason;
 
-	reason = ims_offload_add_sas(b, dev->ifindex, packet, said);
+	reason = ims_offload_add_sas(b, dev, said);
 	spin_lock_bh(&in->state_lock);
 	b->offloading = false;
 	if (!reason && b->offload_lost)
@@ -284,7 +294,11 @@ int ims_offload_bundle(struct ims_bundle *b, struct netlink_ext_ack *extack)
 	if (b->ep->hw.wish.mode < IMS_IPSEC_OFFLOAD_CRYPTO)
 		return 0;
 
-	/* before the device is looked at: what happens to it from then on is noted */
+	/*
+	 * Before the device is looked at: what happens to it from then on is noted. One that
+	 * is found up has not been closed yet, which takes a grace period, and after that
+	 * the notifier finds the bundle.
+	 */
 	spin_lock_bh(&in->state_lock);
 	b->offloading = true;
 	spin_unlock_bh(&in->state_lock);
@@ -295,63 +309,6 @@ int ims_offload_bundle(struct ims_bundle *b, struct netlink_ext_ack *extack)
 	b->offloading = false;
 	spin_unlock_bh(&in->state_lock);
 	return reason ? ims_offload_refuse(b, reason, &said, extack) : 0;
-}
-
-/* Does what an address is sent leave by an interface? */
-static bool ims_offload_is_route(struct net *net, const struct ims_tuple *t, int ifindex)
-{
-	struct flowi4 fl4 = { .saddr = t->src.in.s_addr, .daddr = t->dst.in.s_addr };
-	struct flowi6 fl6 = { .saddr = t->src.in6, .daddr = t->dst.in6 };
-	struct dst_entry *dst;
-	struct rtable *rt;
-	bool is;
-
-	if (t->dst.family == AF_INET) {
-		rt = ip_route_output_key(net, &fl4);
-		if (IS_ERR(rt))
-			return false;
-		dst = &rt->dst;
-	} else {
-		dst = ip6_route_output(net, NULL, &fl6);
-	}
-	is = !dst->error && dst->dev->ifindex == ifindex;
-	dst_release(dst);
-	return is;
-}
-
-/* Policies of the outbound flows, none of which may be another bundle's */
-static u8 ims_offload_add_policies(struct ims_bundle *b, int ifindex,
-				   struct netlink_ext_ack *said)
-{
-	struct xfrm_policy *pol;
-	struct ims_tuple t;
-	enum ims_flow flow;
-	u8 reason;
-	int err;
-
-	if (b->dormant)
-		return IMS_IPSEC_OFFLOAD_REASON_SAME_PORTS;
-	for (flow = 0; flow < ARRAY_SIZE(b->pol); flow++) {
-		ims_bundle_tuple(b, flow, &t);
-		if (!ims_offload_is_route(b->ep->in->net, &t, ifindex))
-			return IMS_IPSEC_OFFLOAD_REASON_ROUTE;
-		err = ims_policy_add_offloaded(&pol, b->ep->in->net, &t, b->ep->reqid, ifindex,
-					       said);
-		reason = ims_offload_reason(err, ims_bundle_pair(b));
-		if (reason)
-			return reason;
-		xchg(&b->pol[flow], pol);
-	}
-	return 0;
-}
-
-/* Take away what is there of them: nobody else does then. */
-static void ims_offload_delete_policies(struct ims_bundle *b)
-{
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(b->pol); i++)
-		ims_policy_delete(xchg(&b->pol[i], NULL));
 }
 
 /* No device has it any more: was it this caller that took it away? */
@@ -367,50 +324,12 @@ static bool ims_offload_leave(struct ims_bundle *b)
 }
 
 /**
- * ims_offload_steer() - have what is sent to the UE leave over a device that does all of ESP
- * @b: the bundle; nothing stands in the way of its SAs any more
- * @extack: gets the reason
- *
- * Context: process, sleeps, struct ims_net.lock held.
- * Return: as ims_offload_bundle().
- */
-int ims_offload_steer(struct ims_bundle *b, struct netlink_ext_ack *extack)
-{
-	struct netlink_ext_ack said = {};
-	struct ims_net *in = b->ep->in;
-	bool is_left;
-	int ifindex;
-	u8 reason;
-
-	lockdep_assert_held(&in->lock);
-
-	spin_lock_bh(&in->state_lock);
-	ifindex = b->offload == IMS_IPSEC_OFFLOAD_PACKET ? b->ep->hw.ifindex : 0;
-	spin_unlock_bh(&in->state_lock);
-	if (!ifindex)
-		return 0;
-	reason = ims_offload_add_policies(b, ifindex, &said);
-
-	spin_lock_bh(&in->state_lock);
-	/* the notifier may have been quicker, and did not find the policies */
-	is_left = b->offload != IMS_IPSEC_OFFLOAD_PACKET;
-	if (reason && !is_left)
-		ims_offload_leave(b);
-	spin_unlock_bh(&in->state_lock);
-	if (!reason && !is_left)
-		return 0;
-	ims_offload_delete_policies(b);
-	ims_offload_withdraw(b);
-	return reason && !is_left ? ims_offload_refuse(b, reason, &said, extack) : 0;
-}
-
-/**
  * ims_offload_end() - a bundle is done with its interface
  * @b: the bundle, dead, or not made
  *
  * Its SAs are still there, and leave the device with their end.
  *
- * Context: process, sleeps, struct ims_net.lock held.
+ * Context: process, struct ims_net.lock held.
  */
 void ims_offload_end(struct ims_bundle *b)
 {
@@ -421,32 +340,10 @@ void ims_offload_end(struct ims_bundle *b)
 	spin_lock_bh(&in->state_lock);
 	ims_offload_leave(b);
 	spin_unlock_bh(&in->state_lock);
-	ims_offload_delete_policies(b);
 }
 
 /**
- * ims_offload_end_flow() - have a flow's end wait for ims_offload_settle()
- * @b: the bundle
- * @flow: which of its outbound flows
- *
- * A policy that a driver has is not deleted in softirq. Until it is, the flow's packets
- * leave over this bundle.
- *
- * Context: any, struct ims_net.state_lock held.
- * Return: false if there is nothing to wait for.
- */
-bool ims_offload_end_flow(struct ims_bundle *b, enum ims_flow flow)
-{
-	lockdep_assert_held(&b->ep->in->state_lock);
-
-	if (!READ_ONCE(b->pol[flow]))
-		return false;
-	b->ended |= BIT(flow);
-	return true;
-}
-
-/**
- * ims_offload_settle() - what has to be done where one can sleep
+ * ims_offload_settle() - tell that software does what an interface should
  * @b: the bundle
  *
  * Context: process, sleeps, struct ims_net.lock held.
@@ -454,25 +351,14 @@ bool ims_offload_end_flow(struct ims_bundle *b, enum ims_flow flow)
 void ims_offload_settle(struct ims_bundle *b)
 {
 	struct ims_net *in = b->ep->in;
-	enum ims_flow flow;
 	bool fell_back;
-	u8 ended;
 
 	lockdep_assert_held(&in->lock);
 
 	spin_lock_bh(&in->state_lock);
 	fell_back = b->fell_back;
 	b->fell_back = false;
-	ended = b->ended;
-	b->ended = 0;
 	spin_unlock_bh(&in->state_lock);
-
-	for (flow = 0; flow < ARRAY_SIZE(b->pol); flow++) {
-		if (!(ended & BIT(flow)))
-			continue;
-		ims_policy_delete(xchg(&b->pol[flow], NULL));
-		ims_sa_delete(b->sa[flow], true);
-	}
 	if (fell_back)
 		ims_event_send(b, IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK,
 			       IMS_IPSEC_REASON_INTERFACE, b->state, b->state);
@@ -482,7 +368,7 @@ void ims_offload_settle(struct ims_bundle *b)
  * ims_offload_probe() - try an interface with a pair of algorithms
  * @net: where
  * @ifname: the interface
- * @packet: all of ESP, not encryption alone
+ * @mode: enum ims_ipsec_offload
  * @pair: the algorithms
  * @result: gets what came of it
  *
@@ -491,7 +377,7 @@ void ims_offload_settle(struct ims_bundle *b)
  * Context: process, sleeps.
  * Return: 0, or -ENODEV if there is no such interface.
  */
-int ims_offload_probe(struct net *net, const char *ifname, bool packet,
+int ims_offload_probe(struct net *net, const char *ifname, u8 mode,
 		      const struct ims_alg_pair *pair, struct ims_offload_try *result)
 {
 	static const sa_family_t families[] = { AF_INET, AF_INET6 };
@@ -503,7 +389,8 @@ int ims_offload_probe(struct net *net, const char *ifname, bool packet,
 	if (!dev)
 		return -ENODEV;
 	*result = (struct ims_offload_try) {
-		.reason = ims_offload_check_device(dev, packet),
+		.reason = ims_offload_check_device(dev, &said) ?:
+			  ims_offload_check_mode(mode, &said),
 	};
 	strscpy(result->ifname, dev->name, sizeof(result->ifname));
 	if (dev->dev.parent)
@@ -515,7 +402,7 @@ int ims_offload_probe(struct net *net, const char *ifname, bool packet,
 			result->reason = ims_offload_reason(PTR_ERR(x), pair);
 			break;
 		}
-		err = ims_sa_offload(x, dev->ifindex, i % 2, packet, &said);
+		err = ims_sa_offload(x, dev, i % 2, &said);
 		result->reason = ims_sa_has_gso(x) ? ims_offload_reason(err, pair) :
 						     IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
 		ims_sa_discard(x);
@@ -526,14 +413,8 @@ int ims_offload_probe(struct net *net, const char *ifname, bool packet,
 	return 0;
 }
 
-/* What a bundle leaves behind on an interface that it has no more */
-struct ims_offload_left {
-	struct xfrm_state *sa[IMS_FLOWS];
-	struct xfrm_policy *pol[ARRAY_SIZE(((struct ims_bundle *)0)->pol)];
-};
-
-/* Under RCU, as which a bundle was found */
-static bool ims_offload_lose(struct ims_bundle *b, int ifindex, struct ims_offload_left *left)
+/* @left: gets the bundle's SAs, with a reference each. Under RCU, by which it was found */
+static bool ims_offload_lose(struct ims_bundle *b, int ifindex, struct xfrm_state **left)
 {
 	const u8 reason = IMS_IPSEC_OFFLOAD_REASON_LOST;
 	struct ims_net *in = b->ep->in;
@@ -550,11 +431,9 @@ static bool ims_offload_lose(struct ims_bundle *b, int ifindex, struct ims_offlo
 	if (!is_lost)
 		goto unlock;
 	for (i = 0; i < IMS_FLOWS; i++) {
-		left->sa[i] = b->sa[i];
-		ims_sa_hold(left->sa[i]);
+		left[i] = b->sa[i];
+		ims_sa_hold(left[i]);
 	}
-	for (i = 0; i < ARRAY_SIZE(b->pol); i++)
-		left->pol[i] = xchg(&b->pol[i], NULL);
 	ims_offload_fall_back(b, reason, ims_offload_texts[reason]);
 	ims_registration_queue(b->reg);
 unlock:
@@ -564,7 +443,7 @@ unlock:
 
 static void ims_offload_lose_all(struct ims_net *in, int ifindex)
 {
-	struct ims_offload_left left;
+	struct xfrm_state *left[IMS_FLOWS];
 	struct ims_bundle *b;
 	unsigned long id = 0;
 	bool is_lost;
@@ -573,18 +452,16 @@ static void ims_offload_lose_all(struct ims_net *in, int ifindex)
 	for (;; id++) {
 		rcu_read_lock();
 		b = xa_find(&in->bundles, &id, ULONG_MAX, XA_PRESENT);
-		is_lost = b && ims_offload_lose(b, ifindex, &left);
+		is_lost = b && ims_offload_lose(b, ifindex, left);
 		rcu_read_unlock();
 		if (!b)
 			break;
 		cond_resched();
 		if (!is_lost)
 			continue;
-		for (i = 0; i < ARRAY_SIZE(left.pol); i++)
-			ims_policy_delete(left.pol[i]);
 		for (i = 0; i < IMS_FLOWS; i++) {
-			ims_sa_withdraw(left.sa[i]);
-			ims_sa_put(left.sa[i]);
+			ims_sa_withdraw(left[i]);
+			ims_sa_put(left[i]);
 		}
 	}
 }

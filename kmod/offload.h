@@ -60,13 +60,11 @@ int ims_offload_check(struct ims_offload_wish *wish, bool is_explicit,
 void ims_offload_endpoint(struct ims_endpoint *ep, const struct ims_offload_wish *wish);
 
 int ims_offload_bundle(struct ims_bundle *b, struct netlink_ext_ack *extack);
-int ims_offload_steer(struct ims_bundle *b, struct netlink_ext_ack *extack);
 void ims_offload_end(struct ims_bundle *b);
-bool ims_offload_end_flow(struct ims_bundle *b, enum ims_flow flow);
 void ims_offload_settle(struct ims_bundle *b);
 
 void ims_offload_load(sa_family_t family);
-int ims_offload_probe(struct net *net, const char *ifname, bool packet,
+int ims_offload_probe(struct net *net, const char *ifname, u8 mode,
 		      const struct ims_alg_pair *pair, struct ims_offload_try *result);
 
 #endif /* _IMS_OFFLOAD_H */

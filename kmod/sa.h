@@ -8,6 +8,7 @@
 #include "alg.h"
 
 struct net;
+struct net_device;
 struct netlink_ext_ack;
 struct sk_buff;
 struct xfrm_state;
@@ -116,10 +117,9 @@ bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims
 		   u32 reqid);
 
 /* sa_offload.c */
-int ims_sa_offload(struct xfrm_state *x, int ifindex, bool out, bool packet,
+int ims_sa_offload(struct xfrm_state *x, const struct net_device *dev, bool out,
 		   struct netlink_ext_ack *extack);
 void ims_sa_withdraw(struct xfrm_state *x);
 bool ims_sa_has_gso(const struct xfrm_state *x);
-void ims_sa_mark_input(struct sk_buff *skb, const struct xfrm_state *x);
 
 #endif /* _IMS_SA_H */

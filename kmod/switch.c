@@ -119,8 +119,6 @@ static void ims_bundle_end_flow(struct ims_bundle *b, enum ims_flow flow)
 {
 	if (b->nat)
 		ims_nat_stop(b, flow);
-	else if (ims_offload_end_flow(b, flow))
-		return;
 	ims_sa_delete(b->sa[flow], true);
 }
 
