@@ -141,6 +141,16 @@ bool parse_string(const char *text, void *to)
 	return true;
 }
 
+/* The name of a network interface; none: "" */
+bool parse_interface(const char *text, void *to)
+{
+	size_t len = strlen(text);
+
+	if (!len || len > IMSIPSEC_INTERFACE_MAX)
+		return false;
+	return parse_string(strcmp(text, "none") ? text : "", to);
+}
+
 bool parse_on_off(const char *text, void *to)
 {
 	*(bool *)to = !strcmp(text, "on");
@@ -265,3 +275,4 @@ DEFINE_PARSE_NAME(mode)
 DEFINE_PARSE_NAME(state)
 DEFINE_PARSE_NAME(guard)
 DEFINE_PARSE_NAME(older)
+DEFINE_PARSE_NAME(offload)

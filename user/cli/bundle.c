@@ -41,6 +41,7 @@ void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *
 		json_bool(j, "unmarked", b->unmarked);
 	}
 	json_bool(j, "udp-only", b->udp_only);
+	json_bundle_offload(j, b);
 	json_close(j, '}');
 }
 
@@ -99,9 +100,11 @@ static void text_bundle(const struct imsipsec_bundle *b)
 	printf("\n    endpoint %" PRIu32 "  registration %" PRIu32, b->endpoint, b->registration);
 	if (b->mark)
 		printf("  mark 0x%" PRIx32, b->mark);
-	printf("  %s  %s, %s%s\n", name_or_unknown(imsipsec_mode_name(b->mode)),
+	printf("  %s  %s, %s%s", name_or_unknown(imsipsec_mode_name(b->mode)),
 	       name_or_unknown(imsipsec_alg_name(b->alg)),
 	       name_or_unknown(imsipsec_ealg_name(b->ealg)), b->udp_only ? "  UDP only" : "");
+	text_bundle_offload(b);
+	putchar('\n');
 	text_sas(b);
 	if (b->ue_nat_address.family)
 		text_nat(b);

@@ -49,6 +49,7 @@ int cmd_endpoint(int argc, char **argv);
 int cmd_bundle(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_algorithms(int argc, char **argv);
+int cmd_offload(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
@@ -97,6 +98,8 @@ bool parse_mode(const char *text, void *to);
 bool parse_state(const char *text, void *to);
 bool parse_guard(const char *text, void *to);
 bool parse_older(const char *text, void *to);
+bool parse_offload(const char *text, void *to);
+bool parse_interface(const char *text, void *to);
 
 /* show.c: values for people and for JSON */
 
@@ -113,5 +116,19 @@ const char *name_or_unknown(const char *name);
 /* bundle.c */
 
 void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *b);
+
+/* offload.c */
+
+/* Behind the args of a command that sets it */
+#define HELP_OFFLOAD						\
+	"\n      [ hw-offload-interface { NAME | none } ]"	\
+	"\n      [ hw-offload { off | software | crypto | packet } ]" \
+	"\n      [ hw-offload-required { on | off } ]"
+
+void json_endpoint_offload(struct json *j, const struct imsipsec_endpoint *e);
+void text_endpoint_offload(const struct imsipsec_endpoint *e);
+void text_endpoint_fallbacks(const struct imsipsec_endpoint *e);
+void json_bundle_offload(struct json *j, const struct imsipsec_bundle *b);
+void text_bundle_offload(const struct imsipsec_bundle *b);
 
 #endif /* CLI_H */

@@ -39,6 +39,9 @@ static void config_json(struct json *j, const struct imsipsec_config *c)
 	json_bool(j, "nat-traversal", c->nat_traversal);
 	json_number(j, "nat-port", c->nat_port);
 	json_bool(j, "nat-follow-address", c->nat_follow_address);
+	json_string(j, "hw-offload-interface", c->hw_offload_interface);
+	json_name(j, "hw-offload", imsipsec_offload_name(c->hw_offload), c->hw_offload);
+	json_bool(j, "hw-offload-required", c->hw_offload_required);
 	json_close(j, '}');
 	json_end(j);
 }
@@ -63,6 +66,10 @@ static void config_text(const struct imsipsec_config *c)
 	printf("NAT traversal      %s, port %" PRIu16 ", another address is %s\n",
 	       c->nat_traversal ? "on" : "off", c->nat_port,
 	       c->nat_follow_address ? "followed" : "not followed");
+	printf("offload            %s, interface %s%s\n",
+	       name_or_unknown(imsipsec_offload_name(c->hw_offload)),
+	       *c->hw_offload_interface ? c->hw_offload_interface : "none",
+	       c->hw_offload_required ? ", required" : "");
 	printf("algorithms         %s\n", *c->allowed_algorithms ? c->allowed_algorithms : "all");
 	printf("preferred          alg %s, ealg %s\n",
 	       name_or_unknown(alg_or_none(c->preferred_alg)),
@@ -107,6 +114,7 @@ static bool parse_allowed(const char *text, void *to)
 static int config_set(int argc, char **argv)
 {
 	struct imsipsec_config c = { .size = sizeof(c) };
+	const char *interface = "";
 	/* In the order of the bits IMSIPSEC_CONFIG_* */
 	struct arg args[] = {
 		{ "min-spi", parse_u32, &c.min_spi },
@@ -129,6 +137,9 @@ static int config_set(int argc, char **argv)
 		{ "nat-traversal", parse_on_off, &c.nat_traversal },
 		{ "nat-port", parse_port, &c.nat_port },
 		{ "nat-follow-address", parse_on_off, &c.nat_follow_address },
+		{ "hw-offload-interface", parse_interface, &interface },
+		{ "hw-offload", parse_offload, &c.hw_offload },
+		{ "hw-offload-required", parse_on_off, &c.hw_offload_required },
 	};
 	struct imsipsec *h;
 	int status = EXIT_OK;
@@ -140,6 +151,7 @@ static int config_set(int argc, char **argv)
 			c.set |= 1U << i;
 	if (!c.set)
 		die(EXIT_USAGE, "nothing to set, try \"help\"");
+	snprintf(c.hw_offload_interface, sizeof(c.hw_offload_interface), "%s", interface);
 
 	h = open_or_die();
 	if (imsipsec_config_set(h, &c))
@@ -158,7 +170,7 @@ int cmd_config(int argc, char **argv)
 		  "      [ max-endpoints N ] [ max-bundles N ] [ max-pending N ] [ max-sets N ]\n"
 		  "      [ mark-mask MASK ]\n"
 		  "      [ nat-traversal { on | off } ] [ nat-port PORT ]\n"
-		  "      [ nat-follow-address { on | off } ]\n"
+		  "      [ nat-follow-address { on | off } ]" HELP_OFFLOAD "\n"
 		  "      [ allowed-algorithms { LIST | all } ]\n"
 		  "      [ preferred-alg { ALG | none } ] [ preferred-ealg { EALG | none } ]\n"
 		  "      [ disable-deprecated-algorithms { on | off } ]" HELP_ALGS,

@@ -30,6 +30,7 @@ static void endpoint_json(struct json *j, const struct imsipsec_endpoint *e)
 	json_number(j, "nat-port", e->nat_port);
 	json_bool(j, "nat-shared", e->nat_shared);
 	json_number(j, "drop-udp-only", e->drop_udp_only);
+	json_endpoint_offload(j, e);
 	json_close(j, '}');
 }
 
@@ -45,6 +46,7 @@ static void endpoint_text(const struct imsipsec_endpoint *e)
 	printf("  guard %s", name_or_unknown(imsipsec_guard_name(e->guard)));
 	if (e->nat_traversal)
 		printf("  nat-port %" PRIu16 "%s", e->nat_port, e->nat_shared ? " (shared)" : "");
+	text_endpoint_offload(e);
 	printf("  %" PRIu32 " bundle%s\n", e->bundles, e->bundles == 1 ? "" : "s");
 	printf("    dropped: unprotected in %" PRIu64 ", unprotected out %" PRIu64
 	       ", foreign SA %" PRIu64 ", cross pair %" PRIu64 ", no live set %" PRIu64,
@@ -53,6 +55,7 @@ static void endpoint_text(const struct imsipsec_endpoint *e)
 	if (e->nat_traversal)
 		printf(", UDP only %" PRIu64, e->drop_udp_only);
 	putchar('\n');
+	text_endpoint_fallbacks(e);
 }
 
 static int endpoint_add(int argc, char **argv)
@@ -68,6 +71,9 @@ static int endpoint_add(int argc, char **argv)
 		{ "nat-traversal", parse_choice, &p.nat_traversal },
 		{ "nat-port", parse_port, &p.nat_port },
 		{ "nat-shared", parse_on_off, &p.nat_shared },
+		{ "hw-offload-interface", parse_interface, &p.hw_offload_interface },
+		{ "hw-offload", parse_offload, &p.hw_offload },
+		{ "hw-offload-required", parse_choice, &p.hw_offload_required },
 	};
 	struct imsipsec *h;
 	int status = EXIT_OK;
@@ -178,7 +184,8 @@ int cmd_endpoint(int argc, char **argv)
 		{ "add", endpoint_add,
 		  "address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]\n"
 		  "      [ guard { drop | reject | bypass } ]\n"
-		  "      [ nat-traversal { on | off } ] [ nat-port PORT ] [ nat-shared { on | off } ]",
+		  "      [ nat-traversal { on | off } ] [ nat-port PORT ] [ nat-shared { on | off } ]"
+		  HELP_OFFLOAD,
 		  "Make an endpoint: nothing unprotected passes its ports unless guard is bypass" },
 		{ "del", endpoint_del,
 		  "{ id ID | address ADDRESS [ port-ps PORT ] } [ force ]",

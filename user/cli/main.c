@@ -158,6 +158,7 @@ static const struct command commands[] = {
 	{ "bundle", cmd_bundle, "COMMAND ...", "Sets of four SAs, one or more a registration" },
 	{ "config", cmd_config, "COMMAND ...", "Configuration of the network namespace" },
 	{ "algorithms", cmd_algorithms, "", "Show the algorithms, in order of preference" },
+	{ "offload", cmd_offload, "COMMAND ...", "What network interfaces can do" },
 	{ "monitor", cmd_monitor, "", "Show events until interrupted" },
 	{ "version", cmd_version, "", "Show the version of this command" },
 };

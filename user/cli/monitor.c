@@ -47,6 +47,8 @@ static void event_text(const struct imsipsec_event *e)
 		format_peer(buf, sizeof(buf), &e->bundle.ue_nat_address, e->bundle.ue_nat_port);
 		printf(" at %s", buf);
 	}
+	if (e->type == IMSIPSEC_EVENT_OFFLOAD_FALLBACK)
+		text_bundle_offload(&e->bundle);
 	printf("  owner ");
 	show_bytes(e->bundle.owner, e->bundle.owner_len);
 	putchar('\n');

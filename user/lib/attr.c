@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "internal.h"
@@ -33,6 +34,9 @@ static const char *const config_names[] = {
 	[IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL] = "nat-traversal",
 	[IMS_IPSEC_A_CONFIG_NAT_PORT] = "nat-port",
 	[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS] = "nat-follow-address",
+	[IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE] = "hw-offload-interface",
+	[IMS_IPSEC_A_CONFIG_HW_OFFLOAD] = "hw-offload",
+	[IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED] = "hw-offload-required",
 };
 
 static const char *const endpoint_names[] = {
@@ -53,6 +57,12 @@ static const char *const endpoint_names[] = {
 	[IMS_IPSEC_A_ENDPOINT_NAT_PORT] = "nat-port",
 	[IMS_IPSEC_A_ENDPOINT_NAT_SHARED] = "nat-shared",
 	[IMS_IPSEC_A_ENDPOINT_DROP_UDP_ONLY] = "drop-udp-only",
+	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE] = "hw-offload-interface",
+	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD] = "hw-offload",
+	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED] = "hw-offload-required",
+	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_BUNDLES] = "hw-offload-bundles",
+	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_FALLBACK] = "hw-offload-fallback",
+	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT] = "hw-offload-text",
 };
 
 static const char *const bundle_names[] = {
@@ -93,6 +103,9 @@ static const char *const bundle_names[] = {
 	[IMS_IPSEC_A_BUNDLE_UE_NAT_PORT] = "ue-nat-port",
 	[IMS_IPSEC_A_BUNDLE_UNMARKED] = "unmarked",
 	[IMS_IPSEC_A_BUNDLE_UDP_ONLY] = "udp-only",
+	[IMS_IPSEC_A_BUNDLE_OFFLOAD] = "offload",
+	[IMS_IPSEC_A_BUNDLE_OFFLOAD_REASON] = "offload-reason",
+	[IMS_IPSEC_A_BUNDLE_OFFLOAD_INTERFACE] = "offload-interface",
 };
 
 static const char *const event_names[] = {
@@ -114,6 +127,16 @@ static const char *const algorithm_names[] = {
 	[IMS_IPSEC_A_ALGORITHM_DRIVER] = "driver",
 };
 
+static const char *const offload_names[] = {
+	[IMS_IPSEC_A_OFFLOAD_INTERFACE] = "interface",
+	[IMS_IPSEC_A_OFFLOAD_MODE] = "mode",
+	[IMS_IPSEC_A_OFFLOAD_DRIVER] = "driver",
+	[IMS_IPSEC_A_OFFLOAD_AUTH_ALG] = "auth-alg",
+	[IMS_IPSEC_A_OFFLOAD_ENC_ALG] = "enc-alg",
+	[IMS_IPSEC_A_OFFLOAD_REASON] = "reason",
+	[IMS_IPSEC_A_OFFLOAD_TEXT] = "text",
+};
+
 /* The attributes of each operation. */
 static const struct {
 	const char *const *names;
@@ -131,6 +154,7 @@ static const struct {
 	[IMS_IPSEC_CMD_EVENT] = { event_names, ARRAY_SIZE(event_names) },
 	[IMS_IPSEC_CMD_ALGORITHM_GET] = { algorithm_names, ARRAY_SIZE(algorithm_names) },
 	[IMS_IPSEC_CMD_BUNDLE_EXTEND] = { bundle_names, ARRAY_SIZE(bundle_names) },
+	[IMS_IPSEC_CMD_OFFLOAD_GET] = { offload_names, ARRAY_SIZE(offload_names) },
 };
 
 /* NULL if the library does not know it. */
@@ -246,11 +270,23 @@ int imsipsec_attr_bytes(const struct nlattr *attr, void *buf, size_t size, size_
 /* @buf gets a NUL, whether the attribute ends in one or not. */
 int imsipsec_attr_text(const struct nlattr *attr, char *buf, size_t size)
 {
-	size_t len;
-	int err = imsipsec_attr_bytes(attr, buf, size - 1, &len);
+	const char *text = mnl_attr_get_payload(attr);
+	size_t len = strnlen(text, mnl_attr_get_payload_len(attr));
 
-	buf[err ? 0 : len] = '\0';
-	return err;
+	*buf = '\0';
+	if (len >= size)
+		return -EBADMSG;
+	memcpy(buf, text, len);
+	buf[len] = '\0';
+	return 0;
+}
+
+/* Likewise; what only people read is cut short where it does not fit. */
+int imsipsec_attr_remark(const struct nlattr *attr, char *buf, size_t size)
+{
+	snprintf(buf, size, "%.*s", (int)mnl_attr_get_payload_len(attr),
+		 (const char *)mnl_attr_get_payload(attr));
+	return 0;
 }
 
 /* ---- Writing: REQUEST_MAX has room for all that a request can hold ---- */
@@ -296,6 +332,18 @@ int imsipsec_put_bytes(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 		return imsipsec_fail(h, -EINVAL, "%s: longer than %zu bytes",
 				     name_in(nlh, type), max);
 	mnl_attr_put(nlh, type, len, data);
+	return 0;
+}
+
+/* Without NUL; it may be empty, and @text need not end in NUL if it is too long. */
+int imsipsec_put_text(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
+		      const char *text, size_t max)
+{
+	size_t len = strnlen(text, max + 1);
+
+	if (len)
+		return imsipsec_put_bytes(h, nlh, type, text, len, max);
+	mnl_attr_put(nlh, type, 0, NULL);
 	return 0;
 }
 

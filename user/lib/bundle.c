@@ -80,6 +80,17 @@ static int bundle_attr(const struct nlattr *attr, void *data)
 	case IMS_IPSEC_A_BUNDLE_UDP_ONLY:
 		b->udp_only = true;
 		return 0;
+	case IMS_IPSEC_A_BUNDLE_OFFLOAD:
+		err = imsipsec_attr_u32(attr, &value);
+		b->offload = value;
+		return err;
+	case IMS_IPSEC_A_BUNDLE_OFFLOAD_REASON:
+		err = imsipsec_attr_u32(attr, &value);
+		b->offload_reason = value;
+		return err;
+	case IMS_IPSEC_A_BUNDLE_OFFLOAD_INTERFACE:
+		return imsipsec_attr_text(attr, b->offload_interface,
+					  sizeof(b->offload_interface));
 	default:
 		return 0;
 	}

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Configuration of the network namespace. */
 #include <errno.h>
-#include <string.h>
 
 #include "internal.h"
 
-#define CONFIG_ALL	((IMSIPSEC_CONFIG_NAT_FOLLOW_ADDRESS << 1) - 1)
+#define CONFIG_ALL	((IMSIPSEC_CONFIG_HW_OFFLOAD_REQUIRED << 1) - 1)
 
 static int config_attr(const struct nlattr *attr, void *data)
 {
@@ -84,6 +83,20 @@ static int config_attr(const struct nlattr *attr, void *data)
 		err = imsipsec_attr_u8(attr, &flag);
 		c->nat_follow_address = flag;
 		return err;
+	case IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE:
+		c->set |= IMSIPSEC_CONFIG_HW_OFFLOAD_INTERFACE;
+		return imsipsec_attr_text(attr, c->hw_offload_interface,
+					  sizeof(c->hw_offload_interface));
+	case IMS_IPSEC_A_CONFIG_HW_OFFLOAD:
+		c->set |= IMSIPSEC_CONFIG_HW_OFFLOAD;
+		err = imsipsec_attr_u32(attr, &value);
+		c->hw_offload = value;
+		return err;
+	case IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED:
+		c->set |= IMSIPSEC_CONFIG_HW_OFFLOAD_REQUIRED;
+		err = imsipsec_attr_u8(attr, &flag);
+		c->hw_offload_required = flag;
+		return err;
 	default:
 		return 0;
 	}
@@ -118,16 +131,11 @@ int imsipsec_config_get(struct imsipsec *h, const struct imsipsec_config **confi
 
 static int put_allowed_algorithms(struct imsipsec *h, struct nlmsghdr *nlh, const char *list)
 {
-	const uint16_t type = IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS;
-
 	if (!list)
 		return imsipsec_fail(h, -EINVAL, "allowed-algorithms: NULL");
 	/* Empty, it takes the list away. */
-	if (*list)
-		return imsipsec_put_bytes(h, nlh, type, list, strlen(list),
-					  IMS_IPSEC_ALGORITHMS_MAX);
-	mnl_attr_put(nlh, type, 0, NULL);
-	return 0;
+	return imsipsec_put_text(h, nlh, IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, list,
+				 IMS_IPSEC_ALGORITHMS_MAX);
 }
 
 int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config)
@@ -185,5 +193,16 @@ int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config
 	if (c.set & IMSIPSEC_CONFIG_NAT_FOLLOW_ADDRESS)
 		mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS,
 				c.nat_follow_address);
+	if (c.set & IMSIPSEC_CONFIG_HW_OFFLOAD_INTERFACE) {
+		err = imsipsec_put_text(h, nlh, IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE,
+					c.hw_offload_interface, IMS_IPSEC_INTERFACE_MAX);
+		if (err)
+			return err;
+	}
+	if (c.set & IMSIPSEC_CONFIG_HW_OFFLOAD)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_HW_OFFLOAD, c.hw_offload);
+	if (c.set & IMSIPSEC_CONFIG_HW_OFFLOAD_REQUIRED)
+		mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED,
+				c.hw_offload_required);
 	return imsipsec_nl_exchange(h, nlh, NULL, NULL);
 }

@@ -11,6 +11,41 @@ static int port_pc_attr(const struct nlattr *attr, struct imsipsec_endpoint *e)
 	return imsipsec_attr_be16(attr, &e->port_pc[e->n_port_pc++]);
 }
 
+struct fallback {
+	uint32_t reason;
+	uint64_t count;
+};
+
+static int fallback_attr(const struct nlattr *attr, void *data)
+{
+	struct fallback *f = data;
+
+	switch (mnl_attr_get_type(attr)) {
+	case IMS_IPSEC_A_FALLBACK_REASON:
+		return imsipsec_attr_u32(attr, &f->reason);
+	case IMS_IPSEC_A_FALLBACK_COUNT:
+		return imsipsec_attr_u64(attr, &f->count);
+	default:
+		return 0;
+	}
+}
+
+/* A reason that there is no room for is passed over. */
+static int fallback_nest(const struct nlattr *nest, struct imsipsec_endpoint *e)
+{
+	struct fallback f = { 0 };
+	int err;
+
+	err = imsipsec_attr_walk_nest(nest, fallback_attr, &f);
+	if (err)
+		return err;
+	if (!f.reason)
+		return -EBADMSG;
+	if (f.reason < IMSIPSEC_OFFLOAD_REASONS)
+		e->fallbacks[f.reason] = f.count;
+	return 0;
+}
+
 static int endpoint_attr(const struct nlattr *attr, void *data)
 {
 	struct imsipsec_endpoint *e = data;
@@ -55,6 +90,23 @@ static int endpoint_attr(const struct nlattr *attr, void *data)
 		return err;
 	case IMS_IPSEC_A_ENDPOINT_DROP_UDP_ONLY:
 		return imsipsec_attr_u64(attr, &e->drop_udp_only);
+	case IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE:
+		return imsipsec_attr_text(attr, e->hw_offload_interface,
+					  sizeof(e->hw_offload_interface));
+	case IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD:
+		err = imsipsec_attr_u32(attr, &value);
+		e->hw_offload = value;
+		return err;
+	case IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED:
+		err = imsipsec_attr_u8(attr, &flag);
+		e->hw_offload_required = flag;
+		return err;
+	case IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_BUNDLES:
+		return imsipsec_attr_u32(attr, &e->hw_offload_bundles);
+	case IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_FALLBACK:
+		return fallback_nest(attr, e);
+	case IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT:
+		return imsipsec_attr_remark(attr, e->hw_offload_text, sizeof(e->hw_offload_text));
 	default:
 		return 0;
 	}
@@ -109,6 +161,8 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
 		return imsipsec_fail(h, -EINVAL, "port-pc: more than %d", IMSIPSEC_PORT_PC_MAX);
 	if (p.nat_traversal > IMSIPSEC_CHOICE_ON)
 		return imsipsec_fail(h, -EINVAL, "nat-traversal: neither on nor off");
+	if (p.hw_offload_required > IMSIPSEC_CHOICE_ON)
+		return imsipsec_fail(h, -EINVAL, "hw-offload-required: neither on nor off");
 
 	err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_ENDPOINT_ADDRESS, &p.address);
 	if (err)
@@ -126,6 +180,17 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
 		imsipsec_put_be16(nlh, IMS_IPSEC_A_ENDPOINT_NAT_PORT, p.nat_port);
 	if (p.nat_shared)
 		mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_NAT_SHARED, 1);
+	if (p.hw_offload_interface) {
+		err = imsipsec_put_text(h, nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE,
+					p.hw_offload_interface, IMS_IPSEC_INTERFACE_MAX);
+		if (err)
+			return err;
+	}
+	if (p.hw_offload)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD, p.hw_offload);
+	if (p.hw_offload_required)
+		mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED,
+				p.hw_offload_required == IMSIPSEC_CHOICE_ON);
 	return exchange_one(h, nlh, endpoint);
 }
 

@@ -115,6 +115,8 @@ int imsipsec_addr_parse(struct imsipsec_addr *addr, const char *text);
 /** imsipsec_addr_format() - to text, into @buf, which it returns; INET6_ADDRSTRLEN is enough */
 const char *imsipsec_addr_format(const struct imsipsec_addr *addr, char *buf, size_t size);
 
+#define IMSIPSEC_INTERFACE_MAX	15	/* bytes of a network interface's name */
+
 /* Values are those of linux/ims_ipsec.h. */
 enum imsipsec_alg {		/* "alg" of RFC 3329 */
 	IMSIPSEC_ALG_HMAC_MD5_96 = 1,
@@ -153,6 +155,26 @@ enum imsipsec_older {		/* at the 200 OK, a registration's older bundles ... */
 	IMSIPSEC_OLDER_DROP,		/* go, the new one is used at once */
 };
 
+enum imsipsec_offload {		/* what does ESP's work */
+	IMSIPSEC_OFFLOAD_OFF = 1,	/* XFRM, a packet at a time */
+	IMSIPSEC_OFFLOAD_SOFTWARE,	/* XFRM, with GRO and GSO of ESP */
+	IMSIPSEC_OFFLOAD_CRYPTO,	/* a network interface encrypts and decrypts */
+	IMSIPSEC_OFFLOAD_PACKET,	/* it does all of ESP: no bundle can have it yet */
+};
+
+enum imsipsec_offload_reason {	/* why an interface does not do what it should */
+	IMSIPSEC_OFFLOAD_REASON_NO_INTERFACE = 1,	/* there is none of that name */
+	IMSIPSEC_OFFLOAD_REASON_DOWN,		/* it is down */
+	IMSIPSEC_OFFLOAD_REASON_NO_SUPPORT,	/* its driver, or the kernel, has not got it */
+	IMSIPSEC_OFFLOAD_REASON_FEATURE_OFF,	/* switched off: ethtool -K, esp-hw-offload */
+	IMSIPSEC_OFFLOAD_REASON_ENCAPSULATION,	/* not in IMSIPSEC_MODE_UDP_ENC_TUN */
+	IMSIPSEC_OFFLOAD_REASON_ALGORITHM,	/* its driver refuses the algorithms */
+	IMSIPSEC_OFFLOAD_REASON_TABLE_FULL,	/* it has as many SAs as it can */
+	IMSIPSEC_OFFLOAD_REASON_REFUSED,	/* its driver refuses, for another reason */
+	IMSIPSEC_OFFLOAD_REASON_NO_MEMORY,
+	IMSIPSEC_OFFLOAD_REASON_LOST,		/* it did, then it went down or away */
+};
+
 enum imsipsec_choice {		/* where the configuration has a default */
 	IMSIPSEC_CHOICE_CONFIG,		/* that one */
 	IMSIPSEC_CHOICE_OFF,
@@ -169,6 +191,8 @@ const char *imsipsec_mode_name(enum imsipsec_mode mode);
 const char *imsipsec_state_name(enum imsipsec_state state);
 const char *imsipsec_guard_name(enum imsipsec_guard guard);
 const char *imsipsec_older_name(enum imsipsec_older older);
+const char *imsipsec_offload_name(enum imsipsec_offload offload);
+const char *imsipsec_offload_reason_name(enum imsipsec_offload_reason reason);
 
 /* ---- Configuration of the network namespace -------------------------- */
 
@@ -192,6 +216,9 @@ const char *imsipsec_older_name(enum imsipsec_older older);
 #define IMSIPSEC_CONFIG_NAT_TRAVERSAL		(1U << 16)
 #define IMSIPSEC_CONFIG_NAT_PORT		(1U << 17)
 #define IMSIPSEC_CONFIG_NAT_FOLLOW_ADDRESS	(1U << 18)
+#define IMSIPSEC_CONFIG_HW_OFFLOAD_INTERFACE	(1U << 19)
+#define IMSIPSEC_CONFIG_HW_OFFLOAD		(1U << 20)
+#define IMSIPSEC_CONFIG_HW_OFFLOAD_REQUIRED	(1U << 21)
 
 /**
  * struct imsipsec_config - what a network namespace is set to
@@ -226,6 +253,13 @@ const char *imsipsec_older_name(enum imsipsec_older older);
  *	NAT's port is not known yet; 4500 as a rule (RFC 3948)
  * @nat_follow_address: where a UE's packets come from another address of its NAT,
  *	that one is sent to; else only another port is followed
+ * @hw_offload_interface: name of the network interface that is to do ESP's work, of
+ *	an endpoint that names none; it need not be there yet; "": none
+ * @hw_offload: what it is to do, of an endpoint that does not say;
+ *	IMSIPSEC_OFFLOAD_CRYPTO and IMSIPSEC_OFFLOAD_PACKET mean nothing without an
+ *	interface, the others need none
+ * @hw_offload_required: a bundle that it cannot do that for is refused, in an
+ *	endpoint that does not say; else software does it, an event and a counter tell
  */
 struct imsipsec_config {
 	size_t size;
@@ -249,6 +283,9 @@ struct imsipsec_config {
 	bool nat_traversal;
 	bool nat_follow_address;
 	uint16_t nat_port;
+	char hw_offload_interface[IMSIPSEC_INTERFACE_MAX + 1];
+	enum imsipsec_offload hw_offload;
+	bool hw_offload_required;
 };
 
 /** imsipsec_config_get() - read it; @config is the handle's, until its next call */
@@ -332,9 +369,53 @@ int imsipsec_algs_get(struct imsipsec *h, struct imsipsec_algs *algs, size_t *n)
  */
 int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n);
 
+/* ---- Offload --------------------------------------------------------- */
+
+/**
+ * struct imsipsec_offload_pair - a pair of algorithms, and can an interface do it
+ * @interface: name of the interface
+ * @mode: IMSIPSEC_OFFLOAD_CRYPTO or IMSIPSEC_OFFLOAD_PACKET
+ * @driver: what drives it; "" if it has no device
+ * @alg: integrity
+ * @ealg: encryption
+ * @reason: why not; 0: it can
+ * @text: what the kernel or the driver says of it; "" if nothing
+ */
+struct imsipsec_offload_pair {
+	char interface[IMSIPSEC_INTERFACE_MAX + 1];
+	enum imsipsec_offload mode;
+	char driver[128];
+	enum imsipsec_alg alg;
+	enum imsipsec_ealg ealg;
+	enum imsipsec_offload_reason reason;
+	char text[256];
+};
+
+/**
+ * imsipsec_offload_dump() - call @cb for each pair of algorithms, of an interface
+ * @h: the handle; @cb must not use it
+ * @interface: name of a network interface, 1 to IMSIPSEC_INTERFACE_MAX bytes
+ * @mode: IMSIPSEC_OFFLOAD_CRYPTO or IMSIPSEC_OFFLOAD_PACKET; 0:
+ *	IMSIPSEC_OFFLOAD_CRYPTO
+ * @cb: called with a pair that is the library's, for the time of the call;
+ *	returns 0 to go on, else no more are reported and the function returns
+ *	that
+ * @data: passed to @cb
+ *
+ * The kernel tries an SA each way, which the interface has for a moment. Whether
+ * there is room for those of all UEs, nobody can tell beforehand.
+ *
+ * Return: 0; what @cb returned; -ENODEV also if there is no such interface; -EINVAL;
+ * -ENOMEM.
+ */
+int imsipsec_offload_dump(struct imsipsec *h, const char *interface, enum imsipsec_offload mode,
+			  int (*cb)(const struct imsipsec_offload_pair *pair, void *data),
+			  void *data);
+
 /* ---- Endpoints ------------------------------------------------------- */
 
 #define IMSIPSEC_PORT_PC_MAX	64
+#define IMSIPSEC_OFFLOAD_REASONS	32	/* a place for each reason, and room for more */
 
 /**
  * struct imsipsec_endpoint - a local address with its protected ports
@@ -357,6 +438,14 @@ int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n)
  * @nat_port: UDP port of ESP, ours and as a rule the UE's
  * @nat_shared: somebody else, an IKE daemon, has the socket at it
  * @drop_udp_only: packets dropped: TCP of bundles that are udp_only
+ * @hw_offload_interface: name of the network interface that is to do ESP's work, its
+ *	present one where it has got another; "": none
+ * @hw_offload: what it is to do
+ * @hw_offload_required: a bundle that it cannot do that for is refused
+ * @hw_offload_bundles: how many bundles it does that for
+ * @fallbacks: how many bundles software did it for, by enum imsipsec_offload_reason
+ * @hw_offload_text: what the kernel or the driver said of the last of them; "" if
+ *	nothing
  */
 struct imsipsec_endpoint {
 	uint32_t id;
@@ -375,6 +464,12 @@ struct imsipsec_endpoint {
 	uint16_t nat_port;
 	bool nat_traversal;
 	bool nat_shared;
+	bool hw_offload_required;
+	enum imsipsec_offload hw_offload;
+	uint32_t hw_offload_bundles;
+	char hw_offload_interface[IMSIPSEC_INTERFACE_MAX + 1];
+	uint64_t fallbacks[IMSIPSEC_OFFLOAD_REASONS];
+	char hw_offload_text[256];
 };
 
 /**
@@ -391,6 +486,11 @@ struct imsipsec_endpoint {
  * @nat_port: UDP port of ESP; 0: the configuration's
  * @nat_shared: where somebody else, an IKE daemon, has a socket for ESP in UDP
  *	there, live with it
+ * @hw_offload_interface: name of the network interface that is to do ESP's work, up
+ *	to IMSIPSEC_INTERFACE_MAX bytes; it need not be there yet; "": none; NULL: the
+ *	configuration's
+ * @hw_offload: what it is to do; 0: the configuration's
+ * @hw_offload_required: whether a bundle that it cannot do that for is refused
  */
 struct imsipsec_endpoint_params {
 	size_t size;
@@ -402,6 +502,9 @@ struct imsipsec_endpoint_params {
 	enum imsipsec_choice nat_traversal;
 	uint16_t nat_port;
 	bool nat_shared;
+	const char *hw_offload_interface;
+	enum imsipsec_offload hw_offload;
+	enum imsipsec_choice hw_offload_required;
 };
 
 /**
@@ -497,6 +600,9 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
  * @udp_only: TCP is dropped: another registration has the UE's address and one of
  *	its ports, as may be behind NATs, so that addresses and ports do not tell
  *	a connection's registration
+ * @offload: what does its ESP
+ * @offload_reason: why that is not what its endpoint wishes; 0: it is
+ * @offload_interface: name of the network interface that does it; "": none does
  */
 struct imsipsec_bundle {
 	uint32_t id;
@@ -522,6 +628,9 @@ struct imsipsec_bundle {
 	uint16_t ue_nat_port;
 	bool unmarked;
 	bool udp_only;
+	enum imsipsec_offload offload;
+	enum imsipsec_offload_reason offload_reason;
+	char offload_interface[IMSIPSEC_INTERFACE_MAX + 1];
 };
 
 /**
@@ -600,7 +709,8 @@ struct imsipsec_bundle_params {
  * ports, -EDQUOT over max_sets (both TS 33.203 clause 7.4; the text names the
  * bundle in the way); -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
  * algorithms are not allowed, or the kernel has not got them, or for the mode the
- * endpoint has no NAT traversal, or there are no marks and it is not unmarked;
+ * endpoint has no NAT traversal, or there are no marks and it is not unmarked, or the
+ * endpoint's interface cannot do what is required of it;
  * -ENOSPC if the SPI range or max_bundles or max_pending is used up; -ENOMEM.
  *
  * Behind NATs, registrations may share the UE's address and ports: their marks tell
@@ -704,6 +814,7 @@ enum imsipsec_event_type {
 	IMSIPSEC_EVENT_ACTIVATED,	/* it is the one to send over */
 	IMSIPSEC_EVENT_SUPERSEDED,	/* it drains: a newer one is, or it is being deleted */
 	IMSIPSEC_EVENT_NAT_MAPPING,	/* it is sent to another port, or address, of the NAT */
+	IMSIPSEC_EVENT_OFFLOAD_FALLBACK, /* software does what an interface should */
 	IMSIPSEC_EVENT_LOST = 0x10000,	/* the library's own: see there */
 };
 
@@ -719,6 +830,7 @@ enum imsipsec_reason {
 	IMSIPSEC_REASON_REPLACED,	/* the UE offered its SPIs again */
 	IMSIPSEC_REASON_IDLE,		/* nothing came over it for idle_timeout */
 	IMSIPSEC_REASON_NAT,		/* an authenticated packet came from there */
+	IMSIPSEC_REASON_INTERFACE,	/* it cannot: offload_reason of the bundle says more */
 };
 
 const char *imsipsec_event_type_name(enum imsipsec_event_type type);

@@ -38,6 +38,7 @@ struct imsipsec {
 	struct imsipsec_endpoint endpoint;
 	struct imsipsec_bundle bundle;
 	struct imsipsec_algorithm algorithm;
+	struct imsipsec_offload_pair offload_pair;
 	alignas(8) char request[REQUEST_MAX];
 	alignas(8) char reply[REPLY_MAX];
 };
@@ -103,6 +104,7 @@ int imsipsec_attr_be32(const struct nlattr *attr, uint32_t *value);
 int imsipsec_attr_addr(const struct nlattr *attr, struct imsipsec_addr *addr);
 int imsipsec_attr_bytes(const struct nlattr *attr, void *buf, size_t size, size_t *len);
 int imsipsec_attr_text(const struct nlattr *attr, char *buf, size_t size);
+int imsipsec_attr_remark(const struct nlattr *attr, char *buf, size_t size);
 
 void imsipsec_put_be16(struct nlmsghdr *nlh, uint16_t type, uint16_t value);
 void imsipsec_put_be32(struct nlmsghdr *nlh, uint16_t type, uint32_t value);
@@ -110,6 +112,8 @@ int imsipsec_put_addr(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 		      const struct imsipsec_addr *addr);
 int imsipsec_put_bytes(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 		       const void *data, size_t len, size_t max);
+int imsipsec_put_text(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
+		      const char *text, size_t max);
 
 int imsipsec_struct_in(struct imsipsec *h, void *to, size_t to_size, const void *from);
 
@@ -118,6 +122,7 @@ int imsipsec_struct_in(struct imsipsec *h, void *to, size_t to_size, const void 
 /* Into h->config and what it points to. */
 int imsipsec_config_parse(struct imsipsec *h, const struct nlmsghdr *nlh);
 int imsipsec_algorithm_parse(const struct nlmsghdr *nlh, struct imsipsec_algorithm *algorithm);
+int imsipsec_offload_parse(const struct nlmsghdr *nlh, struct imsipsec_offload_pair *pair);
 int imsipsec_endpoint_parse(const struct nlmsghdr *nlh, struct imsipsec_endpoint *endpoint);
 int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bundle);
 int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle *bundle);

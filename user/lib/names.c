@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Names of algorithms, modes, states, guards and events. */
+/* Names of algorithms, modes, states, guards, offloads and events. */
 #include <stddef.h>
 #include <string.h>
 
@@ -44,6 +44,26 @@ static const char *const older_names[] = {
 	[IMSIPSEC_OLDER_DROP] = "drop",
 };
 
+static const char *const offload_names[] = {
+	[IMSIPSEC_OFFLOAD_OFF] = "off",
+	[IMSIPSEC_OFFLOAD_SOFTWARE] = "software",
+	[IMSIPSEC_OFFLOAD_CRYPTO] = "crypto",
+	[IMSIPSEC_OFFLOAD_PACKET] = "packet",
+};
+
+static const char *const offload_reason_names[] = {
+	[IMSIPSEC_OFFLOAD_REASON_NO_INTERFACE] = "no-interface",
+	[IMSIPSEC_OFFLOAD_REASON_DOWN] = "down",
+	[IMSIPSEC_OFFLOAD_REASON_NO_SUPPORT] = "no-support",
+	[IMSIPSEC_OFFLOAD_REASON_FEATURE_OFF] = "feature-off",
+	[IMSIPSEC_OFFLOAD_REASON_ENCAPSULATION] = "encapsulation",
+	[IMSIPSEC_OFFLOAD_REASON_ALGORITHM] = "algorithm",
+	[IMSIPSEC_OFFLOAD_REASON_TABLE_FULL] = "table-full",
+	[IMSIPSEC_OFFLOAD_REASON_REFUSED] = "refused",
+	[IMSIPSEC_OFFLOAD_REASON_NO_MEMORY] = "no-memory",
+	[IMSIPSEC_OFFLOAD_REASON_LOST] = "lost",
+};
+
 static const char *const event_type_names[] = {
 	[IMSIPSEC_EVENT_CREATED] = "created",
 	[IMSIPSEC_EVENT_CONFIRMED] = "confirmed",
@@ -52,6 +72,7 @@ static const char *const event_type_names[] = {
 	[IMSIPSEC_EVENT_ACTIVATED] = "activated",
 	[IMSIPSEC_EVENT_SUPERSEDED] = "superseded",
 	[IMSIPSEC_EVENT_NAT_MAPPING] = "nat-mapping",
+	[IMSIPSEC_EVENT_OFFLOAD_FALLBACK] = "offload-fallback",
 };
 
 static const char *const reason_names[] = {
@@ -66,6 +87,7 @@ static const char *const reason_names[] = {
 	[IMSIPSEC_REASON_REPLACED] = "replaced",
 	[IMSIPSEC_REASON_IDLE] = "idle",
 	[IMSIPSEC_REASON_NAT] = "nat",
+	[IMSIPSEC_REASON_INTERFACE] = "interface",
 };
 
 static const char *name_of(const char *const *names, size_t n, unsigned int value)
@@ -101,6 +123,16 @@ const char *imsipsec_guard_name(enum imsipsec_guard guard)
 const char *imsipsec_older_name(enum imsipsec_older older)
 {
 	return name_of(older_names, ARRAY_SIZE(older_names), older);
+}
+
+const char *imsipsec_offload_name(enum imsipsec_offload offload)
+{
+	return name_of(offload_names, ARRAY_SIZE(offload_names), offload);
+}
+
+const char *imsipsec_offload_reason_name(enum imsipsec_offload_reason reason)
+{
+	return name_of(offload_reason_names, ARRAY_SIZE(offload_reason_names), reason);
 }
 
 const char *imsipsec_event_type_name(enum imsipsec_event_type type)

@@ -24,7 +24,7 @@ ok "without a command: usage on standard error"
 for words in help -h --help "endpoint help" "bundle help" "config help" "endpoint add help" \
 	     "endpoint del help" "endpoint show help" "bundle add help" "bundle confirm help" \
 	     "bundle extend help" "bundle del help" "bundle show help" "config show help" "config set help" \
-	     "algorithms help" "monitor help" "version help" "bundle --help"; do
+	     "algorithms help" "offload help" "offload check help" "monitor help" "version help" "bundle --help"; do
 	# shellcheck disable=SC2086
 	run 0 $words && grep -q '^Usage: imsipsec' "$tmp/out" && [ ! -s "$tmp/err" ]
 	ok "help: $words"
@@ -70,6 +70,24 @@ for port in '' 0 65536 4500,4501; do
 	refused 'endpoint add: the value of "nat-port" is not valid' \
 		endpoint add address 192.0.2.1 nat-port "$port"
 done
+for command in "endpoint add address 192.0.2.1" "config set"; do
+	name=${command%% address*}
+	for value in '' enp129s0f1np1234 "$(printf '%16s' x)"; do
+		# shellcheck disable=SC2086
+		refused "$name: the value of \"hw-offload-interface\" is not valid" \
+			$command hw-offload-interface "$value"
+	done
+	for value in '' on none CRYPTO 3 hardware; do
+		# shellcheck disable=SC2086
+		refused "$name: the value of \"hw-offload\" is not valid" \
+			$command hw-offload "$value"
+	done
+	for value in '' yes 1 ON; do
+		# shellcheck disable=SC2086
+		refused "$name: the value of \"hw-offload-required\" is not valid" \
+			$command hw-offload-required "$value"
+	done
+done
 refused 'endpoint del: either "id" or "address" says which' endpoint del
 refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 address 192.0.2.1
 refused 'endpoint del: either "id" or "address" says which' endpoint del id 1 port-ps 5063
@@ -92,6 +110,17 @@ for port in '' 0 65536 x; do
 done
 refused 'config set: "nat-port" is there twice' config set nat-port 4500 nat-port 4501
 refused 'algorithms: "show" is unknown, try "help"' algorithms show
+run 1 offload && grep -q '^Usage: imsipsec .* offload COMMAND' "$tmp/err" && [ ! -s "$tmp/out" ]
+ok "offload without a command: usage on standard error"
+refused 'offload: "show" is unknown, try "help"' offload show
+refused 'offload check: the name of an interface is missing' offload check
+for name in '' enp129s0f1np1234; do
+	refused 'offload check: the name of an interface has 1 to 15 bytes' offload check "$name"
+done
+for mode in '' off software CRYPTO 3; do
+	refused "offload check: \"$mode\" is unknown, try \"help\"" offload check lo "$mode"
+done
+refused 'offload check: "packet" is unknown, try "help"' offload check lo crypto packet
 for time in x 5x '' -1 4294967296 ' 5' 1.5 ms; do
 	refused 'bundle confirm: the value of "lifetime" is not valid' \
 		bundle confirm id 1 lifetime "$time"
@@ -148,7 +177,9 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 		run 2 endpoint add address 192.0.2.1 guard $guard
 		ok "guard $guard is taken, status 2 without the module"
 	done
-	for words in "nat-traversal on" "nat-traversal off nat-port 4501 nat-shared on"; do
+	for words in "nat-traversal on" "nat-traversal off nat-port 4501 nat-shared on" \
+		     "hw-offload-interface enp129s0f1np123 hw-offload packet hw-offload-required on" \
+		     "hw-offload-interface none hw-offload software hw-offload-required off"; do
 		# shellcheck disable=SC2086
 		run 2 endpoint add address 192.0.2.1 $words
 		ok "$words is taken, status 2 without the module"
@@ -163,7 +194,9 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 		     "preferred-ealg aes-gcm" "disable-deprecated-algorithms off" \
 		     "allowed-algorithms all" "max-sets 4 old-timeout 32s idle-timeout 0" \
 		     "mark-mask 0xffffff00" \
-		     "nat-traversal on nat-port 4500 nat-follow-address off"; do
+		     "nat-traversal on nat-port 4500 nat-follow-address off" \
+		     "hw-offload-interface eth0 hw-offload crypto hw-offload-required on" \
+		     "hw-offload-interface none hw-offload off hw-offload-required off"; do
 		# shellcheck disable=SC2086
 		run 2 config set $words
 		ok "$words is taken, status 2 without the module"
@@ -172,6 +205,11 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 		run 2 bundle confirm id 1 lifetime 1 older drop over 2 &&
 		run 2 bundle extend id 1 lifetime 1
 	ok "replace, older, over and extend are taken, status 2 without the module"
+	for words in enp129s0f1np123 "lo crypto" "lo packet"; do
+		# shellcheck disable=SC2086
+		run 2 offload check $words
+		ok "offload check $words is taken, status 2 without the module"
+	done
 	run 2 monitor && grep -q '^imsipsec: monitor: ' "$tmp/err"
 	ok "monitor without the module"
 fi

@@ -45,18 +45,21 @@ fi
 run 0 config set min-spi 70000 max-spi 0x20000 temporary-timeout 5m && [ ! -s "$tmp/out" ]
 ok "config set"
 run 0 -j config show && json 'j["min-spi"] == 70000 and j["max-spi"] == 131072 and
-	j["temporary-timeout"] == 300000 and len(j) == 19 and
+	j["temporary-timeout"] == 300000 and len(j) == 22 and
 	j["allowed-algorithms"] == "" and j["preferred-alg"] == j["preferred-ealg"] == "none" and
 	j["disable-deprecated-algorithms"] is False and j["max-sets"] == 3 and
 	j["old-timeout"] == 128000 and j["idle-timeout"] == 0 and j["mark-mask"] == 0xffffff and
-	j["nat-traversal"] is False and j["nat-port"] == 4500 and j["nat-follow-address"] is False'
+	j["nat-traversal"] is False and j["nat-port"] == 4500 and j["nat-follow-address"] is False and
+	j["hw-offload"] == "crypto" and j["hw-offload-interface"] == "" and
+	j["hw-offload-required"] is False'
 ok "config show -j"
 run 0 config show && says "SPIs               70000 to 131072" &&
 	says "temporary timeout  5 min 0 s" && says "algorithms         all" &&
 	says "preferred          alg none, ealg none" && says "deprecated         not disabled" &&
 	says "old timeout        2 min 8 s" && says "idle timeout       none" &&
 	says "mark mask          0x00ffffff" && grep -q "temporary, 3 a registration$" "$tmp/out" &&
-	says "NAT traversal      off, port 4500, another address is not followed"
+	says "NAT traversal      off, port 4500, another address is not followed" &&
+	says "offload            crypto, interface none"
 ok "config show"
 run 2 config set min-spi 200000 && grep -q '^imsipsec: config set: .*200000' "$tmp/err" &&
 	[ ! -s "$tmp/out" ]
@@ -104,6 +107,28 @@ run 0 config set nat-traversal on nat-port 0x1234 nat-follow-address on &&
 	run 0 -j config show && json 'j["nat-traversal"] is True and j["nat-port"] == 4660 and
 	j["nat-follow-address"] is False' && run 0 config set nat-traversal off nat-port 4500
 ok "config set, NAT traversal"
+run 0 config set hw-offload-interface nosuch0 hw-offload packet hw-offload-required on &&
+	run 0 config show && says "offload            packet, interface nosuch0, required" &&
+	run 0 -j config show && json 'j["hw-offload-interface"] == "nosuch0" and
+	j["hw-offload"] == "packet" and j["hw-offload-required"] is True' &&
+	run 0 config set hw-offload-interface none hw-offload crypto hw-offload-required off &&
+	run 0 config show && says "offload            crypto, interface none"
+ok "config set, offload"
+
+# Up, so that this is not what stands in the way
+ip link set lo up
+for mode in crypto packet; do
+	run 0 -j offload check lo $mode && json "len(j) == 9 and
+	len({(p['auth-alg'], p['enc-alg']) for p in j}) == 9 and
+	all((p['interface'], p['mode'], p['reason']) == ('lo', '$mode', 'no-support') for p in j)"
+	ok "offload check lo $mode -j"
+done
+run 0 offload check lo && [ "$(head -n 1 "$tmp/out")" = "lo: crypto offload, no driver" ] &&
+	[ "$(grep -cE '^  (hmac|aes|null)[^ ]* +(null|aes|des)[^ ]* +no, no-support(: .*)?$' \
+	"$tmp/out")" -eq 9 ] && [ "$(wc -l <"$tmp/out")" -eq 10 ]
+ok "offload check lo"
+run 2 offload check nosuch0 && [ ! -s "$tmp/out" ]
+ok "offload check, no such interface: $(cat "$tmp/err")"
 run 2 config set mark-mask 5 && grep -q mark-mask "$tmp/err"
 ok "config set mark-mask, refused: $(cat "$tmp/err")"
 for all in all ''; do
@@ -156,6 +181,20 @@ run 0 config set nat-traversal on && run 0 -j endpoint add address 2001:db8::3 &
 	json 'j["nat-traversal"] is False' && run 0 endpoint del address 2001:db8::3 &&
 	run 0 config set nat-traversal off
 ok "endpoint add, NAT traversal as the configuration says, or off all the same"
+run 0 -j endpoint show id "$id" && json '(j[0]["hw-offload"], j[0]["hw-offload-interface"],
+	j[0]["hw-offload-required"], j[0]["hw-offload-bundles"], j[0]["hw-offload-fallback"]) ==
+	("crypto", "", False, 0, []) and "hw-offload-text" not in j[0]' &&
+	run 0 endpoint show id "$id" && ! grep -q offload "$tmp/out"
+ok "endpoint show, no interface to do ESP's work"
+run 0 endpoint add address 192.0.2.4 hw-offload-interface nosuch0 hw-offload-required on &&
+	grep -q '  guard drop  offload crypto nosuch0 (required)  0 bundles$' "$tmp/out" &&
+	says "    offloaded: 0 bundles" && run 0 endpoint del address 192.0.2.4 &&
+	run 0 endpoint add address 192.0.2.4 hw-offload software &&
+	grep -q '  guard drop  offload software  0 bundles$' "$tmp/out" &&
+	! grep -q offloaded "$tmp/out" && run 0 endpoint del address 192.0.2.4 &&
+	run 0 endpoint add address 192.0.2.4 hw-offload-interface lo hw-offload off &&
+	! grep -q offload "$tmp/out" && run 0 endpoint del address 192.0.2.4
+ok "endpoint add, offload"
 run 2 endpoint add address 192.0.2.1 port-ps 5063 port-pc 5066
 ok "endpoint add, in use: $(cat "$tmp/err")"
 run 0 -j endpoint show && json 'len(j) == 3'
@@ -178,7 +217,8 @@ echo "$key $key" | "$imsipsec" -j "${add[@]}" "${alice[@]}" spi-uc 25656 \
 	j["auth-alg"] == "hmac-sha-1-96" and j["enc-alg"] == "aes-cbc" and j["mode"] == "trans" and
 	j["ue-address"] == "192.0.2.5" and 290000 < j["lifetime"] <= 300000 and
 	not {"ik", "ck"} & set(j) and
-	j["mark"] in range(4 * j["registration"], 4 * j["registration"] + 4)'
+	j["mark"] in range(4 * j["registration"], 4 * j["registration"] + 4) and
+	j["offload"] == "off" and not {"offload-reason", "offload-interface"} & set(j)'
 ok "bundle add -j, keys from standard input"
 bundle=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])' <"$tmp/out")
 ! grep -q $key "$tmp/out"
@@ -217,6 +257,22 @@ run 0 "${natted[@]}" owner frank ue 10.0.0.6 spi-uc 4000 spi-us 4001 unmarked &&
 ok "bundle add unmarked, the second at that address refused: $(cat "$tmp/err")"
 run 0 endpoint del address 192.0.2.3 force
 ok "endpoint del, NAT traversal"
+run 0 -j endpoint add address 192.0.2.4 hw-offload-interface nosuch0
+offloaded=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])' <"$tmp/out")
+henry=(bundle add endpoint "$offloaded" owner henry contact c ue 192.0.2.6 port-uc 6301
+       port-us 6300 alg hmac-sha-1-96 ealg aes-cbc ik "$key" ck "$key" spi-uc 6000 spi-us 6001)
+run 0 "${henry[@]}" &&
+	grep -qE ', aes-cbc  offload (off|software) \(no-interface\)$' "$tmp/out" &&
+	run 0 -j bundle show owner henry && json 'j[0]["offload"] in ("off", "software") and
+	j[0]["offload-reason"] == "no-interface" and "offload-interface" not in j[0]'
+ok "bundle add, its interface is not there"
+run 0 endpoint show id "$offloaded" &&
+	grep -qE '^    offloaded: 0 bundles; not offloaded: no-interface 1(; last: .*)?$' \
+	"$tmp/out" && run 0 -j endpoint show id "$offloaded" &&
+	json 'j[0]["hw-offload-fallback"] == [{"reason": "no-interface", "count": 1}]'
+ok "endpoint show, a fallback"
+run 0 endpoint del address 192.0.2.4 force
+ok "endpoint del, offload"
 run 2 "${add[@]}" owner carol port-uc 6601 port-us 6600 spi-uc 2000 spi-us 2001 ik $key ck $key \
 	mode udp-enc-tun && grep -q nat-traversal "$tmp/err"
 ok "bundle add, mode udp-enc-tun without NAT traversal: $(cat "$tmp/err")"
@@ -272,8 +328,8 @@ events_complete() {
 	python3 -c 'import json, sys
 types = [json.loads(line)["type"] for line in sys.stdin]
 sys.exit(types != ["created", "created", "created", "created", "created", "deleted", "deleted", "deleted",
-		   "confirmed", "deleted", "created", "confirmed", "activated", "superseded", "deleted",
-		   "deleted"])' <"$tmp/events"
+		   "created", "offload-fallback", "deleted", "confirmed", "deleted", "created", "confirmed",
+		   "activated", "superseded", "deleted", "deleted"])' <"$tmp/events"
 }
 cp "$tmp/events" "$tmp/out"
 wait_for events_complete

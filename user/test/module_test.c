@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,13 +71,15 @@ static void test_config(void)
 	};
 	const struct imsipsec_config *got;
 
-	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0x7ffff &&
+	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0x3fffff &&
 	   got->min_spi == 300000 && got->max_spi == 400000 && got->temporary_timeout == 3600000 &&
 	   got->port_pc && got->port_ps && got->max_endpoints && got->max_bundles &&
 	   got->max_pending && !strcmp(got->allowed_algorithms, "") && !got->preferred_alg &&
 	   !got->preferred_ealg && !got->disable_deprecated_algorithms &&
 	   got->max_sets == 3 && got->old_timeout == 128000 && !got->idle_timeout &&
-	   got->mark_mask == 0x00ffffff && !got->nat_traversal && got->nat_port == 4500,
+	   got->mark_mask == 0x00ffffff && !got->nat_traversal && got->nat_port == 4500 &&
+	   !*got->hw_offload_interface && got->hw_offload == IMSIPSEC_OFFLOAD_CRYPTO &&
+	   !got->hw_offload_required,
 	   "config: set and get");
 	c.min_spi = 255;
 	ok(imsipsec_config_set(h, &c) < 0 && strstr(imsipsec_strerror(h), "min-spi"),
@@ -305,7 +308,7 @@ static bool tuple_is(struct imsipsec_cache *c, unsigned int n, const struct set 
 }
 
 struct told {
-	unsigned int n, wrong, of_type[8];
+	unsigned int n, wrong, of_type[9];
 	uint64_t seq;
 };
 
@@ -492,6 +495,155 @@ static void test_nat(void)
 	   "NAT: bundle: EADDRINUSE, two that are unmarked: %s", imsipsec_strerror(h));
 	ok(!imsipsec_endpoint_delete(h, at, true), "NAT: endpoint: delete");
 	imsipsec_cache_close(cache);
+}
+
+struct offloaded {
+	uint32_t endpoint;		/* 0: refused */
+	struct imsipsec_endpoint e;
+	struct imsipsec_bundle b;
+	int err;			/* of the bundle */
+};
+
+/* An endpoint at 192.0.2.4, of which @p says no more than offload, and a bundle of it */
+static struct offloaded offloaded(struct imsipsec_endpoint_params p)
+{
+	const unsigned int n = 50;
+	struct imsipsec_bundle_params bundle = params_of(&n, 1000);
+	const struct imsipsec_endpoint *e;
+	const struct imsipsec_bundle *b;
+	struct offloaded o = { 0 };
+
+	p.size = sizeof(p);
+	imsipsec_addr_parse(&p.address, "192.0.2.4");
+	if (imsipsec_endpoint_add(h, &p, &e))
+		return o;
+	bundle.endpoint = e->id;
+	o.err = imsipsec_bundle_new(h, &bundle, &b);
+	if (!o.err)
+		o.b = *b;
+	if (!imsipsec_endpoint_get(h, bundle.endpoint, &e)) {
+		o.endpoint = e->id;
+		o.e = *e;
+	}
+	return o;
+}
+
+static int set_offload(const char *interface, enum imsipsec_offload offload, bool required)
+{
+	struct imsipsec_config c = {
+		.size = sizeof(c),
+		.set = IMSIPSEC_CONFIG_HW_OFFLOAD_INTERFACE | IMSIPSEC_CONFIG_HW_OFFLOAD |
+		       IMSIPSEC_CONFIG_HW_OFFLOAD_REQUIRED,
+		.hw_offload = offload, .hw_offload_required = required,
+	};
+
+	strcpy(c.hw_offload_interface, interface);
+	return imsipsec_config_set(h, &c);
+}
+
+static bool no_fallbacks(const struct imsipsec_endpoint *e)
+{
+	size_t i;
+
+	for (i = 0; i < IMSIPSEC_OFFLOAD_REASONS; i++)
+		if (e->fallbacks[i])
+			return false;
+	return true;
+}
+
+static int see_fallback(const struct imsipsec_event *event, void *data)
+{
+	unsigned int *n = data;
+
+	*n += event->type == IMSIPSEC_EVENT_OFFLOAD_FALLBACK &&
+	      event->reason == IMSIPSEC_REASON_INTERFACE &&
+	      event->new_state == IMSIPSEC_STATE_TEMPORARY &&
+	      event->bundle.offload_reason == IMSIPSEC_OFFLOAD_REASON_NO_INTERFACE;
+	return 0;
+}
+
+/* How many fallbacks were told of, the first of which may take a moment */
+static unsigned int fallbacks_told(struct imsipsec_events *ev)
+{
+	struct pollfd fd = { .fd = imsipsec_event_fd(ev), .events = POLLIN };
+	unsigned int n = 0;
+
+	while (!n && poll(&fd, 1, 2000) > 0)
+		if (imsipsec_event_dispatch(ev, see_fallback, &n))
+			break;
+	return n;
+}
+
+static int see_no_pair(const struct imsipsec_offload_pair *pair, void *data)
+{
+	*(unsigned int *)data += !strcmp(pair->interface, "lo") && pair->alg && pair->ealg &&
+				 pair->mode == IMSIPSEC_OFFLOAD_PACKET && pair->reason;
+	return 0;
+}
+
+/* The interfaces of this network namespace can do nothing. */
+static void test_offload(void)
+{
+	const struct imsipsec_config *got;
+	struct imsipsec_events *ev;
+	struct offloaded o;
+	unsigned int n = 0;
+
+	o = offloaded((struct imsipsec_endpoint_params){ .size = 0 });
+	ok(o.endpoint && !o.err && o.e.hw_offload == IMSIPSEC_OFFLOAD_CRYPTO &&
+	   !*o.e.hw_offload_interface && !o.e.hw_offload_required &&
+	   !o.e.hw_offload_bundles && no_fallbacks(&o.e) && !*o.e.hw_offload_text &&
+	   o.b.offload == IMSIPSEC_OFFLOAD_OFF && !o.b.offload_reason &&
+	   !*o.b.offload_interface, "offload: no interface: %s", imsipsec_strerror(h));
+	imsipsec_endpoint_delete(h, o.endpoint, true);
+
+	ok(!imsipsec_event_open(&ev), "offload: events: open");
+	o = offloaded((struct imsipsec_endpoint_params){ .hw_offload_interface = "nosuch0" });
+	ok(o.endpoint && !o.err && !strcmp(o.e.hw_offload_interface, "nosuch0") &&
+	   !o.e.hw_offload_bundles &&
+	   o.e.fallbacks[IMSIPSEC_OFFLOAD_REASON_NO_INTERFACE] == 1 &&
+	   o.b.offload <= IMSIPSEC_OFFLOAD_SOFTWARE &&
+	   o.b.offload_reason == IMSIPSEC_OFFLOAD_REASON_NO_INTERFACE &&
+	   !*o.b.offload_interface, "offload: an interface that is not there: %s",
+	   imsipsec_strerror(h));
+	ok(fallbacks_told(ev) == 1, "offload: an event tells of the fallback");
+	imsipsec_event_close(ev);
+	imsipsec_endpoint_delete(h, o.endpoint, true);
+
+	o = offloaded((struct imsipsec_endpoint_params){
+		.hw_offload_interface = "nosuch0", .hw_offload = IMSIPSEC_OFFLOAD_PACKET,
+		.hw_offload_required = IMSIPSEC_CHOICE_ON });
+	ok(o.endpoint && o.err < 0 && o.e.hw_offload == IMSIPSEC_OFFLOAD_PACKET &&
+	   o.e.hw_offload_required && !o.e.bundles, "offload: required, the bundle is refused: %s",
+	   imsipsec_strerror(h));
+	imsipsec_endpoint_delete(h, o.endpoint, true);
+
+	ok(!set_offload("nosuch123456789", IMSIPSEC_OFFLOAD_PACKET, true) &&
+	   !imsipsec_config_get(h, &got) &&
+	   !strcmp(got->hw_offload_interface, "nosuch123456789") &&
+	   got->hw_offload == IMSIPSEC_OFFLOAD_PACKET && got->hw_offload_required,
+	   "offload: config: set and get, a name as long as may be: %s", imsipsec_strerror(h));
+	o = offloaded((struct imsipsec_endpoint_params){
+		.hw_offload_interface = "", .hw_offload = IMSIPSEC_OFFLOAD_OFF,
+		.hw_offload_required = IMSIPSEC_CHOICE_OFF });
+	ok(o.endpoint && !o.err && !*o.e.hw_offload_interface &&
+	   o.e.hw_offload == IMSIPSEC_OFFLOAD_OFF && !o.e.hw_offload_required &&
+	   o.b.offload == IMSIPSEC_OFFLOAD_OFF && !o.b.offload_reason,
+	   "offload: off, though configured: %s", imsipsec_strerror(h));
+	imsipsec_endpoint_delete(h, o.endpoint, true);
+	o = offloaded((struct imsipsec_endpoint_params){ .size = 0 });
+	ok(o.endpoint && o.err < 0 && !strcmp(o.e.hw_offload_interface, "nosuch123456789") &&
+	   o.e.hw_offload == IMSIPSEC_OFFLOAD_PACKET && o.e.hw_offload_required,
+	   "offload: as configured: %s", imsipsec_strerror(h));
+	imsipsec_endpoint_delete(h, o.endpoint, true);
+	ok(!set_offload("", IMSIPSEC_OFFLOAD_CRYPTO, false), "offload: config: as before");
+
+	ok(!imsipsec_offload_dump(h, "lo", IMSIPSEC_OFFLOAD_PACKET, see_no_pair, &n) && n == 9,
+	   "offload: lo can do none of %u pairs: %s", n, imsipsec_strerror(h));
+	ok(imsipsec_offload_dump(h, "nosuch0", 0, see_no_pair, &n) == -ENODEV && n == 9,
+	   "offload: ENODEV: %s", imsipsec_strerror(h));
+	ok(imsipsec_offload_dump(h, "lo", IMSIPSEC_OFFLOAD_SOFTWARE, see_no_pair, &n) < 0,
+	   "offload: what no interface does is refused: %s", imsipsec_strerror(h));
 }
 
 static void test_bundle_algorithms(void)
@@ -692,6 +844,7 @@ int main(void)
 	test_bundle();
 	test_life();
 	test_nat();
+	test_offload();
 	test_bundle_algorithms();
 	test_many();
 	test_eperm();

@@ -31,13 +31,26 @@ static void test_names(void)
 	   !imsipsec_guard_name(0) && !imsipsec_guard_name(4), "names of guard");
 	ok(!strcmp(imsipsec_older_name(IMSIPSEC_OLDER_DROP), "drop") &&
 	   !imsipsec_older_name(0) && !imsipsec_older_name(3), "names of older");
+	ok(!strcmp(imsipsec_offload_name(IMSIPSEC_OFFLOAD_OFF), "off") &&
+	   !strcmp(imsipsec_offload_name(IMSIPSEC_OFFLOAD_PACKET), "packet") &&
+	   !imsipsec_offload_name(0) && !imsipsec_offload_name(5), "names of offload");
+	ok(!strcmp(imsipsec_offload_reason_name(IMSIPSEC_OFFLOAD_REASON_NO_INTERFACE),
+		   "no-interface") &&
+	   !strcmp(imsipsec_offload_reason_name(IMSIPSEC_OFFLOAD_REASON_LOST), "lost") &&
+	   !imsipsec_offload_reason_name(0) &&
+	   !imsipsec_offload_reason_name(IMSIPSEC_OFFLOAD_REASON_LOST + 1) &&
+	   IMSIPSEC_OFFLOAD_REASON_LOST < IMSIPSEC_OFFLOAD_REASONS,
+	   "names of reasons against offload");
 	ok(!strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_LOST), "lost") &&
 	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_SUPERSEDED), "superseded") &&
 	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_NAT_MAPPING), "nat-mapping") &&
+	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_OFFLOAD_FALLBACK),
+		   "offload-fallback") &&
 	   !imsipsec_event_type_name(0x10001), "names of event types");
 	ok(!strcmp(imsipsec_reason_name(IMSIPSEC_REASON_ENDPOINT), "endpoint") &&
 	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_IDLE), "idle") &&
 	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_NAT), "nat") &&
+	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_INTERFACE), "interface") &&
 	   !imsipsec_reason_name(0), "names of reasons");
 }
 
@@ -141,7 +154,9 @@ static void test_sizes(void)
 {
 	ok(IMSIPSEC_OWNER_MAX == IMS_IPSEC_OWNER_MAX &&
 	   IMSIPSEC_CONTACT_MAX == IMS_IPSEC_CONTACT_MAX &&
-	   IMSIPSEC_KEY_LEN == IMS_IPSEC_KEY_LEN && IMSIPSEC_PORT_PC_MAX == IMS_IPSEC_PORT_PC_MAX,
+	   IMSIPSEC_KEY_LEN == IMS_IPSEC_KEY_LEN &&
+	   IMSIPSEC_PORT_PC_MAX == IMS_IPSEC_PORT_PC_MAX &&
+	   IMSIPSEC_INTERFACE_MAX == IMS_IPSEC_INTERFACE_MAX,
 	   "limits are the kernel's");
 	/* What programs were built with must not move. */
 	ok(sizeof(struct imsipsec_addr) == 20, "size of struct imsipsec_addr");
@@ -155,6 +170,12 @@ static void test_sizes(void)
 	ok(offsetof(struct imsipsec_bundle_params, ue_nat_address) +
 	   sizeof(struct imsipsec_addr) == sizeof(struct imsipsec_bundle_params),
 	   "struct imsipsec_bundle_params has nothing behind its last member, it may grow");
+	ok(offsetof(struct imsipsec_config, hw_offload_interface) ==
+	   offsetof(struct imsipsec_config, nat_port) + sizeof(uint16_t) &&
+	   offsetof(struct imsipsec_config, hw_offload_interface) % alignof(uint64_t) == 0 &&
+	   offsetof(struct imsipsec_endpoint_params, hw_offload_interface) %
+	   alignof(struct imsipsec_endpoint_params) == 0,
+	   "offload is behind all that was, holes included");
 	ok(sizeof(struct imsipsec_algs) == 8,
 	   "size of struct imsipsec_algs, which comes in arrays");
 	ok(offsetof(struct imsipsec_event, bundle) + sizeof(struct imsipsec_bundle) ==

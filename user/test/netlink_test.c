@@ -19,6 +19,7 @@
 #define GROUP	7
 
 #define LIST	"hmac-sha-1-96=aes-cbc,aes-gmac=null"
+#define INTERFACE	"enp129s0f1np123"	/* as long as one may be */
 
 /* ---- The kernel's side ------------------------------------------------ */
 
@@ -177,6 +178,18 @@ static void put_config(struct nlmsghdr *nlh)
 	mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL, 1);
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_CONFIG_NAT_PORT, htons(4500));
 	mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS, 1);
+	mnl_attr_put(nlh, IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE, strlen(INTERFACE), INTERFACE);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_HW_OFFLOAD, IMS_IPSEC_OFFLOAD_PACKET);
+	mnl_attr_put_u8(nlh, IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED, 1);
+}
+
+static void put_fallback(struct nlmsghdr *nlh, uint32_t reason, uint64_t count)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_FALLBACK);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_FALLBACK_REASON, reason);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_FALLBACK_COUNT, count);
+	mnl_attr_nest_end(nlh, nest);
 }
 
 static void put_endpoint(struct nlmsghdr *nlh, uint32_t id)
@@ -199,6 +212,14 @@ static void put_endpoint(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_ENDPOINT_NAT_PORT, htons(4501));
 	mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_NAT_SHARED, 1);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_UDP_ONLY, 1ULL << 42);
+	/* With NUL, as the kernel may send it, and the name is not too long for that */
+	mnl_attr_put_strz(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE, INTERFACE);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD, IMS_IPSEC_OFFLOAD_CRYPTO);
+	mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED, 1);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_BUNDLES, 2);
+	put_fallback(nlh, IMS_IPSEC_OFFLOAD_REASON_NO_INTERFACE, 8);
+	put_fallback(nlh, IMS_IPSEC_OFFLOAD_REASON_LOST, 1ULL << 43);
+	mnl_attr_put_strz(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT, "no room");
 }
 
 static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
@@ -235,6 +256,9 @@ static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, htons(61234));
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UNMARKED, 0, NULL);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UDP_ONLY, 0, NULL);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OFFLOAD, IMS_IPSEC_OFFLOAD_CRYPTO);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OFFLOAD_REASON, IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION);
+	mnl_attr_put_strz(nlh, IMS_IPSEC_A_BUNDLE_OFFLOAD_INTERFACE, "eth0");
 }
 
 /* The @n-th of the pairs, as the kernel has it at @rank */
@@ -249,6 +273,21 @@ static void put_algorithm(struct nlmsghdr *nlh, unsigned int n, uint32_t rank, c
 	if (driver) {
 		mnl_attr_put_strz(nlh, IMS_IPSEC_A_ALGORITHM_NAME, "rfc4106(gcm(aes))");
 		mnl_attr_put_strz(nlh, IMS_IPSEC_A_ALGORITHM_DRIVER, driver);
+	}
+}
+
+/* The @n-th of the pairs, which an interface can do if there is no @reason */
+static void put_offload(struct nlmsghdr *nlh, unsigned int n, uint32_t reason, const char *driver)
+{
+	mnl_attr_put_strz(nlh, IMS_IPSEC_A_OFFLOAD_INTERFACE, INTERFACE);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_OFFLOAD_MODE, IMS_IPSEC_OFFLOAD_PACKET);
+	if (driver)
+		mnl_attr_put_strz(nlh, IMS_IPSEC_A_OFFLOAD_DRIVER, driver);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_OFFLOAD_AUTH_ALG, imsipsec_pairs[n].alg);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_OFFLOAD_ENC_ALG, imsipsec_pairs[n].ealg);
+	if (reason) {
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_OFFLOAD_REASON, reason);
+		mnl_attr_put_strz(nlh, IMS_IPSEC_A_OFFLOAD_TEXT, "AES-GCM alone");
 	}
 }
 
@@ -267,7 +306,9 @@ static bool bundle_ok(const struct imsipsec_bundle *b, uint32_t id)
 	       b->tx_packets == 3 && b->tx_bytes == 1ULL << 40 && b->registration == 0x3fffff &&
 	       b->mark == 0xfffffe00 && b->ue_nat_address.family == AF_INET &&
 	       b->ue_nat_address.in.s_addr == htonl(0xcb007107) && b->ue_nat_port == 61234 &&
-	       b->unmarked && b->udp_only;
+	       b->unmarked && b->udp_only && b->offload == IMSIPSEC_OFFLOAD_CRYPTO &&
+	       b->offload_reason == IMSIPSEC_OFFLOAD_REASON_ENCAPSULATION &&
+	       !strcmp(b->offload_interface, "eth0");
 }
 
 static void put_event_of(struct datagram *d, uint64_t seq, uint32_t type, uint32_t reason,
@@ -546,6 +587,12 @@ static void test_requests(void)
 	   e->drop_cross_pair == 7 && e->drop_no_live_set == 1ULL << 41 && e->nat_traversal &&
 	   e->nat_port == 4501 && e->nat_shared && e->drop_udp_only == 1ULL << 42,
 	   "endpoint_add: the reply");
+	ok(!strcmp(e->hw_offload_interface, INTERFACE) &&
+	   e->hw_offload == IMSIPSEC_OFFLOAD_CRYPTO && e->hw_offload_required &&
+	   e->hw_offload_bundles == 2 && e->fallbacks[IMSIPSEC_OFFLOAD_REASON_NO_INTERFACE] == 8 &&
+	   e->fallbacks[IMSIPSEC_OFFLOAD_REASON_LOST] == 1ULL << 43 &&
+	   !e->fallbacks[IMSIPSEC_OFFLOAD_REASON_DOWN] && !strcmp(e->hw_offload_text, "no room"),
+	   "endpoint_add: the reply: offload");
 	port = requested(IMS_IPSEC_A_ENDPOINT_PORT_PC, 2, IMSIPSEC_PORT_PC_MAX - 1);
 	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 1 + IMSIPSEC_PORT_PC_MAX) &&
 	   requested_is(IMS_IPSEC_A_ENDPOINT_ADDRESS, &ep.address.in6, 16) &&
@@ -589,6 +636,44 @@ static void test_requests(void)
 	ep.nat_traversal = IMSIPSEC_CHOICE_ON + 1;
 	ok(imsipsec_endpoint_add(h, &ep, NULL) == -EINVAL && !kernel.sent,
 	   "endpoint_add: neither with nor without NAT traversal: %s", imsipsec_strerror(h));
+	h = reset();
+	put_ack(datagram());
+	ep.nat_traversal = IMSIPSEC_CHOICE_CONFIG;
+	ep.hw_offload_interface = INTERFACE;
+	ep.hw_offload = IMSIPSEC_OFFLOAD_PACKET;
+	ep.hw_offload_required = IMSIPSEC_CHOICE_ON;
+	imsipsec_endpoint_add(h, &ep, NULL);
+	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 6) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE, INTERFACE, strlen(INTERFACE)) &&
+	   requested_u32(IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD, IMS_IPSEC_OFFLOAD_PACKET) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED, "\1", 1),
+	   "endpoint_add: offload");
+	h = reset();
+	put_ack(datagram());
+	ep.hw_offload_interface = "";
+	ep.hw_offload = 0;
+	ep.hw_offload_required = IMSIPSEC_CHOICE_OFF;
+	imsipsec_endpoint_add(h, &ep, NULL);
+	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 5) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE, "", 0) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED, "\0", 1),
+	   "endpoint_add: no interface, whatever the configuration says");
+	h = reset();
+	ep.hw_offload_interface = INTERFACE "4";
+	ok(imsipsec_endpoint_add(h, &ep, NULL) == -EINVAL && !kernel.sent &&
+	   !strcmp(imsipsec_strerror(h), "hw-offload-interface: longer than 15 bytes"),
+	   "endpoint_add: the name of an interface is too long");
+	ep.hw_offload_interface = NULL;
+	ep.hw_offload_required = IMSIPSEC_CHOICE_ON + 1;
+	ok(imsipsec_endpoint_add(h, &ep, NULL) == -EINVAL && !kernel.sent,
+	   "endpoint_add: offload is neither required nor not: %s", imsipsec_strerror(h));
+	h = reset();
+	put_ack(datagram());
+	ep.hw_offload_interface = INTERFACE;
+	ep.size = offsetof(struct imsipsec_endpoint_params, hw_offload_interface);
+	imsipsec_endpoint_add(h, &ep, NULL);
+	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 3),
+	   "endpoint_add: no offload of a program that was built without it");
 	h = reset();
 	put_ack(datagram());
 	ep.size = offsetof(struct imsipsec_endpoint_params, guard);
@@ -639,7 +724,7 @@ static void test_requests(void)
 	finish(d, nlh);
 	put_ack(d);
 	ok(!imsipsec_config_get(h, &config) && request_is(IMS_IPSEC_CMD_CONFIG_GET, 0, 0) &&
-	   config->size == sizeof(c) && config->set == 0x7ffff && config->min_spi == 65536 &&
+	   config->size == sizeof(c) && config->set == 0x3fffff && config->min_spi == 65536 &&
 	   config->max_spi == 262144 && config->temporary_timeout == 30000 &&
 	   config->port_pc == 5062 && config->port_ps == 5063 && config->max_endpoints == 16 &&
 	   config->max_bundles == 100000 && config->max_pending == 1000 &&
@@ -649,13 +734,15 @@ static void test_requests(void)
 	   config->disable_deprecated_algorithms && config->max_sets == 3 &&
 	   config->old_timeout == 128000 && config->idle_timeout == 1ULL << 40 &&
 	   config->mark_mask == 0xffffff00 && config->nat_traversal &&
-	   config->nat_port == 4500 && config->nat_follow_address,
+	   config->nat_port == 4500 && config->nat_follow_address &&
+	   !strcmp(config->hw_offload_interface, INTERFACE) &&
+	   config->hw_offload == IMSIPSEC_OFFLOAD_PACKET && config->hw_offload_required,
 	   "config_get, reply and acknowledgement in one datagram");
 	c = *config;
 	c.allowed_algorithms = LIST;
 	h = reset();
 	put_ack(datagram());
-	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 19) &&
+	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 22) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MIN_SPI, htonl(65536)) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_SPI, htonl(262144)) &&
 	   requested_u64(IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, 30000) &&
@@ -674,7 +761,10 @@ static void test_requests(void)
 	   requested_u32(IMS_IPSEC_A_CONFIG_MARK_MASK, 0xffffff00) &&
 	   requested_is(IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL, "\1", 1) &&
 	   requested_u16(IMS_IPSEC_A_CONFIG_NAT_PORT, htons(4500)) &&
-	   requested_is(IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS, "\1", 1), "config_set");
+	   requested_is(IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS, "\1", 1) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE, INTERFACE, strlen(INTERFACE)) &&
+	   requested_u32(IMS_IPSEC_A_CONFIG_HW_OFFLOAD, IMS_IPSEC_OFFLOAD_PACKET) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED, "\1", 1), "config_set");
 	h = reset();
 	put_ack(datagram());
 	c.set = IMSIPSEC_CONFIG_NAT_TRAVERSAL | IMSIPSEC_CONFIG_NAT_FOLLOW_ADDRESS;
@@ -697,6 +787,20 @@ static void test_requests(void)
 	h = reset();
 	c.allowed_algorithms = NULL;
 	ok(imsipsec_config_set(h, &c) == -EINVAL && !kernel.sent, "config_set: no list");
+	h = reset();
+	put_ack(datagram());
+	c.set = IMSIPSEC_CONFIG_HW_OFFLOAD_INTERFACE | IMSIPSEC_CONFIG_HW_OFFLOAD_REQUIRED;
+	memset(c.hw_offload_interface, 0, sizeof(c.hw_offload_interface));
+	c.hw_offload_required = false;
+	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 2) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE, "", 0) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED, "\0", 1),
+	   "config_set: no interface");
+	h = reset();
+	memset(c.hw_offload_interface, 'x', sizeof(c.hw_offload_interface));
+	ok(imsipsec_config_set(h, &c) == -EINVAL && !kernel.sent &&
+	   !strcmp(imsipsec_strerror(h), "hw-offload-interface: longer than 15 bytes"),
+	   "config_set: the name of an interface does not end");
 	h = reset();
 	c.set = 1U << 31;
 	ok(imsipsec_config_set(h, &c) == -E2BIG && !kernel.sent, "config_set: unknown member");
@@ -858,6 +962,65 @@ static void test_algorithms(void)
 	n = 1;
 	ok(imsipsec_algs_get(h, algs, &n) == -ENOSPC && n == 1 && kernel.next == kernel.n,
 	   "algs_get: no room: %s", imsipsec_strerror(h));
+}
+
+struct offloads {
+	struct imsipsec_offload_pair seen[4];
+	size_t n;
+};
+
+static int see_offload(const struct imsipsec_offload_pair *pair, void *data)
+{
+	struct offloads *offloads = data;
+
+	offloads->seen[offloads->n++] = *pair;
+	return 0;
+}
+
+static void put_offload_dump(void)
+{
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh;
+
+	nlh = reply(d, NLM_F_MULTI, IMS_IPSEC_CMD_OFFLOAD_GET);
+	put_offload(nlh, 0, 0, "mlx5_core");
+	finish(d, nlh);
+	nlh = reply(d, NLM_F_MULTI, IMS_IPSEC_CMD_OFFLOAD_GET);
+	put_offload(nlh, 4, IMS_IPSEC_OFFLOAD_REASON_ALGORITHM, NULL);
+	finish(d, nlh);
+	finish(d, done_message(d, 0, 0));
+}
+
+static void test_offload(void)
+{
+	struct imsipsec *h = reset();
+	struct offloads o = { .n = 0 };
+
+	put_offload_dump();
+	ok(!imsipsec_offload_dump(h, INTERFACE, IMSIPSEC_OFFLOAD_PACKET, see_offload, &o) &&
+	   o.n == 2 && request_is(IMS_IPSEC_CMD_OFFLOAD_GET, NLM_F_DUMP, 2) &&
+	   requested_is(IMS_IPSEC_A_OFFLOAD_INTERFACE, INTERFACE, strlen(INTERFACE)) &&
+	   requested_u32(IMS_IPSEC_A_OFFLOAD_MODE, IMS_IPSEC_OFFLOAD_PACKET), "offload_dump");
+	ok(!strcmp(o.seen[0].interface, INTERFACE) && o.seen[0].mode == IMSIPSEC_OFFLOAD_PACKET &&
+	   !strcmp(o.seen[0].driver, "mlx5_core") && o.seen[0].alg == IMSIPSEC_ALG_NULL &&
+	   o.seen[0].ealg == IMSIPSEC_EALG_AES_GCM && !o.seen[0].reason && !*o.seen[0].text,
+	   "offload_dump: one that it can do");
+	ok(!*o.seen[1].driver && o.seen[1].alg == imsipsec_pairs[4].alg &&
+	   o.seen[1].ealg == imsipsec_pairs[4].ealg &&
+	   o.seen[1].reason == IMSIPSEC_OFFLOAD_REASON_ALGORITHM &&
+	   !strcmp(o.seen[1].text, "AES-GCM alone"), "offload_dump: one that it cannot");
+
+	h = reset();
+	put_offload_dump();
+	o.n = 0;
+	ok(!imsipsec_offload_dump(h, "lo", 0, see_offload, &o) &&
+	   request_is(IMS_IPSEC_CMD_OFFLOAD_GET, NLM_F_DUMP, 1) &&
+	   requested_is(IMS_IPSEC_A_OFFLOAD_INTERFACE, "lo", 2), "offload_dump: no mode");
+	h = reset();
+	ok(imsipsec_offload_dump(h, INTERFACE "4", 0, see_offload, &o) == -EINVAL &&
+	   imsipsec_offload_dump(h, "", 0, see_offload, &o) == -EINVAL &&
+	   imsipsec_offload_dump(h, NULL, 0, see_offload, &o) == -EINVAL && !kernel.sent,
+	   "offload_dump: no name of an interface: %s", imsipsec_strerror(h));
 }
 
 /* ---- Errors -------------------------------------------------------------- */
@@ -1051,8 +1214,14 @@ static void put_an_algorithm(struct nlmsghdr *nlh)
 	put_algorithm(nlh, 4, 5, "x");
 }
 
+static void put_an_offload(struct nlmsghdr *nlh)
+{
+	put_offload(nlh, 4, IMS_IPSEC_OFFLOAD_REASON_ALGORITHM, "x");
+}
+
 static int parse_any(const struct nlmsghdr *nlh, put_fn put)
 {
+	struct imsipsec_offload_pair o;
 	struct imsipsec_algorithm a;
 	struct imsipsec_endpoint e;
 	struct imsipsec_bundle b;
@@ -1061,6 +1230,8 @@ static int parse_any(const struct nlmsghdr *nlh, put_fn put)
 		return imsipsec_config_parse(&handle, nlh);
 	if (put == put_an_algorithm)
 		return imsipsec_algorithm_parse(nlh, &a);
+	if (put == put_an_offload)
+		return imsipsec_offload_parse(nlh, &o);
 	if (put == put_an_endpoint)
 		return imsipsec_endpoint_parse(nlh, &e);
 	return imsipsec_bundle_parse(nlh, &b);
@@ -1090,9 +1261,29 @@ static bool any_length(put_fn put, uint16_t type)
 		       type == IMS_IPSEC_A_BUNDLE_UNMARKED || type == IMS_IPSEC_A_BUNDLE_UDP_ONLY;
 	if (put == put_config)
 		return type == IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS;
+	if (put == put_an_endpoint)
+		return type == IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT;
+	if (put == put_an_offload)
+		return type == IMS_IPSEC_A_OFFLOAD_DRIVER || type == IMS_IPSEC_A_OFFLOAD_TEXT;
 	return put == put_an_algorithm && (type == IMS_IPSEC_A_ALGORITHM_DEPRECATED ||
 					   type == IMS_IPSEC_A_ALGORITHM_NAME ||
 					   type == IMS_IPSEC_A_ALGORITHM_DRIVER);
+}
+
+static bool is_interface(put_fn put, uint16_t type)
+{
+	return (put == put_config && type == IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE) ||
+	       (put == put_an_endpoint && type == IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE) ||
+	       (put == put_a_bundle && type == IMS_IPSEC_A_BUNDLE_OFFLOAD_INTERFACE) ||
+	       (put == put_an_offload && type == IMS_IPSEC_A_OFFLOAD_INTERFACE);
+}
+
+/* Whether @put may hold an attribute of @type with @len bytes, none of which is NUL */
+static bool may_have(const struct nlmsghdr *nlh, put_fn put, uint16_t type, uint16_t len)
+{
+	if (is_interface(put, type))
+		return len <= IMSIPSEC_INTERFACE_MAX;
+	return is_right(nlh, type, len) || any_length(put, type);
 }
 
 static void test_lengths(const char *name, put_fn put, uint16_t max_type)
@@ -1118,7 +1309,7 @@ static void test_lengths(const char *name, put_fn put, uint16_t max_type)
 					 type == IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS)) ||
 				       (put == put_an_endpoint &&
 					type == IMS_IPSEC_A_ENDPOINT_ADDRESS);
-			int want = is_right(nlh, type, len) || any_length(put, type) ||
+			int want = may_have(nlh, put, type, len) ||
 				   (is_addr && (len == 4 || len == 16)) ? 0 : -EBADMSG;
 			struct nlmsghdr *w;
 
@@ -1166,6 +1357,7 @@ static void test_objects(void)
 	test_lengths("endpoint", put_an_endpoint, IMS_IPSEC_A_ENDPOINT_MAX + 2);
 	test_lengths("bundle", put_a_bundle, IMS_IPSEC_A_BUNDLE_MAX + 2);
 	test_lengths("algorithm", put_an_algorithm, IMS_IPSEC_A_ALGORITHM_MAX + 2);
+	test_lengths("offload", put_an_offload, IMS_IPSEC_A_OFFLOAD_MAX + 2);
 
 	reset();
 	nlh = reply(&kernel.answers[0], 0, 1);
@@ -1202,12 +1394,27 @@ static void test_objects(void)
 
 	reset();
 	nlh = reply(&kernel.answers[0], 0, 1);
+	put_endpoint(nlh, 4);
+	put_fallback(nlh, IMSIPSEC_OFFLOAD_REASONS - 1, 9);
+	put_fallback(nlh, IMSIPSEC_OFFLOAD_REASONS, 10);
+	put_fallback(nlh, UINT32_MAX, 11);
+	mnl_attr_put(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT, IMS_IPSEC_ALGORITHMS_MAX,
+		     long_list());
+	ok(!imsipsec_endpoint_parse(nlh, &e) && e.fallbacks[IMSIPSEC_OFFLOAD_REASONS - 1] == 9 &&
+	   strlen(e.hw_offload_text) == sizeof(e.hw_offload_text) - 1,
+	   "endpoint: reasons that there is no room for are passed over, a long text is cut");
+	put_fallback(nlh, 0, 1);
+	ok(imsipsec_endpoint_parse(nlh, &e) == -EBADMSG, "endpoint: a fallback for no reason");
+
+	reset();
+	nlh = reply(&kernel.answers[0], 0, 1);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, 9);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MODE, IMS_IPSEC_MODE_TRANS);
 	memset(&b, 0xff, sizeof(b));
 	ok(!imsipsec_bundle_parse(nlh, &b) && b.mode == IMSIPSEC_MODE_TRANS &&
-	   !b.ue_nat_address.family && !b.ue_nat_port && !b.unmarked && !b.udp_only,
-	   "bundle: one that is behind no NAT");
+	   !b.ue_nat_address.family && !b.ue_nat_port && !b.unmarked && !b.udp_only &&
+	   !b.offload_reason && !*b.offload_interface,
+	   "bundle: one that is behind no NAT, and at no interface");
 
 	reset();
 	nlh = reply(&kernel.answers[0], 0, 1);
@@ -1251,6 +1458,14 @@ static int see_nat_event(const struct imsipsec_event *event, void *data)
 	*(bool *)data = event->type == IMSIPSEC_EVENT_NAT_MAPPING &&
 			event->reason == IMSIPSEC_REASON_NAT &&
 			event->old_state == IMSIPSEC_STATE_OLD &&
+			event->new_state == IMSIPSEC_STATE_OLD && bundle_ok(&event->bundle, 9);
+	return 0;
+}
+
+static int see_fallback_event(const struct imsipsec_event *event, void *data)
+{
+	*(bool *)data = event->type == IMSIPSEC_EVENT_OFFLOAD_FALLBACK &&
+			event->reason == IMSIPSEC_REASON_INTERFACE &&
 			event->new_state == IMSIPSEC_STATE_OLD && bundle_ok(&event->bundle, 9);
 	return 0;
 }
@@ -1305,6 +1520,12 @@ static void test_events(void)
 		     IMS_IPSEC_STATE_OLD);
 	whole = false;
 	ok(!imsipsec_event_dispatch(&ev, see_nat_event, &whole) && whole, "G9: events: NAT mapping");
+	ev = reset_events();
+	put_event_of(datagram(), 41, IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK,
+		     IMS_IPSEC_REASON_INTERFACE, IMS_IPSEC_STATE_OLD);
+	whole = false;
+	ok(!imsipsec_event_dispatch(&ev, see_fallback_event, &whole) && whole,
+	   "events: offload fallback");
 
 	ev = reset_events();
 	put_event(datagram(), 41);
@@ -1423,7 +1644,8 @@ static int parse_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *dat
 		return -EBADMSG;
 	return imsipsec_endpoint_parse(nlh, &h->endpoint) |
 	       imsipsec_bundle_parse(nlh, &h->bundle) |
-	       imsipsec_algorithm_parse(nlh, &h->algorithm);
+	       imsipsec_algorithm_parse(nlh, &h->algorithm) |
+	       imsipsec_offload_parse(nlh, &h->offload_pair);
 }
 
 /* No rule but that nothing is read out of place, which the sanitizers see to. */
@@ -1485,6 +1707,7 @@ int main(void)
 	test_requests();
 	test_dump();
 	test_algorithms();
+	test_offload();
 	test_errors();
 	test_socket();
 	test_objects();
