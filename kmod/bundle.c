@@ -498,13 +498,20 @@ void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep)
  */
 void ims_bundle_count(const struct ims_bundle *b, struct ims_bundle_counters *c)
 {
+	enum ims_flow flow;
+
 	lockdep_assert_held(&b->ep->in->lock);
 
 	*c = (struct ims_bundle_counters) {};
-	ims_sa_add_counters(b->sa[IMS_FLOW_IN_PS], &c->rx_packets, &c->rx_bytes);
-	ims_sa_add_counters(b->sa[IMS_FLOW_IN_PC], &c->rx_packets, &c->rx_bytes);
-	ims_sa_add_counters(b->sa[IMS_FLOW_OUT_UC], &c->tx_packets, &c->tx_bytes);
-	ims_sa_add_counters(b->sa[IMS_FLOW_OUT_US], &c->tx_packets, &c->tx_bytes);
+	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++) {
+		ims_sa_add_counters(b->sa[flow], &c->tx_packets, &c->tx_bytes);
+		c->last_tx = max(c->last_tx, ims_sa_last_used(b->sa[flow]));
+	}
+	for (flow = IMS_FLOW_IN_PS; flow <= IMS_FLOW_IN_PC; flow++) {
+		ims_sa_add_counters(b->sa[flow], &c->rx_packets, &c->rx_bytes);
+		ims_sa_add_faults(b->sa[flow], &c->bad_icv, &c->replayed);
+		c->last_rx = max(c->last_rx, ims_sa_last_used(b->sa[flow]));
+	}
 }
 
 /**

@@ -6,6 +6,7 @@
 #include <linux/llist.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
+#include <linux/time64.h>
 #include <linux/timer.h>
 
 #include "addr.h"
@@ -54,6 +55,7 @@ enum ims_flow {
  * @pair: the algorithms
  * @allowed: the request's own list of pairs, in place of the configured one;
  *	empty: none
+ * @cookie: the request's own name; one that has the last one's is the same; 0: none
  * @replace: sets of the same registration that have one of the UE's SPIs go
  * @ik: integrity key, IMS_IPSEC_KEY_LEN bytes
  * @ck: cipher key, IMS_IPSEC_KEY_LEN bytes
@@ -73,6 +75,7 @@ struct ims_bundle_params {
 	const struct ims_alg_pair *pair;
 	struct ims_alg_list allowed;
 	bool replace;
+	u64 cookie;
 	const u8 *ik;
 	const u8 *ck;
 };
@@ -158,18 +161,30 @@ struct ims_bundle {
  * @rx_bytes: over both inbound SAs
  * @tx_packets: over both outbound SAs
  * @tx_bytes: over both outbound SAs
+ * @bad_icv: came with an inbound SA's SPI, and were not authentic
+ * @replayed: likewise, and were not new
+ * @last_rx: when the last one came, seconds as of ktime_get_real_seconds(); 0: none did
+ * @last_tx: when the last one was sent, likewise
  */
 struct ims_bundle_counters {
 	u64 rx_packets;
 	u64 rx_bytes;
 	u64 tx_packets;
 	u64 tx_bytes;
+	u64 bad_icv;
+	u64 replayed;
+	time64_t last_rx;
+	time64_t last_tx;
 };
 
 /* bundle_new.c */
 struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
 				     const struct ims_bundle_params *p,
 				     struct netlink_ext_ack *extack);
+
+struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endpoint *ep,
+				       const struct ims_bundle_params *p,
+				       struct netlink_ext_ack *extack);
 
 /* bundle.c */
 int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older older,

@@ -538,6 +538,64 @@ static int ims_bundle_choose_slot(const struct ims_registration *reg,
 	return slot;
 }
 
+static bool ims_bundle_has_keys(const struct ims_bundle *b, const struct ims_bundle_params *p)
+{
+	struct ims_alg_keys keys;
+	bool has;
+
+	has = !ims_alg_expand(p->pair, &keys, p->ik, p->ck) &&
+	      ims_sa_has_keys(b->sa[IMS_FLOW_IN_PS], &keys);
+	memzero_explicit(&keys, sizeof(keys));
+	return has;
+}
+
+/* Would a request make the same bundle? Where a UE's NAT is, it may have found out since. */
+static bool ims_bundle_is_asked_for(const struct ims_bundle *b, const struct ims_endpoint *ep,
+				    const struct ims_bundle_params *p)
+{
+	struct ims_tuple uc, us;
+
+	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
+	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
+	return b->ep == ep && b->mode == p->mode && ims_bundle_pair(b) == p->pair &&
+	       ims_addr_equal(&uc.dst, &p->ue_addr) && uc.dport == p->port_uc &&
+	       us.dport == p->port_us && (!p->port_pc || us.sport == p->port_pc) &&
+	       ims_bundle_spi(b, IMS_FLOW_OUT_UC) == p->spi_uc &&
+	       ims_bundle_spi(b, IMS_FLOW_OUT_US) == p->spi_us && ims_bundle_has_keys(b, p);
+}
+
+/**
+ * ims_bundle_repeated() - the bundle that a request has made already
+ * @in: where
+ * @ep: the endpoint
+ * @p: what to make; its cookie tells
+ * @extack: gets the reason
+ *
+ * Context: process, @in->lock held.
+ * Return: the bundle; NULL if the request is a new one; or ERR_PTR(-EEXIST) if it has the
+ * cookie of one that was different.
+ */
+struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endpoint *ep,
+				       const struct ims_bundle_params *p,
+				       struct netlink_ext_ack *extack)
+{
+	const struct ims_registration *reg;
+	struct ims_bundle *b;
+
+	lockdep_assert_held(&in->lock);
+
+	reg = p->cookie ? ims_registration_find(in, &p->name) : NULL;
+	if (!reg || reg->cookie != p->cookie)
+		return NULL;
+	b = xa_load(&in->bundles, reg->cookie_id);
+	if (!b || b->ending)
+		return NULL;
+	if (ims_bundle_is_asked_for(b, ep, p))
+		return b;
+	NL_SET_ERR_MSG_FMT(extack, "another request has made bundle %u with this cookie", b->id);
+	return ERR_PTR(-EEXIST);
+}
+
 /**
  * ims_bundle_create() - put the four SAs of a registration in place
  * @in: where
@@ -621,6 +679,8 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (err)
 		goto discard;
 
+	reg->cookie = p->cookie;
+	reg->cookie_id = b->id;
 	in->n_bundles++;
 	in->n_nat += !!b->nat;
 	in->n_pending++;

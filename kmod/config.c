@@ -16,9 +16,9 @@ static unsigned int min_spi = 65536;
 module_param(min_spi, uint, 0444);
 MODULE_PARM_DESC(min_spi, "First SPI of the P-CSCF's range, at least 256 (default 65536)");
 
-static unsigned int max_spi = 262144;
+static unsigned int max_spi = 1048575;
 module_param(max_spi, uint, 0444);
-MODULE_PARM_DESC(max_spi, "Last SPI of the P-CSCF's range (default 262144)");
+MODULE_PARM_DESC(max_spi, "Last SPI of the P-CSCF's range (default 1048575)");
 
 static unsigned int temporary_timeout = 30000;
 module_param(temporary_timeout, uint, 0444);
@@ -168,6 +168,7 @@ static bool ims_config_mask_is_good(u32 mask)
 int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *extack)
 {
 	struct ims_alg_list order;
+	u32 spis;
 
 	if (!ims_config_in_range(config->spi.min, IMS_IPSEC_SPI_MIN, U32_MAX - 1,
 				 "min_spi", extack) ||
@@ -187,10 +188,15 @@ int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *ex
 				  IMS_IPSEC_LIFETIME_MAX, "idle_timeout", extack)))
 		return -EINVAL;
 
-	/* a bundle takes two */
 	if (config->spi.max <= config->spi.min) {
 		NL_SET_ERR_MSG_FMT(extack, "max_spi %u is not above min_spi %u",
 				   config->spi.max, config->spi.min);
+		return -EINVAL;
+	}
+	spis = config->spi.max - config->spi.min + 1;
+	if (spis / IMS_SPIS_A_BUNDLE < config->max_bundles) {
+		NL_SET_ERR_MSG_FMT(extack, "%u SPIs, two a bundle, are too few for max_bundles %u",
+				   spis, config->max_bundles);
 		return -EINVAL;
 	}
 	if (!ims_port_is_protectable(config->port_pc) ||

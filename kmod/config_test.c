@@ -26,15 +26,19 @@ struct ims_config_case {
 	int err;
 };
 
-/* Each changes one member of a good configuration: SPIs 65536 to 262144. */
+/* Each changes one member of a good configuration: SPIs 65536 to 1048575. */
 static const struct ims_config_case ims_config_cases[] = {
 	{ "B1 min_spi 256", IMS_MIN_SPI, 256, 0 },
 	{ "B1 min_spi 255", IMS_MIN_SPI, 255, -EINVAL },
 	{ "min_spi 0", IMS_MIN_SPI, 0, -EINVAL },
-	{ "min_spi one below max_spi", IMS_MIN_SPI, 262143, 0 },
-	{ "min_spi at max_spi", IMS_MIN_SPI, 262144, -EINVAL },
+	{ "min_spi, two a bundle", IMS_MIN_SPI, 1048575 + 1 - 2 * 262144, 0 },
+	{ "min_spi, less", IMS_MIN_SPI, 1048575 + 2 - 2 * 262144, -EINVAL },
+	{ "min_spi one below max_spi", IMS_MIN_SPI, 1048574, -EINVAL },
+	{ "min_spi at max_spi", IMS_MIN_SPI, 1048575, -EINVAL },
 	{ "max_spi largest", IMS_MAX_SPI, U32_MAX, 0 },
-	{ "max_spi one above min_spi", IMS_MAX_SPI, 65537, 0 },
+	{ "max_spi, two a bundle", IMS_MAX_SPI, 65536 - 1 + 2 * 262144, 0 },
+	{ "max_spi, less", IMS_MAX_SPI, 65536 - 2 + 2 * 262144, -EINVAL },
+	{ "max_spi one above min_spi", IMS_MAX_SPI, 65537, -EINVAL },
 	{ "max_spi at min_spi", IMS_MAX_SPI, 65536, -EINVAL },
 	{ "max_spi below min_spi", IMS_MAX_SPI, 65535, -EINVAL },
 	{ "temporary_timeout least", IMS_TEMPORARY_TIMEOUT, IMS_IPSEC_TIMEOUT_MIN, 0 },
@@ -45,7 +49,8 @@ static const struct ims_config_case ims_config_cases[] = {
 	{ "max_endpoints 1024", IMS_MAX_ENDPOINTS, 1024, 0 },
 	{ "max_endpoints 1025", IMS_MAX_ENDPOINTS, 1025, -EINVAL },
 	{ "max_bundles 0", IMS_MAX_BUNDLES, 0, -EINVAL },
-	{ "max_bundles 4194304", IMS_MAX_BUNDLES, 4194304, 0 },
+	{ "max_bundles, two SPIs each", IMS_MAX_BUNDLES, (1048575 + 1 - 65536) / 2, 0 },
+	{ "max_bundles, more", IMS_MAX_BUNDLES, (1048575 + 1 - 65536) / 2 + 1, -EINVAL },
 	{ "max_bundles 4194305", IMS_MAX_BUNDLES, 4194305, -EINVAL },
 	{ "max_pending 0", IMS_MAX_PENDING, 0, -EINVAL },
 	{ "max_pending 4194305", IMS_MAX_PENDING, 4194305, -EINVAL },
@@ -76,7 +81,7 @@ static void ims_config_case_desc(const struct ims_config_case *c, char *desc)
 KUNIT_ARRAY_PARAM(ims_config, ims_config_cases, ims_config_case_desc);
 
 static const struct ims_config ims_config_good = {
-	.spi = { 65536, 262144 },
+	.spi = { 65536, 1048575 },
 	.temporary_timeout = 30000,
 	.port_pc = htons(5062),
 	.port_ps = htons(5063),

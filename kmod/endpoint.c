@@ -9,6 +9,7 @@
 #include "encap.h"
 #include "endpoint.h"
 #include "guard.h"
+#include "journal.h"
 #include "netns.h"
 
 /**
@@ -246,8 +247,10 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 	if (err < 0)
 		goto put_encap;
 
-	/* The guard first: there must be no moment with half of it. */
-	err = ims_guard_enable(in);
+	/* The guard first: there must be no moment with half of it. It writes a journal. */
+	err = ims_journal_open(in);
+	if (!err)
+		err = ims_guard_enable(in);
 	if (err)
 		goto erase;
 	list_add_tail_rcu(&ep->node, &in->endpoint_list);

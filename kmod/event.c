@@ -52,6 +52,7 @@ void ims_event_send(const struct ims_bundle *b, enum ims_ipsec_event_type type,
 	lockdep_assert_held(&in->lock);
 
 	in->event_seq++;
+	in->n_events[type]++;
 	if (!genl_has_listeners(&ims_genl_family, in->net, IMS_MCGRP_EVENTS))
 		return;
 	skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);

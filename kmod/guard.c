@@ -21,6 +21,7 @@
 #include "endpoint.h"
 #include "frag.h"
 #include "guard.h"
+#include "journal.h"
 #include "nat.h"
 #include "netns.h"
 #include "reject.h"
@@ -228,6 +229,7 @@ static enum ims_drop ims_guard_check_input(struct ims_net *in, const struct ims_
 	if (b->udp_only && ims_guard_proto(skb) != IPPROTO_UDP)
 		return IMS_DROP_UDP_ONLY;
 	ims_guard_note(b, skb, offset);
+	ims_sa_touch(x);
 	return IMS_DROP_NOT;
 }
 
@@ -286,6 +288,7 @@ static enum ims_drop ims_guard_check_output(struct ims_net *in, const struct ims
 		return IMS_DROP_NO_LIVE_SET;
 	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
 		return IMS_DROP_CROSS_PAIR;
+	ims_sa_touch(x);
 	return IMS_DROP_NOT;
 }
 
@@ -302,6 +305,26 @@ static unsigned int ims_guard_let_out(struct sk_buff *skb, const struct nf_hook_
 	if (ims_sa_is_tunnel(ims_sa_of_output(skb)) && ims_frag_output(skb, state))
 		return NF_STOLEN;
 	return NF_ACCEPT;
+}
+
+/* Count a drop, and note it down; @t: of the packet, or of what it quotes. */
+static void ims_guard_count(struct ims_net *in, struct ims_endpoint *ep, enum ims_drop drop,
+			    const struct sk_buff *skb, const struct ims_tuple *t, bool has_ports,
+			    bool out)
+{
+	const struct xfrm_state *x = out ? ims_sa_of_output(skb) : ims_sa_of_input(skb);
+	const struct ims_journal_drop entry = {
+		.e.endpoint = ep->id,
+		.t = *t,
+		.spi = IS_ERR_OR_NULL(x) ? 0 : ims_sa_spi(x),
+		.has_ports = has_ports,
+		.proto = ims_guard_proto(skb),
+		.drop = drop + IMS_IPSEC_DROP_PLAINTEXT_IN,
+	};
+
+	static_assert((int)IMS_DROPS == (int)IMS_IPSEC_DROP_UDP_ONLY);
+	atomic64_inc(&ep->drops[drop]);
+	ims_journal_add_drop(in, &entry);
 }
 
 static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
@@ -329,7 +352,7 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 		drop = ims_guard_check_input(in, ep, skb, t, shape, offset);
 	if (drop == IMS_DROP_NOT)
 		return out ? ims_guard_let_out(skb, state) : ims_guard_let_in(skb);
-	atomic64_inc(&ep->drops[drop]);
+	ims_guard_count(in, ep, drop, skb, t, shape == IMS_GUARD_PORTS, out);
 
 	if (ep->guard != IMS_IPSEC_GUARD_REJECT)
 		return NF_DROP;
@@ -346,8 +369,8 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
  * port quotes ESP: if it quotes the port, it is forged. From here, one about
  * what came to a protected port would show in clear what came in ESP.
  */
-static unsigned int ims_guard_judge_error(struct ims_net *in, const struct ims_tuple *quoted,
-					  bool out)
+static unsigned int ims_guard_judge_error(struct ims_net *in, const struct sk_buff *skb,
+					  const struct ims_tuple *quoted, bool out)
 {
 	struct ims_endpoint *ep;
 
@@ -361,7 +384,8 @@ static unsigned int ims_guard_judge_error(struct ims_net *in, const struct ims_t
 	if (out && ep->guard == IMS_IPSEC_GUARD_REJECT &&
 	    !ims_sa_exists(in->net, &quoted->dst, &quoted->src, ep->reqid))
 		return NF_ACCEPT;
-	atomic64_inc(&ep->drops[out ? IMS_DROP_PLAINTEXT_OUT : IMS_DROP_PLAINTEXT_IN]);
+	ims_guard_count(in, ep, out ? IMS_DROP_PLAINTEXT_OUT : IMS_DROP_PLAINTEXT_IN, skb, quoted,
+			true, out);
 	return NF_DROP;
 }
 
@@ -386,7 +410,7 @@ static noinline unsigned int ims_guard_look(struct ims_net *in, struct sk_buff *
 	offset += sizeof(struct icmphdr);
 	if (parse(skb, &offset, &t) != IMS_GUARD_PORTS)
 		return NF_ACCEPT;
-	return ims_guard_judge_error(in, &t, state->hook == NF_INET_LOCAL_OUT);
+	return ims_guard_judge_error(in, skb, &t, state->hook == NF_INET_LOCAL_OUT);
 }
 
 /*

@@ -12,6 +12,7 @@
 #include "frag.h"
 #include "guard.h"
 #include "input.h"
+#include "journal.h"
 #include "netlink.h"
 #include "netns.h"
 #include "offload.h"
@@ -83,6 +84,7 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 		xa_destroy(&in->endpoints);
 		xa_destroy(&in->bundles);
 		xa_destroy(&in->spis);
+		ims_journal_close(in);
 		mutex_destroy(&in->lock);
 	}
 }

@@ -264,6 +264,27 @@ static const struct genl_ops ims_genl_ops[] = {
 		.maxattr = IMS_IPSEC_A_OFFLOAD_MAX,
 		.dumpit = ims_netlink_offload_dump,
 	},
+	{
+		.cmd = IMS_IPSEC_CMD_BUNDLE_FLUSH,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_bundle_flush_policy,
+		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
+		.doit = ims_netlink_bundle_flush,
+	},
+	{
+		.cmd = IMS_IPSEC_CMD_STATS_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_stats_get_policy,
+		.maxattr = IMS_IPSEC_A_STATS_MAX,
+		.doit = ims_netlink_stats_get,
+	},
+	{
+		.cmd = IMS_IPSEC_CMD_TRACE_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = ims_trace_get_policy,
+		.maxattr = IMS_IPSEC_A_TRACE_MAX,
+		.dumpit = ims_netlink_trace_dump,
+	},
 };
 
 static const struct genl_multicast_group ims_genl_groups[] = {

@@ -75,11 +75,19 @@ int ims_netlink_bundle_extend(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_del(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_get(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb);
+extern const struct nla_policy ims_bundle_flush_policy[IMS_IPSEC_A_BUNDLE_MAX + 1];
+int ims_netlink_bundle_flush(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b);
 
 /* netlink_algorithm.c */
 extern const struct nla_policy ims_algorithm_get_policy[IMS_IPSEC_A_ALGORITHM_MAX + 1];
 int ims_netlink_algorithm_dump(struct sk_buff *skb, struct netlink_callback *cb);
+
+/* netlink_stats.c */
+extern const struct nla_policy ims_stats_get_policy[IMS_IPSEC_A_STATS_MAX + 1];
+extern const struct nla_policy ims_trace_get_policy[IMS_IPSEC_A_TRACE_MAX + 1];
+int ims_netlink_stats_get(struct sk_buff *skb, struct genl_info *info);
+int ims_netlink_trace_dump(struct sk_buff *skb, struct netlink_callback *cb);
 
 /* netlink_offload.c */
 

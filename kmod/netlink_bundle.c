@@ -6,6 +6,7 @@
 #include "bundle.h"
 #include "compat.h"
 #include "endpoint.h"
+#include "journal.h"
 #include "nat.h"
 #include "netlink.h"
 #include "netns.h"
@@ -43,6 +44,7 @@ const struct nla_policy ims_bundle_new_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
 		.type = NLA_STRING, .len = IMS_IPSEC_ALGORITHMS_MAX,
 	},
 	[IMS_IPSEC_A_BUNDLE_REPLACE] = { .type = NLA_FLAG },
+	[IMS_IPSEC_A_BUNDLE_COOKIE] = { .type = NLA_U64 },
 	[IMS_IPSEC_A_BUNDLE_IK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
 	[IMS_IPSEC_A_BUNDLE_CK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
 };
@@ -73,6 +75,18 @@ const struct nla_policy ims_bundle_get_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
 	[IMS_IPSEC_A_BUNDLE_STATE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_STATE_TEMPORARY,
 						      IMS_IPSEC_STATE_OLD),
 	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+	[IMS_IPSEC_A_BUNDLE_OLDER_THAN] = NLA_POLICY_MIN(NLA_U32, 1),
+};
+
+const struct nla_policy ims_bundle_flush_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
+	[IMS_IPSEC_A_BUNDLE_ENDPOINT] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_BUNDLE_OWNER] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_OWNER_MAX),
+	[IMS_IPSEC_A_BUNDLE_CONTACT] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_CONTACT_MAX),
+	[IMS_IPSEC_A_BUNDLE_STATE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_STATE_TEMPORARY,
+						      IMS_IPSEC_STATE_OLD),
+	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+	[IMS_IPSEC_A_BUNDLE_OLDER_THAN] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_BUNDLE_LINGER] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_linger_range),
 };
 
 /* What names a single one, and what selects among many */
@@ -81,7 +95,8 @@ const struct nla_policy ims_bundle_get_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
 				 BIT_ULL(IMS_IPSEC_A_BUNDLE_OWNER) |	\
 				 BIT_ULL(IMS_IPSEC_A_BUNDLE_CONTACT) |	\
 				 BIT_ULL(IMS_IPSEC_A_BUNDLE_STATE) |	\
-				 BIT_ULL(IMS_IPSEC_A_BUNDLE_UE_ADDRESS))
+				 BIT_ULL(IMS_IPSEC_A_BUNDLE_UE_ADDRESS) | \
+				 BIT_ULL(IMS_IPSEC_A_BUNDLE_OLDER_THAN))
 
 static int ims_netlink_put_nat(struct sk_buff *skb, const struct ims_bundle *b)
 {
@@ -91,6 +106,27 @@ static int ims_netlink_put_nat(struct sk_buff *skb, const struct ims_bundle *b)
 		    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, READ_ONCE(nat->port)) ||
 		    (!nat->is_marked && nla_put_flag(skb, IMS_IPSEC_A_BUNDLE_UNMARKED)) ||
 		    (b->udp_only && nla_put_flag(skb, IMS_IPSEC_A_BUNDLE_UDP_ONLY))))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int ims_netlink_put_counters(struct sk_buff *skb, const struct ims_bundle *b)
+{
+	const time64_t now = ktime_get_real_seconds();
+	const int pad = IMS_IPSEC_A_BUNDLE_PAD;
+	struct ims_bundle_counters c;
+
+	ims_bundle_count(b, &c);
+	if (nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_PACKETS, c.rx_packets, pad) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_BYTES, c.rx_bytes, pad) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_PACKETS, c.tx_packets, pad) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_BYTES, c.tx_bytes, pad) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_BAD_ICV, c.bad_icv, pad) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_REPLAYED, c.replayed, pad) ||
+	    (c.last_rx && nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_LAST_RX,
+					    max(now - c.last_rx, 0LL) * MSEC_PER_SEC, pad)) ||
+	    (c.last_tx && nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_LAST_TX,
+					    max(now - c.last_tx, 0LL) * MSEC_PER_SEC, pad)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -107,7 +143,6 @@ static int ims_netlink_put_nat(struct sk_buff *skb, const struct ims_bundle *b)
 int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 {
 	const int pad = IMS_IPSEC_A_BUNDLE_PAD;
-	struct ims_bundle_counters c;
 	struct ims_tuple uc, us;
 
 	const struct ims_name name = ims_registration_name(b->reg);
@@ -115,7 +150,6 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 
 	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
 	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
-	ims_bundle_count(b, &c);
 	if (nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ID, b->id) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENDPOINT, b->ep->id) ||
 	    nla_put(skb, IMS_IPSEC_A_BUNDLE_OWNER, name.owner_len, name.owner) ||
@@ -137,10 +171,7 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_REGISTRATION, b->reg->index) ||
 	    (mark && nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_MARK, mark)) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_LIFETIME, ims_bundle_remaining(b), pad) ||
-	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_PACKETS, c.rx_packets, pad) ||
-	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_BYTES, c.rx_bytes, pad) ||
-	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_PACKETS, c.tx_packets, pad) ||
-	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_TX_BYTES, c.tx_bytes, pad))
+	    ims_netlink_put_counters(skb, b))
 		return -EMSGSIZE;
 	return ims_netlink_put_nat(skb, b) ?: ims_netlink_put_bundle_offload(skb, b);
 }
@@ -239,6 +270,8 @@ static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct gen
 		.contact_len = nla_len(a[IMS_IPSEC_A_BUNDLE_CONTACT]),
 	};
 	p->replace = nla_get_flag(a[IMS_IPSEC_A_BUNDLE_REPLACE]);
+	if (a[IMS_IPSEC_A_BUNDLE_COOKIE])
+		p->cookie = nla_get_u64(a[IMS_IPSEC_A_BUNDLE_COOKIE]);
 	p->ik = nla_data(a[IMS_IPSEC_A_BUNDLE_IK]);
 	p->ck = nla_data(a[IMS_IPSEC_A_BUNDLE_CK]);
 	err = ims_netlink_get_bundle_nat(p, info);
@@ -270,7 +303,9 @@ static int __ims_netlink_bundle_new(struct genl_info *info)
 		err = -ENOENT;
 		goto unlock;
 	}
-	b = ims_bundle_create(in, ep, &p, info->extack);
+	b = ims_bundle_repeated(in, ep, &p, info->extack);
+	if (!b)
+		b = ims_bundle_create(in, ep, &p, info->extack);
 	if (IS_ERR(b)) {
 		err = PTR_ERR(b);
 		goto unlock;
@@ -280,6 +315,8 @@ static int __ims_netlink_bundle_new(struct genl_info *info)
 	return ims_netlink_reply(reply, hdr, info, err);
 
 unlock:
+	ims_journal_add_refusal(in, &p, nla_get_u32(info->attrs[IMS_IPSEC_A_BUNDLE_ENDPOINT]), err,
+				info->extack ? info->extack->_msg : NULL);
 	mutex_unlock(&in->lock);
 	nlmsg_free(reply);
 	return err;
@@ -432,6 +469,10 @@ static bool ims_netlink_bundle_matches(const struct ims_bundle *b, struct nlattr
 	if (a[IMS_IPSEC_A_BUNDLE_ENDPOINT] &&
 	    nla_get_u32(a[IMS_IPSEC_A_BUNDLE_ENDPOINT]) != b->ep->id)
 		return false;
+	/* ids are given out in turn */
+	if (a[IMS_IPSEC_A_BUNDLE_OLDER_THAN] &&
+	    (s32)(b->id - nla_get_u32(a[IMS_IPSEC_A_BUNDLE_OLDER_THAN])) >= 0)
+		return false;
 	if (a[IMS_IPSEC_A_BUNDLE_STATE] && nla_get_u32(a[IMS_IPSEC_A_BUNDLE_STATE]) != b->state)
 		return false;
 	if (a[IMS_IPSEC_A_BUNDLE_OWNER] &&
@@ -479,4 +520,50 @@ int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	mutex_unlock(&in->lock);
 	cb->args[0] = b ? id : ULONG_MAX;
 	return skb->len;
+}
+
+/* Bundles that are deleted before other requests get their turn */
+#define IMS_BUNDLE_FLUSH_BATCH	32
+
+int ims_netlink_bundle_flush(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct nlattr *ue = info->attrs[IMS_IPSEC_A_BUNDLE_UE_ADDRESS];
+	const struct nlattr *nla = info->attrs[IMS_IPSEC_A_BUNDLE_LINGER];
+	struct ims_net *in = ims_net(genl_info_net(info));
+	u32 n_flushed = 0, before;
+	unsigned long id = 0;
+	struct ims_bundle *b;
+	struct sk_buff *reply;
+	struct ims_addr addr;
+	u64 linger = 0;
+	void *hdr;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, 0, info->extack);
+	if (!err && ue)
+		err = ims_netlink_get_addr(&addr, ue, info->extack);
+	if (err)
+		return err;
+	if (nla)
+		linger = nla_get_u64(nla);
+	reply = ims_netlink_reply_new(info, &hdr);
+	if (!reply)
+		return -ENOMEM;
+
+	mutex_lock(&in->lock);
+	/* what is made from now on is not meant */
+	before = in->next_bundle_id;
+	xa_for_each_start(&in->bundles, id, b, id) {
+		if (!ims_netlink_bundle_matches(b, info->attrs) || (s32)(b->id - before) >= 0)
+			continue;
+		ims_bundle_delete(b, linger);
+		if (++n_flushed % IMS_BUNDLE_FLUSH_BATCH)
+			continue;
+		mutex_unlock(&in->lock);
+		cond_resched();
+		mutex_lock(&in->lock);
+	}
+	mutex_unlock(&in->lock);
+	err = nla_put_u32(reply, IMS_IPSEC_A_BUNDLE_FLUSHED, n_flushed);
+	return ims_netlink_reply(reply, hdr, info, err);
 }

@@ -2,6 +2,7 @@
 #ifndef _IMS_NETNS_H
 #define _IMS_NETNS_H
 
+#include <linux/ims_ipsec.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/mutex.h>
@@ -15,12 +16,16 @@
 
 #include "config.h"
 
+struct ims_journal;
 struct ims_port_map;
 
 /* Two families, in and out */
 #define IMS_GUARD_HOOKS	4
 /* Two families, in */
 #define IMS_FRAG_HOOKS	2
+
+/* Types of events, from 1 */
+#define IMS_EVENT_TYPES	(IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK + 1)
 
 /**
  * struct ims_net - all that the module holds in a network namespace
@@ -54,6 +59,10 @@ struct ims_port_map;
  * @reqid_key: random, part of their SAs' reqids; constant
  * @encaps: sockets for ESP in UDP; under @lock
  * @event_seq: number of the last event; under @lock
+ * @n_events: how many there were, by enum ims_ipsec_event_type; under @lock
+ * @n_refused: how many bundles were refused; under @lock
+ * @journal: the last refusals and drops, NULL before the first endpoint; made under
+ *	@lock
  * @guard_ops: the guard's hooks
  * @guarded: the guard's hooks are registered; written under @lock
  * @frag_ops: the hooks for fragments within tunnels
@@ -87,6 +96,9 @@ struct ims_net {
 	u32 reqid_key;
 	struct list_head encaps;
 	u64 event_seq;
+	u64 n_events[IMS_EVENT_TYPES];
+	u64 n_refused;
+	struct ims_journal *journal;
 	struct nf_hook_ops guard_ops[IMS_GUARD_HOOKS];
 	bool guarded;
 	struct nf_hook_ops frag_ops[IMS_FRAG_HOOKS];

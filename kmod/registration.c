@@ -103,6 +103,21 @@ bool ims_registration_is(const struct ims_registration *reg, const struct ims_na
 }
 
 /**
+ * ims_registration_find() - find a registration
+ * @in: where
+ * @name: what the SIP server calls it
+ *
+ * Context: process, @in->lock held.
+ * Return: the registration, without a reference, or NULL.
+ */
+struct ims_registration *ims_registration_find(struct ims_net *in, const struct ims_name *name)
+{
+	lockdep_assert_held(&in->lock);
+
+	return rhashtable_lookup_fast(&in->registrations, name, ims_registration_params);
+}
+
+/**
  * ims_registration_get() - find a registration, or make one
  * @in: where
  * @name: what the SIP server calls it
@@ -118,9 +133,7 @@ struct ims_registration *ims_registration_get(struct ims_net *in, const struct i
 	struct ims_registration *reg;
 	int err;
 
-	lockdep_assert_held(&in->lock);
-
-	reg = rhashtable_lookup_fast(&in->registrations, name, ims_registration_params);
+	reg = ims_registration_find(in, name);
 	if (reg) {
 		refcount_inc(&reg->refs);
 		return reg;

@@ -27,6 +27,9 @@ struct work_struct;
  * @index: its number in marks; constant
  * @next_slot: where to look for a free slot; under struct ims_net.lock
  * @set: its bundles by slot; written under struct ims_net.lock and .state_lock
+ * @cookie: of the request that made the last bundle, 0: it had none; under struct
+ *	ims_net.lock
+ * @cookie_id: id of that bundle; likewise
  * @owner_len: bytes of the owner's name in @names; constant
  * @contact_len: bytes of the contact's name, behind the owner's; constant
  * @names: both; constant
@@ -43,6 +46,8 @@ struct ims_registration {
 	u32 index;
 	u8 next_slot;
 	struct ims_bundle *set[IMS_IPSEC_SETS_MAX];
+	u64 cookie;
+	u32 cookie_id;
 	u16 owner_len;
 	u16 contact_len;
 	u8 names[];
@@ -67,6 +72,7 @@ int ims_registrations_init(struct ims_net *in);
 void ims_registrations_exit(struct ims_net *in);
 struct ims_registration *ims_registration_get(struct ims_net *in, const struct ims_name *name,
 					      struct netlink_ext_ack *extack);
+struct ims_registration *ims_registration_find(struct ims_net *in, const struct ims_name *name);
 void ims_registration_put(struct ims_registration *reg);
 int ims_registration_free_slot(const struct ims_registration *reg);
 bool ims_registration_is(const struct ims_registration *reg, const struct ims_name *name);

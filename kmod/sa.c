@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* SAs: with sa_offload.c, all that looks into struct xfrm_state. */
 #include <crypto/aead.h>
+#include <crypto/algapi.h>
 #include <linux/netlink.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
@@ -143,6 +144,20 @@ static int ims_sa_set_tunnel(struct xfrm_state *x, const struct ims_sa_params *p
 	return 0;
 }
 
+/*
+ * One that is not to be deleted, changed or flushed by others, an IKE daemon that starts as
+ * a rule: XFRM takes it for one that other SAs need. Where somebody has an inbound policy with
+ * templates it is no match for one.
+ */
+static struct xfrm_state *ims_sa_new(struct net *net)
+{
+	struct xfrm_state *x = xfrm_state_alloc(net);
+
+	if (x)
+		atomic_set(&x->tunnel_users, 1);
+	return x;
+}
+
 /**
  * ims_sa_alloc() - make an SA that is in no table yet
  * @p: what to make
@@ -156,7 +171,7 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 {
 	sa_family_t family = p->src->family;
 	u8 prefixlen = ims_addr_len(p->src) * 8;
-	struct xfrm_state *x = xfrm_state_alloc(p->net);
+	struct xfrm_state *x = ims_sa_new(p->net);
 	int err = -ENOMEM;
 
 	if (!x)
@@ -373,7 +388,7 @@ static int ims_sa_copy_algs(struct xfrm_state *to, const struct xfrm_state *from
 struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_addr *dst,
 				      __be16 dport)
 {
-	struct xfrm_state *n = xfrm_state_alloc(xs_net(x));
+	struct xfrm_state *n = ims_sa_new(xs_net(x));
 
 	if (!n)
 		return NULL;
@@ -529,6 +544,58 @@ void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes)
 	*packets += x->curlft.packets;
 	*bytes += x->curlft.bytes;
 	spin_unlock_bh(&x->lock);
+}
+
+/**
+ * ims_sa_add_faults() - add what has come with an SA's SPI and was not taken
+ * @x: an inbound SA
+ * @bad_icv: is added to: what was not authentic
+ * @replayed: is added to: what was not new
+ */
+void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed)
+{
+	*bad_icv += READ_ONCE(x->stats.integrity_failed);
+	*replayed += READ_ONCE(x->stats.replay) + READ_ONCE(x->stats.replay_window);
+}
+
+/**
+ * ims_sa_touch() - a packet goes over an SA
+ * @x: the SA
+ *
+ * As newer kernels do themselves.
+ */
+void ims_sa_touch(const struct xfrm_state *x)
+{
+	const time64_t now = ktime_get_real_seconds();
+
+	if (READ_ONCE(x->lastused) != now)
+		WRITE_ONCE(((struct xfrm_state *)x)->lastused, now);
+}
+
+/**
+ * ims_sa_last_used() - when the last packet went over an SA
+ * @x: the SA
+ *
+ * Return: seconds, as of ktime_get_real_seconds(); 0: none did.
+ */
+time64_t ims_sa_last_used(const struct xfrm_state *x)
+{
+	return READ_ONCE(x->lastused);
+}
+
+/**
+ * ims_sa_has_keys() - were these an SA's keys
+ * @x: an SA that was not deleted, of the same algorithms
+ * @keys: the keys
+ *
+ * Return: true if so.
+ */
+bool ims_sa_has_keys(const struct xfrm_state *x, const struct ims_alg_keys *keys)
+{
+	if (x->aead)
+		return !crypto_memneq(x->aead->alg_key, keys->enc, x->aead->alg_key_len / 8);
+	return !crypto_memneq(x->aalg->alg_key, keys->auth, x->aalg->alg_key_len / 8) &&
+	       !crypto_memneq(x->ealg->alg_key, keys->enc, x->ealg->alg_key_len / 8);
 }
 
 /**

@@ -3,6 +3,7 @@
 #define _IMS_SA_H
 
 #include <linux/crypto.h>
+#include <linux/time64.h>
 
 #include "addr.h"
 #include "alg.h"
@@ -92,6 +93,10 @@ void ims_sa_put(struct xfrm_state *x);
 void ims_sa_hold(struct xfrm_state *x);
 bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi);
 void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
+void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed);
+void ims_sa_touch(const struct xfrm_state *x);
+time64_t ims_sa_last_used(const struct xfrm_state *x);
+bool ims_sa_has_keys(const struct xfrm_state *x, const struct ims_alg_keys *keys);
 
 bool ims_sa_is_tunnel(const struct xfrm_state *x);
 bool ims_sa_find_source(const struct xfrm_state *x, const struct sk_buff *skb,

@@ -6,6 +6,9 @@
 
 struct xarray;
 
+/* Inbound SAs of a bundle */
+#define IMS_SPIS_A_BUNDLE	2
+
 /**
  * struct ims_spi_range - where a P-CSCF's SPIs come from
  * @min: first SPI, host byte order

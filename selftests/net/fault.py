@@ -93,7 +93,7 @@ def bundle_new(case):
     if 'unmarked' in mode:
         nat['unmarked'] = True
     # Two SPIs: a lost one would end it
-    World.nl.do('config-set', min_spi=5000, max_spi=5001)
+    World.nl.do('config-set', min_spi=5000, max_spi=5001, max_bundles=1)
     World.nl.do('bundle-del', id=bundle(ep, ue_address=u, **nat)['id'])  # what is loaded once
 
     def undo(_):

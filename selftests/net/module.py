@@ -151,7 +151,8 @@ def parameters():
             'max-endpoints': 3, 'max-bundles': 33, 'max-pending': 22, 'max-sets': 2, 'old-timeout': 5432,
             'idle-timeout': 6543, 'mark-mask': 0xff00, 'nat-traversal': 1, 'nat-port': 4700, 'nat-follow-address': 1,
             'allowed-algorithms': ','.join(f'{a}={e}' for a, e in (PAIRS[3], PAIRS[6], *PAIRS[:2])),
-            'preferred-alg': 2, 'preferred-ealg': 1, 'disable-deprecated-algorithms': 1}
+            'preferred-alg': 2, 'preferred-ealg': 1, 'disable-deprecated-algorithms': 1,
+            'hw-offload-interface': 'nic7', 'hw-offload': 'software', 'hw-offload-required': 1}
     texts = {'allowed-algorithms': '" AES-CBC, null=aes-gcm"', 'preferred-alg': 'HMAC-SHA-1-96',
              'preferred-ealg': 'null'}
     try:
@@ -177,6 +178,8 @@ def parameters():
                       'allowed_algorithms=null=null', 'preferred_alg=aes-cbc', 'preferred_alg=hmac-sha-1',
                       'nat_traversal=2', 'nat_port=0', 'nat_port=65536', 'nat_follow_address=2',
                       'preferred_ealg=hmac-md5-96', 'preferred_ealg=2', 'disable_deprecated_algorithms=2',
+                      'hw_offload=fast', 'hw_offload_interface=a/b', 'hw_offload_interface=sixteenletters16',
+                      'min_spi=524289', 'max_spi=589822', 'max_bundles=491521',
                       'allowed_algorithms=hmac-md5-96 disable_deprecated_algorithms=1'):
             check(insmod(*wrong.split()).returncode, f'{wrong} is taken')
             check(not os.path.isdir('/sys/module/ims_ipsec'), f'it is loaded with {wrong}')
@@ -189,10 +192,11 @@ def parameters():
         reopen()
         DEFAULTS.update(World.nl.do('config-get'))
     equal({k: v for k, v in DEFAULTS.items() if not k.startswith('max-') or k == 'max-spi'},
-          {'min-spi': 65536, 'max-spi': 262144, 'temporary-timeout': 30000, 'port-pc': 5062, 'port-ps': 5063,
+          {'min-spi': 65536, 'max-spi': 1048575, 'temporary-timeout': 30000, 'port-pc': 5062, 'port-ps': 5063,
            'old-timeout': 128000, 'idle-timeout': 0, 'mark-mask': 0xffffff,
            'allowed-algorithms': '', 'preferred-alg': 0, 'preferred-ealg': 0, 'disable-deprecated-algorithms': 0,
-           'nat-traversal': 0, 'nat-port': 4500, 'nat-follow-address': 0},
+           'nat-traversal': 0, 'nat-port': 4500, 'nat-follow-address': 0,
+           'hw-offload-interface': '', 'hw-offload': 'crypto', 'hw-offload-required': 0},
           'what it has without any')
 
 

@@ -20,9 +20,9 @@ def second(name='Q'):
 def independent():
     q, nl = second()
     try:
-        World.nl.do('config-set', min_spi=4000, max_spi=4001)
+        World.nl.do('config-set', min_spi=4000, max_spi=4001, max_bundles=1)
         equal(nl.do('config-get'), DEFAULTS, 'config of the other namespace')
-        nl.do('config-set', min_spi=4000, max_spi=4001)
+        nl.do('config-set', min_spi=4000, max_spi=4001, max_bundles=1)
         eps = [endpoint(nl=n) for n in (World.nl, nl)]
         made = [bundle(ep, nl=n) for ep, n in zip(eps, (World.nl, nl))]
         equal([sorted((b['spi-ps'], b['spi-pc'])) for b in made], [[4000, 4001]] * 2, 'SPIs')

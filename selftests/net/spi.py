@@ -9,7 +9,7 @@ from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wil
 
 
 def spi_range(low, high):
-    World.nl.do('config-set', min_spi=low, max_spi=high)
+    World.nl.do('config-set', min_spi=low, max_spi=high, max_bundles=(high - low + 1) // 2)
 
 
 def ours(*bundles):

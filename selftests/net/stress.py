@@ -60,7 +60,7 @@ def fill_and_empty(ep, how):
 
 @test('LEAK', 'a thousand bundles made and deleted, expired or forced out, leave no SA, SPI or memory', limit=600)
 def thousand():
-    World.nl.do('config-set', min_spi=70000, max_spi=71999, max_pending=2000, max_bundles=2000)
+    World.nl.do('config-set', min_spi=70000, max_spi=71999, max_pending=2000, max_bundles=1000)
     # The events are not what this is about, and their queue would be counted
     World.events.close()
     ep = fill_and_empty(endpoint(), 'deleted')  # what is allocated once is there after this
@@ -107,7 +107,7 @@ def race():
     os.sched_setaffinity(0, range(os.cpu_count()))
     ep, count = endpoint(), 60
     # Just enough for all: any SPI lost or given twice would be missed
-    World.nl.do('config-set', min_spi=80000, max_spi=80000 + 2 * 8 * count - 1)
+    World.nl.do('config-set', min_spi=80000, max_spi=80000 + 2 * 8 * count - 1, max_bundles=8 * count)
     World.events.drain()
     go, start = os.pipe()
     pids, pipes = [], []

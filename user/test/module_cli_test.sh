@@ -42,9 +42,9 @@ if ! run 0 config; then
 	exit 1
 fi
 
-run 0 config set min-spi 70000 max-spi 0x20000 temporary-timeout 5m && [ ! -s "$tmp/out" ]
+run 0 config set min-spi 70000 max-spi 0x200000 temporary-timeout 5m && [ ! -s "$tmp/out" ]
 ok "config set"
-run 0 -j config show && json 'j["min-spi"] == 70000 and j["max-spi"] == 131072 and
+run 0 -j config show && json 'j["min-spi"] == 70000 and j["max-spi"] == 2097152 and
 	j["temporary-timeout"] == 300000 and len(j) == 22 and
 	j["allowed-algorithms"] == "" and j["preferred-alg"] == j["preferred-ealg"] == "none" and
 	j["disable-deprecated-algorithms"] is False and j["max-sets"] == 3 and
@@ -53,7 +53,7 @@ run 0 -j config show && json 'j["min-spi"] == 70000 and j["max-spi"] == 131072 a
 	j["hw-offload"] == "crypto" and j["hw-offload-interface"] == "" and
 	j["hw-offload-required"] is False'
 ok "config show -j"
-run 0 config show && says "SPIs               70000 to 131072" &&
+run 0 config show && says "SPIs               70000 to 2097152" &&
 	says "temporary timeout  5 min 0 s" && says "algorithms         all" &&
 	says "preferred          alg none, ealg none" && says "deprecated         not disabled" &&
 	says "old timeout        2 min 8 s" && says "idle timeout       none" &&

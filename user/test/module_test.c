@@ -67,12 +67,12 @@ static void test_config(void)
 		.size = sizeof(c),
 		.set = IMSIPSEC_CONFIG_MIN_SPI | IMSIPSEC_CONFIG_MAX_SPI |
 		       IMSIPSEC_CONFIG_TEMPORARY_TIMEOUT,
-		.min_spi = 300000, .max_spi = 400000, .temporary_timeout = 3600000,
+		.min_spi = 300000, .max_spi = 900000, .temporary_timeout = 3600000,
 	};
 	const struct imsipsec_config *got;
 
 	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0x3fffff &&
-	   got->min_spi == 300000 && got->max_spi == 400000 && got->temporary_timeout == 3600000 &&
+	   got->min_spi == 300000 && got->max_spi == 900000 && got->temporary_timeout == 3600000 &&
 	   got->port_pc && got->port_ps && got->max_endpoints && got->max_bundles &&
 	   got->max_pending && !strcmp(got->allowed_algorithms, "") && !got->preferred_alg &&
 	   !got->preferred_ealg && !got->disable_deprecated_algorithms &&

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Requests about what has happened: statistics, and the last refusals and drops. */
+#include <linux/bits.h>
+#include <linux/jiffies.h>
+#include <net/sock.h>
+
+#include "compat.h"
+#include "journal.h"
+#include "netlink.h"
+#include "netns.h"
+#include "spi.h"
+
+const struct nla_policy ims_stats_get_policy[IMS_IPSEC_A_STATS_MAX + 1] = {};
+
+const struct nla_policy ims_trace_get_policy[IMS_IPSEC_A_TRACE_MAX + 1] = {
+	[IMS_IPSEC_A_TRACE_UE_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+};
+
+static int ims_netlink_put_events(struct sk_buff *skb, const struct ims_net *in)
+{
+	static const int attrs[] = {
+		[IMS_IPSEC_EVENT_TYPE_CREATED] = IMS_IPSEC_A_STATS_CREATED,
+		[IMS_IPSEC_EVENT_TYPE_CONFIRMED] = IMS_IPSEC_A_STATS_CONFIRMED,
+		[IMS_IPSEC_EVENT_TYPE_EXPIRED] = IMS_IPSEC_A_STATS_EXPIRED,
+		[IMS_IPSEC_EVENT_TYPE_DELETED] = IMS_IPSEC_A_STATS_DELETED,
+		[IMS_IPSEC_EVENT_TYPE_ACTIVATED] = IMS_IPSEC_A_STATS_ACTIVATED,
+		[IMS_IPSEC_EVENT_TYPE_SUPERSEDED] = IMS_IPSEC_A_STATS_SUPERSEDED,
+		[IMS_IPSEC_EVENT_TYPE_NAT_MAPPING] = IMS_IPSEC_A_STATS_NAT_MAPPINGS,
+		[IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK] = IMS_IPSEC_A_STATS_OFFLOAD_FALLBACKS,
+	};
+	int i;
+
+	static_assert(ARRAY_SIZE(attrs) == IMS_EVENT_TYPES);
+	for (i = 1; i < IMS_EVENT_TYPES; i++)
+		if (nla_put_u64_64bit(skb, attrs[i], in->n_events[i], IMS_IPSEC_A_STATS_PAD))
+			return -EMSGSIZE;
+	return 0;
+}
+
+static int ims_netlink_put_stats(struct sk_buff *skb, const struct ims_net *in)
+{
+	const struct ims_spi_range *range = &in->config.spi;
+
+	if (nla_put_u32(skb, IMS_IPSEC_A_STATS_ENDPOINTS, in->n_endpoints) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_STATS_REGISTRATIONS,
+			atomic_read(&in->registrations.nelems)) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_STATS_BUNDLES, in->n_bundles) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_STATS_PENDING, in->n_pending) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_STATS_NAT_BUNDLES, in->n_nat) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_STATS_SPIS, range->max - range->min + 1) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_STATS_SPIS_USED, IMS_SPIS_A_BUNDLE * in->n_bundles) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_STATS_REFUSED, in->n_refused,
+			      IMS_IPSEC_A_STATS_PAD) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_STATS_EVENTS, in->event_seq,
+			      IMS_IPSEC_A_STATS_PAD))
+		return -EMSGSIZE;
+	return ims_netlink_put_events(skb, in);
+}
+
+int ims_netlink_stats_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct sk_buff *reply;
+	void *hdr;
+	int err;
+
+	reply = ims_netlink_reply_new(info, &hdr);
+	if (!reply)
+		return -ENOMEM;
+	mutex_lock(&in->lock);
+	err = ims_netlink_put_stats(reply, in);
+	mutex_unlock(&in->lock);
+	return ims_netlink_reply(reply, hdr, info, err);
+}
+
+static int ims_netlink_put_entry(struct sk_buff *skb, const struct ims_journal_entry *e, u32 kind)
+{
+	const u64 ago = jiffies64_to_msecs(get_jiffies_64() - e->when);
+
+	if (nla_put_u32(skb, IMS_IPSEC_A_TRACE_KIND, kind) ||
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_TRACE_AGO, ago, IMS_IPSEC_A_TRACE_PAD) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_TRACE_COUNT, e->count) ||
+	    (e->endpoint && nla_put_u32(skb, IMS_IPSEC_A_TRACE_ENDPOINT, e->endpoint)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int ims_netlink_put_refusal(struct sk_buff *skb, const struct ims_journal_refusal *r)
+{
+	if (ims_netlink_put_entry(skb, &r->e, IMS_IPSEC_TRACE_KIND_REFUSAL) ||
+	    ims_netlink_put_addr(skb, IMS_IPSEC_A_TRACE_UE_ADDRESS, &r->ue_addr) ||
+	    nla_put(skb, IMS_IPSEC_A_TRACE_OWNER, r->owner_len, r->owner) ||
+	    nla_put(skb, IMS_IPSEC_A_TRACE_CONTACT, r->contact_len, r->contact) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_TRACE_PORT_UC, r->port_uc) ||
+	    nla_put_be16(skb, IMS_IPSEC_A_TRACE_PORT_US, r->port_us) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_TRACE_SPI_UC, r->spi_uc) ||
+	    nla_put_be32(skb, IMS_IPSEC_A_TRACE_SPI_US, r->spi_us) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_TRACE_ERRNO, r->err) ||
+	    (*r->text && nla_put_string(skb, IMS_IPSEC_A_TRACE_TEXT, r->text)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int ims_netlink_put_drop(struct sk_buff *skb, const struct ims_journal_drop *d)
+{
+	if (ims_netlink_put_entry(skb, &d->e, IMS_IPSEC_TRACE_KIND_DROP) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_TRACE_DROP, d->drop) ||
+	    ims_netlink_put_addr(skb, IMS_IPSEC_A_TRACE_SOURCE, &d->t.src) ||
+	    ims_netlink_put_addr(skb, IMS_IPSEC_A_TRACE_DESTINATION, &d->t.dst) ||
+	    (d->has_ports &&
+	     (nla_put_be16(skb, IMS_IPSEC_A_TRACE_SOURCE_PORT, d->t.sport) ||
+	      nla_put_be16(skb, IMS_IPSEC_A_TRACE_DESTINATION_PORT, d->t.dport))) ||
+	    nla_put_u8(skb, IMS_IPSEC_A_TRACE_PROTOCOL, d->proto) ||
+	    (d->spi && nla_put_be32(skb, IMS_IPSEC_A_TRACE_SPI, d->spi)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* What a dump of the journal has come to; the two rings are merged by time. */
+struct ims_netlink_trace {
+	struct ims_journal_refusal refusal;
+	struct ims_journal_drop drop;
+	bool has_refusal;
+	bool has_drop;
+};
+
+/* The next of each that is not forgotten and of that UE; @ue: NULL: any */
+static void ims_netlink_next_trace(struct ims_net *in, struct ims_netlink_trace *t,
+				   struct netlink_callback *cb, const struct ims_addr *ue)
+{
+	const u32 refusals = ims_journal_count(in, IMS_IPSEC_TRACE_KIND_REFUSAL);
+	const u32 drops = ims_journal_count(in, IMS_IPSEC_TRACE_KIND_DROP);
+
+	for (t->has_refusal = false; !t->has_refusal && (u32)cb->args[0] != refusals;) {
+		t->has_refusal = ims_journal_get_refusal(in, cb->args[0], &t->refusal) &&
+				 (!ue || ims_addr_equal(ue, &t->refusal.ue_addr));
+		cb->args[0] += !t->has_refusal;
+	}
+	for (t->has_drop = false; !t->has_drop && (u32)cb->args[1] != drops;) {
+		t->has_drop = ims_journal_get_drop(in, cb->args[1], &t->drop) &&
+			      (!ue || ims_addr_equal(ue, &t->drop.t.src) ||
+			       ims_addr_equal(ue, &t->drop.t.dst));
+		cb->args[1] += !t->has_drop;
+	}
+}
+
+static int ims_netlink_put_traces(struct sk_buff *skb, struct netlink_callback *cb,
+				  struct ims_net *in, struct ims_netlink_trace *t,
+				  const struct ims_addr *ue)
+{
+	bool refusal;
+	void *hdr;
+	int err;
+
+	for (;;) {
+		ims_netlink_next_trace(in, t, cb, ue);
+		if (!t->has_refusal && !t->has_drop)
+			return 0;
+		refusal = t->has_refusal &&
+			  (!t->has_drop || t->refusal.e.when <= t->drop.e.when);
+		hdr = ims_netlink_put_dump_header(skb, cb, IMS_IPSEC_CMD_TRACE_GET);
+		if (!hdr)
+			return -EMSGSIZE;
+		err = refusal ? ims_netlink_put_refusal(skb, &t->refusal) :
+				ims_netlink_put_drop(skb, &t->drop);
+		if (err) {
+			genlmsg_cancel(skb, hdr);
+			return err;
+		}
+		genlmsg_end(skb, hdr);
+		cb->args[!refusal]++;
+	}
+}
+
+int ims_netlink_trace_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	const struct nlattr *nla = ims_compat_dump_attrs(cb)[IMS_IPSEC_A_TRACE_UE_ADDRESS];
+	struct ims_net *in = ims_net(sock_net(skb->sk));
+	struct ims_netlink_trace *t;
+	struct ims_addr ue;
+	int err;
+
+	err = ims_netlink_check_attrs(cb->nlh, BIT(IMS_IPSEC_A_TRACE_UE_ADDRESS), 0, cb->extack);
+	if (!err && nla)
+		err = ims_netlink_get_addr(&ue, nla, cb->extack);
+	if (err)
+		return err;
+	t = kmalloc(sizeof(*t), GFP_KERNEL);
+	if (!t)
+		return -ENOMEM;
+	mutex_lock(&in->lock);
+	ims_netlink_put_traces(skb, cb, in, t, nla ? &ue : NULL);
+	mutex_unlock(&in->lock);
+	kfree(t);
+	return skb->len;
+}
