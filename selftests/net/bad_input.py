@@ -12,16 +12,20 @@ from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wil
 from nl import NLA_F_NESTED, Spec, nla  # noqa: E402  pylint: disable=wrong-import-position
 
 # The spec does not say what may be left out; its descriptions do
-OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard', 'nat-traversal', 'nat-port', 'nat-shared'}, 'endpoint-del': {'force'},
+OFFLOAD = {'hw-offload-interface', 'hw-offload', 'hw-offload-required'}
+OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard', 'nat-traversal', 'nat-port', 'nat-shared', *OFFLOAD},
+            'endpoint-del': {'force'},
             # Without the mode, those of a NAT have no meaning
-            'bundle-new': {'port-pc', 'allowed-algorithms', 'replace', 'ue-nat-address', 'ue-nat-port', 'unmarked'},
+            'bundle-new': {'port-pc', 'allowed-algorithms', 'replace', 'ue-nat-address', 'ue-nat-port', 'unmarked',
+                           'cookie'},
             'bundle-del': {'linger'}, 'bundle-get': set(), 'endpoint-get': set(),
             'bundle-confirm': {'older', 'over'}, 'bundle-extend': set(),
-            'config-get': set(),
+            'config-get': set(), 'stats-get': set(), 'offload-get': {'mode'}, 'trace-get': {'ue-address'},
+            'bundle-flush': {'endpoint', 'owner', 'contact', 'state', 'ue-address', 'older-than', 'linger'},
             'config-set': {'min-spi', 'max-spi', 'temporary-timeout', 'port-pc', 'port-ps', 'max-endpoints',
                            'max-bundles', 'max-pending', 'allowed-algorithms', 'preferred-alg', 'preferred-ealg',
                            'disable-deprecated-algorithms', 'max-sets', 'old-timeout', 'idle-timeout',
-                           'mark-mask', 'nat-traversal', 'nat-port', 'nat-follow-address'}}
+                           'mark-mask', 'nat-traversal', 'nat-port', 'nat-follow-address', *OFFLOAD}}
 SPEC = Spec()
 MODES = tuple((op, mode) for op, o in SPEC.ops.items() for mode in ('do', 'dump') if mode in o)
 
@@ -51,22 +55,30 @@ def lay():
 def base(op, mode):
     """A valid request."""
     ep, b = Ground.ep['id'], Ground.b['id']
+    some = {'endpoint': ep, 'owner': b'o', 'contact': b'c', 'state': 'old', 'ue-address': U4, 'older-than': b}
     return {
         ('config-get', 'do'): {},
-        ('config-set', 'do'): dict(DEFAULTS, **{'allowed-algorithms': 'aes-gcm,aes-cbc', 'preferred-alg': 1}),
+        ('config-set', 'do'): dict(DEFAULTS, **{'allowed-algorithms': 'aes-gcm,aes-cbc', 'preferred-alg': 1,
+                                           'hw-offload-interface': 'nic0'}),
         ('endpoint-new', 'do'): {'address': '192.0.2.77', 'port-ps': 9000, 'port-pc': [9001, 9002],
-                                   'guard': 'reject', 'nat-traversal': 1, 'nat-port': 4700, 'nat-shared': 0},
+                                   'guard': 'reject', 'nat-traversal': 1, 'nat-port': 4700, 'nat-shared': 0,
+                                   'hw-offload-interface': 'nic0', 'hw-offload': 'software', 'hw-offload-required': 0},
         ('endpoint-del', 'do'): {'id': ep, 'force': True},
         ('endpoint-get', 'do'): {'id': ep},
         ('endpoint-get', 'dump'): {},
         ('bundle-new', 'do'): dict(bundle_attrs(ep, ue_address='192.0.2.78'), **{
             'port-pc': PORT_PC[0], 'mode': 'udp-enc-tun', 'allowed-algorithms': 'aes-gcm,hmac-sha-1-96=aes-cbc',
-            'replace': True, 'ue-nat-address': '192.0.2.79', 'ue-nat-port': 4501, 'unmarked': True}),
+            'replace': True, 'ue-nat-address': '192.0.2.79', 'ue-nat-port': 4501, 'unmarked': True,
+            'cookie': 7}),
         ('bundle-confirm', 'do'): {'id': b, 'lifetime': 1000, 'older': 'keep', 'over': Ground.older['id']},
         ('bundle-extend', 'do'): {'id': b, 'lifetime': 1000},
         ('bundle-del', 'do'): {'id': b, 'linger': 3600000},
         ('bundle-get', 'do'): {'id': b},
-        ('bundle-get', 'dump'): {'endpoint': ep, 'owner': b'o', 'contact': b'c', 'state': 'old', 'ue-address': U4},
+        ('bundle-get', 'dump'): some,
+        ('bundle-flush', 'do'): dict(some, linger=1000),
+        ('offload-get', 'dump'): {'interface': 'lo', 'mode': 'crypto'},
+        ('stats-get', 'do'): {},
+        ('trace-get', 'dump'): {'ue-address': U4},
         ('algorithm-get', 'dump'): {},
     }[op, mode]
 
@@ -116,7 +128,9 @@ def bad_payloads(a, good):
         for v in sorted(x for x in set(values) if x <= top):
             yield f'is {v}', struct.pack(fmt, v)
         return
-    if a.kind == 'string':
+    if a.kind == 'string' and a.name.endswith('interface'):
+        yield from (('with a slash', b'a/b'), ('with a blank', b'a b'), ('with NUL in the middle', b'n\0c0'))
+    elif a.kind == 'string':
         yield from (('that is no list', b'aes'), ('with NUL in the middle', good[:7] + b'\0' + good[7:]),
                     ('that ends in a comma', good + b','))
     lengths = {4000}
@@ -141,7 +155,7 @@ def variations(op, mode):
     items = blobs(op, attrs)
     table = SPEC.sets[SPEC.ops[op]['attribute-set']]
     listed = {a.name for a in SPEC.attrs(op, mode)}
-    optional = listed if mode == 'dump' else OPTIONAL[op]
+    optional = listed if op == 'bundle-get' and mode == 'dump' else OPTIONAL[op] if listed else set()
     if set(attrs) != listed:
         raise Fail(f'the request {op} of the test has {set(attrs)}, the spec {listed}')
 
@@ -155,7 +169,7 @@ def variations(op, mode):
         yield f'{a.name} doubled, side by side', join(items[:i + 1]) + data + join(items[i + 1:]), False
         good = a.pack(attrs[a.name][0] if isinstance(attrs[a.name], list) else attrs[a.name])
         for what, payload in bad_payloads(a, good):
-            if op == 'bundle-get' and mode == 'dump' and what in ('unspecified', 'multicast'):
+            if op in ('bundle-get', 'bundle-flush', 'trace-get') and what in ('unspecified', 'multicast'):
                 continue  # as a filter it matches nothing
             yield f'{a.name} {what}', join(rest) + nla(a.number, payload), False
         if a.is_address() and op == 'bundle-new':

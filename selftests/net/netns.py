@@ -117,16 +117,16 @@ def no_capability():
         attrs = {'endpoint-new': {'address': '192.0.2.9', 'port-ps': 9000, 'port-pc': 9001},
                  'bundle-new': bundle_attrs(ep, ue_address='192.0.2.9'),
                  'config-set': {'max-bundles': 5}, 'config-get': {},
-                 'bundle-confirm': {'id': b['id'], 'lifetime': 1}}
+                 'bundle-confirm': {'id': b['id'], 'lifetime': 1}, 'bundle-flush': {}, 'stats-get': {}}
         out = {op: attempt(nl.do, op, attrs.get(op, {'id': b['id']}))
                for op in nl.spec.ops if 'do' in nl.spec.ops[op]}
-        out.update({op + ' dump': attempt(nl.dump, op) for op in ('endpoint-get', 'bundle-get', 'algorithm-get')})
+        out.update({op + ' dump': attempt(nl.dump, op) for op in nl.spec.ops if 'dump' in nl.spec.ops[op]})
         out['events'] = attempt(Events)
         return out
     got = child(work)
     check(isinstance(got, dict), got)
     equal(got, {k: 'EPERM' for k in got}, 'what is allowed')
-    equal(len(got), 10 + 3 + 1, 'operations tried')
+    equal(len(got), 12 + 5 + 1, 'operations tried')
     equal(World.nl.do('bundle-get', id=b['id'])['state'], 'temporary', 'the bundle')
     equal(World.nl.do('config-get'), DEFAULTS, 'config')
 
