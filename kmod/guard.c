@@ -26,6 +26,7 @@
 #include "netns.h"
 #include "reject.h"
 #include "sa.h"
+#include "trace.h"
 
 /* What has been found out of a packet. Its addresses hold in any case. */
 enum ims_guard_shape {
@@ -325,6 +326,8 @@ static void ims_guard_count(struct ims_net *in, struct ims_endpoint *ep, enum im
 	static_assert((int)IMS_DROPS == (int)IMS_IPSEC_DROP_UDP_ONLY);
 	atomic64_inc(&ep->drops[drop]);
 	ims_journal_add_drop(in, &entry);
+	trace_ims_drop(ep->id, entry.drop, entry.proto, has_ports ? ntohs(t->sport) : 0,
+		       has_ports ? ntohs(t->dport) : 0, ntohl(entry.spi));
 }
 
 static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,

@@ -89,7 +89,7 @@ struct ims_journal_drop {
  * @drops: a ring
  */
 struct ims_journal {
-	spinlock_t lock;
+	spinlock_t lock;	/* all that follows */
 	u32 n_refusals;
 	u32 n_drops;
 	unsigned long window;

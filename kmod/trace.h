@@ -23,6 +23,27 @@ TRACE_EVENT(ims_bundle_state,
 		      __entry->id, __entry->old_state, __entry->new_state, __entry->reason)
 );
 
+/* The guard has dropped a packet: enum ims_ipsec_drop; ports 0 if they were not found. */
+TRACE_EVENT(ims_drop,
+	    TP_PROTO(u32 endpoint, u8 reason, u8 proto, u16 sport, u16 dport, u32 spi),
+	    TP_ARGS(endpoint, reason, proto, sport, dport, spi),
+	    TP_STRUCT__entry(__field(u32, endpoint)
+			     __field(u32, spi)
+			     __field(u16, sport)
+			     __field(u16, dport)
+			     __field(u8, reason)
+			     __field(u8, proto)),
+	    TP_fast_assign(__entry->endpoint = endpoint;
+			   __entry->spi = spi;
+			   __entry->sport = sport;
+			   __entry->dport = dport;
+			   __entry->reason = reason;
+			   __entry->proto = proto;),
+	    TP_printk("endpoint=%u reason=%u proto=%u sport=%u dport=%u spi=%#x",
+		      __entry->endpoint, __entry->reason, __entry->proto, __entry->sport,
+		      __entry->dport, __entry->spi)
+);
+
 #endif /* _IMS_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH
