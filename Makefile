@@ -58,9 +58,12 @@ $(test_kernels:%=module-%): module-%:
 build-for-6.1 build-for-6.12: build-for-%:
 	$(call build_module,$*,$(test_kdir),modules,W=1 CONFIG_DEBUG_INFO_BTF_MODULES=)
 
-# With the KUnit suites inside
+# With the KUnit suites inside; and the network interface that tests make up
 build-for-uml:
 	$(call build_module,uml,$(test_kdir),modules,W=1 ARCH=um IMS_IPSEC_KUNIT=y)
+	@mkdir -p build/uml-nic
+	@cp -sf $(CURDIR)/selftests/offload/* build/uml-nic/
+	$(MAKE) -C $(test_kdir) M=$(CURDIR)/build/uml-nic modules W=1 ARCH=um
 
 vm-setup:
 	$(VM)/setup vm

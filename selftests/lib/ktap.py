@@ -41,7 +41,7 @@ def test(ids, text, each=(None,), limit=300):
 
 
 def label(e):
-    return ' '.join(map(label, e)) if isinstance(e, tuple) else str(e)
+    return ' '.join(map(label, e)) if isinstance(e, tuple) else getattr(e, '__name__', str(e))
 
 
 def say(*words):

@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from nic import Nic, Sim  # noqa: E402  pylint: disable=wrong-import-position
 
 FAIL_NTH = '/proc/thread-self/fail-nth'
 FAILSLAB = '/sys/kernel/debug/failslab'
@@ -105,6 +106,44 @@ def bundle_new(case):
         World.events = Events()
     all_of_them('bundle-new', bundle_attrs(ep, ue_address=u, **nat), undo, table_sizes)
     nothing_left(policies=3)
+
+
+@test('FAULT', 'bundle-new with each of its allocations failing, an interface to do the work: nothing left, {}',
+      each=tuple((d, how) for d in (Sim, Nic) for how in ('wished', 'demanded')), limit=600)
+def offloaded(case):
+    prepare()
+    device, how = case
+    with device() as dev:
+        ep = endpoint(hw_offload_interface=dev.name, hw_offload_required=int(how == 'demanded'))
+        more = {'ue_address': U4, 'auth_alg': 'null', 'enc_alg': 'aes-gcm'}
+        # Two SPIs: a lost one would end it
+        World.nl.do('config-set', min_spi=5000, max_spi=5001, max_bundles=1)
+        World.nl.do('bundle-del', id=bundle(ep, **more)['id'])  # what is loaded once
+        seen = set()
+
+        def undo(_):
+            for b in World.nl.dump('bundle-get'):
+                there = b['offload'] == 'crypto'
+                equal(dev.sas(), {spi: sa[4] for spi, sa in table(b).items()} if there else {}, 'SAs on the device')
+                seen.add((b['offload'], b.get('offload-reason')))
+                World.nl.do('bundle-del', id=b['id'])
+
+        def left():
+            return *table_sizes(), dev.sas(), World.nl.do('endpoint-get', id=ep['id'])['hw-offload-bundles']
+        World.events.close()
+        try:
+            all_of_them('bundle-new', bundle_attrs(ep, **more), undo, left)
+        finally:
+            with World.p:
+                World.events = Events()
+        # Whole, and on the device, or not at all, for that reason; netdevsim allocates nothing
+        wanted = {('crypto', None)}
+        if device is Nic and how == 'wished':
+            wanted.add(('software', 'no-memory'))
+        equal(seen, wanted, 'what became of them')
+        World.nl.do('endpoint-del', id=ep['id'])
+        equal(dev.sas(), {}, 'SAs on the device')
+        nothing_left()
 
 
 @test('FAULT', 'endpoint-new with each of its allocations failing: ENOMEM, nothing left, {}',

@@ -7,6 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from nic import Nic, Sim  # noqa: E402  pylint: disable=wrong-import-position
 
 
 def close():
@@ -90,6 +91,44 @@ def unloading():
             close()
             reopen()
         q.delete()
+
+
+@test('RMMOD', 'with bundles on interfaces it goes, and leaves none of them there')
+def offloaded():
+    if not os.path.exists(module_file()):
+        raise Skip(f'{module_file()} is not there')
+    with Sim() as sim, Nic() as nic:
+        try:
+            there = []
+            for dev, addr in ((sim, P4), (nic, P6)):
+                ep = endpoint(addr, hw_offload_interface=dev.name)
+
+                def made(first, n, e=ep):
+                    return [bundle(e, ue_address=f"{'2001:db8:5::' if ':' in e['address'] else '198.51.100.'}{i}",
+                                   auth_alg='null', enc_alg='aes-gcm', spi_uc=1000 + i, spi_us=2000 + i)
+                            for i in range(first, first + n)]
+                # Some in software again, some of each kind on the device
+                made(10, 2)
+                dev.link('down')
+                dev.link('up')
+                there.append(made(20, 4))
+                World.nl.do('bundle-confirm', id=there[-1][0]['id'], lifetime=600000)
+                World.nl.do('bundle-del', id=there[-1][1]['id'], linger=600000)
+                dev.has(*there[-1])
+            unload()
+            for dev in (sim, nic):
+                equal(dev.sas(), {}, f'SAs on {dev.name}')
+            nothing_left()
+            # Nobody is told of what happens to them now
+            for dev in (sim, nic):
+                dev.link('down')
+                dev.link('up')
+            equal(insmod().returncode, 0, 'insmod')
+        finally:
+            if not os.path.isdir('/sys/module/ims_ipsec'):
+                insmod()
+            close()
+            reopen()
 
 
 def one_expires():
