@@ -22,6 +22,7 @@ enum {
 /* main.c */
 
 extern bool json_wanted;
+extern bool force_wanted;		/* a file of commands goes on after an error */
 extern struct json json_out;
 
 struct command {
@@ -39,6 +40,8 @@ struct command {
 
 int run_command(const struct command *commands, size_t n, const char *fallback,
 		int argc, char **argv);
+int run_words(const char *place, int argc, char **argv);
+bool in_batch(void);
 void __attribute__((noreturn, format(printf, 2, 3))) die(int status, const char *fmt, ...);
 int __attribute__((format(printf, 1, 2))) fail(const char *fmt, ...);
 struct imsipsec *open_or_die(void);
@@ -51,6 +54,8 @@ int cmd_config(int argc, char **argv);
 int cmd_algorithms(int argc, char **argv);
 int cmd_offload(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_batch(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* args.c: pairs of a keyword and a value */

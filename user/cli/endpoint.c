@@ -58,39 +58,51 @@ static void endpoint_text(const struct imsipsec_endpoint *e)
 	text_endpoint_fallbacks(e);
 }
 
-static int endpoint_add(int argc, char **argv)
+/* What the command line says of an endpoint */
+struct wish {
+	struct imsipsec_endpoint_params p;
+	struct ports port_pc;
+};
+
+#define WISH_ARGS(w)							\
+	{ "address", parse_addr, &(w)->p.address, .required = true },	\
+	{ "port-ps", parse_port, &(w)->p.port_ps },			\
+	{ "port-pc", parse_ports, &(w)->port_pc },			\
+	{ "guard", parse_guard, &(w)->p.guard },			\
+	{ "nat-traversal", parse_choice, &(w)->p.nat_traversal },	\
+	{ "nat-port", parse_port, &(w)->p.nat_port },			\
+	{ "nat-shared", parse_on_off, &(w)->p.nat_shared },		\
+	{ "hw-offload-interface", parse_interface, &(w)->p.hw_offload_interface }, \
+	{ "hw-offload", parse_offload, &(w)->p.hw_offload },		\
+	{ "hw-offload-required", parse_choice, &(w)->p.hw_offload_required }
+
+static void show_made(const struct imsipsec_endpoint *e)
 {
-	struct imsipsec_endpoint_params p = { .size = sizeof(p) };
-	const struct imsipsec_endpoint *e;
-	struct ports port_pc = { .n = 0 };
-	struct arg args[] = {
-		{ "address", parse_addr, &p.address, .required = true },
-		{ "port-ps", parse_port, &p.port_ps },
-		{ "port-pc", parse_ports, &port_pc },
-		{ "guard", parse_guard, &p.guard },
-		{ "nat-traversal", parse_choice, &p.nat_traversal },
-		{ "nat-port", parse_port, &p.nat_port },
-		{ "nat-shared", parse_on_off, &p.nat_shared },
-		{ "hw-offload-interface", parse_interface, &p.hw_offload_interface },
-		{ "hw-offload", parse_offload, &p.hw_offload },
-		{ "hw-offload-required", parse_choice, &p.hw_offload_required },
-	};
-	struct imsipsec *h;
-	int status = EXIT_OK;
-
-	parse_args(argc, argv, args, ARRAY_SIZE(args));
-	p.port_pc = port_pc.port;
-	p.n_port_pc = port_pc.n;
-
-	h = open_or_die();
-	if (imsipsec_endpoint_add(h, &p, &e)) {
-		status = fail("%s", imsipsec_strerror(h));
-	} else if (json_wanted) {
+	if (json_wanted) {
 		endpoint_json(&json_out, e);
 		json_end(&json_out);
 	} else {
 		endpoint_text(e);
 	}
+}
+
+static int endpoint_add(int argc, char **argv)
+{
+	struct wish w = { .p.size = sizeof(w.p) };
+	const struct imsipsec_endpoint *e;
+	struct arg args[] = { WISH_ARGS(&w) };
+	struct imsipsec *h;
+	int status = EXIT_OK;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	w.p.port_pc = w.port_pc.port;
+	w.p.n_port_pc = w.port_pc.n;
+
+	h = open_or_die();
+	if (imsipsec_endpoint_add(h, &w.p, &e))
+		status = fail("%s", imsipsec_strerror(h));
+	else
+		show_made(e);
 	imsipsec_close(h);
 	return status;
 }
@@ -102,15 +114,18 @@ struct search {
 	unsigned int found;
 };
 
+static bool equal_addresses(const struct imsipsec_addr *a, const struct imsipsec_addr *b)
+{
+	return a->family == b->family &&
+	       !memcmp(&a->in, &b->in, a->family == AF_INET ? sizeof(a->in) : sizeof(a->in6));
+}
+
 static int search_endpoint(const struct imsipsec_endpoint *e, void *data)
 {
 	struct search *s = data;
 
-	if (e->address.family != s->address.family ||
-	    (s->port_ps && e->port_ps != s->port_ps))
-		return 0;
-	if (memcmp(&e->address.in, &s->address.in,
-		   s->address.family == AF_INET ? sizeof(s->address.in) : sizeof(s->address.in6)))
+	if ((s->port_ps && e->port_ps != s->port_ps) ||
+	    !equal_addresses(&e->address, &s->address))
 		return 0;
 	s->id = e->id;
 	s->found++;
@@ -142,6 +157,162 @@ static int endpoint_del(int argc, char **argv)
 				      : "no endpoint has that address");
 	else if (imsipsec_endpoint_delete(h, s.id, force->given))
 		status = fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return status;
+}
+
+static bool has_port(const struct imsipsec_endpoint *e, uint16_t port)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_port_pc; i++)
+		if (e->port_pc[i] == port)
+			return true;
+	return e->port_ps == port;
+}
+
+static bool is_pool_of(const struct imsipsec_endpoint *e, const struct imsipsec_endpoint_params *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->n_port_pc; i++)
+		if (p->port_pc[i] == e->port_ps || !has_port(e, p->port_pc[i]))
+			return false;
+	return p->n_port_pc == e->n_port_pc;
+}
+
+struct replace {
+	const struct imsipsec_endpoint_params *p;	/* without defaults */
+	struct imsipsec_endpoint found;			/* out: one in the way */
+	unsigned int n;					/* out: how many are */
+};
+
+static int search_in_the_way(const struct imsipsec_endpoint *e, void *data)
+{
+	struct replace *r = data;
+	size_t i;
+
+	if (!equal_addresses(&e->address, &r->p->address))
+		return 0;
+	for (i = 0; i < r->p->n_port_pc; i++)
+		if (has_port(e, r->p->port_pc[i]))
+			break;
+	if (i == r->p->n_port_pc && !has_port(e, r->p->port_ps))
+		return 0;
+	r->found = *e;
+	r->n++;
+	return 0;
+}
+
+/* What the kernel would make of what is not said */
+static void fill_in(struct wish *w, const struct imsipsec_config *config)
+{
+	struct imsipsec_endpoint_params *p = &w->p;
+
+	if (!p->port_ps)
+		p->port_ps = config->port_ps;
+	if (!w->port_pc.n)
+		w->port_pc.port[w->port_pc.n++] = config->port_pc;
+	p->port_pc = w->port_pc.port;
+	p->n_port_pc = w->port_pc.n;
+	if (!p->guard)
+		p->guard = IMSIPSEC_GUARD_DROP;
+	if (!p->nat_traversal)
+		p->nat_traversal = config->nat_traversal ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_OFF;
+	if (!p->nat_port)
+		p->nat_port = config->nat_port;
+	if (!p->hw_offload)
+		p->hw_offload = config->hw_offload;
+	if (!p->hw_offload_required)
+		p->hw_offload_required = config->hw_offload_required ? IMSIPSEC_CHOICE_ON :
+								       IMSIPSEC_CHOICE_OFF;
+}
+
+/*
+ * What an endpoint has otherwise than @p says, or NULL. Whether somebody else's socket
+ * for ESP will do is no property of one that has its own.
+ */
+static const char *difference(const struct imsipsec_endpoint *e,
+			      const struct imsipsec_endpoint_params *p)
+{
+	const bool nat = p->nat_traversal == IMSIPSEC_CHOICE_ON;
+
+	if (e->port_ps != p->port_ps)
+		return "port-ps";
+	if (!is_pool_of(e, p))
+		return "port-pc";
+	if (e->guard != p->guard)
+		return "guard";
+	if (e->nat_traversal != nat)
+		return "nat-traversal";
+	if (nat && e->nat_port != p->nat_port)
+		return "nat-port";
+	if (nat && e->nat_shared && !p->nat_shared)
+		return "nat-shared";
+	if (strcmp(e->hw_offload_interface, p->hw_offload_interface))
+		return "hw-offload-interface";
+	if (e->hw_offload != p->hw_offload)
+		return "hw-offload";
+	if (e->hw_offload_required != (p->hw_offload_required == IMSIPSEC_CHOICE_ON))
+		return "hw-offload-required";
+	return NULL;
+}
+
+/* Return: the exit status. */
+static int replace(struct imsipsec *h, struct wish *w, bool force)
+{
+	char interface[IMSIPSEC_INTERFACE_MAX + 1];
+	const struct imsipsec_config *config;
+	struct imsipsec_endpoint_params asked;
+	struct replace r = { .p = &w->p };
+	const struct imsipsec_endpoint *e;
+	const char *what;
+
+	if (imsipsec_config_get(h, &config))
+		return fail("%s", imsipsec_strerror(h));
+	/* Said aloud, some defaults are refused: an offload that lacks an interface. */
+	w->p.port_pc = w->port_pc.port;
+	w->p.n_port_pc = w->port_pc.n;
+	asked = w->p;
+	fill_in(w, config);
+	/* @config is gone with the next call. */
+	if (!w->p.hw_offload_interface) {
+		snprintf(interface, sizeof(interface), "%s", config->hw_offload_interface);
+		w->p.hw_offload_interface = interface;
+	}
+	if (imsipsec_endpoint_dump(h, search_in_the_way, &r))
+		return fail("%s", imsipsec_strerror(h));
+	if (r.n > 1)
+		return fail("several endpoints have these ports: delete them first");
+	if (r.n) {
+		what = difference(&r.found, &w->p);
+		if (!what) {
+			show_made(&r.found);
+			return EXIT_OK;
+		}
+		if (!force)
+			return fail("endpoint %" PRIu32 " is there with another %s: \"force\" deletes it, "
+				    "with its %" PRIu32 " bundle%s", r.found.id, what,
+				    r.found.bundles, r.found.bundles == 1 ? "" : "s");
+		if (imsipsec_endpoint_delete(h, r.found.id, true))
+			return fail("%s", imsipsec_strerror(h));
+	}
+	if (imsipsec_endpoint_add(h, &asked, &e))
+		return fail("%s", imsipsec_strerror(h));
+	show_made(e);
+	return EXIT_OK;
+}
+
+static int endpoint_replace(int argc, char **argv)
+{
+	struct wish w = { .p.size = sizeof(w.p) };
+	struct arg args[] = { WISH_ARGS(&w), { "force", NULL, NULL } };
+	struct imsipsec *h;
+	int status;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	h = open_or_die();
+	status = replace(h, &w, args[ARRAY_SIZE(args) - 1].given);
 	imsipsec_close(h);
 	return status;
 }
@@ -178,15 +349,19 @@ static int endpoint_show(int argc, char **argv)
 	return end_list(h, err);
 }
 
+#define HELP_WISH							\
+	"address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]\n"	\
+	"      [ guard { drop | reject | bypass } ]\n"			\
+	"      [ nat-traversal { on | off } ] [ nat-port PORT ] [ nat-shared { on | off } ]" \
+	HELP_OFFLOAD
+
 int cmd_endpoint(int argc, char **argv)
 {
 	static const struct command commands[] = {
-		{ "add", endpoint_add,
-		  "address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]\n"
-		  "      [ guard { drop | reject | bypass } ]\n"
-		  "      [ nat-traversal { on | off } ] [ nat-port PORT ] [ nat-shared { on | off } ]"
-		  HELP_OFFLOAD,
+		{ "add", endpoint_add, HELP_WISH,
 		  "Make an endpoint: nothing unprotected passes its ports unless guard is bypass" },
+		{ "replace", endpoint_replace, HELP_WISH "\n      [ force ]",
+		  "Make it unless it is there; with force even if another one has its ports" },
 		{ "del", endpoint_del,
 		  "{ id ID | address ADDRESS [ port-ps PORT ] } [ force ]",
 		  "Delete an endpoint, with force even if it has bundles" },

@@ -10,15 +10,21 @@
 #include "cli.h"
 
 bool json_wanted;
+bool force_wanted;
 struct json json_out;
 
 /* "bundle add": what messages begin with */
 static char command_name[64];
+/* Before that, in a file of commands: "FILE:LINE" */
+static const char *command_place;
 
 static int vfail(const char *fmt, va_list args)
 {
 	fflush(stdout);
-	fprintf(stderr, "imsipsec:%s%s ", command_name, *command_name ? ":" : "");
+	fputs("imsipsec:", stderr);
+	if (command_place)
+		fprintf(stderr, " %s:", command_place);
+	fprintf(stderr, "%s%s ", command_name, *command_name ? ":" : "");
 	vfprintf(stderr, fmt, args);
 	putc('\n', stderr);
 	return EXIT_KERNEL;
@@ -83,7 +89,10 @@ static void usage(FILE *to, const struct command *commands, size_t n)
 {
 	size_t i;
 
-	fprintf(to, "Usage: imsipsec [ -j [ -p ] ]%s COMMAND\n\n", command_name);
+	fprintf(to, "Usage: imsipsec [ -j [ -p ] ]%s COMMAND\n", command_name);
+	if (!*command_name)
+		fputs("       imsipsec [ -j [ -p ] ] [ -force ] -batch FILE\n", to);
+	putc('\n', to);
 	for (i = 0; i < n; i++) {
 		fprintf(to, "  %s%s%s\n", commands[i].name, *commands[i].args ? " " : "",
 			commands[i].args);
@@ -160,29 +169,65 @@ static const struct command commands[] = {
 	{ "algorithms", cmd_algorithms, "", "Show the algorithms, in order of preference" },
 	{ "offload", cmd_offload, "COMMAND ...", "What network interfaces can do" },
 	{ "monitor", cmd_monitor, "", "Show events until interrupted" },
+	{ "check", cmd_check, "[ ues N ]",
+	  "Show what on this host stands in the way of N UEs, 64000 if not given, and the cure" },
+	{ "batch", cmd_batch, "FILE",
+	  "Run the commands in FILE, - for standard input, one a line" },
 	{ "version", cmd_version, "", "Show the version of this command" },
 };
 
+/*
+ * Run one command; @place is where it stands, for messages, or NULL. Return: the
+ * exit status.
+ */
+int run_words(const char *place, int argc, char **argv)
+{
+	int status;
+
+	command_place = place;
+	*command_name = '\0';
+	status = run_command(commands, ARRAY_SIZE(commands), NULL, argc, argv);
+	if (fflush(stdout) || ferror(stdout))
+		return fail("standard output: %s", strerror(errno));
+	return status;
+}
+
+/* Is this command itself one of a file's? */
+bool in_batch(void)
+{
+	return command_place;
+}
+
 int main(int argc, char **argv)
 {
+	/* Long ones may have one dash, as those of iproute2. */
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "pretty", no_argument, NULL, 'p' },
+		{ "batch", required_argument, NULL, 'b' },
+		{ "force", no_argument, NULL, 'f' },
 		{ "Version", no_argument, NULL, 'V' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	int status, c;
+	char *batch[] = { "batch", NULL };
+	int c;
 
 	json_out.file = stdout;
-	while ((c = getopt_long(argc, argv, "+jpVh", options, NULL)) != -1) {
+	while ((c = getopt_long_only(argc, argv, "+jpb:fVh", options, NULL)) != -1) {
 		switch (c) {
 		case 'j':
 			json_wanted = true;
 			break;
 		case 'p':
 			json_out.pretty = true;
+			break;
+		case 'b':
+			batch[1] = optarg;
+			break;
+		case 'f':
+			force_wanted = true;
 			break;
 		case 'V':
 			return cmd_version(0, NULL);
@@ -194,8 +239,9 @@ int main(int argc, char **argv)
 		}
 	}
 
-	status = run_command(commands, ARRAY_SIZE(commands), NULL, argc - optind, argv + optind);
-	if (fflush(stdout) || ferror(stdout))
-		return fail("standard output: %s", strerror(errno));
-	return status;
+	if (!batch[1])
+		return run_words(NULL, argc - optind, argv + optind);
+	if (optind != argc)
+		die(EXIT_USAGE, "either -batch or a command");
+	return run_words(NULL, ARRAY_SIZE(batch), batch);
 }

@@ -24,7 +24,8 @@ ok "without a command: usage on standard error"
 for words in help -h --help "endpoint help" "bundle help" "config help" "endpoint add help" \
 	     "endpoint del help" "endpoint show help" "bundle add help" "bundle confirm help" \
 	     "bundle extend help" "bundle del help" "bundle show help" "config show help" "config set help" \
-	     "algorithms help" "offload help" "offload check help" "monitor help" "version help" "bundle --help"; do
+	     "algorithms help" "offload help" "offload check help" "monitor help" "version help" "bundle --help" \
+	     "endpoint replace help" "check help" "batch help"; do
 	# shellcheck disable=SC2086
 	run 0 $words && grep -q '^Usage: imsipsec' "$tmp/out" && [ ! -s "$tmp/err" ]
 	ok "help: $words"
@@ -60,6 +61,12 @@ for guard in '' DROP dropped open 1; do
 	refused 'endpoint add: the value of "guard" is not valid' \
 		endpoint add address 192.0.2.1 guard "$guard"
 done
+refused 'endpoint replace: "address" is missing' endpoint replace force
+refused 'endpoint add: "force" is unknown, try "help"' endpoint add address 192.0.2.1 force
+for ues in '' 0 -1 many 4294967296; do
+	refused 'check: the value of "ues" is not valid' check ues "$ues"
+done
+refused 'check: "foo" is unknown, try "help"' check foo
 for name in nat-traversal nat-shared; do
 	for value in '' yes 1 ON default; do
 		refused "endpoint add: the value of \"$name\" is not valid" \
@@ -210,9 +217,107 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 		run 2 offload check $words
 		ok "offload check $words is taken, status 2 without the module"
 	done
+	run 2 check && grep -q '^fault    module: .*; cure: modprobe ims_ipsec' "$tmp/out" &&
+		[ ! -s "$tmp/err" ] && run 2 -j check ues 100 && python3 -c 'import json, sys
+j = json.load(sys.stdin)
+sys.exit([f["check"] for f in j if f["level"] == "fault"] != ["module"] or
+	 any(("cure" in f) == (f["level"] == "ok") for f in j))' <"$tmp/out"
+	ok "check without the module"
+	run 2 endpoint replace address 192.0.2.1 force
+	ok "endpoint replace force is taken, status 2 without the module"
 	run 2 monitor && grep -q '^imsipsec: monitor: ' "$tmp/err"
 	ok "monitor without the module"
 fi
+
+# Files of commands
+batch() {	# STATUS [OPTION]..., the text on standard input
+	local want=$1
+	shift
+	cat >"$tmp/batch"
+	run "$want" "$@" batch "$tmp/batch"
+}
+errors() {	# LINE...: on standard error, no more
+	printf '%s\n' "$@" | cmp -s - "$tmp/err"
+}
+printed() {	# TEXT: on standard output
+	[ "$(cat "$tmp/out")" = "$1" ]
+}
+version=$("$imsipsec" version)
+batch 0 <<'EOF' && printed "$version"$'\n'"$version" && [ ! -s "$tmp/err" ]
+# a comment
+  	version	# another
+
+ver\
+sion
+#version
+EOF
+ok "batch: comments, empty lines, a line in two"
+batch 0 -j <<<$'version\nversion' && python3 -c 'import json, sys
+lines = [json.loads(x) for x in sys.stdin]
+sys.exit(len(lines) != 2 or lines[0] != lines[1])' <"$tmp/out"
+ok "batch -j: a line each"
+batch 1 <<'EOF' && printed "$version" &&
+version
+endpoint \
+	add foo
+version
+EOF
+	errors "imsipsec: $tmp/batch:2: endpoint add: \"foo\" is unknown, try \"help\""
+ok "batch: the first error ends it, and says where its command begins"
+batch 1 -force <<'EOF' && printed "$version"$'\n'"$version" &&
+foo
+version
+bundle del
+version
+EOF
+	errors "imsipsec: $tmp/batch:1: \"foo\" is unknown, try \"help\"" \
+	       "imsipsec: $tmp/batch:3: bundle del: \"id\" is missing"
+ok "-force batch: it goes on"
+for options in "-batch -" "-b -" "--batch -" "batch -"; do
+	# From a file, which commands are not to set back
+	printf 'version\nfoo\n' >"$tmp/batch"
+	# shellcheck disable=SC2086
+	"$imsipsec" $options <"$tmp/batch" >"$tmp/out" 2>"$tmp/err"
+	[ $? -eq 1 ] && errors 'imsipsec: -:2: "foo" is unknown, try "help"' && printed "$version"
+	ok "$options: standard input"
+done
+batch 1 <<'EOF' && errors "imsipsec: $tmp/batch:1: endpoint add: \"a #b\" is unknown, try \"help\""
+endpoint 'add' "a #b"
+EOF
+ok "batch: words in quotes"
+batch 1 <<<"version 'x" && [ ! -s "$tmp/out" ] && grep -q "batch:1: a quote" "$tmp/err"
+ok "batch: a quote that is not closed"
+batch 1 <<<"version$(printf ' x%.0s' {1..128})" && grep -q "128 words" "$tmp/err"
+ok "batch: too many words"
+printf 'ver\0sion\n' >"$tmp/batch"
+run 1 batch "$tmp/batch" && grep -q "batch:1: there is a NUL" "$tmp/err"
+ok "batch: a NUL"
+for text in 'version' 'version \'; do
+	printf '%s' "$text" >"$tmp/batch"
+	run 0 batch "$tmp/batch" && printed "$version"
+	ok "batch: no newline at the end, $text"
+done
+batch 1 <<<"batch $tmp/batch" && grep -q ':1: batch: a file cannot' "$tmp/err"
+ok "batch in a batch"
+refused "batch: $tmp/none: No such file or directory" batch "$tmp/none"
+refused 'batch: the name of a file is missing, - is standard input' batch
+refused 'batch: there is more than one file' batch a b
+refused 'either -batch or a command' -batch "$tmp/batch" version
+echo version >"$tmp/batch"
+"$imsipsec" batch "$tmp/batch" >/dev/full 2>"$tmp/err"
+[ $? -eq 2 ] && grep -q ':1: version: standard output: ' "$tmp/err"
+ok "batch: standard output is full"
+
+# What the shell completes
+completes() {	# WANTED WORD...: the last word is what is completed
+	bash -c '. "$1"; want=$2; shift 2; COMP_WORDS=(imsipsec "$@"); COMP_CWORD=$#; _imsipsec
+		 [[ " ${COMPREPLY[*]} " == *" $want "* ]]' bash \
+		"$(dirname "$0")/../cli/imsipsec.bash-completion" "$@"
+}
+completes check '' && completes batch ba && completes -force -f && completes ues check '' &&
+	completes replace endpoint '' && completes force endpoint replace '' &&
+	completes guard endpoint replace '' && ! completes force endpoint add ''
+ok "completion"
 
 "$imsipsec" help >/dev/full 2>"$tmp/err"
 [ $? -eq 2 ] && grep -q '^imsipsec: standard output: ' "$tmp/err"

@@ -55,5 +55,42 @@ shared=$(pkg-config --cflags --libs libimsipsec)
 	ok "it runs" "$tmp/static"
 }
 ok "the man page is there" test -s "$tmp/root/usr/share/man/man8/imsipsec.8"
+
+unit=$tmp/root/usr/lib/systemd/system/ims_ipsec.service
+ok "the unit has its paths" sh -c "! grep -n '@' '$unit' &&
+	grep -qx 'ExecStart=/usr/sbin/imsipsec batch /etc/ims_ipsec.conf' '$unit'"
+# It outlives: nothing that stops it deletes an endpoint
+ok "the unit has no ExecStop" sh -c "! grep -nE '^Exec(Stop|StopPost)=' '$unit'"
+if command -v systemd-analyze >/dev/null; then
+	# What it starts is looked for on this host
+	sed "s|/usr/sbin/imsipsec|$tmp/root&|; s|/sbin/modprobe|/bin/true|" "$unit" \
+		>"$tmp/ims_ipsec.service"
+	verify() {
+		systemd-analyze verify --man=no "$1" >"$tmp/said" 2>&1 || { cat "$tmp/said"; return 1; }
+		! grep ims_ipsec "$tmp/said"
+	}
+	ok "systemd-analyze verify" verify "$tmp/ims_ipsec.service"
+	# That it would have found what is wrong
+	sed 's/^RemainAfterExit/RemainAfterExti/' "$tmp/ims_ipsec.service" >"$tmp/wrong.service"
+	ok "systemd-analyze sees a wrong line" sh -c \
+		"systemd-analyze verify --man=no '$tmp/wrong.service' 2>&1 | grep RemainAfterExti"
+else
+	n=$((n + 1))
+	echo "ok $n - systemd-analyze verify # SKIP there is no systemd-analyze"
+fi
+examples=$tmp/root/usr/share/doc/ims_ipsec/examples
+for file in ims_ipsec.conf modprobe.d modules-load.d; do
+	ok "the example $file is there" test -s "$examples/$file.example"
+done
+# Each line of it is understood: without the module it is the kernel that is missed, status 2.
+# Those behind a comment as well
+sed 's/^#\(endpoint\|\t\)/\1/' "$examples/ims_ipsec.conf.example" >"$tmp/conf"
+understood() {
+	unshare -rn "$tmp/root/usr/sbin/imsipsec" -force batch "$1" >"$tmp/said" 2>&1
+	cat "$tmp/said"
+	! grep -E 'unknown|not valid|needs a value|missing|there twice' "$tmp/said" &&
+		grep -q 'endpoint replace' "$1"
+}
+ok "the example configuration is understood" understood "$tmp/conf"
 echo "1..$n"
 exit $failed

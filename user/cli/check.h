@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <imsipsec.h>
+
+/* Of the text that a finding has, and its cure */
+#define CHECK_TEXT	512
+
+enum check_level {
+	CHECK_OK,
+	CHECK_WARNING,		/* it may be meant so, or concerns a part of the UEs */
+	CHECK_FAULT,		/* it cannot work */
+};
+
+struct check_finding {
+	enum check_level level;
+	const char *check;	/* the name of what found it */
+	char text[CHECK_TEXT];
+	char cure[CHECK_TEXT];	/* "": none is needed */
+};
+
+struct check_address {
+	struct imsipsec_addr address;
+	char interface[IF_NAMESIZE];
+};
+
+/* What is let in unless a policy says so: `ip xfrm policy getdefault` */
+enum check_default {
+	CHECK_DEFAULT_UNKNOWN,
+	CHECK_DEFAULT_BLOCK,
+	CHECK_DEFAULT_ACCEPT,
+};
+
+/**
+ * struct check - what the checks look at, and what they found
+ * @root: goes before the names of the files that they read: "", or a test's folder
+ * @ues: how many UEs are expected
+ * @open_error: what imsipsec_open() returned
+ * @module: it is open, @config, @endpoints and @algorithms are the kernel's
+ * @config: without @config.allowed_algorithms
+ * @endpoints: all of them
+ * @n_endpoints: how many
+ * @algorithms: every pair
+ * @n_algorithms: how many
+ * @addresses: of all interfaces that are up
+ * @n_addresses: how many
+ * @default_in: of XFRM
+ * @default_out: of XFRM
+ * @nft: what `nft -s list ruleset` wrote; NULL: nothing, see @nft_error
+ * @nft_error: why
+ * @iptables: what iptables-save wrote, of IPv4 and IPv6; NULL: it was not asked, there
+ *	are no tables of that kind, or @iptables_error
+ * @iptables_error: why it could not be asked; NULL: it need not
+ * @now: the name of the check that runs
+ * @findings: all that was found
+ * @n_findings: how many
+ */
+struct check {
+	const char *root;
+	uint32_t ues;
+	int open_error;
+	bool module;
+	struct imsipsec_config config;
+	struct imsipsec_endpoint *endpoints;
+	size_t n_endpoints;
+	struct imsipsec_algorithm *algorithms;
+	size_t n_algorithms;
+	struct check_address *addresses;
+	size_t n_addresses;
+	enum check_default default_in;
+	enum check_default default_out;
+	char *nft;
+	const char *nft_error;
+	char *iptables[2];
+	const char *iptables_error[2];
+	const char *now;
+	struct check_finding *findings;
+	size_t n_findings;
+};
+
+/* check.c */
+
+void check_run(struct check *c);
+void check_free(struct check *c);
+void __attribute__((format(printf, 3, 4)))
+check_found(struct check *c, enum check_level level, const char *fmt, ...);
+void __attribute__((format(printf, 2, 3))) check_cure(struct check *c, const char *fmt, ...);
+void *check_grow(void *array, size_t *n, size_t size);
+
+/* check_file.c: files below the root */
+
+char *check_read(const struct check *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+bool check_read_number(const struct check *c, const char *path, uint64_t *value);
+bool check_exists(const struct check *c, const char *path);
+bool check_has_kernel_module(const struct check *c, const char *name, bool *loaded);
+bool check_list_has(const char *list, char range, uint32_t number);
+
+/* check_gather.c: what is not a file */
+
+void check_gather(struct check *c);
+
+/* What looks, one a row of check.c's table */
+
+void check_module(struct check *c);
+void check_capability(struct check *c);
+void check_endpoints(struct check *c);
+void check_address(struct check *c);
+void check_nat_port(struct check *c);
+void check_tcp_marks(struct check *c);
+void check_backlog(struct check *c);
+void check_local_ports(struct check *c);
+void check_disable_xfrm(struct check *c);
+void check_default_policy(struct check *c);
+void check_firewall(struct check *c);
+void check_algorithms(struct check *c);
+void check_esp(struct check *c);
+void check_offload(struct check *c);
+void check_spis(struct check *c);
+void check_bundles(struct check *c);
+void check_marks(struct check *c);
+void check_memory(struct check *c);
+
+#endif /* CHECK_H */

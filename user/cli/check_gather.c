@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* imsipsec check: what the module, the interfaces, XFRM and other commands say. */
+#include <errno.h>
+#include <ifaddrs.h>
+#include <libmnl/libmnl.h>
+#include <linux/netlink.h>
+#include <linux/xfrm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "cli.h"
+
+static int gather_endpoint(const struct imsipsec_endpoint *e, void *data)
+{
+	struct check *c = data;
+
+	c->endpoints = check_grow(c->endpoints, &c->n_endpoints, sizeof(*c->endpoints));
+	c->endpoints[c->n_endpoints - 1] = *e;
+	return 0;
+}
+
+static int gather_algorithm(const struct imsipsec_algorithm *a, void *data)
+{
+	struct check *c = data;
+
+	c->algorithms = check_grow(c->algorithms, &c->n_algorithms, sizeof(*c->algorithms));
+	c->algorithms[c->n_algorithms - 1] = *a;
+	return 0;
+}
+
+/* Not if it is not loaded: asking would load it. */
+static void gather_module(struct check *c)
+{
+	const struct imsipsec_config *config;
+	struct imsipsec *h;
+
+	if (!check_exists(c, "/sys/module/ims_ipsec")) {
+		c->open_error = -ENOENT;
+		return;
+	}
+	c->open_error = imsipsec_open(&h);
+	if (c->open_error)
+		return;
+	if (imsipsec_config_get(h, &config))
+		die(EXIT_KERNEL, "%s", imsipsec_strerror(h));
+	c->config = *config;
+	c->config.allowed_algorithms = NULL;
+	if (imsipsec_endpoint_dump(h, gather_endpoint, c) ||
+	    imsipsec_algorithm_dump(h, gather_algorithm, c))
+		die(EXIT_KERNEL, "%s", imsipsec_strerror(h));
+	c->module = true;
+	imsipsec_close(h);
+}
+
+static void gather_addresses(struct check *c)
+{
+	struct ifaddrs *list, *i;
+	struct check_address *a;
+
+	if (getifaddrs(&list))
+		die(EXIT_KERNEL, "addresses: %s", strerror(errno));
+	for (i = list; i; i = i->ifa_next) {
+		if (!i->ifa_addr || !(i->ifa_flags & IFF_UP) ||
+		    (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+			continue;
+		c->addresses = check_grow(c->addresses, &c->n_addresses,
+					  sizeof(*c->addresses));
+		a = &c->addresses[c->n_addresses - 1];
+		a->address.family = i->ifa_addr->sa_family;
+		if (a->address.family == AF_INET)
+			a->address.in = ((struct sockaddr_in *)i->ifa_addr)->sin_addr;
+		else
+			a->address.in6 = ((struct sockaddr_in6 *)i->ifa_addr)->sin6_addr;
+		snprintf(a->interface, sizeof(a->interface), "%s", i->ifa_name);
+	}
+	freeifaddrs(list);
+}
+
+static enum check_default default_of(uint8_t value)
+{
+	return value == XFRM_USERPOLICY_BLOCK ? CHECK_DEFAULT_BLOCK : CHECK_DEFAULT_ACCEPT;
+}
+
+static int gather_default(const struct nlmsghdr *nlh, void *data)
+{
+	const struct xfrm_userpolicy_default *d = mnl_nlmsg_get_payload(nlh);
+	struct check *c = data;
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*d))
+		return MNL_CB_ERROR;
+	c->default_in = default_of(d->in);
+	c->default_out = default_of(d->out);
+	return MNL_CB_STOP;
+}
+
+/* What cannot be had stays unknown. */
+static void gather_defaults(struct check *c)
+{
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_XFRM, SOCK_CLOEXEC);
+	struct xfrm_userpolicy_default *d;
+	struct nlmsghdr *nlh;
+	char buf[1024];
+	ssize_t n;
+
+	if (!nl)
+		return;
+	nlh = mnl_nlmsg_put_header(buf);
+	nlh->nlmsg_type = XFRM_MSG_GETDEFAULT;
+	nlh->nlmsg_flags = NLM_F_REQUEST;
+	d = mnl_nlmsg_put_extra_header(nlh, sizeof(*d));
+	memset(d, 0, sizeof(*d));
+	if (!mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) &&
+	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) > 0) {
+		n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+		if (n > 0)
+			mnl_cb_run(buf, n, 0, 0, gather_default, c);
+	}
+	mnl_socket_close(nl);
+}
+
+/* What a command writes, to be freed; NULL, and *@error if it did not work. */
+static char *output_of(const char *command, const char **error)
+{
+	char line[128], *text = NULL;
+	size_t len = 0, n;
+	FILE *pipe;
+	int status;
+
+	/* The shell's 127: there is no such command */
+	snprintf(line, sizeof(line), "PATH=$PATH:/usr/sbin:/sbin exec %s 2>/dev/null", command);
+	fflush(stdout);
+	pipe = popen(line, "re");
+	if (!pipe)
+		die(EXIT_KERNEL, "%s: %s", command, strerror(errno));
+	do {
+		text = realloc(text, len + 4096 + 1);
+		if (!text)
+			die(EXIT_KERNEL, "%s", strerror(ENOMEM));
+		n = fread(text + len, 1, 4096, pipe);
+		len += n;
+	} while (n);
+	text[len] = '\0';
+	status = pclose(pipe);
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return text;
+	*error = WIFEXITED(status) && WEXITSTATUS(status) == 127 ? "is not installed" : "failed";
+	free(text);
+	return NULL;
+}
+
+/* Those of the kernel's old tables, which nft does not show. */
+static void gather_iptables(struct check *c, unsigned int i, const char *names,
+			    const char *legacy, const char *plain)
+{
+	char *tables = check_read(c, "%s", names);
+
+	/* No file: no such tables in this kernel. Empty: none are used in this namespace. */
+	if (tables && *tables) {
+		c->iptables[i] = output_of(legacy, &c->iptables_error[i]);
+		if (!c->iptables[i] && !strcmp(c->iptables_error[i], "is not installed")) {
+			c->iptables_error[i] = NULL;
+			c->iptables[i] = output_of(plain, &c->iptables_error[i]);
+		}
+	}
+	free(tables);
+}
+
+void check_gather(struct check *c)
+{
+	gather_module(c);
+	gather_addresses(c);
+	gather_defaults(c);
+	/* Without the module nobody would look at it. */
+	if (!c->module)
+		return;
+	c->nft = output_of("nft -s list ruleset", &c->nft_error);
+	gather_iptables(c, 0, "/proc/net/ip_tables_names", "iptables-legacy-save",
+			"iptables-save");
+	gather_iptables(c, 1, "/proc/net/ip6_tables_names", "ip6tables-legacy-save",
+			"ip6tables-save");
+}

@@ -1,0 +1,291 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# module_check_test.sh IMSIPSEC
+#
+# What a host starts with, and what "imsipsec check" says of it, against the kernel
+# module, in a network namespace of its own. To be run by root where the module is or
+# can be loaded.
+set -u
+
+if [ -z "${IN_NETNS-}" ]; then
+	# Another one, for what is one value for the host: the one we came from
+	exec 3</proc/self/ns/net
+	IN_NETNS=1 exec unshare -n "$0" "$@"
+fi
+
+imsipsec=$1
+here=$(cd "$(dirname "$0")" && pwd -P)
+tmp=$(mktemp -d)
+socket=
+trap 'rm -rf "$tmp"; kill $socket 2>/dev/null' EXIT
+. "$here/cli_lib.sh"
+
+json() {	# EXPRESSION over j, what was printed
+	python3 -c 'import json, sys
+j = json.load(open(sys.argv[1]))
+sys.exit(not eval("(" + sys.argv[2] + ")"))' "$tmp/out" "$1"
+}
+
+# Commands that look at another namespace, or lack something, go before check
+checked() {	# STATUS [COMMAND...]
+	local want=$1
+	shift
+	"$@" "$imsipsec" -j check ues 10000 >"$tmp/out" 2>"$tmp/err"
+	[ $? -eq "$want" ] && [ ! -s "$tmp/err" ]
+}
+
+has() {		# LEVEL CHECK TEXT CURE: parts of one finding
+	python3 -c 'import json, sys
+level, check, text, cure = sys.argv[2:]
+sys.exit(not any((f["level"], f["check"]) == (level, check) and text in f["text"] and
+		 cure in f.get("cure", "") and ("cure" in f) == (level != "ok")
+		 for f in json.load(open(sys.argv[1]))))' "$tmp/out" "$@"
+}
+
+levels() {	# LEVEL [CHECK...]: just these checks have findings of that level
+	local level=$1
+	shift
+	json "sorted({f['check'] for f in j if f['level'] == '$level'}) == sorted('$*'.split())"
+}
+
+if ! run 0 config; then
+	cat "$tmp/err" >&2
+	exit 1
+fi
+
+# The unit's commands, in turn
+starts() {	# NAME, as of a line of the unit
+	sed -n "s|^$1=@BINDIR@/imsipsec|$imsipsec|p" "$here/../systemd/ims_ipsec.service.in" |
+		sed "s|@SYSCONFDIR@|$tmp|" >"$tmp/commands"
+	[ -s "$tmp/commands" ] && bash -e "$tmp/commands" >"$tmp/out" 2>"$tmp/err"
+}
+endpoints() {
+	"$imsipsec" -j endpoint show
+}
+sed 's/^#\(endpoint\|\t\)/\1/' "$here/../systemd/ims_ipsec.conf.example" >"$tmp/ims_ipsec.conf"
+starts ExecStart && run 0 -j endpoint show && json '[(e["address"], e["port-ps"], e["port-pc"],
+	e["guard"], e["nat-traversal"]) for e in j] == [
+	("192.0.2.1", 5063, [5062, 5064], "drop", False), ("2001:db8::1", 5063, [5062, 5064], "drop", False),
+	("198.51.100.1", 5063, [5062, 5064], "drop", True)]' && run 0 -j config show && json 'j["max-spi"] == 600000'
+ok "the unit starts: the example's endpoints are there"
+key=000102030405060708090a0b0c0d0e0f
+id=$(endpoints | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
+run 0 bundle add endpoint "$id" owner alice contact c ue 192.0.2.5 port-uc 6301 port-us 6300 spi-uc 25656 \
+	spi-us 25657 alg hmac-sha-1-96 ealg aes-cbc ik $key ck $key
+endpoints >"$tmp/before"
+for name in ExecStart ExecReload; do
+	starts $name && endpoints | cmp - "$tmp/before" && grep -q '"bundles":1' "$tmp/before"
+	ok "$name again: endpoints and their bundles are left as they are"
+done
+echo 'endpoint replace address 192.0.2.9' >>"$tmp/ims_ipsec.conf"
+starts ExecReload && run 0 -j endpoint show && json 'len(j) == 4' && run 0 endpoint del address 192.0.2.9
+ok "ExecReload: what is new in the file is made"
+echo 'endpoint replace address 192.0.2.1 guard bypass' >>"$tmp/ims_ipsec.conf"
+! starts ExecStart && endpoints | cmp - "$tmp/before" && grep -q "^imsipsec: $tmp/ims_ipsec.conf:[0-9]*: endpoint replace: " "$tmp/err"
+ok "what differs is refused, with its place: $(cat "$tmp/err")"
+
+# endpoint replace
+one=(endpoint replace address 192.0.2.1 port-ps 5063)
+run 0 "${one[@]}" port-pc 5064,5062 && grep -q "^endpoint $id: " "$tmp/out" && endpoints | cmp - "$tmp/before"
+ok "endpoint replace: the order of the pool does not matter"
+while read -r what words; do
+	# shellcheck disable=SC2086
+	run 2 "${one[@]}" $words && grep -q "another $what: \"force\" deletes it, with its 1 bundle$" "$tmp/err" &&
+		endpoints | cmp - "$tmp/before"
+	ok "endpoint replace: another $what is refused, $words"
+done <<'END'
+port-pc port-pc 5062
+port-pc port-pc 5062,5064,5066
+guard port-pc 5062,5064 guard reject
+nat-traversal port-pc 5062,5064 nat-traversal on
+hw-offload port-pc 5062,5064 hw-offload software
+hw-offload-interface port-pc 5062,5064 hw-offload-interface nosuch0
+hw-offload-required port-pc 5062,5064 hw-offload-required on
+END
+run 2 endpoint replace address 192.0.2.1 port-ps 5064 port-pc 5062 && grep -q 'another port-ps: ' "$tmp/err"
+ok "endpoint replace: another port-ps is refused"
+run 2 endpoint replace address 198.51.100.1 port-ps 5063 port-pc 5062,5064 nat-traversal on nat-port 4501 &&
+	grep -q 'another nat-port: .* 0 bundles$' "$tmp/err"
+ok "endpoint replace: another nat-port is refused"
+run 0 "${one[@]}" port-pc 5062,5064 guard reject force && grep -q 'guard reject  0 bundles$' "$tmp/out" &&
+	run 2 endpoint show id "$id"
+ok "endpoint replace force"
+run 0 config set nat-traversal on hw-offload software && run 0 -j endpoint replace address 192.0.2.10 &&
+	json 'j["nat-traversal"] and j["hw-offload"] == "software" and (j["port-ps"], j["port-pc"]) == (5063, [5062])' &&
+	cp "$tmp/out" "$tmp/made" && run 0 -j endpoint replace address 192.0.2.10 && cmp "$tmp/out" "$tmp/made" &&
+	run 0 config set nat-traversal off hw-offload crypto && run 2 endpoint replace address 192.0.2.10 &&
+	run 0 endpoint del address 192.0.2.10
+ok "endpoint replace: what is not said is the configuration's"
+run 0 endpoint add address 192.0.2.11 port-ps 7001 port-pc 7002 &&
+	run 0 endpoint add address 192.0.2.11 port-ps 7003 port-pc 7004 &&
+	run 2 endpoint replace address 192.0.2.11 port-ps 7001 port-pc 7004 force &&
+	grep -q several "$tmp/err" && run 0 endpoint replace address 192.0.2.11 port-ps 7005 port-pc 7006 &&
+	run 0 -j endpoint show && json 'len([e for e in j if e["address"] == "192.0.2.11"]) == 3'
+ok "endpoint replace: other ports of the address are another endpoint"
+endpoints | python3 -c 'import json, sys
+for e in json.load(sys.stdin):
+    print("endpoint del id", e["id"])' | "$imsipsec" batch - && run 0 -j endpoint show && json 'j == []'
+ok "batch: from a pipe, what another command wrote"
+
+# A host on which all is well. What is one for the host cannot be seen from here
+ip link set lo up
+ip link add v0 type veth peer name v1
+ip link set v0 up
+ip link set v1 up
+ip address add 192.0.2.1/24 dev v0
+ip address add 2001:db8::1/64 dev v0 nodad
+sysctl -qw net.ipv4.tcp_fwmark_accept=1
+run 0 config set max-spi 600000
+run 0 endpoint add address 192.0.2.1 port-ps 5063 port-pc 5062,5064
+run 0 endpoint add address 2001:db8::1 port-ps 5063 port-pc 5062,5064
+checked 0 && levels fault && levels warning backlog && has ok module "version " "" &&
+	has ok capability "" "" && has ok address "2001:db8::1 of endpoint" "" && has ok tcp-marks "" "" &&
+	has ok local-ports "" "" && has ok disable-xfrm "" "" && has ok default-policy "" "" &&
+	has ok firewall "no input or output chain" "" && has ok algorithms "" "" && has ok esp "esp4" "" &&
+	has ok esp "esp6" "" && has ok spis "" "" && has ok bundles "" "" && has ok marks "" "" &&
+	has ok memory "" ""
+ok "all is well"
+run 0 check ues 10000 && grep -qx 'ok       tcp-marks: net.ipv4.tcp_fwmark_accept is 1' "$tmp/out" &&
+	grep -q '^warning  backlog: .*; cure: ' "$tmp/out" && ! grep -q '^fault' "$tmp/out"
+ok "all is well, as text"
+
+# One thing after the other is broken, and mended as the cure says
+mended() {
+	checked 0 && levels fault && levels warning backlog
+}
+cure() {	# CHECK: its cure's command is run, up to a comma or what else is no part of it
+	python3 -c 'import json, re, sys
+cure, = {f["cure"] for f in json.load(open(sys.argv[1])) if f["check"] == sys.argv[2] and "cure" in f}
+print(re.split(r", at boot|, or ", cure)[0].replace("imsipsec", sys.argv[3], 1))' "$tmp/out" "$1" "$imsipsec" >"$tmp/cure" &&
+		bash -e "$tmp/cure" >/dev/null
+}
+
+sysctl -qw net.ipv4.tcp_fwmark_accept=0
+checked 0 && levels warning backlog tcp-marks && cure tcp-marks && mended
+ok "marks of TCP connections"
+sysctl -qw net.ipv4.tcp_fwmark_accept=0
+run 0 endpoint add address 192.0.2.1 port-ps 6063 port-pc 6062 nat-traversal on
+checked 2 && levels fault tcp-marks && has ok nat-port "has the socket at UDP port 4500" "" && cure tcp-marks && mended
+ok "marks of TCP connections, with a UE behind a NAT"
+run 0 endpoint del address 192.0.2.1 port-ps 6063
+
+ip address del 192.0.2.1/24 dev v0
+checked 0 && levels warning address backlog && has warning address "192.0.2.1 of endpoint" "ip address add" &&
+	ip address add 192.0.2.1/24 dev v0 && mended
+ok "the address is missing"
+ip link set v0 down
+checked 0 && has warning address "192.0.2.1 of endpoint" "" && has warning address "2001:db8::1 of endpoint" "" &&
+	ip link set v0 up && ip address add 2001:db8::1/64 dev v0 nodad && mended
+ok "its interface is down"
+
+sysctl -qw net.ipv4.ip_local_port_range='5000 6000'
+checked 0 && levels warning backlog local-ports && cure local-ports && mended &&
+	[ "$(cat /proc/sys/net/ipv4/ip_local_reserved_ports)" = 5062-5064 ]
+ok "protected ports are handed out"
+sysctl -qw net.ipv4.ip_local_port_range='32768 60999'
+
+for name in all v0; do
+	sysctl -qw net.ipv4.conf.$name.disable_xfrm=1
+	checked 2 && levels fault disable-xfrm && has fault disable-xfrm "conf.$name." "" && cure disable-xfrm && mended
+	ok "disable_xfrm of $name"
+done
+sysctl -qw net.ipv4.conf.v1.disable_xfrm=1
+checked 0 && levels warning backlog disable-xfrm && cure disable-xfrm && mended
+ok "disable_xfrm of another interface"
+
+for way in in out; do
+	ip xfrm policy setdefault $way block
+	checked 0 && levels warning backlog default-policy && cure default-policy && mended
+	ok "XFRM blocks by default what goes $way"
+done
+
+nft -f - <<'END'
+table inet filter {
+	chain in { type filter hook input priority 0; policy drop; ct state established,related accept; }
+}
+END
+checked 0 && levels warning backlog firewall && has warning firewall "inet filter in drops what no rule takes, and none" \
+	"meta l4proto esp accept" && has warning firewall "port 5063 of endpoint" "meta ipsec exists accept"
+ok "a firewall lets nothing in"
+nft 'add rule inet filter in meta l4proto esp accept'
+checked 0 && ! has warning firewall "of ESP" "" && has warning firewall "port 5063 of endpoint" ""
+ok "a firewall lets ESP in, and not what comes out of it"
+nft 'add rule inet filter in meta ipsec exists accept'
+mended && has ok firewall "rules speak of all that is needed" ""
+ok "a firewall lets all in that is needed"
+nft flush ruleset
+
+run 0 config set max-spi 75535 && checked 2 && levels fault spis && cure spis && mended
+ok "too few SPIs"
+run 0 config set max-spi 95535 && checked 0 && levels warning backlog spis && cure spis && mended
+ok "SPIs for one bundle each"
+run 0 config set max-bundles 9999 && checked 2 && levels fault bundles && cure bundles && mended
+ok "too few bundles"
+run 0 config set max-bundles 29999 && checked 0 && levels warning backlog bundles && cure bundles && mended
+ok "too few bundles for max-sets"
+run 0 config set mark-mask 0xffff && run 2 -j check ues 20000 && levels fault marks && has fault marks "16383 registrations apart, not 20000" "" &&
+	run 0 config set mark-mask 0x00ffffff && run 0 -j check ues 20000
+ok "marks for too few"
+
+# There are 2 GB
+run 2 -j check ues 1000000 && has fault memory "1000000 UEs take 11605 MB more" "more memory"
+ok "too little memory"
+
+python3 - "$tmp/ready" <<'END' &
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_UDP, 100, 2)
+s.bind(('192.0.2.1', 4500))
+open(sys.argv[1], 'w').close()
+time.sleep(1000)
+END
+socket=$!
+for ((i = 0; i < 300; i++)); do
+	[ -e "$tmp/ready" ] && break
+	sleep 0.1
+done
+run 0 config set nat-traversal on && checked 0 && has warning nat-port "somebody has UDP port 4500" "ss -ulpn" &&
+	run 0 config set nat-traversal off
+ok "somebody has the port of ESP in UDP"
+run 0 endpoint add address 192.0.2.1 port-ps 6063 port-pc 6062 nat-traversal on nat-shared on &&
+	checked 0 && has warning nat-port "is a socket of somebody else" "nat-shared off"
+ok "somebody else's socket is used"
+kill "$socket"
+wait "$socket" 2>/dev/null
+run 0 endpoint replace address 192.0.2.1 port-ps 6063 port-pc 6062 nat-traversal on nat-shared off force &&
+	checked 0 && has ok nat-port "has the socket" "" && run 0 endpoint del address 192.0.2.1 port-ps 6063
+ok "and no longer, as the cure says"
+
+run 0 endpoint add address 192.0.2.1 port-ps 6063 port-pc 6062 hw-offload software && checked 0 &&
+	has ok offload "esp4_offload, which endpoint" "" && run 0 endpoint del address 192.0.2.1 port-ps 6063
+ok "offload by software"
+
+checked 2 setpriv --bounding-set -net_admin --inh-caps -net_admin &&
+	levels fault capability && has fault capability "CAP_NET_ADMIN is missing" "AmbientCapabilities="
+ok "without CAP_NET_ADMIN"
+# A SIP server that is not root
+user=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +net_admin --ambient-caps +net_admin)
+checked 0 "${user[@]}" && levels fault && "${user[@]}" "$imsipsec" endpoint show >"$tmp/out" 2>"$tmp/err" &&
+	[ "$(grep -c ^endpoint "$tmp/out")" -eq 2 ] &&
+	"${user[@]}" python3 -c 'import socket; socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 5)' &&
+	! setpriv --reuid 65534 --regid 65534 --clear-groups python3 -c 'import socket
+socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 5)' 2>"$tmp/err"
+ok "with CAP_NET_ADMIN and not as root"
+
+run 0 endpoint del address 192.0.2.1 && run 0 endpoint del address 2001:db8::1 &&
+	checked 0 && has warning endpoints "no port is shut" "imsipsec endpoint add"
+ok "no endpoint"
+
+# In the host's first namespace
+first=(nsenter --net=/proc/self/fd/3)
+was=$("${first[@]}" cat /proc/sys/net/core/netdev_max_backlog)
+"${first[@]}" sysctl -qw net.core.netdev_max_backlog=100
+checked 0 "${first[@]}" && has warning backlog "net.core.netdev_max_backlog is 100, for 10000 UEs 1000" \
+	"sysctl -w net.core.netdev_max_backlog=1000" && "${first[@]}" sysctl -qw net.core.netdev_max_backlog=1000 &&
+	checked 0 "${first[@]}" && has ok backlog "is 1000" ""
+ok "a short queue for what was decrypted"
+"${first[@]}" sysctl -qw net.core.netdev_max_backlog="$was"
+
+echo "1..$n"
+exit $failed
