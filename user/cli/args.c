@@ -73,6 +73,12 @@ bool parse_u32(const char *text, void *to)
 	return true;
 }
 
+/* 0 is nobody's: it would be no filter at all. */
+bool parse_id(const char *text, void *to)
+{
+	return parse_u32(text, to) && *(uint32_t *)to;
+}
+
 bool parse_port(const char *text, void *to)
 {
 	uint64_t value;

@@ -42,6 +42,12 @@ void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *
 	}
 	json_bool(j, "udp-only", b->udp_only);
 	json_bundle_offload(j, b);
+	if (b->last_rx_ms != IMSIPSEC_NEVER)
+		json_number(j, "last-rx", b->last_rx_ms);
+	if (b->last_tx_ms != IMSIPSEC_NEVER)
+		json_number(j, "last-tx", b->last_tx_ms);
+	json_number(j, "rx-bad-icv", b->rx_bad_icv);
+	json_number(j, "rx-replayed", b->rx_replayed);
 	json_close(j, '}');
 }
 
@@ -83,13 +89,17 @@ static void text_nat(const struct imsipsec_bundle *b)
 	printf("    ESP in UDP to %s%s\n", buf, b->unmarked ? "  unmarked" : "");
 }
 
-static void text_counters(const char *name, uint64_t packets, uint64_t bytes)
+static void text_counters(const char *name, uint64_t packets, uint64_t bytes, uint64_t last_ms)
 {
 	printf("%s %" PRIu64 " packet%s, ", name, packets, packets == 1 ? "" : "s");
 	show_size(bytes);
+	if (last_ms == IMSIPSEC_NEVER)
+		return;
+	printf(", last ");
+	show_ago(last_ms);
 }
 
-static void text_bundle(const struct imsipsec_bundle *b)
+void text_bundle(const struct imsipsec_bundle *b)
 {
 	printf("bundle %" PRIu32 ": %s, ", b->id, name_or_unknown(imsipsec_state_name(b->state)));
 	show_time(b->lifetime);
@@ -108,9 +118,12 @@ static void text_bundle(const struct imsipsec_bundle *b)
 	text_sas(b);
 	if (b->ue_nat_address.family)
 		text_nat(b);
-	text_counters("    received", b->rx_packets, b->rx_bytes);
-	text_counters("   sent", b->tx_packets, b->tx_bytes);
+	text_counters("    received", b->rx_packets, b->rx_bytes, b->last_rx_ms);
+	text_counters("   sent", b->tx_packets, b->tx_bytes, b->last_tx_ms);
 	putchar('\n');
+	if (b->rx_bad_icv || b->rx_replayed)
+		printf("    not received: %" PRIu64 " not authentic, %" PRIu64 " replayed\n",
+		       b->rx_bad_icv, b->rx_replayed);
 }
 
 static void check_owner(const struct bytes *owner)
@@ -262,46 +275,117 @@ static int show_one(const struct imsipsec_bundle *b, void *data)
 	return 0;
 }
 
+/* Which bundles, on the command line: for bundle show, and flush */
+struct filter_args {
+	struct imsipsec_bundle_filter filter;
+	struct bytes owner, contact;
+};
+
+enum {
+	BY_OWNER, BY_OWNER_HEX, BY_CONTACT, BY_CONTACT_HEX, BY_UE, BY_UE_ADDRESS,
+	N_FILTER_ARGS = BY_UE_ADDRESS + 4
+};
+
+static void init_filter(struct filter_args *f, struct arg *args)
+{
+	const struct arg wanted[N_FILTER_ARGS] = {
+		[BY_OWNER] = { "owner", parse_text, &f->owner },
+		[BY_OWNER_HEX] = { "owner-hex", parse_hex, &f->owner },
+		[BY_CONTACT] = { "contact", parse_text, &f->contact },
+		[BY_CONTACT_HEX] = { "contact-hex", parse_hex, &f->contact },
+		[BY_UE] = { "ue", parse_addr, &f->filter.ue_address },
+		/* as -j calls it */
+		[BY_UE_ADDRESS] = { "ue-address", parse_addr, &f->filter.ue_address },
+		{ "endpoint", parse_id, &f->filter.endpoint },
+		{ "state", parse_state, &f->filter.state },
+		{ "older-than", parse_id, &f->filter.older_than },
+	};
+
+	*f = (struct filter_args){ .filter = { .size = sizeof(f->filter) } };
+	memcpy(args, wanted, sizeof(wanted));
+}
+
+/* Return: whether there is any. */
+static bool end_filter(struct filter_args *f, const struct arg *args)
+{
+	bool any = false;
+	size_t i;
+
+	check_pair(&args[BY_OWNER], &args[BY_OWNER_HEX], false);
+	check_pair(&args[BY_CONTACT], &args[BY_CONTACT_HEX], false);
+	check_pair(&args[BY_UE], &args[BY_UE_ADDRESS], false);
+	check_owner(&f->owner);
+	f->filter.owner = f->owner.len ? f->owner.data : NULL;
+	f->filter.owner_len = f->owner.len;
+	f->filter.contact = f->contact.len ? f->contact.data : NULL;
+	f->filter.contact_len = f->contact.len;
+	for (i = 0; i < N_FILTER_ARGS; i++)
+		any |= args[i].given;
+	return any;
+}
+
 static int bundle_show(int argc, char **argv)
 {
-	struct imsipsec_bundle_filter filter = { .size = sizeof(filter) };
-	struct bytes owner = { .len = 0 }, contact = { .len = 0 };
+	struct arg args[N_FILTER_ARGS + 1];
 	const struct imsipsec_bundle *b;
-	uint32_t id = 0;
-	enum { ID, OWNER, OWNER_HEX, CONTACT, CONTACT_HEX };
-	struct arg args[] = {
-		[ID] = { "id", parse_u32, &id },
-		[OWNER] = { "owner", parse_text, &owner },
-		[OWNER_HEX] = { "owner-hex", parse_hex, &owner },
-		[CONTACT] = { "contact", parse_text, &contact },
-		[CONTACT_HEX] = { "contact-hex", parse_hex, &contact },
-		{ "endpoint", parse_u32, &filter.endpoint },
-		{ "ue", parse_addr, &filter.ue_address },
-		{ "state", parse_state, &filter.state },
-	};
+	struct arg *const by_id = &args[N_FILTER_ARGS];
+	struct filter_args f;
 	struct imsipsec *h;
+	uint32_t id = 0;
 	int err;
 
+	init_filter(&f, args);
+	*by_id = (struct arg){ "id", parse_u32, &id };
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
-	check_pair(&args[OWNER], &args[OWNER_HEX], false);
-	check_pair(&args[CONTACT], &args[CONTACT_HEX], false);
-	check_owner(&owner);
-	if (args[ID].given && argc > 2)
+	if (end_filter(&f, args) && by_id->given)
 		die(EXIT_USAGE, "\"id\" stands alone");
-	filter.owner = owner.len ? owner.data : NULL;
-	filter.owner_len = owner.len;
-	filter.contact = contact.len ? contact.data : NULL;
-	filter.contact_len = contact.len;
 
 	h = begin_list();
-	if (args[ID].given) {
+	if (by_id->given) {
 		err = imsipsec_bundle_get(h, id, &b);
 		if (!err)
 			show_one(b, NULL);
 	} else {
-		err = imsipsec_bundle_dump(h, &filter, show_one, NULL);
+		err = imsipsec_bundle_dump(h, &f.filter, show_one, NULL);
 	}
 	return end_list(h, err);
+}
+
+static int bundle_flush(int argc, char **argv)
+{
+	enum { ALL = N_FILTER_ARGS, LINGER, N_ARGS };
+	struct arg args[N_ARGS];
+	struct filter_args f;
+	uint64_t linger = 0;
+	struct imsipsec *h;
+	int status = EXIT_OK;
+	uint32_t count;
+	bool any;
+
+	init_filter(&f, args);
+	args[ALL] = (struct arg){ "all" };
+	args[LINGER] = (struct arg){ "linger", parse_time, &linger };
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	any = end_filter(&f, args);
+	/* A word that got lost on the way is not to cost all UEs their bundles. */
+	if (!any && !args[ALL].given)
+		die(EXIT_USAGE, "which ones? \"all\" is all of them");
+	if (any && args[ALL].given)
+		die(EXIT_USAGE, "\"all\" stands alone");
+
+	h = open_or_die();
+	if (imsipsec_bundle_flush(h, &f.filter, linger, &count)) {
+		status = fail("%s", imsipsec_strerror(h));
+	} else if (json_wanted) {
+		json_open(&json_out, NULL, '{');
+		json_number(&json_out, "flushed", count);
+		json_close(&json_out, '}');
+		json_end(&json_out);
+	} else {
+		printf("%" PRIu32 " bundle%s flushed\n", count, count == 1 ? "" : "s");
+	}
+	imsipsec_close(h);
+	return status;
 }
 
 int cmd_bundle(int argc, char **argv)
@@ -321,9 +405,13 @@ int cmd_bundle(int argc, char **argv)
 		  "Lengthen the lifetime, as of a 200 OK without a challenge" },
 		{ "del", bundle_del, "id ID [ linger TIME ]",
 		  "Delete a bundle, with linger its SAs stay so much longer" },
+		{ "flush", bundle_flush,
+		  "{ all | [ endpoint ID ] [ owner TEXT ] [ contact TEXT ]\n"
+		  "      [ ue ADDRESS ] [ state STATE ] [ older-than ID ] } [ linger TIME ]",
+		  "Delete all bundles that match, with linger their SAs stay so much longer" },
 		{ "show", bundle_show,
 		  "[ id ID | [ endpoint ID ] [ owner TEXT ] [ contact TEXT ]\n"
-		  "      [ ue ADDRESS ] [ state STATE ] ]",
+		  "      [ ue ADDRESS ] [ state STATE ] [ older-than ID ] ]",
 		  "Show bundles" },
 	};
 

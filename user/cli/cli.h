@@ -53,6 +53,8 @@ int cmd_bundle(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_algorithms(int argc, char **argv);
 int cmd_offload(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_batch(int argc, char **argv);
@@ -86,6 +88,7 @@ struct keys {
 };
 
 bool parse_u32(const char *text, void *to);
+bool parse_id(const char *text, void *to);
 bool parse_port(const char *text, void *to);
 bool parse_ports(const char *text, void *to);
 bool parse_time(const char *text, void *to);
@@ -109,6 +112,7 @@ bool parse_interface(const char *text, void *to);
 /* show.c: values for people and for JSON */
 
 void show_time(uint64_t milliseconds);
+void show_ago(uint64_t milliseconds);
 void show_size(uint64_t bytes);
 void show_bytes(const uint8_t *data, size_t len);
 #define PEER_LEN	(INET6_ADDRSTRLEN + 8)
@@ -121,6 +125,7 @@ const char *name_or_unknown(const char *name);
 /* bundle.c */
 
 void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *b);
+void text_bundle(const struct imsipsec_bundle *b);
 
 /* offload.c */
 

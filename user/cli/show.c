@@ -21,6 +21,16 @@ void show_time(uint64_t ms)
 		printf("%" PRIu64 ".%" PRIu64 " s", s, ms / 100 % 10);
 }
 
+/* How long ago: what is younger than a minute in whole seconds */
+void show_ago(uint64_t ms)
+{
+	if (ms < 60000)
+		printf("%" PRIu64 " s", ms / 1000);
+	else
+		show_time(ms);
+	printf(" ago");
+}
+
 void show_size(uint64_t bytes)
 {
 	static const char *const units[] = { "kB", "MB", "GB", "TB" };

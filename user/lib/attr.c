@@ -106,6 +106,13 @@ static const char *const bundle_names[] = {
 	[IMS_IPSEC_A_BUNDLE_OFFLOAD] = "offload",
 	[IMS_IPSEC_A_BUNDLE_OFFLOAD_REASON] = "offload-reason",
 	[IMS_IPSEC_A_BUNDLE_OFFLOAD_INTERFACE] = "offload-interface",
+	[IMS_IPSEC_A_BUNDLE_COOKIE] = "cookie",
+	[IMS_IPSEC_A_BUNDLE_OLDER_THAN] = "older-than",
+	[IMS_IPSEC_A_BUNDLE_FLUSHED] = "flushed",
+	[IMS_IPSEC_A_BUNDLE_LAST_RX] = "last-rx",
+	[IMS_IPSEC_A_BUNDLE_LAST_TX] = "last-tx",
+	[IMS_IPSEC_A_BUNDLE_RX_BAD_ICV] = "rx-bad-icv",
+	[IMS_IPSEC_A_BUNDLE_RX_REPLAYED] = "rx-replayed",
 };
 
 static const char *const event_names[] = {
@@ -137,6 +144,51 @@ static const char *const offload_names[] = {
 	[IMS_IPSEC_A_OFFLOAD_TEXT] = "text",
 };
 
+static const char *const stats_names[] = {
+	[IMS_IPSEC_A_STATS_PAD] = "pad",
+	[IMS_IPSEC_A_STATS_ENDPOINTS] = "endpoints",
+	[IMS_IPSEC_A_STATS_REGISTRATIONS] = "registrations",
+	[IMS_IPSEC_A_STATS_BUNDLES] = "bundles",
+	[IMS_IPSEC_A_STATS_PENDING] = "pending",
+	[IMS_IPSEC_A_STATS_NAT_BUNDLES] = "nat-bundles",
+	[IMS_IPSEC_A_STATS_SPIS] = "spis",
+	[IMS_IPSEC_A_STATS_SPIS_USED] = "spis-used",
+	[IMS_IPSEC_A_STATS_CREATED] = "created",
+	[IMS_IPSEC_A_STATS_REFUSED] = "refused",
+	[IMS_IPSEC_A_STATS_CONFIRMED] = "confirmed",
+	[IMS_IPSEC_A_STATS_ACTIVATED] = "activated",
+	[IMS_IPSEC_A_STATS_SUPERSEDED] = "superseded",
+	[IMS_IPSEC_A_STATS_EXPIRED] = "expired",
+	[IMS_IPSEC_A_STATS_DELETED] = "deleted",
+	[IMS_IPSEC_A_STATS_NAT_MAPPINGS] = "nat-mappings",
+	[IMS_IPSEC_A_STATS_OFFLOAD_FALLBACKS] = "offload-fallbacks",
+	[IMS_IPSEC_A_STATS_EVENTS] = "events",
+};
+
+static const char *const trace_names[] = {
+	[IMS_IPSEC_A_TRACE_PAD] = "pad",
+	[IMS_IPSEC_A_TRACE_UE_ADDRESS] = "ue-address",
+	[IMS_IPSEC_A_TRACE_KIND] = "kind",
+	[IMS_IPSEC_A_TRACE_AGO] = "ago",
+	[IMS_IPSEC_A_TRACE_COUNT] = "count",
+	[IMS_IPSEC_A_TRACE_ENDPOINT] = "endpoint",
+	[IMS_IPSEC_A_TRACE_OWNER] = "owner",
+	[IMS_IPSEC_A_TRACE_CONTACT] = "contact",
+	[IMS_IPSEC_A_TRACE_PORT_UC] = "port-uc",
+	[IMS_IPSEC_A_TRACE_PORT_US] = "port-us",
+	[IMS_IPSEC_A_TRACE_SPI_UC] = "spi-uc",
+	[IMS_IPSEC_A_TRACE_SPI_US] = "spi-us",
+	[IMS_IPSEC_A_TRACE_ERRNO] = "errno",
+	[IMS_IPSEC_A_TRACE_TEXT] = "text",
+	[IMS_IPSEC_A_TRACE_DROP] = "drop",
+	[IMS_IPSEC_A_TRACE_SOURCE] = "source",
+	[IMS_IPSEC_A_TRACE_DESTINATION] = "destination",
+	[IMS_IPSEC_A_TRACE_SOURCE_PORT] = "source-port",
+	[IMS_IPSEC_A_TRACE_DESTINATION_PORT] = "destination-port",
+	[IMS_IPSEC_A_TRACE_PROTOCOL] = "protocol",
+	[IMS_IPSEC_A_TRACE_SPI] = "spi",
+};
+
 /* The attributes of each operation. */
 static const struct {
 	const char *const *names;
@@ -155,6 +207,9 @@ static const struct {
 	[IMS_IPSEC_CMD_ALGORITHM_GET] = { algorithm_names, ARRAY_SIZE(algorithm_names) },
 	[IMS_IPSEC_CMD_BUNDLE_EXTEND] = { bundle_names, ARRAY_SIZE(bundle_names) },
 	[IMS_IPSEC_CMD_OFFLOAD_GET] = { offload_names, ARRAY_SIZE(offload_names) },
+	[IMS_IPSEC_CMD_BUNDLE_FLUSH] = { bundle_names, ARRAY_SIZE(bundle_names) },
+	[IMS_IPSEC_CMD_STATS_GET] = { stats_names, ARRAY_SIZE(stats_names) },
+	[IMS_IPSEC_CMD_TRACE_GET] = { trace_names, ARRAY_SIZE(trace_names) },
 };
 
 /* NULL if the library does not know it. */

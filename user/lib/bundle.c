@@ -91,16 +91,30 @@ static int bundle_attr(const struct nlattr *attr, void *data)
 	case IMS_IPSEC_A_BUNDLE_OFFLOAD_INTERFACE:
 		return imsipsec_attr_text(attr, b->offload_interface,
 					  sizeof(b->offload_interface));
+	case IMS_IPSEC_A_BUNDLE_LAST_RX:
+		return imsipsec_attr_u64(attr, &b->last_rx_ms);
+	case IMS_IPSEC_A_BUNDLE_LAST_TX:
+		return imsipsec_attr_u64(attr, &b->last_tx_ms);
+	case IMS_IPSEC_A_BUNDLE_RX_BAD_ICV:
+		return imsipsec_attr_u64(attr, &b->rx_bad_icv);
+	case IMS_IPSEC_A_BUNDLE_RX_REPLAYED:
+		return imsipsec_attr_u64(attr, &b->rx_replayed);
 	default:
 		return 0;
 	}
 }
 
+/* What is absent where it has not happened */
+static const struct imsipsec_bundle no_bundle = {
+	.last_rx_ms = IMSIPSEC_NEVER,
+	.last_tx_ms = IMSIPSEC_NEVER,
+};
+
 int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bundle)
 {
 	int err;
 
-	*bundle = (struct imsipsec_bundle){ 0 };
+	*bundle = no_bundle;
 	err = imsipsec_attr_walk_msg(nlh, bundle_attr, bundle);
 	if (err)
 		return err;
@@ -111,7 +125,7 @@ int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle
 {
 	int err;
 
-	*bundle = (struct imsipsec_bundle){ 0 };
+	*bundle = no_bundle;
 	err = imsipsec_attr_walk_nest(nest, bundle_attr, bundle);
 	if (err)
 		return err;
@@ -187,6 +201,8 @@ static int put_params(struct imsipsec *h, struct nlmsghdr *nlh,
 		imsipsec_put_be16(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, p->ue_nat_port);
 	if (p->unmarked)
 		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UNMARKED, 0, NULL);
+	if (p->cookie)
+		mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_COOKIE, p->cookie);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_IK, sizeof(p->ik), p->ik);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_CK, sizeof(p->ck), p->ck);
 	return 0;
@@ -294,6 +310,8 @@ static int put_filter(struct imsipsec *h, struct nlmsghdr *nlh,
 	}
 	if (f.state)
 		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_STATE, f.state);
+	if (f.older_than)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OLDER_THAN, f.older_than);
 	return 0;
 }
 
@@ -310,4 +328,49 @@ int imsipsec_bundle_dump(struct imsipsec *h, const struct imsipsec_bundle_filter
 			return err;
 	}
 	return imsipsec_nl_exchange(h, nlh, dump_reply, &dump);
+}
+
+int imsipsec_bundle_claim(struct imsipsec *h, const void *owner, size_t owner_len,
+			  int (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data)
+{
+	const struct imsipsec_bundle_filter filter = {
+		/* no owner at all would be all of them */
+		.size = sizeof(filter), .owner = owner ? owner : "",
+		.owner_len = owner ? owner_len : 0,
+	};
+
+	return imsipsec_bundle_dump(h, &filter, cb, data);
+}
+
+static int flushed_attr(const struct nlattr *attr, void *data)
+{
+	if (mnl_attr_get_type(attr) != IMS_IPSEC_A_BUNDLE_FLUSHED)
+		return 0;
+	return imsipsec_attr_u32(attr, data);
+}
+
+static int flush_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
+{
+	(void)h;
+	return imsipsec_attr_walk_msg(nlh, flushed_attr, data);
+}
+
+int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filter *filter,
+			  uint64_t linger, uint32_t *count)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_FLUSH, 0);
+	uint32_t flushed = 0;
+	int err;
+
+	if (filter) {
+		err = put_filter(h, nlh, filter);
+		if (err)
+			return err;
+	}
+	if (linger)
+		mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LINGER, linger);
+	err = imsipsec_nl_exchange(h, nlh, flush_reply, &flushed);
+	if (!err && count)
+		*count = flushed;
+	return err;
 }

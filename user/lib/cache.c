@@ -676,6 +676,18 @@ void imsipsec_cache_close(struct imsipsec_cache *c)
 	free(c);
 }
 
+void imsipsec_cache_walk(const struct imsipsec_cache *c,
+			 void (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data)
+{
+	struct node *node;
+	size_t i;
+
+	for (i = 0; i < c->n_heads; i++)
+		for (node = c->heads[i]; node; node = node->next)
+			if (node == &node->entry->nodes[KEY_ID])
+				cb(&node->entry->bundle, data);
+}
+
 int imsipsec_cache_fd(const struct imsipsec_cache *c)
 {
 	return c->fd;

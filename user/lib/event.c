@@ -80,7 +80,6 @@ static int report_lost(struct imsipsec_events *ev, uint64_t seq,
 		       int (*cb)(const struct imsipsec_event *event, void *data), void *data)
 {
 	/* What comes next is not lost again. */
-	ev->overrun = false;
 	ev->next = seq;
 	ev->event = (struct imsipsec_event){ .seq = seq, .type = IMSIPSEC_EVENT_LOST };
 	return cb(&ev->event, data);
@@ -158,8 +157,14 @@ int imsipsec_event_dispatch(struct imsipsec_events *ev,
 			ev->overrun = true;
 			break;
 		case -EAGAIN:
-			/* The lost ones were the last ones: no gap shows it. */
-			return ev->overrun ? report_lost(ev, 0, cb, data) : 0;
+			/*
+			 * The lost ones may have been the last ones: no gap shows it. One
+			 * that was there may have been that of an earlier loss.
+			 */
+			if (!ev->overrun)
+				return 0;
+			ev->overrun = false;
+			return report_lost(ev, 0, cb, data);
 		default:
 			return err;
 		}

@@ -17,6 +17,8 @@
  *   answer to what does not fit into a request.
  * - A handle belongs to one thread at a time; several handles are independent
  *   of each other. The library keeps no global state and prints nothing.
+ * - What happened some time ago has happened so many milliseconds ago;
+ *   IMSIPSEC_NEVER if it has not.
  * - A struct that goes in begins with its own size, so that it can grow:
  *	struct imsipsec_bundle_params p = { .size = sizeof(p), ... };
  *   An older, smaller one is taken as if the rest were zero. -EINVAL if the
@@ -39,6 +41,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/** It has not happened yet: of members that say how long ago it did */
+#define IMSIPSEC_NEVER	UINT64_MAX
 
 /* ---- Handle ---------------------------------------------------------- */
 
@@ -175,6 +180,20 @@ enum imsipsec_offload_reason {	/* why an interface does not do what it should */
 	IMSIPSEC_OFFLOAD_REASON_LOST,		/* it did, then it went down or away */
 };
 
+enum imsipsec_drop {		/* why the guard dropped a packet */
+	IMSIPSEC_DROP_PLAINTEXT_IN = 1,	/* it came to a protected port unprotected */
+	IMSIPSEC_DROP_PLAINTEXT_OUT,	/* it would have left one unprotected */
+	IMSIPSEC_DROP_FOREIGN_SA,	/* over an SA that is not the endpoint's */
+	IMSIPSEC_DROP_CROSS_PAIR,	/* there is a set, not for these addresses and ports */
+	IMSIPSEC_DROP_NO_LIVE_SET,	/* the set has gone, or there was none */
+	IMSIPSEC_DROP_UDP_ONLY,		/* not UDP, and the set is for nothing else */
+};
+
+enum imsipsec_trace_kind {
+	IMSIPSEC_TRACE_KIND_REFUSAL = 1, /* an imsipsec_bundle_new() that failed */
+	IMSIPSEC_TRACE_KIND_DROP,	/* a packet that the guard dropped */
+};
+
 enum imsipsec_choice {		/* where the configuration has a default */
 	IMSIPSEC_CHOICE_CONFIG,		/* that one */
 	IMSIPSEC_CHOICE_OFF,
@@ -192,6 +211,8 @@ const char *imsipsec_state_name(enum imsipsec_state state);
 const char *imsipsec_guard_name(enum imsipsec_guard guard);
 const char *imsipsec_older_name(enum imsipsec_older older);
 const char *imsipsec_offload_name(enum imsipsec_offload offload);
+const char *imsipsec_drop_name(enum imsipsec_drop drop);
+const char *imsipsec_trace_kind_name(enum imsipsec_trace_kind kind);
 const char *imsipsec_offload_reason_name(enum imsipsec_offload_reason reason);
 
 /* ---- Configuration of the network namespace -------------------------- */
@@ -603,6 +624,12 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
  * @offload: what does its ESP
  * @offload_reason: why that is not what its endpoint wishes; 0: it is
  * @offload_interface: name of the network interface that does it; "": none does
+ * @last_rx_ms: how long ago the last packet came over one of its inbound SAs, to
+ *	the second; IMSIPSEC_NEVER: none did yet
+ * @last_tx_ms: likewise for what was sent
+ * @rx_bad_icv: packets that came with one of its SPIs and were not authentic: the
+ *	keys of the two ends differ, or somebody forges
+ * @rx_replayed: packets that were authentic and not new
  */
 struct imsipsec_bundle {
 	uint32_t id;
@@ -631,6 +658,9 @@ struct imsipsec_bundle {
 	enum imsipsec_offload offload;
 	enum imsipsec_offload_reason offload_reason;
 	char offload_interface[IMSIPSEC_INTERFACE_MAX + 1];
+	uint64_t last_rx_ms, last_tx_ms;
+	uint64_t rx_bad_icv;
+	uint64_t rx_replayed;
 };
 
 /**
@@ -667,6 +697,8 @@ struct imsipsec_bundle {
  *	port of the REGISTER, which has a mapping of its own in the NAT
  * @ue_nat_address: IMSIPSEC_MODE_UDP_ENC_TUN alone: where ESP goes, source address
  *	of the REGISTER that came in clear; family 0: @ue_address, there is no NAT
+ * @cookie: a number of this request, the same when it is repeated, another one for the
+ *	next; 0: none
  *
  * The library wipes its own copies of the keys; wiping the caller's is the
  * caller's.
@@ -691,6 +723,7 @@ struct imsipsec_bundle_params {
 	bool unmarked;
 	uint16_t ue_nat_port;
 	struct imsipsec_addr ue_nat_address;
+	uint64_t cookie;
 };
 
 /**
@@ -704,8 +737,13 @@ struct imsipsec_bundle_params {
  * The bundle is temporary: unless confirmed it goes after temporary_timeout.
  * Another temporary one of the same registration goes with this call.
  *
+ * With a cookie it may be repeated when its answer was lost: if the last bundle that
+ * was made for this owner and contact had the same cookie, and the rest of @params is
+ * the same as well, that bundle is the answer, and nothing is made. A server chooses
+ * where it begins at random when it starts, and counts from there.
+ *
  * Return: 0; -EEXIST if an SA with one of the UE's SPIs to its address is
- * there already; -EADDRINUSE if another owner has the UE's address and one of its
+ * there already, or the cookie came with something else before; -EADDRINUSE if another owner has the UE's address and one of its
  * ports, -EDQUOT over max_sets (both TS 33.203 clause 7.4; the text names the
  * bundle in the way); -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
  * algorithms are not allowed, or the kernel has not got them, or for the mode the
@@ -767,7 +805,7 @@ int imsipsec_bundle_delete(struct imsipsec *h, uint32_t id, uint64_t linger);
 int imsipsec_bundle_get(struct imsipsec *h, uint32_t id, const struct imsipsec_bundle **bundle);
 
 /**
- * struct imsipsec_bundle_filter - which bundles to dump
+ * struct imsipsec_bundle_filter - which bundles to dump, or to flush
  * @size: sizeof the struct
  * @endpoint: id of an endpoint; 0: any
  * @owner: subscriber; NULL: any
@@ -776,6 +814,7 @@ int imsipsec_bundle_get(struct imsipsec *h, uint32_t id, const struct imsipsec_b
  * @contact_len: its length
  * @ue_address: address of the UE; family 0: any
  * @state: 0: any
+ * @older_than: made before the bundle that has, or had, this id; 0: any
  */
 struct imsipsec_bundle_filter {
 	size_t size;
@@ -786,6 +825,7 @@ struct imsipsec_bundle_filter {
 	size_t contact_len;
 	struct imsipsec_addr ue_address;
 	enum imsipsec_state state;
+	uint32_t older_than;
 };
 
 /**
@@ -803,6 +843,157 @@ struct imsipsec_bundle_filter {
  */
 int imsipsec_bundle_dump(struct imsipsec *h, const struct imsipsec_bundle_filter *filter,
 			 int (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data);
+
+/**
+ * imsipsec_bundle_claim() - call @cb for each bundle of a subscriber that is there
+ * @h: the handle; @cb must not use it
+ * @owner: the SIP server's name for the subscriber
+ * @owner_len: 1 to IMSIPSEC_OWNER_MAX bytes
+ * @cb: as for imsipsec_bundle_dump()
+ * @data: passed to @cb
+ *
+ * For a SIP server that comes back, restarted, and wants to know what there is of a
+ * subscriber: it gives the dump of what is there and renews nothing. Lifetimes run in
+ * the kernel whether a server lives or not: what nobody confirms or extends ends by
+ * its own. One that wants all at once has imsipsec_bundle_dump().
+ *
+ * A bundle says what a server needs to go on with it: who and where the UE is, ports
+ * and SPIs for Security-Server, the mark to send with. It does not say IK and CK. One
+ * that is IMSIPSEC_STATE_TEMPORARY belongs to a challenge that went with the server:
+ * the next imsipsec_bundle_new() of the registration takes its place.
+ *
+ * Return: as imsipsec_bundle_dump(); -EINVAL for no owner, or one that is too long.
+ */
+int imsipsec_bundle_claim(struct imsipsec *h, const void *owner, size_t owner_len,
+			  int (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data);
+
+/**
+ * imsipsec_bundle_flush() - take down all bundles that match
+ * @h: the handle
+ * @filter: NULL: all there are
+ * @linger: as for imsipsec_bundle_delete()
+ * @count: gets how many; may be NULL
+ *
+ * With @filter->older_than, those that were made meanwhile are left alone.
+ *
+ * Return: 0, also if none matches; what imsipsec_bundle_dump() gives for a filter.
+ */
+int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filter *filter,
+			  uint64_t linger, uint32_t *count);
+
+/* ---- Statistics, and why a UE is not registered ---------------------- */
+
+/**
+ * struct imsipsec_stats - what the network namespace has, and has done
+ * @endpoints: how many there are
+ * @registrations: how many there are
+ * @bundles: how many there are
+ * @pending: how many of them are temporary
+ * @nat_bundles: how many of them are in IMSIPSEC_MODE_UDP_ENC_TUN
+ * @spis: how many SPIs the range has
+ * @spis_used: how many of them bundles have
+ * @created: bundles that were made, since the network namespace was, as all below
+ * @refused: imsipsec_bundle_new() that failed
+ * @confirmed: bundles that became established
+ * @activated: bundles that were taken into use
+ * @superseded: bundles that became old
+ * @expired: bundles whose time ran out
+ * @deleted: bundles that were deleted
+ * @nat_mappings: bundles that were sent to another port or address
+ * @offload_fallbacks: bundles that software served where an interface should
+ * @events: number of the last event; 0: there was none yet
+ */
+struct imsipsec_stats {
+	uint32_t endpoints;
+	uint32_t registrations;
+	uint32_t bundles;
+	uint32_t pending;
+	uint32_t nat_bundles;
+	uint32_t spis;
+	uint32_t spis_used;
+	uint64_t created;
+	uint64_t refused;
+	uint64_t confirmed;
+	uint64_t activated;
+	uint64_t superseded;
+	uint64_t expired;
+	uint64_t deleted;
+	uint64_t nat_mappings;
+	uint64_t offload_fallbacks;
+	uint64_t events;
+};
+
+/** imsipsec_stats_get() - read them; @stats is the handle's, until its next call */
+int imsipsec_stats_get(struct imsipsec *h, const struct imsipsec_stats **stats);
+
+/**
+ * struct imsipsec_trace - a bundle that was refused, or packets that were dropped
+ * @kind: which of the two
+ * @ago_ms: how long ago, or how long ago for the last time
+ * @count: how often, one after the other
+ * @endpoint: id of the endpoint; of a refusal the one that was asked for, or 0
+ *
+ * Of a refusal, what imsipsec_bundle_new() was given, and what it gave:
+ *
+ * @ue_address: the UE's; family 0: unknown
+ * @owner: its beginning
+ * @owner_len: how many bytes of it there are
+ * @contact: its beginning
+ * @contact_len: how many bytes of it there are
+ * @port_uc: the UE's protected client port
+ * @port_us: the UE's protected server port
+ * @spi_uc: the UE's SPI there
+ * @spi_us: the UE's SPI there
+ * @error: the errno, positive
+ * @text: what imsipsec_strerror() had, but for the name of the attribute; "" if
+ *	nothing
+ *
+ * Of a drop, the packet, the last one of @count:
+ *
+ * @drop: why
+ * @source: where it came from
+ * @destination: where it went to
+ * @source_port: its port there; 0: it has none, or none was found
+ * @destination_port: likewise
+ * @protocol: of transport, IPPROTO_UDP or another one
+ * @spi: of the SA that it came over, or would have left over; 0: there was none
+ */
+struct imsipsec_trace {
+	enum imsipsec_trace_kind kind;
+	uint64_t ago_ms;
+	uint32_t count;
+	uint32_t endpoint;
+	struct imsipsec_addr ue_address;
+	uint8_t owner[IMSIPSEC_OWNER_MAX];
+	size_t owner_len;
+	uint8_t contact[IMSIPSEC_CONTACT_MAX];
+	size_t contact_len;
+	uint16_t port_uc, port_us;
+	uint32_t spi_uc, spi_us;
+	int error;
+	char text[256];
+	enum imsipsec_drop drop;
+	struct imsipsec_addr source, destination;
+	uint16_t source_port, destination_port;
+	uint8_t protocol;
+	uint32_t spi;
+};
+
+/**
+ * imsipsec_trace_dump() - call @cb for each of the last refusals and drops
+ * @h: the handle; @cb must not use it
+ * @ue_address: only what is of this UE: refused to it, or from or to its address;
+ *	NULL: all
+ * @cb: called with one that is the library's, for the time of the call; returns 0 to
+ *	go on, else no more are reported and the function returns that
+ * @data: passed to @cb
+ *
+ * The oldest first. The kernel has room for so many of each, and forgets the oldest.
+ *
+ * Return: 0; what @cb returned; -EINVAL.
+ */
+int imsipsec_trace_dump(struct imsipsec *h, const struct imsipsec_addr *ue_address,
+			int (*cb)(const struct imsipsec_trace *trace, void *data), void *data);
 
 /* ---- Events ---------------------------------------------------------- */
 

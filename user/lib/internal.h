@@ -39,6 +39,8 @@ struct imsipsec {
 	struct imsipsec_bundle bundle;
 	struct imsipsec_algorithm algorithm;
 	struct imsipsec_offload_pair offload_pair;
+	struct imsipsec_stats stats;
+	struct imsipsec_trace trace;
 	alignas(8) char request[REQUEST_MAX];
 	alignas(8) char reply[REPLY_MAX];
 };
@@ -123,12 +125,19 @@ int imsipsec_struct_in(struct imsipsec *h, void *to, size_t to_size, const void 
 int imsipsec_config_parse(struct imsipsec *h, const struct nlmsghdr *nlh);
 int imsipsec_algorithm_parse(const struct nlmsghdr *nlh, struct imsipsec_algorithm *algorithm);
 int imsipsec_offload_parse(const struct nlmsghdr *nlh, struct imsipsec_offload_pair *pair);
+int imsipsec_stats_parse(const struct nlmsghdr *nlh, struct imsipsec_stats *stats);
+int imsipsec_trace_parse(const struct nlmsghdr *nlh, struct imsipsec_trace *trace);
 int imsipsec_endpoint_parse(const struct nlmsghdr *nlh, struct imsipsec_endpoint *endpoint);
 int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bundle);
 int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle *bundle);
 int imsipsec_event_parse(const struct nlmsghdr *nlh, struct imsipsec_event *event);
 int imsipsec_event_input(struct imsipsec_events *ev,
 			 int (*cb)(const struct imsipsec_event *event, void *data), void *data);
+
+/* cache.c: what it has, for tests; @cb must not use it */
+
+void imsipsec_cache_walk(const struct imsipsec_cache *c,
+			 void (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data);
 
 /* addr.c */
 

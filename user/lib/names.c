@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Names of algorithms, modes, states, guards, offloads and events. */
+/* Names of algorithms, modes, states, guards, drops, offloads and events. */
 #include <stddef.h>
 #include <string.h>
 
@@ -62,6 +62,20 @@ static const char *const offload_reason_names[] = {
 	[IMSIPSEC_OFFLOAD_REASON_REFUSED] = "refused",
 	[IMSIPSEC_OFFLOAD_REASON_NO_MEMORY] = "no-memory",
 	[IMSIPSEC_OFFLOAD_REASON_LOST] = "lost",
+};
+
+static const char *const drop_names[] = {
+	[IMSIPSEC_DROP_PLAINTEXT_IN] = "plaintext-in",
+	[IMSIPSEC_DROP_PLAINTEXT_OUT] = "plaintext-out",
+	[IMSIPSEC_DROP_FOREIGN_SA] = "foreign-sa",
+	[IMSIPSEC_DROP_CROSS_PAIR] = "cross-pair",
+	[IMSIPSEC_DROP_NO_LIVE_SET] = "no-live-set",
+	[IMSIPSEC_DROP_UDP_ONLY] = "udp-only",
+};
+
+static const char *const trace_kind_names[] = {
+	[IMSIPSEC_TRACE_KIND_REFUSAL] = "refusal",
+	[IMSIPSEC_TRACE_KIND_DROP] = "drop",
 };
 
 static const char *const event_type_names[] = {
@@ -133,6 +147,16 @@ const char *imsipsec_offload_name(enum imsipsec_offload offload)
 const char *imsipsec_offload_reason_name(enum imsipsec_offload_reason reason)
 {
 	return name_of(offload_reason_names, ARRAY_SIZE(offload_reason_names), reason);
+}
+
+const char *imsipsec_drop_name(enum imsipsec_drop drop)
+{
+	return name_of(drop_names, ARRAY_SIZE(drop_names), drop);
+}
+
+const char *imsipsec_trace_kind_name(enum imsipsec_trace_kind kind)
+{
+	return name_of(trace_kind_names, ARRAY_SIZE(trace_kind_names), kind);
 }
 
 const char *imsipsec_event_type_name(enum imsipsec_event_type type)

@@ -23,8 +23,8 @@ run 1 && grep -q '^Usage: ' "$tmp/err" && [ ! -s "$tmp/out" ]
 ok "without a command: usage on standard error"
 for words in help -h --help "endpoint help" "bundle help" "config help" "endpoint add help" \
 	     "endpoint del help" "endpoint show help" "bundle add help" "bundle confirm help" \
-	     "bundle extend help" "bundle del help" "bundle show help" "config show help" "config set help" \
-	     "algorithms help" "offload help" "offload check help" "monitor help" "version help" "bundle --help" \
+	     "bundle extend help" "bundle del help" "bundle flush help" "bundle show help" "config show help" "config set help" \
+	     "algorithms help" "offload help" "offload check help" "stats help" "trace help" "monitor help" "version help" "bundle --help" \
 	     "endpoint replace help" "check help" "batch help"; do
 	# shellcheck disable=SC2086
 	run 0 $words && grep -q '^Usage: imsipsec' "$tmp/out" && [ ! -s "$tmp/err" ]
@@ -145,6 +145,32 @@ refused 'bundle show: the value of "state" is not valid' bundle show state dead
 refused 'bundle show: "owner" and "owner-hex" exclude each other' bundle show owner a owner-hex 61
 refused 'bundle show: the value of "owner-hex" is not valid' bundle show owner-hex 616
 refused 'bundle show: an owner has at most 128 bytes' bundle show owner "$(printf '%129d' 1)"
+for command in flush show; do
+	for id in '' 0 x -1 4294967296; do
+		for name in endpoint older-than; do
+			refused "bundle $command: the value of \"$name\" is not valid" \
+				bundle $command $name "$id"
+		done
+	done
+	refused "bundle $command: \"ue\" and \"ue-address\" exclude each other" \
+		bundle $command ue 192.0.2.5 ue-address 192.0.2.5
+done
+refused 'bundle flush: which ones? "all" is all of them' bundle flush
+refused 'bundle flush: which ones? "all" is all of them' bundle flush linger 5
+for words in "endpoint 1" "owner a" "owner-hex 61" "contact c" "ue 192.0.2.5" "state old" \
+	     "older-than 7"; do
+	# shellcheck disable=SC2086
+	refused 'bundle flush: "all" stands alone' bundle flush all $words
+done
+refused 'bundle flush: an owner has at most 128 bytes' bundle flush owner "$(printf '%129d' 1)"
+refused 'bundle flush: the value of "owner" is not valid' bundle flush owner ''
+refused 'bundle flush: the value of "contact" is not valid' bundle flush contact ''
+refused 'bundle flush: "id" is unknown, try "help"' bundle flush id 1
+refused 'bundle flush: the value of "linger" is not valid' bundle flush all linger x
+refused 'stats: "show" is unknown, try "help"' stats show
+refused 'trace: "192.0.2.5" is unknown, try "help"' trace 192.0.2.5
+refused 'trace: the value of "ue" is not valid' trace ue ue.example
+refused 'trace: "ue" needs a value' trace ue
 
 key=000102030405060708090a0b0c0d0e0f
 add=(bundle add endpoint 1 owner o contact c ue 192.0.2.5 port-uc 6301 port-us 6300 spi-uc 25656
@@ -225,6 +251,13 @@ sys.exit([f["check"] for f in j if f["level"] == "fault"] != ["module"] or
 	ok "check without the module"
 	run 2 endpoint replace address 192.0.2.1 force
 	ok "endpoint replace force is taken, status 2 without the module"
+	for words in "bundle flush all" "bundle flush all linger 5s" "stats" "trace" \
+		     "bundle flush endpoint 1 owner a contact c state old ue-address ::1 older-than 7" \
+		     "bundle show older-than 0x7" "trace ue 2001:db8::5"; do
+		# shellcheck disable=SC2086
+		run 2 $words
+		ok "$words is taken, status 2 without the module"
+	done
 	run 2 monitor && grep -q '^imsipsec: monitor: ' "$tmp/err"
 	ok "monitor without the module"
 fi

@@ -31,13 +31,17 @@ def sh(command):
     subprocess.run(command, shell=True, check=True)
 
 
-def setup(pcscf, imsipsec):
+def make_namespaces():
     for ns in (N_P, N_U):
         sh(f'ip netns add {ns}')
     sh(f'ip link add eth0 netns {N_P} type veth peer name eth0 netns {N_U}')
     for ns, addr in ((N_P, P), (N_U, UE)):
         sh(f'ip -n {ns} link set lo up; ip -n {ns} link set eth0 up; ip -n {ns} addr add {addr}/24 dev eth0')
     sh(f'ip -n {N_U} addr add {OWN}/32 dev lo; ip -n {N_P} route add default via {UE}')
+
+
+def setup(pcscf):
+    make_namespaces()
     log = os.environ.get('PCSCF_LOG', '/dev/null')
     with open(log, 'w', encoding='utf-8') as f:
         return subprocess.Popen(['ip', 'netns', 'exec', N_P, pcscf, '-v', '-l', P, '--reauthenticate',
@@ -116,10 +120,12 @@ class Phone:
             f'CSeq: {self.cseq} {method}', f'Contact: <sip:{UE if over else self.own}:6300>;expires={expires}',
             *headers, 'Content-Length: 0', '', '')).encode()
         port, to = (int(over.client['port-c']), over.port_ps) if over else (self.clear, 5060)
-        self.sock(port).sendto(text, (P, to))
-        sock = self.answers if over else self.sock(self.clear)
+        return self.send(text, self.sock(port), (P, to), self.answers if over else self.sock(self.clear))
+
+    def send(self, text, sock, to, answers):
+        sock.sendto(text, to)
         try:
-            return sock.recv(16384).decode()
+            return answers.recv(16384).decode()
         except socket.timeout:
             return 'SIP/2.0 nothing'
 
@@ -247,7 +253,7 @@ def phones(imsipsec):
 def main():
     if sys.argv[1] == 'ue':
         sys.exit(phones(sys.argv[2]))
-    pcscf = setup(*sys.argv[1:3])
+    pcscf = setup(sys.argv[1])
     try:
         for _ in range(100):
             show = subprocess.run(['ip', 'netns', 'exec', N_P, sys.argv[2], 'endpoint', 'show'],
@@ -264,4 +270,5 @@ def main():
     sys.exit(status)
 
 
-main()
+if __name__ == '__main__':
+    main()

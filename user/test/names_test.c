@@ -41,6 +41,13 @@ static void test_names(void)
 	   !imsipsec_offload_reason_name(IMSIPSEC_OFFLOAD_REASON_LOST + 1) &&
 	   IMSIPSEC_OFFLOAD_REASON_LOST < IMSIPSEC_OFFLOAD_REASONS,
 	   "names of reasons against offload");
+	ok(!strcmp(imsipsec_drop_name(IMSIPSEC_DROP_PLAINTEXT_IN), "plaintext-in") &&
+	   !strcmp(imsipsec_drop_name(IMSIPSEC_DROP_UDP_ONLY), "udp-only") &&
+	   !imsipsec_drop_name(0) && !imsipsec_drop_name(IMSIPSEC_DROP_UDP_ONLY + 1),
+	   "names of drops");
+	ok(!strcmp(imsipsec_trace_kind_name(IMSIPSEC_TRACE_KIND_REFUSAL), "refusal") &&
+	   !strcmp(imsipsec_trace_kind_name(IMSIPSEC_TRACE_KIND_DROP), "drop") &&
+	   !imsipsec_trace_kind_name(0) && !imsipsec_trace_kind_name(3), "names of kinds");
 	ok(!strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_LOST), "lost") &&
 	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_SUPERSEDED), "superseded") &&
 	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_NAT_MAPPING), "nat-mapping") &&
@@ -167,9 +174,16 @@ static void test_sizes(void)
 	   offsetof(struct imsipsec_bundle_params, allowed_algorithms) ==
 	   offsetof(struct imsipsec_bundle_params, ck) + IMSIPSEC_KEY_LEN,
 	   "structs that grew had nothing behind their last member");
-	ok(offsetof(struct imsipsec_bundle_params, ue_nat_address) +
-	   sizeof(struct imsipsec_addr) == sizeof(struct imsipsec_bundle_params),
+	ok(offsetof(struct imsipsec_bundle_params, cookie) ==
+	   offsetof(struct imsipsec_bundle_params, ue_nat_address) +
+	   sizeof(struct imsipsec_addr) &&
+	   offsetof(struct imsipsec_bundle_params, cookie) + sizeof(uint64_t) ==
+	   sizeof(struct imsipsec_bundle_params),
 	   "struct imsipsec_bundle_params has nothing behind its last member, it may grow");
+	ok(offsetof(struct imsipsec_bundle_filter, older_than) ==
+	   offsetof(struct imsipsec_bundle_filter, state) + sizeof(enum imsipsec_state) &&
+	   offsetof(struct imsipsec_bundle_filter, older_than) % alignof(uint64_t) == 0,
+	   "older_than is behind all that was");
 	ok(offsetof(struct imsipsec_config, hw_offload_interface) ==
 	   offsetof(struct imsipsec_config, nat_port) + sizeof(uint16_t) &&
 	   offsetof(struct imsipsec_config, hw_offload_interface) % alignof(uint64_t) == 0 &&

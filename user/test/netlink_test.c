@@ -259,6 +259,56 @@ static void put_bundle(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OFFLOAD, IMS_IPSEC_OFFLOAD_CRYPTO);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OFFLOAD_REASON, IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION);
 	mnl_attr_put_strz(nlh, IMS_IPSEC_A_BUNDLE_OFFLOAD_INTERFACE, "eth0");
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LAST_RX, 5000);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LAST_TX, 1ULL << 44);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_RX_BAD_ICV, 1ULL << 45);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_RX_REPLAYED, 1ULL << 46);
+}
+
+static void put_stats(struct nlmsghdr *nlh)
+{
+	uint16_t type;
+
+	for (type = IMS_IPSEC_A_STATS_ENDPOINTS; type <= IMS_IPSEC_A_STATS_SPIS_USED; type++)
+		mnl_attr_put_u32(nlh, type, 100 + type);
+	for (; type <= IMS_IPSEC_A_STATS_EVENTS; type++)
+		mnl_attr_put_u64(nlh, type, (1ULL << 40) + type);
+}
+
+static void put_refusal(struct nlmsghdr *nlh)
+{
+	static const uint8_t ue[4] = { 10, 0, 0, 5 };
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_KIND, IMS_IPSEC_TRACE_KIND_REFUSAL);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_TRACE_AGO, 1ULL << 40);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_COUNT, 3);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_ENDPOINT, 2);
+	mnl_attr_put(nlh, IMS_IPSEC_A_TRACE_UE_ADDRESS, 4, ue);
+	mnl_attr_put(nlh, IMS_IPSEC_A_TRACE_OWNER, 5, "alice");
+	mnl_attr_put(nlh, IMS_IPSEC_A_TRACE_CONTACT, 3, "c\0d");
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_TRACE_PORT_UC, htons(6301));
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_TRACE_PORT_US, htons(6300));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_SPI_UC, htonl(25656));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_SPI_US, htonl(0xfffffffe));
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_ERRNO, EADDRINUSE);
+	mnl_attr_put_strz(nlh, IMS_IPSEC_A_TRACE_TEXT, "somebody has it");
+}
+
+static void put_drop(struct nlmsghdr *nlh)
+{
+	static const uint8_t ue[16] = { 0x20, 0x01, [15] = 5 }, p[16] = { 0x20, 0x01, [15] = 1 };
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_KIND, IMS_IPSEC_TRACE_KIND_DROP);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_TRACE_AGO, 9);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_COUNT, UINT32_MAX);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_ENDPOINT, 2);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_DROP, IMS_IPSEC_DROP_CROSS_PAIR);
+	mnl_attr_put(nlh, IMS_IPSEC_A_TRACE_SOURCE, 16, ue);
+	mnl_attr_put(nlh, IMS_IPSEC_A_TRACE_DESTINATION, 16, p);
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_TRACE_SOURCE_PORT, htons(6301));
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_TRACE_DESTINATION_PORT, htons(5063));
+	mnl_attr_put_u8(nlh, IMS_IPSEC_A_TRACE_PROTOCOL, IPPROTO_TCP);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_SPI, htonl(0x80000001));
 }
 
 /* The @n-th of the pairs, as the kernel has it at @rank */
@@ -308,7 +358,9 @@ static bool bundle_ok(const struct imsipsec_bundle *b, uint32_t id)
 	       b->ue_nat_address.in.s_addr == htonl(0xcb007107) && b->ue_nat_port == 61234 &&
 	       b->unmarked && b->udp_only && b->offload == IMSIPSEC_OFFLOAD_CRYPTO &&
 	       b->offload_reason == IMSIPSEC_OFFLOAD_REASON_ENCAPSULATION &&
-	       !strcmp(b->offload_interface, "eth0");
+	       !strcmp(b->offload_interface, "eth0") && b->last_rx_ms == 5000 &&
+	       b->last_tx_ms == 1ULL << 44 && b->rx_bad_icv == 1ULL << 45 &&
+	       b->rx_replayed == 1ULL << 46;
 }
 
 static void put_event_of(struct datagram *d, uint64_t seq, uint32_t type, uint32_t reason,
@@ -461,6 +513,14 @@ static void test_bundle_new(void)
 	   requested_u16(IMS_IPSEC_A_BUNDLE_PORT_PC, htons(5064)) &&
 	   requested_u32(IMS_IPSEC_A_BUNDLE_MODE, IMS_IPSEC_MODE_TRANS),
 	   "bundle_new: what need not be there");
+
+	h = reset();
+	put_ack(datagram());
+	make_params(&p);
+	p.cookie = 1ULL << 63;
+	imsipsec_bundle_new(h, &p, NULL);
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 13) &&
+	   requested_u64(IMS_IPSEC_A_BUNDLE_COOKIE, 1ULL << 63), "bundle_new: a cookie");
 
 	h = reset();
 	put_ack(datagram());
@@ -844,6 +904,7 @@ static void test_dump(void)
 	struct imsipsec_bundle_filter filter = {
 		.size = sizeof(filter), .endpoint = 2, .owner = "alice", .owner_len = 5,
 		.contact = "c", .contact_len = 1, .state = IMSIPSEC_STATE_OLD,
+		.older_than = 77,
 	};
 	struct imsipsec *h = reset();
 	struct seen seen = { 0 };
@@ -856,7 +917,8 @@ static void test_dump(void)
 	imsipsec_addr_parse(&filter.ue_address, "2001:db8::5");
 	ok(!imsipsec_bundle_dump(h, &filter, see_bundle, &seen) && seen.n == 5 && seen.last == 5,
 	   "dump: five in three datagrams");
-	ok(request_is(IMS_IPSEC_CMD_BUNDLE_GET, NLM_F_DUMP, 5) &&
+	ok(request_is(IMS_IPSEC_CMD_BUNDLE_GET, NLM_F_DUMP, 6) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_OLDER_THAN, 77) &&
 	   requested_u32(IMS_IPSEC_A_BUNDLE_ENDPOINT, 2) &&
 	   requested_is(IMS_IPSEC_A_BUNDLE_OWNER, "alice", 5) &&
 	   requested_is(IMS_IPSEC_A_BUNDLE_CONTACT, "c", 1) &&
@@ -900,6 +962,171 @@ static void test_dump(void)
 	seen = (struct seen){ 0 };
 	err = imsipsec_bundle_dump(h, NULL, see_bundle, &seen);
 	ok(!err && seen.n == 3, "dump: an empty datagram");
+}
+
+static void test_claim(void)
+{
+	struct imsipsec *h = reset();
+	struct seen seen = { 0 };
+	struct datagram *d;
+
+	put_dump(0);
+	d = datagram();
+	finish(d, done_message(d, 0, 0));
+	ok(!imsipsec_bundle_claim(h, "a\0b", 3, see_bundle, &seen) && seen.n == 5 &&
+	   request_is(IMS_IPSEC_CMD_BUNDLE_GET, NLM_F_DUMP, 1) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_OWNER, "a\0b", 3), "claim: a dump by owner");
+	h = reset();
+	ok(imsipsec_bundle_claim(h, NULL, 3, see_bundle, &seen) == -EINVAL &&
+	   imsipsec_bundle_claim(h, "", 0, see_bundle, &seen) == -EINVAL &&
+	   imsipsec_bundle_claim(h, long_list(), IMSIPSEC_OWNER_MAX + 1, see_bundle,
+				 &seen) == -EINVAL && !kernel.sent,
+	   "claim: of nobody: %s", imsipsec_strerror(h));
+}
+
+static void put_flushed(uint32_t n)
+{
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh = reply(d, 0, IMS_IPSEC_CMD_BUNDLE_FLUSH);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_FLUSHED, n);
+	finish(d, nlh);
+	put_ack(datagram());
+}
+
+static void test_flush(void)
+{
+	struct imsipsec_bundle_filter filter = {
+		.size = sizeof(filter), .endpoint = 2, .owner = "alice", .owner_len = 5,
+		.contact = "c", .contact_len = 1, .state = IMSIPSEC_STATE_OLD,
+		.older_than = UINT32_MAX,
+	};
+	struct imsipsec *h = reset();
+	uint32_t count = 7;
+	struct datagram *d;
+
+	put_flushed(0x12345678);
+	imsipsec_addr_parse(&filter.ue_address, "10.0.0.5");
+	ok(!imsipsec_bundle_flush(h, &filter, 1ULL << 33, &count) && count == 0x12345678 &&
+	   request_is(IMS_IPSEC_CMD_BUNDLE_FLUSH, 0, 7) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_ENDPOINT, 2) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_OWNER, "alice", 5) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_CONTACT, "c", 1) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_STATE, IMS_IPSEC_STATE_OLD) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_UE_ADDRESS, "\012\0\0\005", 4) &&
+	   requested_u32(IMS_IPSEC_A_BUNDLE_OLDER_THAN, UINT32_MAX) &&
+	   requested_u64(IMS_IPSEC_A_BUNDLE_LINGER, 1ULL << 33), "flush: all of the filter");
+	h = reset();
+	put_flushed(0);
+	ok(!imsipsec_bundle_flush(h, NULL, 0, &count) && !count &&
+	   request_is(IMS_IPSEC_CMD_BUNDLE_FLUSH, 0, 0), "flush: no filter, none there");
+	h = reset();
+	put_flushed(5);
+	ok(!imsipsec_bundle_flush(h, NULL, 0, NULL), "flush: nobody asks how many");
+	h = reset();
+	d = datagram();
+	finish(d, ack(d, -EPERM, 0));
+	count = 7;
+	ok(imsipsec_bundle_flush(h, NULL, 0, &count) == -EPERM && count == 7, "flush: refused: %s",
+	   imsipsec_strerror(h));
+	h = reset();
+	filter.size = 0;
+	ok(imsipsec_bundle_flush(h, &filter, 0, &count) == -EINVAL && !kernel.sent,
+	   "flush: size not set");
+	filter = (struct imsipsec_bundle_filter){ .size = sizeof(filter), .owner = "" };
+	ok(imsipsec_bundle_flush(h, &filter, 0, &count) == -EINVAL && !kernel.sent,
+	   "flush: an empty owner is not any: %s", imsipsec_strerror(h));
+}
+
+static void test_stats(void)
+{
+	struct imsipsec *h = reset();
+	const struct imsipsec_stats *s = NULL;
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh = reply(d, 0, IMS_IPSEC_CMD_STATS_GET);
+	const uint64_t big = 1ULL << 40;
+
+	put_stats(nlh);
+	finish(d, nlh);
+	put_ack(datagram());
+	ok(!imsipsec_stats_get(h, &s) && request_is(IMS_IPSEC_CMD_STATS_GET, 0, 0) &&
+	   s->endpoints == 102 && s->registrations == 103 && s->bundles == 104 &&
+	   s->pending == 105 && s->nat_bundles == 106 && s->spis == 107 && s->spis_used == 108 &&
+	   s->created == big + 9 && s->refused == big + 10 && s->confirmed == big + 11 &&
+	   s->activated == big + 12 && s->superseded == big + 13 && s->expired == big + 14 &&
+	   s->deleted == big + 15 && s->nat_mappings == big + 16 &&
+	   s->offload_fallbacks == big + 17 && s->events == big + 18, "stats: every member");
+	h = reset();
+	put_ack(datagram());
+	ok(imsipsec_stats_get(h, &s) == -EBADMSG, "stats: acknowledged without a reply: %s",
+	   imsipsec_strerror(h));
+}
+
+struct traces {
+	struct imsipsec_trace seen[4];
+	size_t n;
+};
+
+static int see_trace(const struct imsipsec_trace *trace, void *data)
+{
+	struct traces *traces = data;
+
+	traces->seen[traces->n++] = *trace;
+	return 0;
+}
+
+static void put_trace_dump(void)
+{
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh;
+
+	nlh = reply(d, NLM_F_MULTI, IMS_IPSEC_CMD_TRACE_GET);
+	put_refusal(nlh);
+	finish(d, nlh);
+	nlh = reply(d, NLM_F_MULTI, IMS_IPSEC_CMD_TRACE_GET);
+	put_drop(nlh);
+	finish(d, nlh);
+	finish(d, done_message(d, 0, 0));
+}
+
+static void test_trace(void)
+{
+	struct imsipsec *h = reset();
+	struct traces got = { .n = 0 };
+	const struct imsipsec_trace *t = &got.seen[0];
+	struct imsipsec_addr addr;
+
+	put_trace_dump();
+	ok(!imsipsec_trace_dump(h, NULL, see_trace, &got) && got.n == 2 &&
+	   request_is(IMS_IPSEC_CMD_TRACE_GET, NLM_F_DUMP, 0), "trace_dump: of all");
+	ok(t->kind == IMSIPSEC_TRACE_KIND_REFUSAL && t->ago_ms == 1ULL << 40 && t->count == 3 &&
+	   t->endpoint == 2 && t->ue_address.family == AF_INET &&
+	   t->ue_address.in.s_addr == htonl(0x0a000005) && t->owner_len == 5 &&
+	   !memcmp(t->owner, "alice", 5) && t->contact_len == 3 &&
+	   !memcmp(t->contact, "c\0d", 3) && t->port_uc == 6301 && t->port_us == 6300 &&
+	   t->spi_uc == 25656 && t->spi_us == 0xfffffffe && t->error == EADDRINUSE &&
+	   !strcmp(t->text, "somebody has it") && !t->drop && !t->source.family && !t->spi,
+	   "trace_dump: a refusal");
+	t++;
+	ok(t->kind == IMSIPSEC_TRACE_KIND_DROP && t->ago_ms == 9 && t->count == UINT32_MAX &&
+	   t->endpoint == 2 && !t->ue_address.family && !t->owner_len && !t->error && !*t->text &&
+	   t->drop == IMSIPSEC_DROP_CROSS_PAIR && t->source.family == AF_INET6 &&
+	   t->source.in6.s6_addr[15] == 5 && t->destination.family == AF_INET6 &&
+	   t->destination.in6.s6_addr[15] == 1 && t->source_port == 6301 &&
+	   t->destination_port == 5063 && t->protocol == IPPROTO_TCP && t->spi == 0x80000001,
+	   "trace_dump: a drop");
+
+	h = reset();
+	put_trace_dump();
+	got.n = 0;
+	imsipsec_addr_parse(&addr, "2001:db8::5");
+	ok(!imsipsec_trace_dump(h, &addr, see_trace, &got) && got.n == 2 &&
+	   request_is(IMS_IPSEC_CMD_TRACE_GET, NLM_F_DUMP, 1) &&
+	   requested_is(IMS_IPSEC_A_TRACE_UE_ADDRESS, &addr.in6, 16), "trace_dump: of a UE");
+	h = reset();
+	addr.family = 0;
+	ok(imsipsec_trace_dump(h, &addr, see_trace, &got) == -EINVAL && !kernel.sent,
+	   "trace_dump: no address: %s", imsipsec_strerror(h));
 }
 
 struct pairs {
@@ -1219,8 +1446,17 @@ static void put_an_offload(struct nlmsghdr *nlh)
 	put_offload(nlh, 4, IMS_IPSEC_OFFLOAD_REASON_ALGORITHM, "x");
 }
 
+/* Every attribute that one can have */
+static void put_a_trace(struct nlmsghdr *nlh)
+{
+	put_refusal(nlh);
+	put_drop(nlh);
+}
+
 static int parse_any(const struct nlmsghdr *nlh, put_fn put)
 {
+	struct imsipsec_stats s;
+	struct imsipsec_trace t;
 	struct imsipsec_offload_pair o;
 	struct imsipsec_algorithm a;
 	struct imsipsec_endpoint e;
@@ -1234,6 +1470,10 @@ static int parse_any(const struct nlmsghdr *nlh, put_fn put)
 		return imsipsec_offload_parse(nlh, &o);
 	if (put == put_an_endpoint)
 		return imsipsec_endpoint_parse(nlh, &e);
+	if (put == put_stats)
+		return imsipsec_stats_parse(nlh, &s);
+	if (put == put_a_trace)
+		return imsipsec_trace_parse(nlh, &t);
 	return imsipsec_bundle_parse(nlh, &b);
 }
 
@@ -1265,6 +1505,9 @@ static bool any_length(put_fn put, uint16_t type)
 		return type == IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT;
 	if (put == put_an_offload)
 		return type == IMS_IPSEC_A_OFFLOAD_DRIVER || type == IMS_IPSEC_A_OFFLOAD_TEXT;
+	if (put == put_a_trace)
+		return type == IMS_IPSEC_A_TRACE_OWNER || type == IMS_IPSEC_A_TRACE_CONTACT ||
+		       type == IMS_IPSEC_A_TRACE_TEXT;
 	return put == put_an_algorithm && (type == IMS_IPSEC_A_ALGORITHM_DEPRECATED ||
 					   type == IMS_IPSEC_A_ALGORITHM_NAME ||
 					   type == IMS_IPSEC_A_ALGORITHM_DRIVER);
@@ -1307,6 +1550,10 @@ static void test_lengths(const char *name, put_fn put, uint16_t max_type)
 					(type == IMS_IPSEC_A_BUNDLE_ADDRESS ||
 					 type == IMS_IPSEC_A_BUNDLE_UE_ADDRESS ||
 					 type == IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS)) ||
+				       (put == put_a_trace &&
+					(type == IMS_IPSEC_A_TRACE_UE_ADDRESS ||
+					 type == IMS_IPSEC_A_TRACE_SOURCE ||
+					 type == IMS_IPSEC_A_TRACE_DESTINATION)) ||
 				       (put == put_an_endpoint &&
 					type == IMS_IPSEC_A_ENDPOINT_ADDRESS);
 			int want = may_have(nlh, put, type, len) ||
@@ -1358,6 +1605,8 @@ static void test_objects(void)
 	test_lengths("bundle", put_a_bundle, IMS_IPSEC_A_BUNDLE_MAX + 2);
 	test_lengths("algorithm", put_an_algorithm, IMS_IPSEC_A_ALGORITHM_MAX + 2);
 	test_lengths("offload", put_an_offload, IMS_IPSEC_A_OFFLOAD_MAX + 2);
+	test_lengths("stats", put_stats, IMS_IPSEC_A_STATS_MAX + 2);
+	test_lengths("trace", put_a_trace, IMS_IPSEC_A_TRACE_MAX + 2);
 
 	reset();
 	nlh = reply(&kernel.answers[0], 0, 1);
@@ -1415,6 +1664,8 @@ static void test_objects(void)
 	   !b.ue_nat_address.family && !b.ue_nat_port && !b.unmarked && !b.udp_only &&
 	   !b.offload_reason && !*b.offload_interface,
 	   "bundle: one that is behind no NAT, and at no interface");
+	ok(b.last_rx_ms == IMSIPSEC_NEVER && b.last_tx_ms == IMSIPSEC_NEVER && !b.rx_bad_icv &&
+	   !b.rx_replayed, "bundle: one over which nothing has come or gone");
 
 	reset();
 	nlh = reply(&kernel.answers[0], 0, 1);
@@ -1571,8 +1822,18 @@ static void test_events(void)
 	put_event(datagram(), 2);
 	put_event(datagram(), 9);
 	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
-	   events_are(&e, 4, (uint64_t[]){ 1, 2, 9, 9 }, 4),
-	   "events: buffer full, told where the gap is");
+	   events_are(&e, 5, (uint64_t[]){ 1, 2, 9, 9, 0 }, 4 | 16),
+	   "events: buffer full, told where the gap is, and at the end");
+
+	/* 2 to 8 do not fit; there is room again, until 10 does not fit */
+	ev = reset_events();
+	e = (struct events){ 0 };
+	put_event(datagram(), 1);
+	datagram()->err = ENOBUFS;
+	put_event(datagram(), 9);
+	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 4, (uint64_t[]){ 1, 9, 9, 0 }, 2 | 8),
+	   "events: buffer full twice, the last ones lost");
 
 	ev = reset_events();
 	e = (struct events){ 0 };
@@ -1645,6 +1906,7 @@ static int parse_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *dat
 	return imsipsec_endpoint_parse(nlh, &h->endpoint) |
 	       imsipsec_bundle_parse(nlh, &h->bundle) |
 	       imsipsec_algorithm_parse(nlh, &h->algorithm) |
+	       imsipsec_stats_parse(nlh, &h->stats) | imsipsec_trace_parse(nlh, &h->trace) |
 	       imsipsec_offload_parse(nlh, &h->offload_pair);
 }
 
@@ -1669,10 +1931,19 @@ static void test_mutations(void)
 		d->len = 0;
 		h->seq = 4;
 		nlh = reply(d, 0, IMS_IPSEC_CMD_BUNDLE_GET);
-		if (i % 2)
+		switch (i % 4) {
+		case 0:
 			put_bundle(nlh, 9);
-		else
+			break;
+		case 1:
 			put_endpoint(nlh, 4);
+			break;
+		case 2:
+			put_refusal(nlh);
+			break;
+		default:
+			put_drop(nlh);
+		}
 		finish(d, nlh);
 		put_event(d, i);
 		nlh = ack(d, -EINVAL, NLM_F_CAPPED | NLM_F_ACK_TLVS);
@@ -1706,6 +1977,10 @@ int main(void)
 	test_bundle_new();
 	test_requests();
 	test_dump();
+	test_claim();
+	test_flush();
+	test_stats();
+	test_trace();
 	test_algorithms();
 	test_offload();
 	test_errors();

@@ -46,7 +46,8 @@ PREFIX = "IMS_IPSEC"
 # Enumerations of the spec, and what the library calls them
 LIBRARY = {"auth-alg": "alg", "enc-alg": "ealg", "mode": "mode", "state": "state",
            "guard": "guard", "older": "older", "offload": "offload",
-           "offload-reason": "offload_reason", "event-type": "event_type", "reason": "reason"}
+           "drop": "drop", "trace-kind": "trace_kind", "offload-reason": "offload_reason",
+           "event-type": "event_type", "reason": "reason"}
 LIBRARY_PREFIX = {"auth-alg": "ALG", "enc-alg": "EALG", "event-type": "EVENT"}
 
 want = {}       # what the program prints, by its first word

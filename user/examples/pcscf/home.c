@@ -12,6 +12,8 @@
 #include "home.h"
 #include "sip.h"
 
+#define TURNS_MAX	1000	/* vectors of an IMPI that are looked at */
+
 /* A file of passing interest to anyone who can read our memory: wiped after use */
 struct keys_file {
 	FILE *stream;
@@ -91,6 +93,29 @@ int home_vector(const char *file, const char *impi, unsigned int turn, struct ho
 	fclose(f.stream);
 	explicit_bzero(&f, sizeof(f));
 	return err;
+}
+
+int home_vector_of(const char *file, const char *impi, const char *authorization,
+		   struct home_vector *vector)
+{
+	char nonce[HOME_NONCE_MAX], first[HOME_NONCE_MAX] = "";
+	unsigned int turn;
+	int err;
+
+	if (!authorization || !sip_digest_param(authorization, "nonce", nonce, sizeof(nonce)))
+		return -ENOENT;
+	/* Those of an IMPI come round again. */
+	for (turn = 0; turn < TURNS_MAX; turn++) {
+		err = home_vector(file, impi, turn, vector);
+		if (err || !strcmp(vector->nonce, nonce))
+			return err;
+		if (!turn)
+			strcpy(first, vector->nonce);
+		else if (!strcmp(vector->nonce, first))
+			break;
+	}
+	explicit_bzero(vector, sizeof(*vector));
+	return -ENOENT;
 }
 
 /* MD5 of the parts, joined by ':', in hex */

@@ -35,6 +35,20 @@ struct home_vector {
 int home_vector(const char *file, const char *impi, unsigned int turn, struct home_vector *vector);
 
 /**
+ * home_vector_of() - the AKA vector that a challenge was made of
+ * @file: as for home_vector()
+ * @impi: whose
+ * @authorization: the header that answers the challenge, or NULL
+ * @vector: gets it; to be wiped by the caller
+ *
+ * The home network remembers its challenges, whatever becomes of the P-CSCF.
+ *
+ * Return: as home_vector(); -ENOENT also for a nonce that is none of its own.
+ */
+int home_vector_of(const char *file, const char *impi, const char *authorization,
+		   struct home_vector *vector);
+
+/**
  * home_check() - is this what the UE with that vector answers
  * @vector: what it was challenged with
  * @impi: who it is to be

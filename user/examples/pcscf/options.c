@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "options.h"
 
@@ -37,6 +39,12 @@ void say(bool always, const char *fmt, ...)
 	fprintf(stderr, "pcscf: %s\n", line);
 }
 
+void step(const char *name)
+{
+	if (opt.die_at && !strcmp(opt.die_at, name) && !--opt.die_turn)
+		kill(getpid(), SIGKILL);
+}
+
 static void usage(void)
 {
 	fputs("usage: pcscf -l ADDRESS [-l ADDRESS]... --vectors FILE [OPTION]...\n"
@@ -60,6 +68,9 @@ static void usage(void)
 	      "      --delete-endpoint  delete endpoints and bundles at the end; without it\n"
 	      "                         they stay, the ports remain shut, and the next pcscf\n"
 	      "                         takes them over\n"
+	      "      --die-at STEP[:N]  for tests: be killed, as by kill -9, at the N-th (first)\n"
+	      "                         challenge|made|challenged|confirm|confirmed|registered|\n"
+	      "                         leave|flushed|left\n"
 	      "  -v, --verbose          a line for each event, on standard error\n", stderr);
 	exit(2);
 }
@@ -77,7 +88,7 @@ static uint16_t port_option(const char *text)
 void options(int argc, char **argv)
 {
 	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, REAUTHENTICATE, NAT,
-	       NAT_INNER, FORCE_UDP_ENCAP, LINGER, DELETE };
+	       NAT_INNER, FORCE_UDP_ENCAP, LINGER, DELETE, DIE_AT };
 	static const struct option known[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "port", required_argument, NULL, PORT },
@@ -93,6 +104,7 @@ void options(int argc, char **argv)
 		{ "force-udp-encap", no_argument, NULL, FORCE_UDP_ENCAP },
 		{ "linger", required_argument, NULL, LINGER },
 		{ "delete-endpoint", no_argument, NULL, DELETE },
+		{ "die-at", required_argument, NULL, DIE_AT },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -137,6 +149,11 @@ void options(int argc, char **argv)
 				usage();
 			break;
 		case DELETE:	opt.delete_endpoint = true; break;
+		case DIE_AT:
+			opt.die_at = strtok(optarg, ":");
+			rest = strtok(NULL, "");
+			opt.die_turn = rest ? (unsigned int)strtoul(rest, NULL, 10) : 1;
+			break;
 		case 'v':	opt.verbose = true; break;
 		default:	usage();
 		}

@@ -18,6 +18,8 @@ struct options {
 	struct imsipsec_algs algs[16];	/* in order of preference */
 	size_t n_algs;
 	uint64_t linger;
+	const char *die_at;		/* a step of a registration, NULL: live */
+	unsigned int die_turn;		/* not the first time, but this one */
 	bool single, reauthenticate, delete_endpoint, verbose;
 	bool nat;			/* UEs may be behind one */
 	bool nat_inner_public;		/* then the NAT's address is the one within the tunnel */
@@ -32,6 +34,9 @@ extern size_t n_locals;
 
 /* Fill opt and locals in, or end the program with a usage message. */
 void options(int argc, char **argv);
+
+/* Be killed, if this is the step at which we are to be: for tests of what comes after. */
+void step(const char *name);
 
 /* One line, always or when asked to be verbose */
 void say(bool always, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -8,7 +8,7 @@
  *
  *   start	   the algorithms that may be used; endpoint (the ports shut), then
  *		   the protected sockets; bundles that a process before this one
- *		   confirmed are taken over
+ *		   made are taken over, and their UEs go on: see take_over()
  *   REGISTER	   in clear: is there a NAT, parse Security-Client, choose, make the
  *		   bundle, and only then the 401 with Security-Server
  *   REGISTER	   over the new SAs: compare Security-Verify and Security-Client, check
@@ -17,7 +17,7 @@
  *		   reauthenticate, a new bundle beside it, and a new challenge
  *   any message   its mark says which UE and which bundle it came over, whatever
  *		   identity it names
- *   Expires: 0	   over the SAs: 200 OK, and the bundle goes a moment later
+ *   Expires: 0	   over the SAs: the bundles go a moment later, after the 200 OK
  *   events	   the kernel ends a bundle whose time ran out: forget the UE
  *   end	   endpoint and bundles stay, unless --delete-endpoint is given
  *
@@ -36,6 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -54,6 +55,7 @@
 
 static struct imsipsec *ipsec;
 static struct imsipsec_cache *cache;
+static uint64_t cookie;		/* of the last bundle that was asked for */
 static int signals;
 
 /* Take the bundle down after @linger milliseconds; a UE is dropped with its bundle. */
@@ -305,6 +307,7 @@ static int make_bundle(struct ue *ue, const struct imsipsec_mech *mech, char *se
 		.spi_uc = mech->spi_c,
 		.spi_us = mech->spi_s,
 		.allowed_algorithms = opt.algs_text,
+		.cookie = ++cookie,
 	};
 	const struct imsipsec_bundle *bundle;
 	int err;
@@ -312,6 +315,9 @@ static int make_bundle(struct ue *ue, const struct imsipsec_mech *mech, char *se
 	memcpy(params.ik, ue->vector.ik, sizeof(params.ik));
 	memcpy(params.ck, ue->vector.ck, sizeof(params.ck));
 	err = imsipsec_bundle_new(ipsec, &params, &bundle);
+	/* The answer got lost: with the same cookie there is no second bundle. */
+	if (err == -ENOBUFS)
+		err = imsipsec_bundle_new(ipsec, &params, &bundle);
 	explicit_bzero(params.ik, sizeof(params.ik));
 	explicit_bzero(params.ck, sizeof(params.ck));
 	explicit_bzero(ue->vector.ik, sizeof(ue->vector.ik));
@@ -359,17 +365,20 @@ static int challenge(struct ue *ue, const struct sip_msg *msg, const struct net_
 		       "500 Server Internal Error", NULL);
 		return err;
 	}
+	step("challenge");
 	err = make_bundle(ue, mech, server, sizeof(server));
 	if (err) {
 		refuse_no_bundle(msg, source, over, err);
 		return err;
 	}
+	step("made");
 
 	answer_begin(&reply, msg, source, "401 Unauthorized");
 	sip_reply_add(&reply, "WWW-Authenticate: Digest realm=\"%s\", nonce=\"%s\", "
 		      "algorithm=AKAv1-MD5, qop=\"auth\"\r\n", opt.realm, ue->vector.nonce);
 	sip_reply_add(&reply, "Security-Server: %s\r\n", server);
 	answer_end_and_keep(&reply, msg, source, over ? over : ue);
+	step("challenged");
 	return 0;
 }
 
@@ -444,6 +453,21 @@ static void register_in_clear(const struct sip_msg *msg, const struct net_source
 }
 
 /*
+ * Is what we would choose of @client just what the UE's bundle has? Then nobody has taken
+ * better algorithms out of what the UE sent in clear, even if that is not known any more.
+ */
+static bool would_choose_again(const struct imsipsec_secagree *client, const struct ue *ue)
+{
+	const struct imsipsec_bundle *b;
+	const struct imsipsec_mech *mech;
+
+	return !imsipsec_bundle_get(ipsec, ue->bundle, &b) &&
+	       !imsipsec_secagree_choose(client, opt.algs, opt.n_algs, &b->mode, 1, &mech) &&
+	       mech->alg == b->alg && mech->ealg == b->ealg && mech->port_c == b->port_uc &&
+	       mech->port_s == b->port_us && mech->spi_c == b->spi_uc && mech->spi_s == b->spi_us;
+}
+
+/*
  * Has somebody taken the better algorithms out on the way? The UE repeats,
  * protected, what it got, and on its first registration what it sent as well.
  */
@@ -454,7 +478,8 @@ static bool agreement_holds(const struct sip_msg *msg, const struct ue *ue)
 	bool holds = imsipsec_secagree_equal(ue->server, verify);
 
 	if (ue->state == UE_CHALLENGED)
-		holds = holds && imsipsec_secagree_equal(ue->client, client);
+		holds = holds && (ue->taken_over ? would_choose_again(client, ue) :
+				  imsipsec_secagree_equal(ue->client, client));
 	imsipsec_secagree_free(verify);
 	imsipsec_secagree_free(client);
 	return holds;
@@ -476,24 +501,67 @@ static void accept_register(const struct sip_msg *msg, const struct net_source *
 	answer_end_and_keep(&reply, msg, source, ue);
 }
 
-/* De-registered: all sets of the registration go, a moment later. */
+/* Does the UE answer its challenge? That of a process before this one, the home remembers. */
+static bool answers_challenge(const struct sip_msg *msg, struct ue *ue)
+{
+	const char *authorization = sip_header(msg, "Authorization", NULL);
+
+	if (ue->taken_over && home_vector_of(opt.vectors, ue->owner, authorization, &ue->vector))
+		return false;
+	/* which the kernel has */
+	explicit_bzero(ue->vector.ik, sizeof(ue->vector.ik));
+	explicit_bzero(ue->vector.ck, sizeof(ue->vector.ck));
+	return home_check(&ue->vector, ue->owner, opt.realm, msg->method, authorization);
+}
+
+/*
+ * Is it the REGISTER that a process before this one confirmed the bundle for, without
+ * coming to answer? What is to come after it offers other SPIs.
+ */
+static bool was_confirmed_for(const struct sip_msg *msg, struct ue *ue)
+{
+	struct imsipsec_secagree *client;
+	bool was;
+
+	if (!ue->taken_over || ue->request)
+		return false;
+	client = secagree_of(msg, "Security-Client");
+	was = would_choose_again(client, ue) && answers_challenge(msg, ue);
+	imsipsec_secagree_free(client);
+	return was;
+}
+
+static bool same_registration(const struct ue *a, const struct ue *b)
+{
+	return !strcmp(a->owner, b->owner) && !strcmp(a->contact, b->contact);
+}
+
+/*
+ * De-registered: all sets of the registration go, in one request. UEs are dropped when
+ * the kernel tells that they have gone.
+ */
 static void end_registration(struct ue *ue)
 {
-	struct ue *next;
+	const struct imsipsec_bundle_filter filter = {
+		.size = sizeof(filter), .owner = ue->owner, .owner_len = strlen(ue->owner),
+		.contact = ue->contact, .contact_len = strlen(ue->contact),
+	};
 
-	for (struct ue *other = ues; other; other = next) {
-		next = other->next;
-		if (other != ue && !strcmp(other->owner, ue->owner) &&
-		    !strcmp(other->contact, ue->contact))
-			ue_end(other, opt.linger);
+	step("leave");
+	if (imsipsec_bundle_flush(ipsec, &filter, opt.linger, NULL))
+		error("bundles of %s: %s", ue->owner, imsipsec_strerror(ipsec));
+	for (struct ue *other = ues; other; other = other->next) {
+		if (same_registration(other, ue))
+			other->state = UE_LEAVING;
 	}
-	ue_end(ue, opt.linger);
+	step("flushed");
 }
 
 /*
  * The 200 OK. An authentication that began in clear leaves the new set only; one
  * that began over a set keeps that one until the UE uses the new one (TS 33.203
- * clause 7.4). Without a new challenge the set lives longer.
+ * clause 7.4), as does one of which it is not known. Without a new challenge the set
+ * lives longer.
  */
 static int keep_bundle(const struct ue *ue, bool first, unsigned int expires)
 {
@@ -502,21 +570,25 @@ static int keep_bundle(const struct ue *ue, bool first, unsigned int expires)
 	if (!first)
 		return imsipsec_bundle_extend(ipsec, ue->bundle, lifetime);
 	return imsipsec_bundle_confirm(ipsec, ue->bundle, lifetime,
-				       ue->over ? IMSIPSEC_OLDER_KEEP : IMSIPSEC_OLDER_DROP,
+				       ue->over || ue->taken_over ? IMSIPSEC_OLDER_KEEP :
+								    IMSIPSEC_OLDER_DROP,
 				       ue->over);
 }
 
 static void register_protected(const struct sip_msg *msg, const struct net_source *source,
 			       struct ue *ue)
 {
-	const char *authorization = sip_header(msg, "Authorization", NULL);
 	unsigned int expires = expires_of(msg);
 	bool first = ue->state == UE_CHALLENGED;
 
 	if (answer_again(msg, source, ue))
 		return;
 	if (ue->state == UE_LEAVING) {
-		answer(msg, source, ue, "403 Forbidden", NULL);
+		/* A process before this one may not have come to answer. */
+		if (ue->taken_over && !expires)
+			accept_register(msg, source, ue, 0);
+		else
+			answer(msg, source, ue, "403 Forbidden", NULL);
 		return;
 	}
 	if (!agreement_holds(msg, ue)) {
@@ -526,30 +598,40 @@ static void register_protected(const struct sip_msg *msg, const struct net_sourc
 		return;
 	}
 	/* What fails ends the new set and leaves the old one. */
-	if (first && !home_check(&ue->vector, ue->owner, opt.realm, msg->method, authorization)) {
+	if (first && !answers_challenge(msg, ue)) {
 		answer(msg, source, ue, "403 Forbidden", NULL);
 		ue_end(ue, opt.linger);
 		return;
 	}
 
 	if (!expires) {
-		/* The 200 OK is to leave over the SAs, and again if it got lost. */
+		/* The 200 OK is to leave over the SAs, and again if it got lost: they linger. */
+		if (opt.linger)
+			end_registration(ue);
 		accept_register(msg, source, ue, 0);
-		end_registration(ue);
+		if (!opt.linger)
+			end_registration(ue);
+		step("left");
 		return;
 	}
-	if (!first && opt.reauthenticate) {
+	if (!first && opt.reauthenticate && !was_confirmed_for(msg, ue)) {
 		begin_authentication(msg, source, ue);
 		return;
 	}
+	if (first)
+		step("confirm");
 	if (keep_bundle(ue, first, expires)) {
 		error("bundle %u: %s", ue->bundle, imsipsec_strerror(ipsec));
 		answer(msg, source, ue, "500 Server Internal Error", NULL);
 		return;
 	}
+	if (first)
+		step("confirmed");
 	ue->state = UE_REGISTERED;
 	explicit_bzero(&ue->vector, sizeof(ue->vector));
 	accept_register(msg, source, ue, expires);
+	if (first)
+		step("registered");
 }
 
 /* ---- What comes in --------------------------------------------------- */
@@ -623,7 +705,12 @@ static void receive(const struct net_source *source, char *text, size_t len)
 
 /* ---- What the kernel says -------------------------------------------- */
 
-/* A bundle that a process before this one confirmed: its UE goes on, without a new challenge. */
+/*
+ * A bundle that a process before this one made: its UE goes on where it was, be it
+ * challenged, registered or leaving, and need not register anew. It repeats what was
+ * not answered. All that is to be known of it the bundle has, but for what it first sent
+ * and whether that was in clear, and for the challenge, which is the home network's.
+ */
 static void take_over(const struct imsipsec_bundle *bundle)
 {
 	struct ue *ue = NULL;
@@ -631,10 +718,14 @@ static void take_over(const struct imsipsec_bundle *bundle)
 
 	for (size_t i = 0; i < n_locals && !ue; i++) {
 		if (locals[i].endpoint == bundle->endpoint)
-			ue = ue_new(&locals[i], UE_REGISTERED);
+			ue = ue_new(&locals[i],
+				    bundle->state == IMSIPSEC_STATE_TEMPORARY ? UE_CHALLENGED :
+				    bundle->state == IMSIPSEC_STATE_OLD ? UE_LEAVING :
+									  UE_REGISTERED);
 	}
 	if (!ue)
 		return;
+	ue->taken_over = true;
 	ue->bundle = bundle->id;
 	memcpy(ue->owner, bundle->owner, bundle->owner_len);
 	memcpy(ue->contact, bundle->contact, bundle->contact_len);
@@ -645,7 +736,17 @@ static void take_over(const struct imsipsec_bundle *bundle)
 	ue->mark = mark_of(bundle);
 	if (write_security_server(bundle, server, sizeof(server), &ue->server))
 		error("bundle %u: its algorithms are not ours", bundle->id);
-	log("bundle %u of %s taken over", bundle->id, ue->owner);
+	log("bundle %u of %s taken over, %s", bundle->id, ue->owner,
+	    imsipsec_state_name(bundle->state));
+}
+
+/* One that has a newer bundle in use is not leaving: the older one drains. */
+static void stay(struct ue *ue)
+{
+	for (struct ue *other = ues; other; other = other->next) {
+		if (other->state == UE_REGISTERED && same_registration(other, ue))
+			ue->state = UE_REGISTERED;
+	}
 }
 
 struct there {
@@ -658,8 +759,7 @@ static int on_bundle(const struct imsipsec_bundle *bundle, void *data)
 	struct there *there = data;
 	const struct ue *ue = ue_of_bundle(bundle->id);
 
-	if (!ue && (bundle->state == IMSIPSEC_STATE_ESTABLISHED ||
-		    bundle->state == IMSIPSEC_STATE_ACTIVE)) {
+	if (!ue) {
 		take_over(bundle);
 		ue = ue_of_bundle(bundle->id);
 	}
@@ -685,6 +785,8 @@ static int synchronize(void)
 			;
 		if (i == there.n)
 			ue_drop(ue);
+		else if (ue->state == UE_LEAVING && ue->taken_over)
+			stay(ue);
 	}
 	return 0;
 }
@@ -809,6 +911,11 @@ static bool start(void)
 	signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (signals < 0) {
 		error("signalfd: %s", strerror(errno));
+		return false;
+	}
+	/* No process before this one has counted the same ones. */
+	if (getrandom(&cookie, sizeof(cookie), 0) != sizeof(cookie)) {
+		error("getrandom: %s", strerror(errno));
 		return false;
 	}
 	err = imsipsec_open(&ipsec);

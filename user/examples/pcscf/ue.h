@@ -3,6 +3,8 @@
 #ifndef PCSCF_UE_H
 #define PCSCF_UE_H
 
+#include <stdbool.h>
+
 #include <imsipsec.h>
 
 #include "home.h"
@@ -22,7 +24,8 @@ struct ue {
 	enum ue_state state;
 	struct net_local *local;
 	uint32_t bundle;
-	uint32_t over;		/* the bundle that its REGISTER came over, 0: in clear */
+	uint32_t over;		/* the bundle that its REGISTER came over, 0: in clear, or unknown */
+	bool taken_over;	/* from a process before this one */
 	char owner[IMSIPSEC_OWNER_MAX + 1];
 	char contact[IMSIPSEC_CONTACT_MAX + 1];
 	struct imsipsec_addr address;		/* within the tunnel, if there is one */
