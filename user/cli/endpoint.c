@@ -228,6 +228,12 @@ static void fill_in(struct wish *w, const struct imsipsec_config *config)
 								       IMSIPSEC_CHOICE_OFF;
 }
 
+/* Without an interface, what one would do is the same as off. */
+static enum imsipsec_offload offload_of(enum imsipsec_offload mode, const char *interface)
+{
+	return *interface || mode == IMSIPSEC_OFFLOAD_SOFTWARE ? mode : IMSIPSEC_OFFLOAD_OFF;
+}
+
 /*
  * What an endpoint has otherwise than @p says, or NULL. Whether somebody else's socket
  * for ESP will do is no property of one that has its own.
@@ -251,7 +257,8 @@ static const char *difference(const struct imsipsec_endpoint *e,
 		return "nat-shared";
 	if (strcmp(e->hw_offload_interface, p->hw_offload_interface))
 		return "hw-offload-interface";
-	if (e->hw_offload != p->hw_offload)
+	if (offload_of(e->hw_offload, e->hw_offload_interface) !=
+	    offload_of(p->hw_offload, p->hw_offload_interface))
 		return "hw-offload";
 	if (e->hw_offload_required != (p->hw_offload_required == IMSIPSEC_CHOICE_ON))
 		return "hw-offload-required";

@@ -81,9 +81,10 @@ done
 echo 'endpoint replace address 192.0.2.9' >>"$tmp/ims_ipsec.conf"
 starts ExecReload && run 0 -j endpoint show && json 'len(j) == 4' && run 0 endpoint del address 192.0.2.9
 ok "ExecReload: what is new in the file is made"
+sed -i '$d' "$tmp/ims_ipsec.conf"
 echo 'endpoint replace address 192.0.2.1 guard bypass' >>"$tmp/ims_ipsec.conf"
 ! starts ExecStart && endpoints | cmp - "$tmp/before" && grep -q "^imsipsec: $tmp/ims_ipsec.conf:[0-9]*: endpoint replace: " "$tmp/err"
-ok "what differs is refused, with its place: $(cat "$tmp/err")"
+ok "what differs is refused, with its place"
 
 # endpoint replace
 one=(endpoint replace address 192.0.2.1 port-ps 5063)
