@@ -213,7 +213,7 @@ echo "$key $key" | "$imsipsec" -j "${add[@]}" "${alice[@]}" spi-uc 25656 \
 	spi-us 3759706211 keys - >"$tmp/out" 2>"$tmp/err" &&
 	json 'j["owner"] == "alice@example.com" and
 	j["contact"] == "sip:alice@192.0.2.5;x=\"y\"" and j["state"] == "temporary" and
-	j["spi-us"] == 3759706211 and 70000 <= j["spi-pc"] <= 131072 and
+	j["spi-us"] == 3759706211 and 70000 <= j["spi-pc"] <= 2097152 and
 	j["auth-alg"] == "hmac-sha-1-96" and j["enc-alg"] == "aes-cbc" and j["mode"] == "trans" and
 	j["ue-address"] == "192.0.2.5" and 290000 < j["lifetime"] <= 300000 and
 	not {"ik", "ck"} & set(j) and
