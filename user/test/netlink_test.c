@@ -1833,7 +1833,7 @@ static void test_events(void)
 	put_event(datagram(), 9);
 	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
 	   events_are(&e, 4, (uint64_t[]){ 1, 9, 9, 0 }, 2 | 8),
-	   "events: buffer full twice, the last ones lost");
+	   "EVENT: events: buffer full twice, the last ones lost");
 
 	ev = reset_events();
 	e = (struct events){ 0 };
