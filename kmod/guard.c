@@ -247,6 +247,7 @@ static void ims_guard_pass_input(struct ims_net *in, struct sk_buff *skb,
 	if (!b || !ims_sa_covers(x, t))
 		return;
 	ims_guard_note(b, skb, offset);
+	ims_sa_mark_input(skb, x);
 	if (b->nat)
 		ims_sa_forget_input(skb);
 }
@@ -296,7 +297,10 @@ static enum ims_drop ims_guard_check_output(struct ims_net *in, const struct ims
 /* Was it a tunnel? Then XFRM would want a policy. */
 static unsigned int ims_guard_let_in(struct sk_buff *skb)
 {
-	if (ims_sa_is_tunnel(ims_sa_of_input(skb)))
+	const struct xfrm_state *x = ims_sa_of_input(skb);
+
+	ims_sa_mark_input(skb, x);
+	if (ims_sa_is_tunnel(x))
 		ims_sa_forget_input(skb);
 	return NF_ACCEPT;
 }

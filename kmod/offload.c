@@ -139,8 +139,10 @@ static struct net_device *ims_offload_get_device(struct ims_endpoint *ep)
 	memcpy(ifname, ep->hw.wish.ifname, sizeof(ifname));
 	spin_unlock_bh(&in->state_lock);
 
-	if (ifindex)
-		return dev_get_by_index(in->net, ifindex);
+	/* it may have gone before the endpoint could be told */
+	dev = ifindex ? dev_get_by_index(in->net, ifindex) : NULL;
+	if (dev)
+		return dev;
 	dev = dev_get_by_name(in->net, ifname);
 	if (!dev)
 		return NULL;
@@ -422,18 +424,21 @@ static bool ims_offload_lose(struct ims_bundle *b, int ifindex, struct xfrm_stat
 	int i;
 
 	spin_lock_bh(&in->state_lock);
-	if (b->dead || b->ep->hw.ifindex != ifindex)
+	if (b->ep->hw.ifindex != ifindex)
 		goto unlock;
 	/* whoever is at it sees to it */
 	if (b->offloading)
 		b->offload_lost = true;
-	is_lost = ims_offload_leave(b);
+	/* of one that is about to end, the SAs are still there perhaps */
+	is_lost = ims_offload_leave(b) || b->dead;
 	if (!is_lost)
 		goto unlock;
 	for (i = 0; i < IMS_FLOWS; i++) {
 		left[i] = b->sa[i];
 		ims_sa_hold(left[i]);
 	}
+	if (b->dead)
+		goto unlock;
 	ims_offload_fall_back(b, reason, ims_offload_texts[reason]);
 	ims_registration_queue(b->reg);
 unlock:

@@ -126,5 +126,6 @@ int ims_sa_offload(struct xfrm_state *x, const struct net_device *dev, bool out,
 		   struct netlink_ext_ack *extack);
 void ims_sa_withdraw(struct xfrm_state *x);
 bool ims_sa_has_gso(const struct xfrm_state *x);
+void ims_sa_mark_input(struct sk_buff *skb, const struct xfrm_state *x);
 
 #endif /* _IMS_SA_H */

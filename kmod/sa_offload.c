@@ -85,3 +85,15 @@ bool ims_sa_has_gso(const struct xfrm_state *x)
 {
 	return x->type_offload;
 }
+
+/**
+ * ims_sa_mark_input() - mark a packet as its SA says
+ * @skb: the packet
+ * @x: the SA that it came over
+ *
+ * XFRM does so, but where a device has decrypted it.
+ */
+void ims_sa_mark_input(struct sk_buff *skb, const struct xfrm_state *x)
+{
+	skb->mark = xfrm_smark_get(skb->mark, (struct xfrm_state *)x);
+}

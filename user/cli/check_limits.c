@@ -17,12 +17,10 @@
 /* P-CSCF's side of one takes two SPIs */
 #define SPIS_A_BUNDLE	((uint64_t)2)
 
-/* Bundles if all UEs re-register at once, or as many as there may be */
+/* If all UEs re-register at once */
 static uint64_t most_bundles(const struct check *c)
 {
-	const uint64_t n = (uint64_t)c->ues * c->config.max_sets;
-
-	return n < c->config.max_bundles ? n : c->config.max_bundles;
+	return (uint64_t)c->ues * c->config.max_sets;
 }
 
 void check_spis(struct check *c)
@@ -30,10 +28,8 @@ void check_spis(struct check *c)
 	const struct imsipsec_config *config = &c->config;
 	const uint64_t there = (uint64_t)config->max_spi - config->min_spi + 1;
 	const uint64_t least = c->ues * SPIS_A_BUNDLE;
-	uint64_t most = most_bundles(c) * SPIS_A_BUNDLE;
+	const uint64_t most = most_bundles(c) * SPIS_A_BUNDLE;
 
-	if (most < least)
-		most = least;
 	if (there >= most) {
 		check_found(c, CHECK_OK, "%" PRIu64 " SPIs are enough for %" PRIu64 " bundles", there,
 			    most / SPIS_A_BUNDLE);
@@ -57,7 +53,7 @@ void check_spis(struct check *c)
 void check_bundles(struct check *c)
 {
 	const struct imsipsec_config *config = &c->config;
-	const uint64_t most = (uint64_t)c->ues * config->max_sets;
+	const uint64_t most = most_bundles(c);
 
 	if (config->max_bundles >= most) {
 		check_found(c, CHECK_OK, "max-bundles is %" PRIu32, config->max_bundles);

@@ -217,9 +217,11 @@ mended && has ok firewall "rules speak of all that is needed" ""
 ok "a firewall lets all in that is needed"
 nft flush ruleset
 
-run 0 config set max-spi 75535 && checked 2 && levels fault spis && cure spis && mended
+run 0 config set max-bundles 5000 max-spi 75535 && checked 2 && levels fault spis bundles &&
+	cure spis && cure bundles && mended
 ok "too few SPIs"
-run 0 config set max-spi 95535 && checked 0 && levels warning backlog spis && cure spis && mended
+run 0 config set max-bundles 15000 max-spi 95535 && checked 0 &&
+	levels warning backlog spis bundles && cure spis && cure bundles && mended
 ok "SPIs for one bundle each"
 run 0 config set max-bundles 9999 && checked 2 && levels fault bundles && cure bundles && mended
 ok "too few bundles"

@@ -63,7 +63,7 @@ run 0 config show && says "SPIs               70000 to 2097152" &&
 ok "config show"
 run 2 config set min-spi 2000000 && grep -q '^imsipsec: config set: ' "$tmp/err" &&
 	[ ! -s "$tmp/out" ]
-ok "config set, refused by the kernel: $(cat "$tmp/err")"
+ok "config set, refused by the kernel"
 
 run 0 -j algorithms && json '[a["rank"] for a in j] == list(range(1, 10)) and
 	(j[0]["auth-alg"], j[0]["enc-alg"]) == ("null", "aes-gcm") and
@@ -92,7 +92,7 @@ run 0 config set preferred-alg none preferred-ealg none disable-deprecated-algor
 ok "config set allowed-algorithms"
 run 2 config set allowed-algorithms aes-cbc,foo && grep -q allowed-algorithms "$tmp/err" &&
 	run 2 config set allowed-algorithms "$(printf '%513s' aes-cbc)"
-ok "config set allowed-algorithms, refused: $(cat "$tmp/err")"
+ok "config set allowed-algorithms, refused"
 run 0 config set max-sets 4 old-timeout 32s idle-timeout 10m mark-mask 0x3fffffc &&
 	run 0 config show && says "old timeout        32.0 s" &&
 	says "idle timeout       10 min 0 s" && says "mark mask          0x03fffffc" &&
@@ -128,9 +128,9 @@ run 0 offload check lo && [ "$(head -n 1 "$tmp/out")" = "lo: crypto offload, no 
 	"$tmp/out")" -eq 9 ] && [ "$(wc -l <"$tmp/out")" -eq 10 ]
 ok "offload check lo"
 run 2 offload check nosuch0 && [ ! -s "$tmp/out" ]
-ok "offload check, no such interface: $(cat "$tmp/err")"
+ok "offload check, no such interface"
 run 2 config set mark-mask 5 && grep -q mark-mask "$tmp/err"
-ok "config set mark-mask, refused: $(cat "$tmp/err")"
+ok "config set mark-mask, refused"
 for all in all ''; do
 	run 0 config set allowed-algorithms aes-cbc && run 0 config set allowed-algorithms "$all" &&
 		run 0 config show && says "algorithms         all"
@@ -196,13 +196,13 @@ run 0 endpoint add address 192.0.2.4 hw-offload-interface nosuch0 hw-offload-req
 	! grep -q offload "$tmp/out" && run 0 endpoint del address 192.0.2.4
 ok "endpoint add, offload"
 run 2 endpoint add address 192.0.2.1 port-ps 5063 port-pc 5066
-ok "endpoint add, in use: $(cat "$tmp/err")"
+ok "endpoint add, in use"
 run 0 -j endpoint show && json 'len(j) == 3'
 ok "endpoint show -j"
 run 0 -j endpoint show id "$id" && json "len(j) == 1 and j[0]['id'] == $id"
 ok "endpoint show id -j"
 run 2 endpoint show id 4000000000 && [ ! -s "$tmp/out" ]
-ok "endpoint show id, none: $(cat "$tmp/err")"
+ok "endpoint show id, none"
 
 key=000102030405060708090a0b0c0d0e0f
 add=(bundle add endpoint "$id" contact 'sip:alice@192.0.2.5;x="y"' ue 192.0.2.5
@@ -225,12 +225,12 @@ bundle=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])' <"$tmp
 ok "no key is printed"
 run 2 "${add[@]}" "${bob[@]}" spi-uc 25656 spi-us 1000 ik $key ck $key &&
 	grep -q 25656 "$tmp/err" && ! grep -q $key "$tmp/err"
-ok "bundle add, SA exists: $(cat "$tmp/err")"
+ok "bundle add, SA exists"
 run 2 "${add[@]}" owner bob port-uc 6301 port-us 6300 spi-uc 1000 spi-us 1001 ik $key ck $key &&
 	grep -q alice@example.com "$tmp/err"
-ok "bundle add, ports of another owner: $(cat "$tmp/err")"
+ok "bundle add, ports of another owner"
 run 2 "${add[@]}" "${bob[@]}" spi-uc 255 spi-us 1000 ik $key ck $key && grep -q spi-uc "$tmp/err"
-ok "bundle add, the attribute is named: $(cat "$tmp/err")"
+ok "bundle add, the attribute is named"
 run 0 "${add[@]}" owner-hex ff00 port-uc 6501 port-us 6500 spi-uc 1000 spi-us 1001 port-pc 5064 ik $key ck $key &&
 	grep -q ' owner 0xff00 ' "$tmp/out" &&
 	grep -qE '^    endpoint [0-9]+  registration [0-9]+  mark 0x[0-9a-f]+  trans  ' "$tmp/out" &&
@@ -254,7 +254,7 @@ run 0 "${natted[@]}" owner frank ue 10.0.0.6 spi-uc 4000 spi-us 4001 unmarked &&
 	says '    ESP in UDP to 10.0.0.6:4501  unmarked' &&
 	run 2 "${natted[@]}" owner grace ue 10.0.0.6 nat 203.0.113.9 spi-uc 5000 spi-us 5001 unmarked &&
 	grep -q frank "$tmp/err"
-ok "bundle add unmarked, the second at that address refused: $(cat "$tmp/err")"
+ok "bundle add unmarked, the second at that address refused"
 run 0 endpoint del address 192.0.2.3 force
 ok "endpoint del, NAT traversal"
 run 0 -j endpoint add address 192.0.2.4 hw-offload-interface nosuch0
@@ -275,13 +275,13 @@ run 0 endpoint del address 192.0.2.4 force
 ok "endpoint del, offload"
 run 2 "${add[@]}" owner carol port-uc 6601 port-us 6600 spi-uc 2000 spi-us 2001 ik $key ck $key \
 	mode udp-enc-tun && grep -q nat-traversal "$tmp/err"
-ok "bundle add, mode udp-enc-tun without NAT traversal: $(cat "$tmp/err")"
+ok "bundle add, mode udp-enc-tun without NAT traversal"
 run 2 "${add[@]}" owner carol port-uc 6601 port-us 6600 spi-uc 2000 spi-us 2001 ik $key ck $key \
 	nat 203.0.113.7
-ok "bundle add, a NAT in mode trans: $(cat "$tmp/err")"
+ok "bundle add, a NAT in mode trans"
 run 2 "${add[@]}" owner carol port-uc 6601 port-us 6600 spi-uc 2000 spi-us 2001 ik $key ck $key \
 	allowed-algorithms hmac-md5-96 && grep -q hmac-sha-1-96=aes-cbc "$tmp/err"
-ok "bundle add, not in its own list: $(cat "$tmp/err")"
+ok "bundle add, not in its own list"
 run 0 -j bundle show && json 'len(j) == 2 and j[1]["owner-hex"] == "ff00" and "owner" not in j[1]'
 ok "bundle show -j"
 run 0 -j bundle show owner-hex ff00 ue 192.0.2.5 endpoint "$id" state temporary &&
@@ -304,21 +304,21 @@ ok "bundle add replace"
 run 0 -j bundle show owner alice@example.com && json 'len(j) == 1'
 bundle=$(python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])' <"$tmp/out")
 run 2 bundle confirm id "$bundle" lifetime 1 older keep over 4000000000
-ok "bundle confirm over none: $(cat "$tmp/err")"
+ok "bundle confirm over none"
 run 0 bundle confirm id "$bundle" lifetime 1h older drop && run 0 bundle show state active &&
 	grep -q "^bundle $bundle: active, " "$tmp/out"
 ok "bundle confirm older drop"
 run 2 bundle confirm id 4000000000 lifetime 1
-ok "bundle confirm, none: $(cat "$tmp/err")"
+ok "bundle confirm, none"
 run 0 bundle del id "$bundle" linger 60 && run 0 bundle show id "$bundle" &&
 	grep -q ': old, ' "$tmp/out"
 ok "bundle del linger"
 run 0 bundle del id "$bundle" && run 2 bundle show id "$bundle"
 ok "bundle del"
 run 2 endpoint del address 192.0.2.1 port-ps 5063
-ok "endpoint del, busy: $(cat "$tmp/err")"
+ok "endpoint del, busy"
 run 2 endpoint del address 192.0.2.99
-ok "endpoint del, none: $(cat "$tmp/err")"
+ok "endpoint del, none"
 run 0 -j trace ue 192.0.2.5 && json '[(t["kind"], t["errno"], t["owner"], t["port-uc"], t["spi-uc"],
 	t["count"]) for t in j["trace"]][:2] == [("refusal", "EEXIST", "bob", 6401, 25656, 1),
 	("refusal", "EADDRINUSE", "bob", 6301, 1000, 1)] and
