@@ -2,12 +2,14 @@
 #
 #   make                   the module for the running kernel, and the user space
 #   make install           both, below DESTDIR
-#   make module-6.12       the module for a kernel that tests run on (6.1, 6.12, uml)
+#   make module-6.12       the module for a kernel that tests run on (6.1, 6.12, uml, 7.3)
 #   make vm-setup          get all kernels that tests run on
 #   make demo              a phone registers over IPsec, in a VM
 #   make check             every test
 #   make mutate [M=ID]     break each rule, and see its test fail
 #   make soak              500 UEs re-registered at once, for ten minutes
+#   make newest            the module on the newest kernel that Debian has, in a VM
+#   make suites            the kernel's own tests of XFRM, with the module loaded
 #   make bench             what it costs, beside the peers' way
 #   make clean
 
@@ -19,6 +21,7 @@ export PREFIX DESTDIR
 
 VM := $(CURDIR)/selftests/vm
 test_kernels := 6.1 6.12 uml
+NEWEST ?= sa neighbours
 
 all: modules user
 
@@ -50,12 +53,12 @@ install: modules_install user
 	$(MAKE) -C user install
 
 # The lock: tests in several VMs at once may each want the module built.
-$(test_kernels:%=module-%): module-%:
+$(test_kernels:%=module-%) module-7.3: module-%:
 	@kdir=$$($(VM)/kernel builddir $*) && mkdir -p build && \
 	exec flock build/.lock-$* $(MAKE) --no-print-directory build-for-$* test_kdir=$$kdir
 
 # Without BTF: it would take pahole, and nothing here reads it
-build-for-6.1 build-for-6.12: build-for-%:
+build-for-6.1 build-for-6.12 build-for-7.3: build-for-%:
 	$(call build_module,$*,$(test_kdir),modules,W=1 CONFIG_DEBUG_INFO_BTF_MODULES=)
 
 # With the KUnit suites inside; and the network interface that tests make up
@@ -84,6 +87,17 @@ soak:
 	$(VM)/setup vm kbuild test
 	$(VM)/run --kernel 6.12 --mem 4G --timeout 14400 -- selftests/net/soak.py
 
+# Not one of test_kernels: it is a large download, and what Debian 12 has not
+newest:
+	$(VM)/setup vm kbuild test
+	$(MAKE) module-7.3
+	set -e; for t in $(NEWEST); do $(VM)/run --kernel 7.3 -- selftests/net/$$t.py; done
+
+suites:
+	$(VM)/setup vm kbuild test
+	set -e; for k in 6.1 6.12; do $(VM)/kernel suites $$k; \
+		$(VM)/run --kernel $$k --timeout 7200 -- selftests/net/kernel_suites.py; done
+
 bench:
 	selftests/bench/run
 
@@ -91,5 +105,5 @@ clean:
 	rm -rf build
 	if [ -e user/Makefile ]; then $(MAKE) -C user clean; fi
 
-.PHONY: all modules modules_install user install vm-setup demo check mutate soak bench clean
-.PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%)
+.PHONY: all modules modules_install user install vm-setup demo check mutate soak newest suites bench clean
+.PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%) module-7.3 build-for-7.3

@@ -40,7 +40,7 @@ static inline void ims_compat_set_dir(struct xfrm_state *x, bool out)
 #endif
 }
 
-/* The flags went, and software offload got a function of its own (6.15). */
+/* The flags went; replay protection and software offload got functions of their own (6.15). */
 static inline int ims_compat_init_state(struct xfrm_state *x,
 					struct netlink_ext_ack *extack)
 {
@@ -49,6 +49,8 @@ static inline int ims_compat_init_state(struct xfrm_state *x,
 #else
 	int err = __xfrm_init_state(x, extack);
 
+	if (!err)
+		err = xfrm_init_replay(x, extack);
 	if (!err)
 		xfrm_set_type_offload(x, false);
 	return err;

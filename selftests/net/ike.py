@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """An IKE daemon beside us: strongSwan, which has port 4500 first.
 
-P and U have a tunnel of their own, by IKEv2, in UDP as behind a NAT; UEs are behind
-the NATs of lib/natted.py.  Starting charon takes long in a VM: with FULL in the
-environment IPv6 is tried as well.
+P and U have a tunnel of their own, by IKEv2, in UDP as behind a NAT, by a shared key or
+by certificates; UEs are behind the NATs of lib/natted.py, or at U.  Starting charon takes
+long in a VM: with FULL in the environment IPv6 is tried as well, and certificates not on
+6.12 alone.
 """
+import contextlib
+import datetime
 import os
 import re
 import shutil
@@ -13,31 +16,79 @@ import subprocess
 import sys
 import time
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from natted import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from rounds import Rounds  # noqa: E402  pylint: disable=wrong-import-position
 
 CHARON = '/usr/lib/ipsec/charon'
 # Within the tunnel
 ENDS = {'P': '10.77.0.1', 'U': '10.77.0.2'}
 OUTSIDE = {'P': P4, 'U': U4}
-PLUGINS = 'random nonce aes sha1 sha2 hmac kdf gmp kernel-netlink socket-default vici updown'
+PLUGINS = 'random nonce aes sha1 sha2 hmac kdf gmp kernel-netlink socket-default vici updown pem pkcs1 pkcs8 x509 pubkey constraints'
+
+
+class Certificates:
+    """A CA, and what it has signed for P and U: made when first asked for."""
+    made = None
+
+    @classmethod
+    def get(cls):
+        """{(folder of swanctl's, name): PEM}"""
+        if not cls.made:
+            ca_key = rsa.generate_private_key(65537, 2048)
+            ca = cls.sign('CA', ca_key.public_key(), 'CA', ca_key, True)
+            cls.made = {('x509ca', 'CA'): ca}
+            for name in ENDS:
+                key = rsa.generate_private_key(65537, 2048)
+                cls.made['x509', name] = cls.sign(name, key.public_key(), 'CA', ca_key, False)
+                cls.made['private', name] = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                                              serialization.NoEncryption())
+        return cls.made
+
+    @staticmethod
+    def sign(subject, key, issuer, issuer_key, is_ca):
+        def name(text):
+            return x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, text)])
+        now = datetime.datetime.utcnow()
+        cert = x509.CertificateBuilder().subject_name(name(subject)).issuer_name(name(issuer)).public_key(key)
+        cert = cert.serial_number(x509.random_serial_number())
+        cert = cert.not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+        cert = cert.add_extension(x509.BasicConstraints(is_ca, None), True)
+        return cert.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 class Daemon:
     """charon in a namespace; what it writes while it runs is in its own folder."""
 
-    def __init__(self, ns, other):
+    def __init__(self, ns, other, auth='psk'):
         self.ns, self.dir = ns, f'/tmp/ike-{ns.name}'
         shutil.rmtree(self.dir, ignore_errors=True)
         os.makedirs(self.dir)
+        self.env = dict(os.environ, STRONGSWAN_CONF=f'{self.dir}/strongswan.conf', SWANCTL_DIR=self.dir)
         self.uri = f'unix://{self.dir}/vici'
         me, peer = ns.name, other.name
+        who = {n: f'id = {n}' for n in (me, peer)}
+        if auth == 'pubkey':
+            # Their certificates say who they are
+            who = {n: '' for n in (me, peer)}
+            for (folder, name), pem in Certificates.get().items():
+                if name in ('CA', me):
+                    os.makedirs(f'{self.dir}/{folder}', exist_ok=True)
+                    self.write(f'{folder}/{name}.pem', pem.decode())
         self.write('strongswan.conf', f'''
             charon {{
                 load = {PLUGINS}
                 install_routes = no
                 install_virtual_ip = no
+                # Given up after ten seconds
+                retransmit_timeout = 2.5
+                retransmit_base = 1
+                retransmit_tries = 3
                 filelog {{ log {{ path = {self.dir}/log
                                   default = 1 }} }}
                 plugins {{ vici {{ socket = {self.uri} }} }}
@@ -49,22 +100,23 @@ class Daemon:
                 local_addrs = {OUTSIDE[me]}
                 remote_addrs = {OUTSIDE[peer]}
                 encap = yes
-                local {{ auth = psk
-                         id = {me} }}
-                remote {{ auth = psk
-                          id = {peer} }}
+                {'dpd_delay = 2s' if auth == 'pubkey' else ''}
+                local {{ auth = {auth}
+                         {f'certs = {me}.pem' if auth == 'pubkey' else ''}
+                         {who[me]} }}
+                remote {{ auth = {auth}
+                          {who[peer]} }}
                 children {{ net {{
                     local_ts = {ENDS[me]}/32
                     remote_ts = {ENDS[peer]}/32
                     esp_proposals = aes128-sha1
                 }} }}
             }} }}
-            secrets {{ ike {{ secret = correct-horse-battery }} }}''')
+            {'secrets { ike { secret = correct-horse-battery } }' if auth == 'psk' else ''}''')
         # Its process's number is in /run, where there are two of them
         with ns:
             self.p = subprocess.Popen(['unshare', '-m', 'sh', '-c', f'mount -t tmpfs run /run && exec {CHARON}'],
-                                      env=dict(os.environ, STRONGSWAN_CONF=f'{self.dir}/strongswan.conf'),
-                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                      env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait(lambda: os.path.exists(f'{self.dir}/vici') or not self.runs(), 'charon is there', 60)
         if not self.runs():
             raise Fail(f'charon has ended: {self.log()}')
@@ -81,13 +133,17 @@ class Daemon:
         except OSError:
             return 'no log'
 
+    def said(self, text):
+        """How many lines of its log have this in them."""
+        with open(f'{self.dir}/log', encoding='utf-8') as f:
+            return sum(text in line for line in f)
+
     def runs(self):
         return self.p.poll() is None
 
     def swanctl(self, what, *more):
         done = subprocess.run(['swanctl', what, *more, '--uri', self.uri], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, check=False,
-                              env=dict(os.environ, STRONGSWAN_CONF=f'{self.dir}/strongswan.conf'))
+                              stderr=subprocess.STDOUT, text=True, check=False, env=self.env)
         if done.returncode:
             raise Fail(f'swanctl {what}: {done.stdout}\n{self.log()}')
         return done.stdout
@@ -109,16 +165,17 @@ class Daemon:
 class Tunnel:
     """Both daemons, and the tunnel between them."""
 
-    def __init__(self):
-        self.daemons = []
+    def __init__(self, auth='psk', beside=()):
+        # beside: SPIs of what P sends to the same host and has nothing to do with it
+        self.daemons, self.auth, self.beside = [], auth, beside
         for ns in (World.p, World.u):
             ns.ip(f'addr replace {ENDS[ns.name]}/32 dev lo')
         World.u.ip(f"route replace {ENDS['P']} via {P4}")
         try:
             for ns, other in ((World.p, World.u), (World.u, World.p)):
-                self.daemons.append(Daemon(ns, other))
+                self.daemons.append(Daemon(ns, other, auth))
             self.p, self.u = self.daemons
-            self.p.swanctl('--initiate', '--child', 'net', '--timeout', '60')
+            self.initiate()
         except BaseException:
             self.__exit__()
             raise
@@ -134,6 +191,27 @@ class Tunnel:
             d.close()
         World.u.ip(f"route del {ENDS['P']} via {P4}")
 
+    def initiate(self):
+        self.p.swanctl('--initiate', '--child', 'net', '--timeout', '60')
+
+    def restart(self):
+        """P's daemon ends, and another begins; as some do, it flushes all that there is."""
+        self.p.close()
+        World.p.ip('xfrm state flush', 'xfrm policy flush')
+        self.daemons[0] = self.p = Daemon(World.p, World.u, self.auth)
+        self.initiate()
+
+    @contextlib.contextmanager
+    def cut(self):
+        """Nothing of IKE, nor of the tunnel, gets to U or leaves it meanwhile."""
+        rules = ['table inet cut {', *(f'chain {x} {{ type filter hook {x} priority 0; udp dport {{ 500, {NAT_PORT} }} drop; }}'
+                                       for x in ('input', 'output')), '}']
+        World.u.run('nft', '-f', '-', stdin='\n'.join(rules) + '\n')
+        try:
+            yield
+        finally:
+            World.u.run('nft delete table inet cut')
+
     def works(self):
         """Traffic passes, in UDP, both ways."""
         wire = Wire(World.p, 'p0')
@@ -141,7 +219,7 @@ class Tunnel:
             data = b'through the tunnel %d' % next(serial)
             a.sendto(data, (to, 9000))
             equal(receive(z), data, 'through the tunnel')
-        sent = {(s.proto, s.sport, s.dport) for s in wire.seen() if s.sent and s.dst == U4}
+        sent = {(s.proto, s.sport, s.dport) for s in wire.seen() if s.sent and s.dst == U4 and s.spi not in self.beside}
         wire.sock.close()
         equal(sent, {(UDP, NAT_PORT, NAT_PORT)}, 'P sends to U')
         for d in self.daemons:
@@ -222,6 +300,65 @@ def other_port():
             tunnel.rekey()
         World.nl.do('endpoint-del', id=ep['id'], force=True)
         tunnel.works()
+
+
+@test('B3 NEIGHBOUR', "a UE's set is in use while a daemon with certificates starts, rekeys, finds its peer dead, restarts and stops",
+      limit=600)
+def certificates():
+    if not os.path.exists(CHARON):
+        raise Skip(f'{CHARON} is not there')
+    if not re.match(r'6\.12\..*-amd64', os.uname().release) and not os.environ.get('FULL'):
+        raise Skip('it takes long: on 6.12 alone, or with FULL in the environment')
+    b = bundle(endpoint())
+    World.nl.do('bundle-confirm', id=b['id'], lifetime=LONG)
+    states = {s['spi'] for s in World.p.states()}
+    was = policies()
+
+    with Phone(b) as phone:
+        def messages():
+            data = b'message %d' % next(serial)
+            for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc'):
+                phone.deliver(name, data)
+        with Rounds(messages) as rounds:
+            with Tunnel('pubkey', states) as tunnel:
+                tunnel.works()
+                rounds.more()
+                tunnel.rekey()
+                rounds.more()
+                with tunnel.cut():
+                    # Nothing goes through the tunnel: it has to ask
+                    wait(lambda: not tunnel.p.sas()[0], 'P gives its peer up', 60)
+                    rounds.more()
+                tunnel.initiate()
+                tunnel.works()
+                # Our policies go along with all others, and come back: no message may be under way
+                rounds.stop()
+                tunnel.restart()
+                wait(lambda: was <= policies(), 'our policies are back')
+                with Rounds(messages) as rounds:
+                    tunnel.works()
+                    nobody(b)
+                    tunnel.works()
+                    n = tunnel.p.said('acquire job')
+                    say(f'{n} acquires in the log for a thousand packets')
+                    check(n <= 1, f'{n} acquires in the log: {tunnel.p.log()}')
+                    rounds.more()
+            with Rounds(messages) as rounds:
+                rounds.more()
+    equal((states - {s['spi'] for s in World.p.states()}, policies()), (set(), was), 'SAs that are missing, and policies')
+
+
+def policies():
+    return set(re.split(r'^(?=src )', World.p.ip('xfrm policy'), flags=re.MULTILINE)[1:])
+
+
+def nobody(b):
+    """A thousand packets to a UE that has no set."""
+    sock = World.p.udp(P4, next(port for port in PORT_PC if port != b['port-pc']))
+    for _ in range(1000):
+        with contextlib.suppress(OSError):
+            sock.sendto(b'to nobody', ('192.0.2.200', PORT_UC))
+    sock.close()
 
 
 def before_each():

@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """The module itself: unloading it with all in use, its parameters."""
+import contextlib
 import errno
+import functools
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from nic import Nic, Sim  # noqa: E402  pylint: disable=wrong-import-position
+from rounds import Rounds  # noqa: E402  pylint: disable=wrong-import-position
 
 
 def close():
@@ -129,6 +132,42 @@ def offloaded():
                 insmod()
             close()
             reopen()
+
+
+@test('RMMOD', 'under traffic both ways it goes, with SAs that others could not have deleted, and comes again')
+def under_traffic():
+    if not os.path.exists(module_file()):
+        raise Skip(f'{module_file()} is not there')
+    try:
+        for fam in ADDRESSES:
+            p, u = ADDRESSES[fam]
+            b = bundle(endpoint(p, nat_traversal=1), ue_address=u)
+            World.nl.do('bundle-confirm', id=b['id'], lifetime=600000)
+            with Phone(b) as phone:
+                for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc'):
+                    phone.deliver(name)
+                World.p.ip('xfrm state flush')
+                equal(World.p.count(), 4, 'SAs')
+                ways = [functools.partial(phone.send, name, b'on and on') for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc')]
+
+                def sends():
+                    for way in ways:  # pylint: disable=cell-var-from-loop
+                        with contextlib.suppress(OSError):
+                            way()
+                with Rounds(sends) as rounds:
+                    rounds.more(100)
+                    close()
+                    unload()
+                    rounds.more(100)
+                nothing_left()
+            done = insmod()
+            equal(done.returncode, 0, done.stdout)
+            reopen()
+    finally:
+        if not os.path.isdir('/sys/module/ims_ipsec'):
+            insmod()
+        close()
+        reopen()
 
 
 def one_expires():

@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Namespaces, and who may do what in them."""
+import contextlib
 import errno
 import os
+import struct
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
@@ -103,32 +106,131 @@ def attempt(f, *args, **more):
     return 'ok'
 
 
-@test('PERM', 'without CAP_NET_ADMIN every operation is EPERM, and the events are not heard')
-def no_capability():
+def operations(nl, ep, b):
+    """Every operation of the spec, on an endpoint and a bundle: what becomes of it."""
+    attrs = {'endpoint-new': {'address': '192.0.2.9', 'port-ps': 9000, 'port-pc': 9001},
+             'bundle-new': bundle_attrs(ep, ue_address='192.0.2.9'),
+             'endpoint-get': {'id': ep['id']}, 'endpoint-del': {'id': ep['id'], 'force': True},
+             'config-set': {'max-bundles': 5}, 'config-get': {}, 'stats-get': {}, 'bundle-flush': {},
+             'bundle-confirm': {'id': b['id'], 'lifetime': 60000}, 'bundle-extend': {'id': b['id'], 'lifetime': 60000}}
+    # What takes things away comes last
+    ops = sorted(nl.spec.ops, key=lambda op: ('-flush' in op or '-del' in op, op))
+    out = {op: attempt(nl.do, op, attrs.get(op, {'id': b['id']})) for op in ops if 'do' in nl.spec.ops[op]}
+    out.update({op + ' dump': attempt(nl.dump, op, {'interface': 'lo'} if op == 'offload-get' else {})
+                for op in ops if 'dump' in nl.spec.ops[op]})
+    out['events'] = attempt(Events)
+    n = sum((mode in o) for o in nl.spec.ops.values() for mode in ('do', 'dump')) + 1
+    equal(len(out), n, 'operations tried')
+    return out
+
+
+def all_there():
+    """All of P that they could change."""
+    nl = World.nl
+    return (nl.do('config-get'), nl.dump('endpoint-get'), World.xfrm.states(), World.xfrm.policies(),
+            [{k: v for k, v in b.items() if k != 'lifetime'} for b in nl.dump('bundle-get')])
+
+
+def become(uid):
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+
+
+def root_of_another():
+    """Root of a user namespace of one's own."""
+    call('unshare', CLONE_NEWUSER)
+    for name, text in (('setgroups', 'deny'), ('uid_map', '0 0 1'), ('gid_map', '0 0 1')):
+        with open(f'/proc/self/{name}', 'w', encoding='ascii') as f:
+            f.write(text)
+
+
+@test('PERM', 'without CAP_NET_ADMIN every operation is EPERM, and the events are not heard: {}',
+      each=('nobody', 'root of a user namespace', 'root without the capability'))
+def no_capability(who):
     ep = endpoint()
     b = bundle(ep)
+    was = all_there()
+    World.events.drain()
 
     def work():
         World.p.enter()
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-        nl = Family()
-        attrs = {'endpoint-new': {'address': '192.0.2.9', 'port-ps': 9000, 'port-pc': 9001},
-                 'bundle-new': bundle_attrs(ep, ue_address='192.0.2.9'),
-                 'config-set': {'max-bundles': 5}, 'config-get': {},
-                 'bundle-confirm': {'id': b['id'], 'lifetime': 1}, 'bundle-flush': {}, 'stats-get': {}}
-        out = {op: attempt(nl.do, op, attrs.get(op, {'id': b['id']}))
-               for op in nl.spec.ops if 'do' in nl.spec.ops[op]}
-        out.update({op + ' dump': attempt(nl.dump, op) for op in nl.spec.ops if 'dump' in nl.spec.ops[op]})
-        out['events'] = attempt(Events)
-        return out
+        if who == 'nobody':
+            become(65534)
+        elif who == 'root of a user namespace':
+            root_of_another()
+        else:
+            capabilities(0)
+        return operations(Family(), ep, b)
     got = child(work)
     check(isinstance(got, dict), got)
     equal(got, {k: 'EPERM' for k in got}, 'what is allowed')
-    equal(len(got), 12 + 5 + 1, 'operations tried')
-    equal(World.nl.do('bundle-get', id=b['id'])['state'], 'temporary', 'the bundle')
-    equal(World.nl.do('config-get'), DEFAULTS, 'config')
+    equal(all_there(), was, 'what is there')
+    equal(World.events.drain(), [], 'events')
+
+
+@test('PERM', 'who has it in another network namespace alone: every operation stays there, {}',
+      each=('root', 'root of a user namespace'))
+def elsewhere(who):
+    ep = endpoint()
+    b = bundle(ep)
+    was = all_there()
+    World.events.drain()
+
+    def work():
+        if who != 'root':
+            root_of_another()
+        call('unshare', CLONE_NEWNET)
+        nl = Family()
+        before_that = (nl.dump('endpoint-get'), nl.dump('bundle-get'))
+        # The ids are those of P: here they are nobody's
+        got = operations(nl, ep, b)
+        return before_that, got, [e['address'] for e in nl.dump('endpoint-get')], nl.do('config-get')['max-bundles']
+    got = child(work)
+    check(isinstance(got, tuple), got)
+    (before_that, ops, eps, max_bundles) = got
+    equal(before_that, ([], []), 'what is to be seen')
+    expected = {op: 'ok' for op in ops}
+    expected.update({op: 'ENOENT' for op in ('endpoint-get', 'endpoint-del', 'bundle-new', 'bundle-get', 'bundle-del',
+                                             'bundle-confirm', 'bundle-extend')})
+    equal(ops, expected, 'what is allowed')
+    equal((eps, max_bundles), (['192.0.2.9'], 5), 'what they made for themselves')
+    equal(all_there(), was, 'what is there')
+    equal(World.events.drain(), [], 'events')
+
+
+CAP_NET_ADMIN, PR_SET_KEEPCAPS, SYS_CAPSET = 12, 8, 126
+
+
+def capabilities(mask):
+    """Have these and no other."""
+    header = struct.pack('Ii', 0x20080522, 0)
+    call('syscall', SYS_CAPSET, header, struct.pack('6I', mask, mask, 0, 0, 0, 0))
+
+
+@test('PERM', 'who is no longer root and has kept CAP_NET_ADMIN may do everything: {}', each=('keepcaps', 'ambient'))
+def kept(how):
+    ep = endpoint()
+    b = bundle(ep)
+    if how == 'keepcaps':
+        def work():
+            World.p.enter()
+            call('prctl', PR_SET_KEEPCAPS, 1, 0, 0, 0)
+            become(65534)
+            capabilities(1 << CAP_NET_ADMIN)
+            return operations(Family(), ep, b)
+        got = child(work)
+    else:
+        code = (f'import os, sys; sys.path[:0] = [{os.path.dirname(os.path.abspath(__file__))!r}]; '
+                f'import netns; netns.World.nl = None; assert os.getuid() == 65534; '
+                f'print(repr(netns.operations(netns.Family(), {ep!r}, {b!r})))')
+        text = World.p.run('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps', '-all,+net_admin',
+                           '--ambient-caps', '+net_admin', '--bounding-set', '-all,+net_admin', sys.executable, '-c', code)
+        got = eval(text, {})  # pylint: disable=eval-used
+    check(isinstance(got, dict), got)
+    equal(got, {k: 'ok' for k in got}, 'what is refused')
+    equal([e['address'] for e in World.nl.dump('endpoint-get')], ['192.0.2.9'], 'endpoints')
+    equal(World.nl.dump('bundle-get'), [], 'bundles')
 
 
 @test('PERM', 'root of a user namespace: nothing in a namespace of others, all in its own')
@@ -137,13 +239,9 @@ def user_namespace():
 
     def work():
         World.p.enter()
-        call('unshare', CLONE_NEWUSER)
-        for name, text in (('setgroups', 'deny'), ('uid_map', '0 0 1'), ('gid_map', '0 0 1')):
-            with open(f'/proc/self/{name}', 'w', encoding='ascii') as f:
-                f.write(text)
+        root_of_another()
         nl = Family()
-        out = [attempt(nl.dump, 'endpoint-get'), attempt(nl.do, 'endpoint-del', id=ep['id'], force=True),
-               attempt(endpoint, '192.0.2.9', nl=nl), attempt(Events)]
+        out = [attempt(nl.dump, 'endpoint-get'), attempt(endpoint, '192.0.2.9', nl=nl)]
         call('unshare', CLONE_NEWNET)
         nl, events = Family(), Events()
         out.append(nl.dump('endpoint-get'))
@@ -151,12 +249,154 @@ def user_namespace():
         b = bundle(mine, nl=nl)
         nl.do('bundle-confirm', id=b['id'], lifetime=60000)
         out += [events.next()['type'], events.next()['type'], len(Xfrm().states())]
+        # What is an administrator's of the host to say, it may say of its own
+        nl.do('config-set', max_endpoints=1, max_bundles=2, max_pending=1)
+        out += [attempt(endpoint, '192.0.2.9', nl=nl), attempt(bundle, mine, nl, ue_address='192.0.2.9'),
+                attempt(bundle, mine, nl, ue_address='192.0.2.10')]
+        nl.do('config-set', max_pending=2)
+        out += [attempt(bundle, mine, nl, ue_address='192.0.2.10'), len(Xfrm().states())]
         return out
     got = child(work)
-    equal(got, ['EPERM'] * 4 + [[], 'created', 'confirmed', 4], 'what happened')
+    equal(got, ['EPERM'] * 2 + [[], 'created', 'confirmed', 4, 'ENOSPC', 'ok', 'ENOSPC', 'ENOSPC', 8], 'what happened')
     equal([e['id'] for e in World.nl.dump('endpoint-get')], [ep['id']], 'endpoints')
     equal(World.nl.dump('bundle-get'), [], 'bundles')
     equal(World.events.drain(), [], 'events')
+
+
+class Cgroup:
+    """A memory cgroup; its user is charged for what it does while it is in it."""
+    TOP = '/sys/fs/cgroup'
+
+    def __init__(self):
+        if not os.path.exists(self.TOP + '/cgroup.controllers'):
+            subprocess.run(['mount', '-t', 'cgroup2', 'none', self.TOP], stderr=subprocess.DEVNULL, check=False)
+        try:
+            with open(self.TOP + '/cgroup.controllers', encoding='ascii') as f:
+                found = 'memory' in f.read().split()
+        except OSError:
+            found = False
+        if not found:
+            raise Skip('this kernel has no memory cgroups')
+        self.dir = self.TOP + '/ims_ipsec_test'
+        self.write(self.TOP, 'cgroup.subtree_control', '+memory')
+        os.makedirs(self.dir, exist_ok=True)
+        # Opened now: there may be no memory to open a file when it is to be left
+        self.procs = [os.open(d + '/cgroup.procs', os.O_WRONLY) for d in (self.TOP, self.dir)]
+
+    @staticmethod
+    def write(where, name, value):
+        with open(f'{where}/{name}', 'w', encoding='ascii') as f:
+            f.write(str(value))
+
+    def limit(self, value):
+        self.write(self.dir, 'memory.max', value)
+
+    @contextlib.contextmanager
+    def limited(self, value):
+        """So many bytes and no more; but not for ever, for who is in it may be in need of a page itself."""
+        with subprocess.Popen(['sh', '-c', f'sleep 60; echo max >{self.dir}/memory.max']) as rescue:
+            self.limit(value)
+            try:
+                yield
+            finally:
+                self.limit('max')
+                rescue.kill()
+
+    def current(self):
+        with open(self.dir + '/memory.current', encoding='ascii') as f:
+            return int(f.read())
+
+    def slab(self):
+        with open(self.dir + '/memory.stat', encoding='ascii') as f:
+            return next(int(x.split()[1]) for x in f if x.startswith('slab '))
+
+    def __enter__(self):
+        os.write(self.procs[1], b'0')
+        return self
+
+    def __exit__(self, *_):
+        os.write(self.procs[0], b'0')
+
+    def remove(self):
+        for fd in self.procs:
+            os.close(fd)
+        wait(lambda: attempt(os.rmdir, self.dir) == 'ok', 'the cgroup is removed')
+
+
+def requests(nl, ep, first, n):
+    """Messages that make bundles, ready to be sent: nothing is allocated here then."""
+    out = []
+    for i in range(first, first + n):
+        payload = nl.header('bundle-new') + nl.spec.encode('bundle-new', bundle_attrs(ep, ue_address=f'198.51.{i >> 8}.{i & 255}'))
+        nl.seq += 1
+        out.append(struct.pack('=IHHII', 16 + len(payload), nl.id, 5, nl.seq, 0) + payload)
+    return out
+
+
+def send_all(nl, messages):
+    """How many were served, and the errno that ended it."""
+    buf = bytearray(1 << 16)
+    for n, m in enumerate(messages):
+        nl.sock.send(m)
+        # The bundle, and that all is well; or an error
+        while True:
+            size = nl.sock.recv_into(buf)
+            kind = struct.unpack_from('=H', buf, 4)[0]
+            if kind == 2:
+                error = -struct.unpack_from('=i', buf, 16)[0]
+                if error:
+                    return n, error
+                break
+            check(size > 100, 'a reply')
+            # Both may have come at once
+            length = struct.unpack_from('=I', buf)[0] + 3 & ~3
+            if length < size:
+                break
+    return len(messages), 0
+
+
+@test('PERM', 'memory is charged to whose cgroup asks for it; where there is no more it is ENOMEM, and nothing is left')
+def charged():
+    cgroup, n = Cgroup(), 200
+    ep, nl = endpoint(), World.nl
+    # The kernel's own score says that nobody is to be killed for it
+    with open('/proc/self/oom_score_adj', 'r+', encoding='ascii') as f:
+        score = f.read()
+        f.seek(0)
+        f.write('-1000')
+    try:
+        # What is made once, or grows by steps, is there already
+        send_all(nl, requests(nl, ep, 0, n))
+        messages, was = requests(nl, ep, 1000, n), cgroup.slab()
+        with cgroup:
+            equal(send_all(nl, messages), (n, 0), 'bundles made')
+        # The kernel adds it up at its leisure
+        wait(lambda: cgroup.slab() - was > 1000 * n, '1,000 bytes a bundle are charged')
+        each = (cgroup.slab() - was) // n
+        say(f'{each} bytes a bundle are charged')
+        equal(nl.do('bundle-flush')['flushed'], 2 * n, 'bundles flushed')
+        wait(lambda: cgroup.slab() - was < n * each // 4, 'what was charged is given back', 60)
+        nothing_left(policies=3)
+
+        messages = requests(nl, ep, 2000, 500)
+        with cgroup.limited(cgroup.current() + 40 * each), cgroup:
+            made, error = send_all(nl, messages)
+        say(f'{made} bundles, then {errno.errorcode.get(error, error)}')
+        equal(error, errno.ENOMEM, 'error')
+        check(0 < made < 500, f'{made} bundles made')
+        there = nl.dump('bundle-get')
+        equal(len(there), made, 'bundles')
+        nothing_left(states=4 * made, policies=3)
+        with cgroup:
+            equal(send_all(nl, messages[made:made + 5]), (5, 0), 'bundles made with more memory')
+        equal(nl.do('bundle-flush')['flushed'], made + 5, 'bundles flushed')
+        nothing_left(policies=3)
+    finally:
+        with open('/proc/self/oom_score_adj', 'w', encoding='ascii') as f:
+            f.write(score)
+        cgroup.limit('max')
+        nl.do('endpoint-del', id=ep['id'], force=True)
+        cgroup.remove()
 
 
 @test('PERM', 'a socket opened with the capability is of no use without it where it was not opened')

@@ -129,7 +129,7 @@ run 0 offload check lo && [ "$(head -n 1 "$tmp/out")" = "lo: crypto offload, no 
 ok "offload check lo"
 run 2 offload check nosuch0 && [ ! -s "$tmp/out" ]
 ok "offload check, no such interface"
-run 2 config set mark-mask 5 && grep -q mark-mask "$tmp/err"
+run 2 config set mark-mask 5 && grep -q mark_mask "$tmp/err"
 ok "config set mark-mask, refused"
 for all in all ''; do
 	run 0 config set allowed-algorithms aes-cbc && run 0 config set allowed-algorithms "$all" &&
