@@ -209,8 +209,8 @@ static u8 ims_offload_on(struct ims_bundle *b, const struct net_device *dev,
 		reason = IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION;
 	if (!reason && !ims_sa_has_gso(b->sa[IMS_FLOW_OUT_UC]))
 		reason = IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
-	/* drivers write into the kernel's log each time */
-	if (!reason && READ_ONCE(ep->hw.refused) & BIT(b->pair))
+	/* drivers write into the kernel's log each time; a demand is refused in their words */
+	if (!reason && !ep->hw.wish.required && READ_ONCE(ep->hw.refused) & BIT(b->pair))
 		reason = IMS_IPSEC_OFFLOAD_REASON_ALGORITHM;
 	if (reason)
 		return reason;
