@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Messages of bundles that are on a network interface, or were: lib/nic.py."""
+import errno
 import itertools
 import os
 import select
@@ -11,9 +12,14 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from nic import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from net import MAC, pack  # noqa: E402  pylint: disable=wrong-import-position
+from nl import NLM_F_ACK, nla  # noqa: E402  pylint: disable=wrong-import-position
 from peer import Peer  # noqa: E402  pylint: disable=wrong-import-position
+from peers import (FOREVER, NLM_F_CREATE, NLM_F_EXCL, XFRM_MODE_TRANSPORT, XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA,  # noqa: E402
+                   XFRM_POLICY_OUT, XFRMA_TMPL)  # pylint: disable=wrong-import-position
 
 SO_MARK, SO_RCVMARK = 36, 75
+XFRMA_ALG_AEAD, XFRMA_OFFLOAD_DEV, XFRM_OFFLOAD_PACKET = 18, 28, 4
 # Behind nic0
 FAR = {'IPv4': ('198.51.100.1', '198.51.100.2'), 'IPv6': ('2001:db8:51::1', '2001:db8:51::2')}
 
@@ -342,6 +348,50 @@ def receives(fam):
         equal(pending(*socks.values(), free), [], 'received')
         for s in (*socks.values(), free):
             s.close()
+
+
+# --- What no bundle has
+
+def by_packet_offload(path, sport, dport):
+    """An outbound SA and its policy, by hand: nic0 is to do all of ESP."""
+    src, dst, fam, reqid = pack(path.p), pack(path.u), family(path.p), 1
+    bits = 128 if ':' in path.p else 32
+    with World.p:
+        device = nla(XFRMA_OFFLOAD_DEV, struct.pack('=iB3x', socket.if_nametoindex('nic0'), XFRM_OFFLOAD_PACKET))
+    selector = struct.pack('=16s16s2s2s2s2sHBBB3xiI', dst, src, dport.to_bytes(2, 'big'), b'\xff\xff',
+                           sport.to_bytes(2, 'big'), b'\xff\xff', fam, bits, bits, 0, 0, 0)
+    World.xfrm.request(XFRM_MSG_NEWSA, selector + struct.pack('=16s4sB3x16s', dst, b'\0\1\0\0', ESP, src) + FOREVER +
+                       bytes(32 + 12) + struct.pack('=IIHBBB7x', 0, reqid, fam, XFRM_MODE_TRANSPORT, 0, 0) +
+                       nla(XFRMA_ALG_AEAD, struct.pack('=64sII20x', b'rfc4106(gcm(aes))', 160, 128)) + device,
+                       NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+    World.xfrm.request(XFRM_MSG_NEWPOLICY, selector + FOREVER + bytes(32) +
+                       struct.pack('=IIBBBB4x', 1, 0, XFRM_POLICY_OUT, 0, 0, 0) +
+                       nla(XFRMA_TMPL, struct.pack('=16s4sB3xH2x16sIBBBxIII', dst, bytes(4), ESP, fam, src, reqid,
+                                                   XFRM_MODE_TRANSPORT, 0, 0, *[0xffffffff] * 3)) + device,
+                       NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+
+
+@test('OFFLOAD A10 A11', 'why there is no packet offload: what is longer than the MTU is not sent, '
+      'and what takes another route leaves in clear, {}', each=ADDRESSES)
+def packet_offload(fam):
+    with Path(fam) as path, World.p.udp(path.p, PORT_PS) as s:
+        by_packet_offload(path, PORT_PS, PORT_UC)
+        # As it should be: the device would make ESP of it
+        was = path.nic.count('others')
+        s.sendto(b'short', (path.u, PORT_UC))
+        check(any(b'short' in x for x in pending(path.seen)), 'nic0 has not got it')
+        equal(path.nic.count('others'), was + 1, 'packets of which nothing says whose they are')
+        try:
+            s.sendto(bytes(3000), (path.u, PORT_UC))
+            raise Fail('3,000 bytes are sent')
+        except OSError as e:
+            equal(errno.errorcode[e.errno], 'EHOSTUNREACH', '3,000 bytes')
+        route = f'{path.u}/{128 if ":" in path.u else 32} dev p0'
+        World.p.ip(f'neigh replace {path.u} lladdr {MAC["u0"].hex(":")} dev p0 nud permanent', f'route add {route}')
+        World.wire.packets()
+        s.sendto(b'by another way', (path.u, PORT_UC))
+        check(any(b'by another way' in data for _, data in World.wire.packets()), 'it is not in clear on the wire')
+        World.p.ip(f'route del {route}', f'neigh del {path.u} dev p0')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A network interface that does not exist, with crypto offload of ESP.
+ * A network interface that does not exist, with crypto offload of ESP, and packet offload.
  *
  * What it is given to send goes nowhere, and is counted: with the SA of its own
  * that it came over, which it would encrypt, else as ESP or as anything else.
@@ -70,7 +70,6 @@ static int nic_state_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 	if (!sa)
 		return -ENOMEM;
 	sa->x = x;
-	WARN_ON(x->xso.type != XFRM_DEV_OFFLOAD_CRYPTO);
 	spin_lock_bh(&nic_lock);
 	list_for_each_entry(other, &nic_sas, list) {
 		WARN_ON(other->x == x && !other->deleted);
@@ -122,11 +121,18 @@ static bool nic_offload_ok(struct sk_buff *skb, struct xfrm_state *x)
 	return true;
 }
 
+/* Packet offload, which is only to show what XFRM makes of it */
+static int nic_policy_add(struct xfrm_policy *pol, struct netlink_ext_ack *extack)
+{
+	return 0;
+}
+
 static const struct xfrmdev_ops nic_xfrmdev_ops = {
 	.xdo_dev_state_add = nic_state_add,
 	.xdo_dev_state_delete = nic_state_delete,
 	.xdo_dev_state_free = nic_state_free,
 	.xdo_dev_offload_ok = nic_offload_ok,
+	.xdo_dev_policy_add = nic_policy_add,
 };
 
 static bool nic_is_esp(const struct sk_buff *skb)
