@@ -147,8 +147,11 @@ class Sim(Device):
         return count, {int(spi, 16): ('in' if way == 'r' else 'out', addr) for way, addr, spi in found}
 
     def sas(self):
-        count, found = self.table()
-        equal(len(found), count, 'SAs that netdevsim shows, and counts')
+        def whole():
+            # What comes while it is being shown has no room
+            count, found = self.table()
+            return found if len(found) == count else None
+        found = wait(lambda: [x for x in (whole(),) if x is not None], 'netdevsim shows as many SAs as it counts')[0]
         return {spi: way for spi, (way, _) in found.items()}
 
     def remove(self):
