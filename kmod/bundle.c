@@ -8,6 +8,7 @@
 #include "compat.h"
 #include "endpoint.h"
 #include "event.h"
+#include "limit.h"
 #include "nat.h"
 #include "netns.h"
 #include "offload.h"
@@ -249,6 +250,7 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 	ims_event_send(b, type, reason, state, 0);
 	ims_registration_put(b->reg);
 	ims_bundle_put(b);
+	ims_limits_check(in);
 }
 
 static bool ims_bundle_is_idle(struct ims_bundle *b)
@@ -401,6 +403,7 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 	spin_unlock_bh(&in->state_lock);
 	b->told = next;
 	in->n_pending--;
+	ims_limits_check(in);
 	b->idle_since = jiffies;
 	ims_bundle_arm(b, lifetime);
 	ims_event_send(b, IMS_IPSEC_EVENT_TYPE_CONFIRMED, IMS_IPSEC_REASON_REQUEST,
@@ -455,8 +458,10 @@ void ims_bundle_delete(struct ims_bundle *b, u64 linger)
 		ims_bundle_destroy(b, IMS_IPSEC_EVENT_TYPE_DELETED, IMS_IPSEC_REASON_REQUEST);
 		return;
 	}
-	if (b->state == IMS_IPSEC_STATE_TEMPORARY)
+	if (b->state == IMS_IPSEC_STATE_TEMPORARY) {
 		in->n_pending--;
+		ims_limits_check(in);
+	}
 	b->ending = true;
 	spin_lock_bh(&in->state_lock);
 	ims_bundle_set_state(b, ims_state_next(b->state, IMS_EVENT_LINGER),

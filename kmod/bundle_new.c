@@ -7,6 +7,7 @@
 #include "compat.h"
 #include "endpoint.h"
 #include "event.h"
+#include "limit.h"
 #include "nat.h"
 #include "netns.h"
 #include "offload.h"
@@ -688,6 +689,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	ims_bundle_arm(b, in->config.temporary_timeout);
 	ims_event_send(b, IMS_IPSEC_EVENT_TYPE_CREATED, IMS_IPSEC_REASON_REQUEST, 0, b->state);
 	ims_offload_settle(b);
+	ims_limits_check(in);
 	return b;
 
 discard:

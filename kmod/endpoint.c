@@ -10,6 +10,7 @@
 #include "endpoint.h"
 #include "guard.h"
 #include "journal.h"
+#include "limit.h"
 #include "netns.h"
 
 /**
@@ -262,6 +263,7 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 		ims_endpoint_delete(in, ep);
 		return ERR_PTR(err);
 	}
+	ims_limits_check(in);
 	return ep;
 
 erase:
@@ -293,6 +295,7 @@ void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep)
 	xa_erase(&in->endpoints, ep->id);
 	list_del_rcu(&ep->node);
 	in->n_endpoints--;
+	ims_limits_check(in);
 	ims_endpoint_unmap_ports(in, ep);
 	if (!in->n_endpoints)
 		ims_guard_disable(in);

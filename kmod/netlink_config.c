@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Requests about the configuration. */
 #include "compat.h"
+#include "limit.h"
 #include "netlink.h"
 #include "netns.h"
 
@@ -195,8 +196,10 @@ int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info)
 		err = ims_config_check(&c, info->extack);
 	if (!err)
 		err = ims_netlink_check_mark_mask(in, c.mark_mask, info->extack);
-	if (!err)
+	if (!err) {
 		in->config = c;
+		ims_limits_check(in);
+	}
 	mutex_unlock(&in->lock);
 	return err;
 }

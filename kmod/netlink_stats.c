@@ -6,9 +6,9 @@
 
 #include "compat.h"
 #include "journal.h"
+#include "limit.h"
 #include "netlink.h"
 #include "netns.h"
-#include "spi.h"
 
 const struct nla_policy ims_stats_get_policy[IMS_IPSEC_A_STATS_MAX + 1] = {};
 
@@ -27,6 +27,7 @@ static int ims_netlink_put_events(struct sk_buff *skb, const struct ims_net *in)
 		[IMS_IPSEC_EVENT_TYPE_SUPERSEDED] = IMS_IPSEC_A_STATS_SUPERSEDED,
 		[IMS_IPSEC_EVENT_TYPE_NAT_MAPPING] = IMS_IPSEC_A_STATS_NAT_MAPPINGS,
 		[IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK] = IMS_IPSEC_A_STATS_OFFLOAD_FALLBACKS,
+		[IMS_IPSEC_EVENT_TYPE_NEARLY_FULL] = IMS_IPSEC_A_STATS_NEARLY_FULL,
 	};
 	int i;
 
@@ -37,18 +38,45 @@ static int ims_netlink_put_events(struct sk_buff *skb, const struct ims_net *in)
 	return 0;
 }
 
+static int ims_netlink_put_usage(struct sk_buff *skb, const struct ims_net *in)
+{
+	static const struct {
+		int used;
+		int limit;
+	} attrs[] = {
+		[IMS_IPSEC_RESOURCE_ENDPOINTS] = {
+			IMS_IPSEC_A_STATS_ENDPOINTS, IMS_IPSEC_A_STATS_MAX_ENDPOINTS,
+		},
+		[IMS_IPSEC_RESOURCE_REGISTRATIONS] = {
+			IMS_IPSEC_A_STATS_REGISTRATIONS, IMS_IPSEC_A_STATS_MAX_REGISTRATIONS,
+		},
+		[IMS_IPSEC_RESOURCE_BUNDLES] = {
+			IMS_IPSEC_A_STATS_BUNDLES, IMS_IPSEC_A_STATS_MAX_BUNDLES,
+		},
+		[IMS_IPSEC_RESOURCE_PENDING] = {
+			IMS_IPSEC_A_STATS_PENDING, IMS_IPSEC_A_STATS_MAX_PENDING,
+		},
+		[IMS_IPSEC_RESOURCE_SPIS] = {
+			IMS_IPSEC_A_STATS_SPIS_USED, IMS_IPSEC_A_STATS_SPIS,
+		},
+	};
+	struct ims_usage u;
+	int i;
+
+	static_assert(ARRAY_SIZE(attrs) == IMS_RESOURCES);
+	for (i = 1; i < IMS_RESOURCES; i++) {
+		u = ims_limit_usage(in, i);
+		if (nla_put_u32(skb, attrs[i].used, u.used) ||
+		    nla_put_u32(skb, attrs[i].limit, u.limit))
+			return -EMSGSIZE;
+	}
+	return 0;
+}
+
 static int ims_netlink_put_stats(struct sk_buff *skb, const struct ims_net *in)
 {
-	const struct ims_spi_range *range = &in->config.spi;
-
-	if (nla_put_u32(skb, IMS_IPSEC_A_STATS_ENDPOINTS, in->n_endpoints) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_STATS_REGISTRATIONS,
-			atomic_read(&in->registrations.nelems)) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_STATS_BUNDLES, in->n_bundles) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_STATS_PENDING, in->n_pending) ||
+	if (ims_netlink_put_usage(skb, in) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_STATS_NAT_BUNDLES, in->n_nat) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_STATS_SPIS, range->max - range->min + 1) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_STATS_SPIS_USED, IMS_SPIS_A_BUNDLE * in->n_bundles) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_STATS_REFUSED, in->n_refused,
 			      IMS_IPSEC_A_STATS_PAD) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_STATS_EVENTS, in->event_seq,

@@ -25,7 +25,7 @@ struct ims_port_map;
 #define IMS_FRAG_HOOKS	2
 
 /* Types of events, from 1 */
-#define IMS_EVENT_TYPES	(IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK + 1)
+#define IMS_EVENT_TYPES	(IMS_IPSEC_EVENT_TYPE_NEARLY_FULL + 1)
 
 /**
  * struct ims_net - all that the module holds in a network namespace
@@ -56,6 +56,7 @@ struct ims_port_map;
  * @n_bundles: under @lock
  * @n_pending: how many bundles are temporary; under @lock
  * @n_nat: how many bundles are in mode UDP-enc-tun; under @lock
+ * @nearly_full: bits by enum ims_ipsec_resource, of which events have told; under @lock
  * @reqid_key: random, part of their SAs' reqids; constant
  * @encaps: sockets for ESP in UDP; under @lock
  * @event_seq: number of the last event; under @lock
@@ -93,6 +94,7 @@ struct ims_net {
 	u32 n_bundles;
 	u32 n_pending;
 	u32 n_nat;
+	u8 nearly_full;
 	u32 reqid_key;
 	struct list_head encaps;
 	u64 event_seq;

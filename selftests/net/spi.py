@@ -245,6 +245,60 @@ def quota():
     equal(World.p.count(), 12, 'SAs')
 
 
+# What makes each of them scarce, and how much there is of it then
+SCARCE = {'endpoints': ({'max_endpoints': 20}, 20), 'registrations': ({'mark_mask': 0x7f0}, 31),
+          'bundles': ({'max_bundles': 20}, 20), 'pending': ({'max_pending': 20}, 20),
+          'spis': ({'min_spi': 1000, 'max_spi': 1039, 'max_bundles': 20}, 40)}
+
+
+def told(resource):
+    """What events have said of it, since last asked."""
+    return [(e['used'], e['limit']) for e in World.events.drain()
+            if e['type'] == 'nearly-full' and e['resource'] == resource]
+
+
+@test('QUOTA', '{} nearly exhausted: told at 90 %, and again when less than 80 % have been in use', each=SCARCE)
+def nearly_full(resource):
+    config, limit = SCARCE[resource]
+    World.nl.do('config-set', **config)
+    eps = [] if resource == 'endpoints' else [endpoint()]
+    made, each = (eps, 1) if resource == 'endpoints' else ([], 2 if resource == 'spis' else 1)
+    # The least that is near, and the most that is not any more
+    near, far = -(-limit * 9 // 10 // each), (limit * 4 // 5 - (limit * 4 % 5 == 0)) // each
+
+    def use(n):
+        while len(made) > n:
+            World.nl.do('endpoint-del' if made is eps else 'bundle-del', id=made.pop()['id'])
+        while len(made) < n:
+            made.extend([endpoint(f'192.0.2.{100 + len(eps)}')] if made is eps else many(eps[0], 1, len(made)))
+        return told(resource)
+
+    was = World.nl.do('stats-get')['nearly-full']
+    for n, want in ((near - 1, []), (near, [(near * each, limit)]), (limit // each, []), (far + 1, []), (near, []),
+                    (far, []), (near - 1, []), (near, [(near * each, limit)]), (0, [])):
+        equal(use(n), want, f'{n * each} of {limit}')
+    check(World.nl.do('stats-get')['nearly-full'] >= was + 2, 'nearly-full of stats')
+
+
+@test('QUOTA', 'a limit that is set so that it is nearly exhausted is told of, and one that is raised forgotten')
+def limit_lowered():
+    made = many(endpoint(), 9)
+    for n, want in ((12, []), (10, [(9, 10)]), (5, []), (100, []), (5, [(9, 5)]), (9, []), (100, [])):
+        World.nl.do('config-set', max_bundles=n)
+        equal(told('bundles'), want, f'max-bundles {n}')
+    stats = World.nl.do('stats-get')
+    equal([stats[k] for k in ('bundles', 'max-bundles', 'pending', 'max-pending', 'endpoints', 'max-endpoints', 'spis-used',
+                              'registrations', 'max-registrations')],
+          [9, 100, 9, DEFAULTS['max-pending'], 1, DEFAULTS['max-endpoints'], 18, 9, (1 << 22) - 1], 'stats')
+    # What a challenge waits for is pending no more, when it is answered and when it is taken back
+    World.nl.do('config-set', max_pending=10)
+    equal(told('pending'), [(9, 10)], 'pending')
+    World.nl.do('bundle-confirm', id=made[0]['id'], lifetime=600000)
+    World.nl.do('bundle-del', id=made[1]['id'], linger=60000)
+    many(World.nl.dump('endpoint-get')[0], 2, 20)
+    equal(told('pending'), [(9, 10)], 'pending again')
+
+
 @test('IDS', 'ids of endpoints and bundles are not used again')
 def ids():
     seen_eps, seen_bundles = [], []

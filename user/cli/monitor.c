@@ -13,7 +13,11 @@ static void event_json(struct json *j, const struct imsipsec_event *e)
 	json_open(j, NULL, '{');
 	json_number(j, "seq", e->seq);
 	json_name(j, "type", imsipsec_event_type_name(e->type), e->type);
-	if (e->type != IMSIPSEC_EVENT_LOST) {
+	if (e->type == IMSIPSEC_EVENT_NEARLY_FULL) {
+		json_name(j, "resource", imsipsec_resource_name(e->resource), e->resource);
+		json_number(j, "used", e->used);
+		json_number(j, "limit", e->limit);
+	} else if (e->type != IMSIPSEC_EVENT_LOST) {
 		json_name(j, "reason", imsipsec_reason_name(e->reason), e->reason);
 		if (e->old_state)
 			json_name(j, "old-state", imsipsec_state_name(e->old_state), e->old_state);
@@ -36,6 +40,12 @@ static void event_text(const struct imsipsec_event *e)
 
 	if (e->type == IMSIPSEC_EVENT_LOST) {
 		printf("events were lost, see \"imsipsec bundle show\"\n");
+		return;
+	}
+	if (e->type == IMSIPSEC_EVENT_NEARLY_FULL) {
+		printf("%" PRIu64 ": nearly full: %" PRIu32 " of %" PRIu32 " %s in use\n",
+		       e->seq, e->used, e->limit,
+		       name_or_unknown(imsipsec_resource_name(e->resource)));
 		return;
 	}
 	printf("%" PRIu64 ": bundle %" PRIu32 " %s (%s), %s -> %s  ", e->seq, e->bundle.id,

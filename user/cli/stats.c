@@ -25,16 +25,23 @@ static void stats_json(struct json *j, const struct imsipsec_stats *s)
 	json_number(j, "nat-mappings", s->nat_mappings);
 	json_number(j, "offload-fallbacks", s->offload_fallbacks);
 	json_number(j, "events", s->events);
+	json_number(j, "max-endpoints", s->max_endpoints);
+	json_number(j, "max-registrations", s->max_registrations);
+	json_number(j, "max-bundles", s->max_bundles);
+	json_number(j, "max-pending", s->max_pending);
+	json_number(j, "nearly-full", s->nearly_full);
 	json_close(j, '}');
 	json_end(j);
 }
 
 static void stats_text(const struct imsipsec_stats *s)
 {
-	printf("endpoints          %" PRIu32 "\n", s->endpoints);
-	printf("registrations      %" PRIu32 "\n", s->registrations);
-	printf("bundles            %" PRIu32 ", %" PRIu32 " of them temporary, %" PRIu32
-	       " behind NATs\n", s->bundles, s->pending, s->nat_bundles);
+	printf("endpoints          %" PRIu32 " of %" PRIu32 "\n", s->endpoints, s->max_endpoints);
+	printf("registrations      %" PRIu32 " of %" PRIu32 "\n", s->registrations,
+	       s->max_registrations);
+	printf("bundles            %" PRIu32 " of %" PRIu32 ", %" PRIu32 " of them behind NATs\n",
+	       s->bundles, s->max_bundles, s->nat_bundles);
+	printf("temporary bundles  %" PRIu32 " of %" PRIu32 "\n", s->pending, s->max_pending);
 	printf("SPIs               %" PRIu32 " of %" PRIu32 " in use\n", s->spis_used, s->spis);
 	printf("bundles so far     %" PRIu64 " created, %" PRIu64 " refused, %" PRIu64
 	       " confirmed, %" PRIu64 " activated,\n", s->created, s->refused, s->confirmed,
@@ -43,6 +50,7 @@ static void stats_text(const struct imsipsec_stats *s)
 	       " deleted\n", s->superseded, s->expired, s->deleted);
 	printf("NAT mappings       %" PRIu64 " changed\n", s->nat_mappings);
 	printf("offload            %" PRIu64 " left to software\n", s->offload_fallbacks);
+	printf("nearly full        %" PRIu64 " times\n", s->nearly_full);
 	printf("events             %" PRIu64 "\n", s->events);
 }
 

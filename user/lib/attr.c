@@ -123,6 +123,9 @@ static const char *const event_names[] = {
 	[IMS_IPSEC_A_EVENT_OLD_STATE] = "old-state",
 	[IMS_IPSEC_A_EVENT_NEW_STATE] = "new-state",
 	[IMS_IPSEC_A_EVENT_BUNDLE] = "bundle",
+	[IMS_IPSEC_A_EVENT_RESOURCE] = "resource",
+	[IMS_IPSEC_A_EVENT_USED] = "used",
+	[IMS_IPSEC_A_EVENT_LIMIT] = "limit",
 };
 
 static const char *const algorithm_names[] = {
@@ -163,6 +166,11 @@ static const char *const stats_names[] = {
 	[IMS_IPSEC_A_STATS_NAT_MAPPINGS] = "nat-mappings",
 	[IMS_IPSEC_A_STATS_OFFLOAD_FALLBACKS] = "offload-fallbacks",
 	[IMS_IPSEC_A_STATS_EVENTS] = "events",
+	[IMS_IPSEC_A_STATS_MAX_ENDPOINTS] = "max-endpoints",
+	[IMS_IPSEC_A_STATS_MAX_REGISTRATIONS] = "max-registrations",
+	[IMS_IPSEC_A_STATS_MAX_BUNDLES] = "max-bundles",
+	[IMS_IPSEC_A_STATS_MAX_PENDING] = "max-pending",
+	[IMS_IPSEC_A_STATS_NEARLY_FULL] = "nearly-full",
 };
 
 static const char *const trace_names[] = {

@@ -360,6 +360,16 @@ struct listener {
 	int ret;		/* what @cb returned */
 };
 
+static void apply_to_bundles(struct imsipsec_cache *c, const struct imsipsec_event *event)
+{
+	if (event->type == IMSIPSEC_EVENT_NEARLY_FULL)
+		return;
+	if (!event->new_state)
+		forget(c, find_id(c, event->bundle.id));
+	else if (take(c, &event->bundle))
+		c->stale = true;
+}
+
 static int apply(const struct imsipsec_event *event, void *data)
 {
 	struct listener *l = data;
@@ -369,10 +379,7 @@ static int apply(const struct imsipsec_event *event, void *data)
 		c->stale = true;
 	} else {
 		c->seq = event->seq;
-		if (!event->new_state)
-			forget(c, find_id(c, event->bundle.id));
-		else if (take(c, &event->bundle))
-			c->stale = true;
+		apply_to_bundles(c, event);
 	}
 	l->ret = l->cb ? l->cb(event, l->data) : 0;
 	return l->ret;

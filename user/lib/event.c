@@ -37,6 +37,14 @@ static int event_attr(const struct nlattr *attr, void *data)
 		return err;
 	case IMS_IPSEC_A_EVENT_BUNDLE:
 		return imsipsec_bundle_parse_nest(attr, &e->bundle);
+	case IMS_IPSEC_A_EVENT_RESOURCE:
+		err = imsipsec_attr_u32(attr, &value);
+		e->resource = value;
+		return err;
+	case IMS_IPSEC_A_EVENT_USED:
+		return imsipsec_attr_u32(attr, &e->used);
+	case IMS_IPSEC_A_EVENT_LIMIT:
+		return imsipsec_attr_u32(attr, &e->limit);
 	default:
 		return 0;
 	}
@@ -50,7 +58,9 @@ int imsipsec_event_parse(const struct nlmsghdr *nlh, struct imsipsec_event *even
 	err = imsipsec_attr_walk_msg(nlh, event_attr, event);
 	if (err)
 		return err;
-	return event->seq && event->type && event->bundle.id ? 0 : -EBADMSG;
+	if (!event->seq || !event->type)
+		return -EBADMSG;
+	return event->type == IMSIPSEC_EVENT_NEARLY_FULL || event->bundle.id ? 0 : -EBADMSG;
 }
 
 static uint8_t command(const struct nlmsghdr *nlh)

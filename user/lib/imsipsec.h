@@ -902,6 +902,11 @@ int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filte
  * @nat_mappings: bundles that were sent to another port or address
  * @offload_fallbacks: bundles that software served where an interface should
  * @events: number of the last event; 0: there was none yet
+ * @max_endpoints: how many endpoints there can be
+ * @max_registrations: how many registrations marks within mark-mask tell apart
+ * @max_bundles: how many bundles there can be
+ * @max_pending: how many temporary bundles there can be
+ * @nearly_full: times that a resource was nearly exhausted, IMSIPSEC_EVENT_NEARLY_FULL
  */
 struct imsipsec_stats {
 	uint32_t endpoints;
@@ -921,6 +926,11 @@ struct imsipsec_stats {
 	uint64_t nat_mappings;
 	uint64_t offload_fallbacks;
 	uint64_t events;
+	uint32_t max_endpoints;
+	uint32_t max_registrations;
+	uint32_t max_bundles;
+	uint32_t max_pending;
+	uint64_t nearly_full;
 };
 
 /** imsipsec_stats_get() - read them; @stats is the handle's, until its next call */
@@ -1006,6 +1016,7 @@ enum imsipsec_event_type {
 	IMSIPSEC_EVENT_SUPERSEDED,	/* it drains: a newer one is, or it is being deleted */
 	IMSIPSEC_EVENT_NAT_MAPPING,	/* it is sent to another port, or address, of the NAT */
 	IMSIPSEC_EVENT_OFFLOAD_FALLBACK, /* software does what an interface should */
+	IMSIPSEC_EVENT_NEARLY_FULL,	/* of no bundle: 90 % of a resource are in use */
 	IMSIPSEC_EVENT_LOST = 0x10000,	/* the library's own: see there */
 };
 
@@ -1024,11 +1035,21 @@ enum imsipsec_reason {
 	IMSIPSEC_REASON_INTERFACE,	/* it cannot: offload_reason of the bundle says more */
 };
 
+/* What a network namespace can have so many of */
+enum imsipsec_resource {
+	IMSIPSEC_RESOURCE_ENDPOINTS = 1, /* max-endpoints */
+	IMSIPSEC_RESOURCE_REGISTRATIONS, /* as many as marks within mark-mask tell apart */
+	IMSIPSEC_RESOURCE_BUNDLES,	/* max-bundles */
+	IMSIPSEC_RESOURCE_PENDING,	/* temporary bundles: max-pending */
+	IMSIPSEC_RESOURCE_SPIS,		/* SPIs of the range, two a bundle */
+};
+
 const char *imsipsec_event_type_name(enum imsipsec_event_type type);
 const char *imsipsec_reason_name(enum imsipsec_reason reason);
+const char *imsipsec_resource_name(enum imsipsec_resource resource);
 
 /**
- * struct imsipsec_event - something happened to a bundle
+ * struct imsipsec_event - something happened, to a bundle as a rule
  * @seq: number of the event in its network namespace
  * @type: what; IMSIPSEC_EVENT_LOST: events before @seq were lost (the socket's
  *	buffer was full), dump to know what is there; @seq is 0 if the next
@@ -1036,14 +1057,27 @@ const char *imsipsec_reason_name(enum imsipsec_reason reason);
  * @reason: why
  * @old_state: 0: there was none
  * @new_state: 0: there is none any more
- * @bundle: the bundle as it was then
+ * @resource: with IMSIPSEC_EVENT_NEARLY_FULL alone, which is told again when less than 80 %
+ *	have been in use in between: what is running out; the three before do not hold then
+ * @used: how much of it is in use; likewise
+ * @limit: how much there is of it; likewise
+ * @bundle: the bundle as it was then; its id is 0 with IMSIPSEC_EVENT_NEARLY_FULL
  */
 struct imsipsec_event {
 	uint64_t seq;
 	enum imsipsec_event_type type;
-	enum imsipsec_reason reason;
-	enum imsipsec_state old_state;
-	enum imsipsec_state new_state;
+	union {
+		struct {
+			enum imsipsec_reason reason;
+			enum imsipsec_state old_state;
+			enum imsipsec_state new_state;
+		};
+		struct {
+			enum imsipsec_resource resource;
+			uint32_t used;
+			uint32_t limit;
+		};
+	};
 	struct imsipsec_bundle bundle;
 };
 

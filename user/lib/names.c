@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Names of algorithms, modes, states, guards, drops, offloads and events. */
+/* Names of algorithms, modes, states, guards, drops, offloads, events and resources. */
 #include <stddef.h>
 #include <string.h>
 
@@ -87,6 +87,15 @@ static const char *const event_type_names[] = {
 	[IMSIPSEC_EVENT_SUPERSEDED] = "superseded",
 	[IMSIPSEC_EVENT_NAT_MAPPING] = "nat-mapping",
 	[IMSIPSEC_EVENT_OFFLOAD_FALLBACK] = "offload-fallback",
+	[IMSIPSEC_EVENT_NEARLY_FULL] = "nearly-full",
+};
+
+static const char *const resource_names[] = {
+	[IMSIPSEC_RESOURCE_ENDPOINTS] = "endpoints",
+	[IMSIPSEC_RESOURCE_REGISTRATIONS] = "registrations",
+	[IMSIPSEC_RESOURCE_BUNDLES] = "bundles",
+	[IMSIPSEC_RESOURCE_PENDING] = "pending",
+	[IMSIPSEC_RESOURCE_SPIS] = "spis",
 };
 
 static const char *const reason_names[] = {
@@ -169,6 +178,11 @@ const char *imsipsec_event_type_name(enum imsipsec_event_type type)
 const char *imsipsec_reason_name(enum imsipsec_reason reason)
 {
 	return name_of(reason_names, ARRAY_SIZE(reason_names), reason);
+}
+
+const char *imsipsec_resource_name(enum imsipsec_resource resource)
+{
+	return name_of(resource_names, ARRAY_SIZE(resource_names), resource);
 }
 
 static char lower(char c)

@@ -43,6 +43,16 @@ static int stats_attr(const struct nlattr *attr, void *data)
 		return imsipsec_attr_u64(attr, &s->offload_fallbacks);
 	case IMS_IPSEC_A_STATS_EVENTS:
 		return imsipsec_attr_u64(attr, &s->events);
+	case IMS_IPSEC_A_STATS_MAX_ENDPOINTS:
+		return imsipsec_attr_u32(attr, &s->max_endpoints);
+	case IMS_IPSEC_A_STATS_MAX_REGISTRATIONS:
+		return imsipsec_attr_u32(attr, &s->max_registrations);
+	case IMS_IPSEC_A_STATS_MAX_BUNDLES:
+		return imsipsec_attr_u32(attr, &s->max_bundles);
+	case IMS_IPSEC_A_STATS_MAX_PENDING:
+		return imsipsec_attr_u32(attr, &s->max_pending);
+	case IMS_IPSEC_A_STATS_NEARLY_FULL:
+		return imsipsec_attr_u64(attr, &s->nearly_full);
 	default:
 		return 0;
 	}

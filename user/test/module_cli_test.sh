@@ -341,9 +341,13 @@ ok "trace -j"
 run 0 -j stats && json '(j["endpoints"], j["registrations"], j["bundles"], j["pending"],
 	j["nat-bundles"], j["spis"], j["spis-used"]) == (2, 1, 1, 1, 0, 2097152 - 70000 + 1, 2) and
 	j["created"] == 7 and j["refused"] == 6 and j["confirmed"] == 2 and j["deleted"] == 6 and
-	j["expired"] == 0 and j["offload-fallbacks"] == 1 and len(j) == 17'
+	j["expired"] == 0 and j["offload-fallbacks"] == 1 and j["nearly-full"] == 0 and
+	(j["max-endpoints"], j["max-registrations"], j["max-bundles"], j["max-pending"]) ==
+	(16, (1 << 22) - 1, 262144, 16384) and len(j) == 22'
 ok "stats -j"
-run 0 stats && says "bundles            1, 1 of them temporary, 0 behind NATs" &&
+run 0 stats && says "bundles            1 of 262144, 0 of them behind NATs" &&
+	says "temporary bundles  1 of 16384" && says "endpoints          2 of 16" &&
+	says "registrations      1 of 4194303" && says "nearly full        0 times" &&
 	says "SPIs               2 of 2027153 in use" && says "offload            1 left to software"
 ok "stats"
 for i in 1 2 3; do

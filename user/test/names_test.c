@@ -53,12 +53,17 @@ static void test_names(void)
 	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_NAT_MAPPING), "nat-mapping") &&
 	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_OFFLOAD_FALLBACK),
 		   "offload-fallback") &&
+	   !strcmp(imsipsec_event_type_name(IMSIPSEC_EVENT_NEARLY_FULL), "nearly-full") &&
 	   !imsipsec_event_type_name(0x10001), "names of event types");
 	ok(!strcmp(imsipsec_reason_name(IMSIPSEC_REASON_ENDPOINT), "endpoint") &&
 	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_IDLE), "idle") &&
 	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_NAT), "nat") &&
 	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_INTERFACE), "interface") &&
 	   !imsipsec_reason_name(0), "names of reasons");
+	ok(!strcmp(imsipsec_resource_name(IMSIPSEC_RESOURCE_ENDPOINTS), "endpoints") &&
+	   !strcmp(imsipsec_resource_name(IMSIPSEC_RESOURCE_SPIS), "spis") &&
+	   !imsipsec_resource_name(0) && !imsipsec_resource_name(IMSIPSEC_RESOURCE_SPIS + 1),
+	   "names of resources");
 }
 
 static void test_addr(void)

@@ -273,6 +273,9 @@ static void put_stats(struct nlmsghdr *nlh)
 		mnl_attr_put_u32(nlh, type, 100 + type);
 	for (; type <= IMS_IPSEC_A_STATS_EVENTS; type++)
 		mnl_attr_put_u64(nlh, type, (1ULL << 40) + type);
+	for (; type <= IMS_IPSEC_A_STATS_MAX_PENDING; type++)
+		mnl_attr_put_u32(nlh, type, 100 + type);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_STATS_NEARLY_FULL, 1ULL << 41);
 }
 
 static void put_refusal(struct nlmsghdr *nlh)
@@ -1055,7 +1058,9 @@ static void test_stats(void)
 	   s->created == big + 9 && s->refused == big + 10 && s->confirmed == big + 11 &&
 	   s->activated == big + 12 && s->superseded == big + 13 && s->expired == big + 14 &&
 	   s->deleted == big + 15 && s->nat_mappings == big + 16 &&
-	   s->offload_fallbacks == big + 17 && s->events == big + 18, "stats: every member");
+	   s->offload_fallbacks == big + 17 && s->events == big + 18 &&
+	   s->max_endpoints == 119 && s->max_registrations == 120 && s->max_bundles == 121 &&
+	   s->max_pending == 122 && s->nearly_full == 2 * big, "stats: every member");
 	h = reset();
 	put_ack(datagram());
 	ok(imsipsec_stats_get(h, &s) == -EBADMSG, "stats: acknowledged without a reply: %s",
@@ -1721,6 +1726,14 @@ static int see_fallback_event(const struct imsipsec_event *event, void *data)
 	return 0;
 }
 
+static int see_nearly_full_event(const struct imsipsec_event *event, void *data)
+{
+	*(bool *)data = event->seq == 41 && event->type == IMSIPSEC_EVENT_NEARLY_FULL &&
+			event->resource == IMSIPSEC_RESOURCE_PENDING && event->used == 90 &&
+			event->limit == UINT32_MAX && !event->bundle.id;
+	return 0;
+}
+
 /* @lost: a bit for each that tells of a loss */
 static bool events_are(const struct events *e, unsigned int n, const uint64_t *seqs,
 		       unsigned int lost)
@@ -1777,6 +1790,18 @@ static void test_events(void)
 	whole = false;
 	ok(!imsipsec_event_dispatch(&ev, see_fallback_event, &whole) && whole,
 	   "events: offload fallback");
+	ev = reset_events();
+	d = datagram();
+	nlh = reply(d, 0, IMS_IPSEC_CMD_EVENT);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_EVENT_SEQ, 41);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_TYPE, IMS_IPSEC_EVENT_TYPE_NEARLY_FULL);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_RESOURCE, IMS_IPSEC_RESOURCE_PENDING);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_USED, 90);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_EVENT_LIMIT, UINT32_MAX);
+	finish(d, nlh);
+	whole = false;
+	ok(!imsipsec_event_dispatch(&ev, see_nearly_full_event, &whole) && whole,
+	   "events: nearly full, which is of no bundle");
 
 	ev = reset_events();
 	put_event(datagram(), 41);

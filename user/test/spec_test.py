@@ -47,7 +47,7 @@ PREFIX = "IMS_IPSEC"
 LIBRARY = {"auth-alg": "alg", "enc-alg": "ealg", "mode": "mode", "state": "state",
            "guard": "guard", "older": "older", "offload": "offload",
            "drop": "drop", "trace-kind": "trace_kind", "offload-reason": "offload_reason",
-           "event-type": "event_type", "reason": "reason"}
+           "event-type": "event_type", "reason": "reason", "resource": "resource"}
 LIBRARY_PREFIX = {"auth-alg": "ALG", "enc-alg": "EALG", "event-type": "EVENT"}
 
 want = {}       # what the program prints, by its first word

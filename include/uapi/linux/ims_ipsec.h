@@ -176,7 +176,23 @@ enum ims_ipsec_offload_reason {
 };
 
 /**
- * enum ims_ipsec_event_type - what happened to a bundle
+ * enum ims_ipsec_resource - what a network namespace can have so many of
+ * @IMS_IPSEC_RESOURCE_ENDPOINTS: max-endpoints
+ * @IMS_IPSEC_RESOURCE_REGISTRATIONS: as many as marks within mark-mask tell apart
+ * @IMS_IPSEC_RESOURCE_BUNDLES: max-bundles
+ * @IMS_IPSEC_RESOURCE_PENDING: bundles that are temporary: max-pending
+ * @IMS_IPSEC_RESOURCE_SPIS: SPIs of the range, two a bundle
+ */
+enum ims_ipsec_resource {
+	IMS_IPSEC_RESOURCE_ENDPOINTS = 1,
+	IMS_IPSEC_RESOURCE_REGISTRATIONS,
+	IMS_IPSEC_RESOURCE_BUNDLES,
+	IMS_IPSEC_RESOURCE_PENDING,
+	IMS_IPSEC_RESOURCE_SPIS,
+};
+
+/**
+ * enum ims_ipsec_event_type - what happened, to a bundle as a rule
  * @IMS_IPSEC_EVENT_TYPE_CREATED: its four SAs are in place
  * @IMS_IPSEC_EVENT_TYPE_CONFIRMED: it became ESTABLISHED
  * @IMS_IPSEC_EVENT_TYPE_EXPIRED: its time ran out, it is gone
@@ -186,6 +202,8 @@ enum ims_ipsec_offload_reason {
  * @IMS_IPSEC_EVENT_TYPE_NAT_MAPPING: it is sent to another port, or address, of the
  *	UE's NAT
  * @IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK: software does what an interface should
+ * @IMS_IPSEC_EVENT_TYPE_NEARLY_FULL: of no bundle: 90 % of a resource are in use, for the
+ *	first time since it was less than 80 %
  */
 enum ims_ipsec_event_type {
 	IMS_IPSEC_EVENT_TYPE_CREATED = 1,
@@ -196,6 +214,7 @@ enum ims_ipsec_event_type {
 	IMS_IPSEC_EVENT_TYPE_SUPERSEDED,
 	IMS_IPSEC_EVENT_TYPE_NAT_MAPPING,
 	IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK,
+	IMS_IPSEC_EVENT_TYPE_NEARLY_FULL,
 };
 
 /**
@@ -349,6 +368,9 @@ enum {
 	IMS_IPSEC_A_EVENT_OLD_STATE,
 	IMS_IPSEC_A_EVENT_NEW_STATE,
 	IMS_IPSEC_A_EVENT_BUNDLE,
+	IMS_IPSEC_A_EVENT_RESOURCE,
+	IMS_IPSEC_A_EVENT_USED,
+	IMS_IPSEC_A_EVENT_LIMIT,
 
 	__IMS_IPSEC_A_EVENT_MAX,
 	IMS_IPSEC_A_EVENT_MAX = __IMS_IPSEC_A_EVENT_MAX - 1
@@ -407,6 +429,11 @@ enum {
 	IMS_IPSEC_A_STATS_NAT_MAPPINGS,
 	IMS_IPSEC_A_STATS_OFFLOAD_FALLBACKS,
 	IMS_IPSEC_A_STATS_EVENTS,
+	IMS_IPSEC_A_STATS_MAX_ENDPOINTS,
+	IMS_IPSEC_A_STATS_MAX_REGISTRATIONS,
+	IMS_IPSEC_A_STATS_MAX_BUNDLES,
+	IMS_IPSEC_A_STATS_MAX_PENDING,
+	IMS_IPSEC_A_STATS_NEARLY_FULL,
 
 	__IMS_IPSEC_A_STATS_MAX,
 	IMS_IPSEC_A_STATS_MAX = __IMS_IPSEC_A_STATS_MAX - 1
