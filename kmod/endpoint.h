@@ -16,28 +16,10 @@ struct ims_encap;
 struct ims_net;
 struct netlink_ext_ack;
 
-/**
- * enum ims_drop - why the guard dropped a packet
- * @IMS_DROP_NOT: it did not
- * @IMS_DROP_PLAINTEXT_IN: it came to a protected port unprotected
- * @IMS_DROP_PLAINTEXT_OUT: it would have left one unprotected
- * @IMS_DROP_FOREIGN_SA: either way, over an SA that is not the endpoint's
- * @IMS_DROP_CROSS_PAIR: either way, there is a set, but it is not for these
- *	addresses and ports
- * @IMS_DROP_NO_LIVE_SET: either way, the set has gone, or there was none
- * @IMS_DROP_UDP_ONLY: either way, it was not UDP, and the set is for nothing else
- * @IMS_DROPS: how many there are
- */
-enum ims_drop {
-	IMS_DROP_NOT = -1,
-	IMS_DROP_PLAINTEXT_IN,
-	IMS_DROP_PLAINTEXT_OUT,
-	IMS_DROP_FOREIGN_SA,
-	IMS_DROP_CROSS_PAIR,
-	IMS_DROP_NO_LIVE_SET,
-	IMS_DROP_UDP_ONLY,
-	IMS_DROPS,
-};
+/* What the guard finds is enum ims_ipsec_drop, or this: it drops nothing */
+#define IMS_DROP_NOT	0
+/* Reasons to drop, from 1 */
+#define IMS_DROPS	(IMS_IPSEC_DROP_UDP_ONLY + 1)
 
 /**
  * struct ims_ports - the protected ports of an endpoint
@@ -74,7 +56,7 @@ struct ims_port_map {
  * @encap: what takes ESP in UDP for it; NULL: it has no NAT traversal; constant
  * @nat_port: UDP port of that; constant
  * @hw: the interface that does its bundles' ESP
- * @drops: how many packets the guard dropped, by reason
+ * @drops: how many packets the guard dropped, by enum ims_ipsec_drop
  * @n_bundles: under struct ims_net.lock
  * @next_pc: which of the pool the next bundle gets; under struct ims_net.lock
  * @pols: one for each of @ports, NULL if it is not there; under struct

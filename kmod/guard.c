@@ -208,27 +208,28 @@ static void ims_guard_note(struct ims_bundle *b, const struct sk_buff *skb, unsi
 }
 
 /* Did a packet come over a live SA of this endpoint that is for it? */
-static enum ims_drop ims_guard_check_input(struct ims_net *in, const struct ims_endpoint *ep,
-					   const struct sk_buff *skb, const struct ims_tuple *t,
-					   enum ims_guard_shape shape, unsigned int offset)
+static enum ims_ipsec_drop ims_guard_check_input(struct ims_net *in, const struct ims_endpoint *ep,
+						 const struct sk_buff *skb,
+						 const struct ims_tuple *t,
+						 enum ims_guard_shape shape, unsigned int offset)
 {
 	const struct xfrm_state *x = ims_sa_of_input(skb);
 	struct ims_bundle *b;
 
 	if (!x)
-		return IMS_DROP_PLAINTEXT_IN;
+		return IMS_IPSEC_DROP_PLAINTEXT_IN;
 	if (IS_ERR(x))
-		return IMS_DROP_FOREIGN_SA;
+		return IMS_IPSEC_DROP_FOREIGN_SA;
 	b = ims_bundle_of_input(in, x);
 	if (!b || b->ep != ep)
-		return ims_sa_has_reqid(x, ep->reqid) ? IMS_DROP_NO_LIVE_SET :
-							IMS_DROP_FOREIGN_SA;
+		return ims_sa_has_reqid(x, ep->reqid) ? IMS_IPSEC_DROP_NO_LIVE_SET :
+							IMS_IPSEC_DROP_FOREIGN_SA;
 	if (!ims_sa_is_live(x))
-		return IMS_DROP_NO_LIVE_SET;
+		return IMS_IPSEC_DROP_NO_LIVE_SET;
 	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
-		return IMS_DROP_CROSS_PAIR;
+		return IMS_IPSEC_DROP_CROSS_PAIR;
 	if (b->udp_only && ims_guard_proto(skb) != IPPROTO_UDP)
-		return IMS_DROP_UDP_ONLY;
+		return IMS_IPSEC_DROP_UDP_ONLY;
 	ims_guard_note(b, skb, offset);
 	ims_sa_touch(x);
 	return IMS_DROP_NOT;
@@ -253,43 +254,46 @@ static void ims_guard_pass_input(struct ims_net *in, struct sk_buff *skb,
 }
 
 /* The endpoint's own SA, or why not; a tunnel's has a reqid of its own. */
-static enum ims_drop ims_guard_check_owner(struct ims_net *in, const struct ims_endpoint *ep,
-					   const struct sk_buff *skb, const struct xfrm_state *x)
+static enum ims_ipsec_drop ims_guard_check_owner(struct ims_net *in, const struct ims_endpoint *ep,
+						 const struct sk_buff *skb,
+						 const struct xfrm_state *x)
 {
 	const struct ims_bundle *b;
 
 	if (!ims_sa_is_tunnel(x))
-		return ims_sa_has_reqid(x, ep->reqid) ? IMS_DROP_NOT : IMS_DROP_FOREIGN_SA;
+		return ims_sa_has_reqid(x, ep->reqid) ? IMS_DROP_NOT : IMS_IPSEC_DROP_FOREIGN_SA;
 	b = ims_nat_of_output(in, x);
 	if (!b || b->ep != ep)
-		return IMS_DROP_FOREIGN_SA;
+		return IMS_IPSEC_DROP_FOREIGN_SA;
 	if (b->udp_only && ims_guard_proto(skb) != IPPROTO_UDP)
-		return IMS_DROP_UDP_ONLY;
+		return IMS_IPSEC_DROP_UDP_ONLY;
 	return IMS_DROP_NOT;
 }
 
 /* Will a packet leave over a live SA of this endpoint that is for it? */
-static enum ims_drop ims_guard_check_output(struct ims_net *in, const struct ims_endpoint *ep,
-					    const struct sk_buff *skb, const struct ims_tuple *t,
-					    enum ims_guard_shape shape)
+static enum ims_ipsec_drop ims_guard_check_output(struct ims_net *in,
+						  const struct ims_endpoint *ep,
+						  const struct sk_buff *skb,
+						  const struct ims_tuple *t,
+						  enum ims_guard_shape shape)
 {
 	const struct xfrm_state *x = ims_sa_of_output(skb);
-	enum ims_drop drop;
+	enum ims_ipsec_drop drop;
 
 	if (!x) {
 		if (!ims_sa_is_missing(skb))
-			return IMS_DROP_PLAINTEXT_OUT;
+			return IMS_IPSEC_DROP_PLAINTEXT_OUT;
 		return ims_sa_exists(in->net, &t->src, &t->dst, ep->reqid) ?
-			       IMS_DROP_CROSS_PAIR :
-			       IMS_DROP_NO_LIVE_SET;
+			       IMS_IPSEC_DROP_CROSS_PAIR :
+			       IMS_IPSEC_DROP_NO_LIVE_SET;
 	}
 	drop = ims_guard_check_owner(in, ep, skb, x);
 	if (drop != IMS_DROP_NOT)
 		return drop;
 	if (!ims_sa_is_live(x))
-		return IMS_DROP_NO_LIVE_SET;
+		return IMS_IPSEC_DROP_NO_LIVE_SET;
 	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
-		return IMS_DROP_CROSS_PAIR;
+		return IMS_IPSEC_DROP_CROSS_PAIR;
 	ims_sa_touch(x);
 	return IMS_DROP_NOT;
 }
@@ -313,7 +317,7 @@ static unsigned int ims_guard_let_out(struct sk_buff *skb, const struct nf_hook_
 }
 
 /* Count a drop, and note it down; @t: of the packet, or of what it quotes. */
-static void ims_guard_count(struct ims_net *in, struct ims_endpoint *ep, enum ims_drop drop,
+static void ims_guard_count(struct ims_net *in, struct ims_endpoint *ep, enum ims_ipsec_drop drop,
 			    const struct sk_buff *skb, const struct ims_tuple *t, bool has_ports,
 			    bool out)
 {
@@ -324,10 +328,9 @@ static void ims_guard_count(struct ims_net *in, struct ims_endpoint *ep, enum im
 		.spi = IS_ERR_OR_NULL(x) ? 0 : ims_sa_spi(x),
 		.has_ports = has_ports,
 		.proto = ims_guard_proto(skb),
-		.drop = drop + IMS_IPSEC_DROP_PLAINTEXT_IN,
+		.drop = drop,
 	};
 
-	static_assert((int)IMS_DROPS == (int)IMS_IPSEC_DROP_UDP_ONLY);
 	atomic64_inc(&ep->drops[drop]);
 	ims_journal_add_drop(in, &entry);
 	trace_ims_drop(ep->id, entry.drop, entry.proto, has_ports ? ntohs(t->sport) : 0,
@@ -341,7 +344,7 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 	bool out = state->hook == NF_INET_LOCAL_OUT;
 	const struct ims_addr *local = out ? &t->src : &t->dst;
 	struct ims_endpoint *ep;
-	enum ims_drop drop;
+	enum ims_ipsec_drop drop;
 
 	if (shape == IMS_GUARD_PORTS)
 		ep = ims_endpoint_of_port(in, local, out ? t->sport : t->dport);
@@ -366,7 +369,7 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 	if (out)
 		return NF_DROP_ERR(-ECONNREFUSED);
 	/* An answer to what came protected would quote it in clear. */
-	if (drop == IMS_DROP_PLAINTEXT_IN && shape == IMS_GUARD_PORTS)
+	if (drop == IMS_IPSEC_DROP_PLAINTEXT_IN && shape == IMS_GUARD_PORTS)
 		ims_reject_input(skb, state);
 	return NF_DROP;
 }
@@ -391,8 +394,8 @@ static unsigned int ims_guard_judge_error(struct ims_net *in, const struct sk_bu
 	if (out && ep->guard == IMS_IPSEC_GUARD_REJECT &&
 	    !ims_sa_exists(in->net, &quoted->dst, &quoted->src, ep->reqid))
 		return NF_ACCEPT;
-	ims_guard_count(in, ep, out ? IMS_DROP_PLAINTEXT_OUT : IMS_DROP_PLAINTEXT_IN, skb, quoted,
-			true, out);
+	ims_guard_count(in, ep, out ? IMS_IPSEC_DROP_PLAINTEXT_OUT : IMS_IPSEC_DROP_PLAINTEXT_IN,
+			skb, quoted, true, out);
 	return NF_DROP;
 }
 
