@@ -163,15 +163,17 @@ u32 ims_journal_count(struct ims_net *in, enum ims_ipsec_trace_kind kind)
 }
 
 /**
- * ims_journal_get_refusal() - one of the last refusals
+ * ims_journal_get() - one of the last refusals or drops
  * @in: where
+ * @kind: which
  * @n: its number, below ims_journal_count()
- * @refusal: gets it
+ * @item: gets it
  *
  * Context: process, @in->lock held.
  * Return: false if it has been forgotten.
  */
-bool ims_journal_get_refusal(struct ims_net *in, u32 n, struct ims_journal_refusal *refusal)
+bool ims_journal_get(struct ims_net *in, enum ims_ipsec_trace_kind kind, u32 n,
+		     union ims_journal_item *item)
 {
 	struct ims_journal *j = in->journal;
 	bool is_there;
@@ -179,31 +181,13 @@ bool ims_journal_get_refusal(struct ims_net *in, u32 n, struct ims_journal_refus
 	lockdep_assert_held(&in->lock);
 
 	spin_lock_bh(&j->lock);
-	is_there = j->n_refusals - n <= IMS_JOURNAL_REFUSALS;
-	*refusal = j->refusals[n % IMS_JOURNAL_REFUSALS];
-	spin_unlock_bh(&j->lock);
-	return is_there;
-}
-
-/**
- * ims_journal_get_drop() - one of the last drops
- * @in: where
- * @n: its number, below ims_journal_count()
- * @drop: gets it
- *
- * Context: process, @in->lock held.
- * Return: false if it has been forgotten.
- */
-bool ims_journal_get_drop(struct ims_net *in, u32 n, struct ims_journal_drop *drop)
-{
-	struct ims_journal *j = in->journal;
-	bool is_there;
-
-	lockdep_assert_held(&in->lock);
-
-	spin_lock_bh(&j->lock);
-	is_there = j->n_drops - n <= IMS_JOURNAL_DROPS;
-	*drop = j->drops[n % IMS_JOURNAL_DROPS];
+	if (kind == IMS_IPSEC_TRACE_KIND_REFUSAL) {
+		is_there = j->n_refusals - n <= IMS_JOURNAL_REFUSALS;
+		item->refusal = j->refusals[n % IMS_JOURNAL_REFUSALS];
+	} else {
+		is_there = j->n_drops - n <= IMS_JOURNAL_DROPS;
+		item->drop = j->drops[n % IMS_JOURNAL_DROPS];
+	}
 	spin_unlock_bh(&j->lock);
 	return is_there;
 }

@@ -79,6 +79,18 @@ struct ims_journal_drop {
 };
 
 /**
+ * union ims_journal_item - an entry of either kind
+ * @e: what both begin with
+ * @refusal: IMS_IPSEC_TRACE_KIND_REFUSAL
+ * @drop: IMS_IPSEC_TRACE_KIND_DROP
+ */
+union ims_journal_item {
+	struct ims_journal_entry e;
+	struct ims_journal_refusal refusal;
+	struct ims_journal_drop drop;
+};
+
+/**
  * struct ims_journal - the last refusals and drops of a namespace
  * @lock: protects all that follows
  * @n_refusals: how many there have been; the next one's place, modulo their number
@@ -103,8 +115,8 @@ void ims_journal_close(struct ims_net *in);
 void ims_journal_add_refusal(struct ims_net *in, const struct ims_bundle_params *p, u32 endpoint,
 			     int err, const char *text);
 void ims_journal_add_drop(struct ims_net *in, const struct ims_journal_drop *drop);
-bool ims_journal_get_refusal(struct ims_net *in, u32 n, struct ims_journal_refusal *refusal);
-bool ims_journal_get_drop(struct ims_net *in, u32 n, struct ims_journal_drop *drop);
 u32 ims_journal_count(struct ims_net *in, enum ims_ipsec_trace_kind kind);
+bool ims_journal_get(struct ims_net *in, enum ims_ipsec_trace_kind kind, u32 n,
+		     union ims_journal_item *item);
 
 #endif /* _IMS_JOURNAL_H */

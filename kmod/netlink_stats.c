@@ -144,59 +144,71 @@ static int ims_netlink_put_drop(struct sk_buff *skb, const struct ims_journal_dr
 	return 0;
 }
 
-/* What a dump of the journal has come to; the two rings are merged by time. */
-struct ims_netlink_trace {
-	struct ims_journal_refusal refusal;
-	struct ims_journal_drop drop;
-	bool has_refusal;
-	bool has_drop;
-};
-
-/* The next of each that is not forgotten and of that UE; @ue: NULL: any */
-static void ims_netlink_next_trace(struct ims_net *in, struct ims_netlink_trace *t,
-				   struct netlink_callback *cb, const struct ims_addr *ue)
+static bool ims_netlink_is_of_ue(enum ims_ipsec_trace_kind kind, const union ims_journal_item *item,
+				 const struct ims_addr *ue)
 {
-	const u32 refusals = ims_journal_count(in, IMS_IPSEC_TRACE_KIND_REFUSAL);
-	const u32 drops = ims_journal_count(in, IMS_IPSEC_TRACE_KIND_DROP);
-
-	for (t->has_refusal = false; !t->has_refusal && (u32)cb->args[0] != refusals;) {
-		t->has_refusal = ims_journal_get_refusal(in, cb->args[0], &t->refusal) &&
-				 (!ue || ims_addr_equal(ue, &t->refusal.ue_addr));
-		cb->args[0] += !t->has_refusal;
-	}
-	for (t->has_drop = false; !t->has_drop && (u32)cb->args[1] != drops;) {
-		t->has_drop = ims_journal_get_drop(in, cb->args[1], &t->drop) &&
-			      (!ue || ims_addr_equal(ue, &t->drop.t.src) ||
-			       ims_addr_equal(ue, &t->drop.t.dst));
-		cb->args[1] += !t->has_drop;
-	}
+	if (kind == IMS_IPSEC_TRACE_KIND_REFUSAL)
+		return ims_addr_equal(ue, &item->refusal.ue_addr);
+	return ims_addr_equal(ue, &item->drop.t.src) || ims_addr_equal(ue, &item->drop.t.dst);
 }
 
+/* Where a dump is among those of a kind */
+static long *ims_netlink_trace_pos(struct netlink_callback *cb, enum ims_ipsec_trace_kind kind)
+{
+	return &cb->args[kind - IMS_IPSEC_TRACE_KIND_REFUSAL];
+}
+
+/* The next of a kind that is not forgotten and of that UE; @ue: NULL: any */
+static bool ims_netlink_next_trace(struct ims_net *in, enum ims_ipsec_trace_kind kind,
+				   union ims_journal_item *item, struct netlink_callback *cb,
+				   const struct ims_addr *ue)
+{
+	const u32 end = ims_journal_count(in, kind);
+	long *n = ims_netlink_trace_pos(cb, kind);
+
+	for (; (u32)*n != end; ++*n)
+		if (ims_journal_get(in, kind, *n, item) &&
+		    (!ue || ims_netlink_is_of_ue(kind, item, ue)))
+			return true;
+	return false;
+}
+
+/* The next of each kind: the two rings are merged by time. */
+struct ims_netlink_traces {
+	union ims_journal_item refusal;
+	union ims_journal_item drop;
+};
+
 static int ims_netlink_put_traces(struct sk_buff *skb, struct netlink_callback *cb,
-				  struct ims_net *in, struct ims_netlink_trace *t,
+				  struct ims_net *in, struct ims_netlink_traces *t,
 				  const struct ims_addr *ue)
 {
-	bool refusal;
+	enum ims_ipsec_trace_kind kind;
+	bool has_refusal, has_drop;
 	void *hdr;
 	int err;
 
 	for (;;) {
-		ims_netlink_next_trace(in, t, cb, ue);
-		if (!t->has_refusal && !t->has_drop)
+		has_refusal = ims_netlink_next_trace(in, IMS_IPSEC_TRACE_KIND_REFUSAL, &t->refusal,
+						     cb, ue);
+		has_drop = ims_netlink_next_trace(in, IMS_IPSEC_TRACE_KIND_DROP, &t->drop, cb, ue);
+		if (!has_refusal && !has_drop)
 			return 0;
-		refusal = t->has_refusal &&
-			  (!t->has_drop || t->refusal.e.when <= t->drop.e.when);
+		kind = IMS_IPSEC_TRACE_KIND_DROP;
+		if (has_refusal && (!has_drop || t->refusal.e.when <= t->drop.e.when))
+			kind = IMS_IPSEC_TRACE_KIND_REFUSAL;
 		hdr = ims_netlink_put_dump_header(skb, cb, IMS_IPSEC_CMD_TRACE_GET);
 		if (!hdr)
 			return -EMSGSIZE;
-		err = refusal ? ims_netlink_put_refusal(skb, &t->refusal) :
-				ims_netlink_put_drop(skb, &t->drop);
+		err = kind == IMS_IPSEC_TRACE_KIND_REFUSAL ?
+			      ims_netlink_put_refusal(skb, &t->refusal.refusal) :
+			      ims_netlink_put_drop(skb, &t->drop.drop);
 		if (err) {
 			genlmsg_cancel(skb, hdr);
 			return err;
 		}
 		genlmsg_end(skb, hdr);
-		cb->args[!refusal]++;
+		++*ims_netlink_trace_pos(cb, kind);
 	}
 }
 
@@ -204,7 +216,7 @@ int ims_netlink_trace_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	const struct nlattr *nla = ims_compat_dump_attrs(cb)[IMS_IPSEC_A_TRACE_UE_ADDRESS];
 	struct ims_net *in = ims_net(sock_net(skb->sk));
-	struct ims_netlink_trace *t;
+	struct ims_netlink_traces *t;
 	struct ims_addr ue;
 	int err;
 
