@@ -199,7 +199,6 @@ static u8 ims_offload_on(struct ims_bundle *b, const struct net_device *dev,
 			 struct netlink_ext_ack *said)
 {
 	struct ims_endpoint *ep = b->ep;
-	struct ims_net *in = ep->in;
 	u8 reason;
 
 	reason = ims_offload_check_device(dev, said);
@@ -212,10 +211,15 @@ static u8 ims_offload_on(struct ims_bundle *b, const struct net_device *dev,
 	/* drivers write into the kernel's log each time; a demand is refused in their words */
 	if (!reason && !ep->hw.wish.required && READ_ONCE(ep->hw.refused) & BIT(b->pair))
 		reason = IMS_IPSEC_OFFLOAD_REASON_ALGORITHM;
-	if (reason)
-		return reason;
+	return reason ?: ims_offload_add_sas(b, dev, said);
+}
 
-	reason = ims_offload_add_sas(b, dev, said);
+/* From here on the notifier has the bundle; what came of it, unless that has lost it. */
+static u8 ims_offload_conclude(struct ims_bundle *b, u8 reason)
+{
+	struct ims_endpoint *ep = b->ep;
+	struct ims_net *in = ep->in;
+
 	spin_lock_bh(&in->state_lock);
 	b->offloading = false;
 	if (!reason && b->offload_lost)
@@ -306,10 +310,8 @@ int ims_offload_bundle(struct ims_bundle *b, struct netlink_ext_ack *extack)
 	spin_unlock_bh(&in->state_lock);
 	dev = ims_offload_get_device(b->ep);
 	reason = dev ? ims_offload_on(b, dev, &said) : IMS_IPSEC_OFFLOAD_REASON_NO_INTERFACE;
+	reason = ims_offload_conclude(b, reason);
 	dev_put(dev);
-	spin_lock_bh(&in->state_lock);
-	b->offloading = false;
-	spin_unlock_bh(&in->state_lock);
 	return reason ? ims_offload_refuse(b, reason, &said, extack) : 0;
 }
 
