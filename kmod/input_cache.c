@@ -7,7 +7,7 @@
  * thousands of UEs, a packet's cost is that of the walk. A list that is short
  * leaves the table to do its work.
  *
- * Here and in sa.c only is looked into struct xfrm_state.
+ * Here and in sa*.c only is looked into struct xfrm_state.
  */
 #include <linux/percpu.h>
 #include <linux/rculist.h>

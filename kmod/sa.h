@@ -74,6 +74,7 @@ struct ims_sa_driver {
 	char driver[CRYPTO_MAX_ALG_NAME];
 };
 
+/* sa.c */
 void ims_sa_warm_up(void);
 struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair,
 			      sa_family_t family, bool out, struct netlink_ext_ack *extack);
@@ -91,21 +92,21 @@ struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_add
 void ims_sa_carry_on(struct xfrm_state *x, struct xfrm_state *old);
 void ims_sa_put(struct xfrm_state *x);
 void ims_sa_hold(struct xfrm_state *x);
+void ims_sa_set_source(struct xfrm_state *x, const struct ims_addr *addr, __be16 port);
+void ims_sa_set_nat_port(struct xfrm_state *x, __be16 port);
+
+/* sa_query.c */
 bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi);
 void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
 void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed);
 void ims_sa_touch(const struct xfrm_state *x);
 time64_t ims_sa_last_used(const struct xfrm_state *x);
 bool ims_sa_has_keys(const struct xfrm_state *x, const struct ims_alg_keys *keys);
-
 bool ims_sa_is_tunnel(const struct xfrm_state *x);
 bool ims_sa_find_source(const struct xfrm_state *x, const struct sk_buff *skb,
 			struct ims_addr *addr, __be16 *port);
 bool ims_sa_has_source(const struct xfrm_state *x, const struct ims_addr *addr, __be16 port);
-void ims_sa_set_source(struct xfrm_state *x, const struct ims_addr *addr, __be16 port);
-void ims_sa_set_nat_port(struct xfrm_state *x, __be16 port);
 void ims_sa_forget_input(struct sk_buff *skb);
-
 const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb);
 const struct xfrm_state *ims_sa_last_of_input(const struct sk_buff *skb);
 const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SAs on a device: with sa.c, all that looks into struct xfrm_state. */
+/* SAs on a device: see sa.c. */
 #include <net/xfrm.h>
 
 #include "compat.h"
