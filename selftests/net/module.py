@@ -25,13 +25,31 @@ def reopen():
         World.nl, World.events = Family(), Events()
 
 
+def load(*params):
+    done = insmod(*params)
+    equal(done.returncode, 0, done.stdout)
+
+
 def reload(*params):
     close()
     done = rmmod()
     equal(done.returncode, 0, done.stdout)
-    done = insmod(*params)
-    equal(done.returncode, 0, done.stdout)
+    load(*params)
     reopen()
+
+
+@contextlib.contextmanager
+def comes_back():
+    """Whatever becomes of it within, there is the module afterwards, and somebody who listens to it."""
+    if not os.path.exists(module_file()):
+        raise Skip(f'{module_file()} is not there')
+    try:
+        yield
+    finally:
+        if not os.path.isdir('/sys/module/ims_ipsec'):
+            insmod()
+        close()
+        reopen()
 
 
 def unload():
@@ -41,10 +59,9 @@ def unload():
 
 @test('RMMOD', 'with endpoints, bundles and sockets it goes, all of it, and comes again')
 def unloading():
-    if not os.path.exists(module_file()):
-        raise Skip(f'{module_file()} is not there')
-    q = Namespace('Q')
-    try:
+    with comes_back(), contextlib.ExitStack() as after:
+        q = Namespace('Q')
+        after.callback(q.delete)
         with q:
             nl = Family()
         eps = [endpoint(nat_traversal=1), endpoint(P6, nat_traversal=1), endpoint(nl=nl, nat_traversal=1)]
@@ -80,65 +97,48 @@ def unloading():
         for s in (a, u):
             s.close()
         nl.close()
-        done = insmod()
-        equal(done.returncode, 0, done.stdout)
+        load()
         close()
         reopen()
         equal(World.nl.dump('endpoint-get'), [], 'endpoints')
         b = bundle(endpoint())
         with Phone(b) as phone:
             phone.deliver('spi-ps')
-    finally:
-        if not os.path.isdir('/sys/module/ims_ipsec'):
-            insmod()
-            close()
-            reopen()
-        q.delete()
 
 
 @test('RMMOD', 'with bundles on interfaces it goes, and leaves none of them there')
 def offloaded():
-    if not os.path.exists(module_file()):
-        raise Skip(f'{module_file()} is not there')
-    with Sim() as sim, Nic() as nic:
-        try:
-            there = []
-            for dev, addr in ((sim, P4), (nic, P6)):
-                ep = endpoint(addr, hw_offload_interface=dev.name)
+    with comes_back(), Sim() as sim, Nic() as nic:
+        there = []
+        for dev, addr in ((sim, P4), (nic, P6)):
+            ep = endpoint(addr, hw_offload_interface=dev.name)
 
-                def made(first, n, e=ep):
-                    return [bundle(e, ue_address=f"{'2001:db8:5::' if ':' in e['address'] else '198.51.100.'}{i}",
-                                   auth_alg='null', enc_alg='aes-gcm', spi_uc=1000 + i, spi_us=2000 + i)
-                            for i in range(first, first + n)]
-                # Some in software again, some of each kind on the device
-                made(10, 2)
-                dev.link('down')
-                dev.link('up')
-                there.append(made(20, 4))
-                World.nl.do('bundle-confirm', id=there[-1][0]['id'], lifetime=600000)
-                World.nl.do('bundle-del', id=there[-1][1]['id'], linger=600000)
-                dev.has(*there[-1])
-            unload()
-            for dev in (sim, nic):
-                equal(dev.sas(), {}, f'SAs on {dev.name}')
-            nothing_left()
-            # Nobody is told of what happens to them now
-            for dev in (sim, nic):
-                dev.link('down')
-                dev.link('up')
-            equal(insmod().returncode, 0, 'insmod')
-        finally:
-            if not os.path.isdir('/sys/module/ims_ipsec'):
-                insmod()
-            close()
-            reopen()
+            def made(first, n, e=ep):
+                return [bundle(e, ue_address=f"{'2001:db8:5::' if ':' in e['address'] else '198.51.100.'}{i}",
+                               auth_alg='null', enc_alg='aes-gcm', spi_uc=1000 + i, spi_us=2000 + i)
+                        for i in range(first, first + n)]
+            # Some in software again, some of each kind on the device
+            made(10, 2)
+            dev.link('down')
+            dev.link('up')
+            there.append(made(20, 4))
+            World.nl.do('bundle-confirm', id=there[-1][0]['id'], lifetime=600000)
+            World.nl.do('bundle-del', id=there[-1][1]['id'], linger=600000)
+            dev.has(*there[-1])
+        unload()
+        for dev in (sim, nic):
+            equal(dev.sas(), {}, f'SAs on {dev.name}')
+        nothing_left()
+        # Nobody is told of what happens to them now
+        for dev in (sim, nic):
+            dev.link('down')
+            dev.link('up')
+        load()
 
 
 @test('RMMOD', 'under traffic both ways it goes, with SAs that others could not have deleted, and comes again')
 def under_traffic():
-    if not os.path.exists(module_file()):
-        raise Skip(f'{module_file()} is not there')
-    try:
+    with comes_back():
         for fam in ADDRESSES:
             p, u = ADDRESSES[fam]
             b = bundle(endpoint(p, nat_traversal=1), ue_address=u)
@@ -160,14 +160,8 @@ def under_traffic():
                     unload()
                     rounds.more(100)
                 nothing_left()
-            done = insmod()
-            equal(done.returncode, 0, done.stdout)
+            load()
             reopen()
-    finally:
-        if not os.path.isdir('/sys/module/ims_ipsec'):
-            insmod()
-        close()
-        reopen()
 
 
 def one_expires():
@@ -181,9 +175,7 @@ def one_expires():
 
 @test('RMMOD', 'while requests and expiries are under way it goes without harm')
 def under_way():
-    if not os.path.exists(module_file()):
-        raise Skip(f'{module_file()} is not there')
-    try:
+    with comes_back():
         for _ in range(3):
             pids = []
             for n in range(3):
@@ -211,14 +203,8 @@ def under_way():
             for pid in pids:
                 os.waitpid(pid, 0)
             nothing_left()
-            done = insmod()
-            equal(done.returncode, 0, done.stdout)
+            load()
             reopen()
-    finally:
-        if not os.path.isdir('/sys/module/ims_ipsec'):
-            insmod()
-        close()
-        reopen()
 
 
 @test('PARAM', 'parameters are what a new namespace begins with; wrong ones are refused')
