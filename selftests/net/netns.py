@@ -35,6 +35,8 @@ def independent():
             equal(len(n.dump('endpoint-get')), 1, 'endpoints')
         e = World.events.next()
         equal(e['bundle']['id'], made[0]['id'], 'bundle of the event')
+        equal(sorted((e['type'], e['resource'], e['used'], e['limit']) for e in World.events.drain()),
+              [('nearly-full', 'bundles', 1, 1), ('nearly-full', 'spis', 2, 2)], 'events')
         World.nl.do('bundle-confirm', id=made[0]['id'], lifetime=1)
         for kind in ('confirmed', 'expired'):
             e = World.events.next()
