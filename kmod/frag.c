@@ -11,6 +11,7 @@
 #include <linux/skbuff.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
+#include <net/ipv6_frag.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 
 #include "frag.h"
@@ -21,17 +22,26 @@
 #define IMS_FRAG_PRIORITY4	(NF_IP_PRI_CONNTRACK_DEFRAG - 10)
 #define IMS_FRAG_PRIORITY6	(NF_IP6_PRI_CONNTRACK_DEFRAG - 10)
 
+/* Users of the kernel's queues have numbers below this: connection tracking one a zone */
+#define IMS_FRAG_USERS	BIT(18)
+static_assert((int)IP_DEFRAG_MACVLAN < (int)IMS_FRAG_USERS);
+static_assert((int)__IP6_DEFRAG_CONNTRACK_BRIDGE_IN < (int)IMS_FRAG_USERS);
+
 /*
  * Fragments are put together with those of the same SA alone, or what came in ESP
- * could be completed in clear. No other user of the kernel's queues has such a number.
+ * could be completed in clear: the user's number is the SPI. One that is as low as
+ * somebody else's has the number of an SPI 2^31 above it, which has to be told apart
+ * by the rest: addresses and identification.
  */
 static u32 ims_frag_user(const struct sk_buff *skb)
 {
 	const struct xfrm_state *x = ims_sa_of_input(skb);
+	u32 spi;
 
 	if (IS_ERR_OR_NULL(x) || !ims_sa_is_tunnel(x))
 		return 0;
-	return ntohl(ims_sa_spi(x)) | BIT(31);
+	spi = ntohl(ims_sa_spi(x));
+	return spi < IMS_FRAG_USERS ? spi | BIT(31) : spi;
 }
 
 static unsigned int ims_frag_hook4(void *priv, struct sk_buff *skb,
