@@ -350,6 +350,9 @@ run 0 stats && says "bundles            1 of 262144, 0 of them behind NATs" &&
 	says "registrations      1 of 4194303" && says "nearly full        0 times" &&
 	says "SPIs               2 of 2027153 in use" && says "offload            1 left to software"
 ok "stats"
+run 0 config set max-endpoints 2 && run 0 stats && says "endpoints          2 of 2" &&
+	says "nearly full        1 times" && run 0 config set max-endpoints 16
+ok "stats: nearly full"
 for i in 1 2 3; do
 	run 0 "${add[@]}" owner flushed$i port-uc $((6700 + i)) port-us $((6800 + i)) \
 		spi-uc $((7000 + i)) spi-us $((7100 + i)) ik $key ck $key
@@ -396,10 +399,12 @@ ok "endpoint del"
 # shellcheck disable=SC2317
 events_complete() {
 	python3 -c 'import json, sys
-types = [json.loads(line)["type"] for line in sys.stdin]
-sys.exit(types != ["created", "created", "created", "created", "created", "deleted", "deleted", "deleted",
+events = [json.loads(line) for line in sys.stdin]
+full = [(e["resource"], e["used"], e["limit"], len(e)) for e in events if e["type"] == "nearly-full"]
+types = [e["type"] for e in events]
+sys.exit(full != [("endpoints", 2, 2, 5)] or types != ["created", "created", "created", "created", "created", "deleted", "deleted", "deleted",
 		   "created", "offload-fallback", "deleted", "confirmed", "deleted", "created", "confirmed",
-		   "activated", "superseded", "deleted", "created", "created", "created", "deleted",
+		   "activated", "superseded", "deleted", "nearly-full", "created", "created", "created", "deleted",
 		   "superseded", "superseded", "deleted", "deleted", "deleted"])' <"$tmp/events"
 }
 cp "$tmp/events" "$tmp/out"
