@@ -50,7 +50,7 @@ static void stats_text(const struct imsipsec_stats *s)
 	       " deleted\n", s->superseded, s->expired, s->deleted);
 	printf("NAT mappings       %" PRIu64 " changed\n", s->nat_mappings);
 	printf("offload            %" PRIu64 " left to software\n", s->offload_fallbacks);
-	printf("nearly full        %" PRIu64 " times\n", s->nearly_full);
+	printf("nearly full        %" PRIu64 " so far\n", s->nearly_full);
 	printf("events             %" PRIu64 "\n", s->events);
 }
 

@@ -347,11 +347,11 @@ run 0 -j stats && json '(j["endpoints"], j["registrations"], j["bundles"], j["pe
 ok "stats -j"
 run 0 stats && says "bundles            1 of 262144, 0 of them behind NATs" &&
 	says "temporary bundles  1 of 16384" && says "endpoints          2 of 16" &&
-	says "registrations      1 of 4194303" && says "nearly full        0 times" &&
+	says "registrations      1 of 4194303" && says "nearly full        0 so far" &&
 	says "SPIs               2 of 2027153 in use" && says "offload            1 left to software"
 ok "stats"
 run 0 config set max-endpoints 2 && run 0 stats && says "endpoints          2 of 2" &&
-	says "nearly full        1 times" && run 0 config set max-endpoints 16
+	says "nearly full        1 so far" && run 0 config set max-endpoints 16
 ok "stats: nearly full"
 for i in 1 2 3; do
 	run 0 "${add[@]}" owner flushed$i port-uc $((6700 + i)) port-us $((6800 + i)) \
