@@ -494,6 +494,47 @@ void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep)
 	}
 }
 
+/* Has somebody else taken away one of a bundle's SAs? */
+static bool ims_bundle_is_broken(const struct ims_bundle *b)
+{
+	struct ims_net *in = b->ep->in;
+	enum ims_flow flow;
+	u8 gone = 0;
+
+	for (flow = 0; flow < IMS_FLOWS; flow++)
+		if (ims_sa_is_gone(b->sa[flow]))
+			gone |= BIT(flow);
+	if (!gone)
+		return false;
+	spin_lock_bh(&in->state_lock);
+	gone &= ~b->done;
+	spin_unlock_bh(&in->state_lock);
+	return gone;
+}
+
+/**
+ * ims_bundle_delete_broken() - delete bundles of which somebody took an SA away
+ * @in: where
+ *
+ * Which SA it was is not known here, so all bundles are looked at.
+ *
+ * Context: process, sleeps, @in->lock held.
+ */
+void ims_bundle_delete_broken(struct ims_net *in)
+{
+	struct ims_bundle *b;
+	unsigned long id;
+
+	lockdep_assert_held(&in->lock);
+
+	xa_for_each(&in->bundles, id, b) {
+		if (ims_bundle_is_broken(b))
+			ims_bundle_destroy(b, IMS_IPSEC_EVENT_TYPE_DELETED,
+					   IMS_IPSEC_REASON_SA_GONE);
+		cond_resched();
+	}
+}
+
 /**
  * ims_bundle_count() - what has gone over a bundle so far
  * @b: the bundle

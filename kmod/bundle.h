@@ -108,6 +108,8 @@ struct ims_bundle_params {
  * @ending: a request has it deleted when it is over; under struct ims_net.lock
  * @dormant: outbound SAs that are not to be used yet, bits by enum ims_flow; under
  *	struct ims_net.state_lock
+ * @done: outbound SAs that are not used any more and were deleted before the bundle,
+ *	likewise
  * @offload: enum ims_ipsec_offload: what does its ESP; under struct ims_net.state_lock
  * @offload_reason: enum ims_ipsec_offload_reason, 0: as was wished for; likewise
  * @offloading: an interface is getting it; likewise
@@ -144,6 +146,7 @@ struct ims_bundle {
 	u8 reason;
 	bool ending;
 	u8 dormant;
+	u8 done;
 	u8 offload;
 	u8 offload_reason;
 	bool offloading;
@@ -192,6 +195,7 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 int ims_bundle_extend(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ack *extack);
 void ims_bundle_delete(struct ims_bundle *b, u64 linger);
 void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep);
+void ims_bundle_delete_broken(struct ims_net *in);
 void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 			enum ims_ipsec_reason reason);
 void ims_bundle_arm(struct ims_bundle *b, u64 ms);

@@ -50,6 +50,7 @@ static int __net_init ims_net_init(struct net *net)
 	ims_guard_init(in);
 	ims_frag_init(in);
 	INIT_DELAYED_WORK(&in->restore, ims_watch_restore);
+	INIT_WORK(&in->sa_gone, ims_watch_sa_gone);
 	init_llist_head(&in->expired);
 	INIT_WORK(&in->expire, ims_bundle_expire);
 	xa_init_flags(&in->endpoints, XA_FLAGS_ALLOC1);
@@ -73,7 +74,7 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 	/* What found nothing left to restore, or lost the race: it takes the mutex. */
 	list_for_each_entry(net, nets, exit_list)
 		cancel_delayed_work_sync(&ims_net(net)->restore);
-	/* Expiries that lost the race, then the bundles' last references. */
+	/* Expiries and SAs gone that lost the race, then the bundles' last references. */
 	flush_workqueue(ims_wq);
 	rcu_barrier();
 

@@ -39,6 +39,7 @@ struct ims_port_map;
  * @port_map: all ports of @endpoints, NULL where there are none; written under
  *	@lock, read under RCU
  * @restore: puts policies back that somebody took away
+ * @sa_gone: ends the bundles of which somebody took an SA away
  * @registrations: by owner and contact; under @lock
  * @registration_ids: the same ones by index; under @lock
  * @unsettled: registrations of which a packet has changed the bundles' states
@@ -77,6 +78,7 @@ struct ims_net {
 	struct list_head endpoint_list;
 	struct ims_port_map __rcu *port_map;
 	struct delayed_work restore;
+	struct work_struct sa_gone;
 	struct rhashtable registrations;
 	struct xarray registration_ids;
 	struct llist_head unsettled;

@@ -118,6 +118,8 @@ u32 ims_sa_reqid(const struct xfrm_state *x);
 bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid);
 bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b);
 bool ims_sa_is_live(const struct xfrm_state *x);
+bool ims_sa_is_shielded(const struct xfrm_state *x);
+bool ims_sa_is_gone(struct xfrm_state *x);
 bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t);
 bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims_addr *dst,
 		   u32 reqid);

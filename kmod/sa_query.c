@@ -306,15 +306,15 @@ u32 ims_sa_reqid(const struct xfrm_state *x)
 }
 
 /**
- * ims_sa_has_reqid() - is an SA one that an endpoint's policies choose
+ * ims_sa_has_reqid() - is an SA one of an endpoint's
  * @x: the SA
- * @reqid: the endpoint's
+ * @reqid: the endpoint's, by which its policies choose, also among what others have
  *
- * Return: true if so: it is one of the endpoint's, or was.
+ * Return: true if so: it is, or was.
  */
 bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid)
 {
-	return x->id.proto == IPPROTO_ESP && x->props.reqid == reqid;
+	return ims_sa_is_shielded(x) && x->props.reqid == reqid;
 }
 
 /**
@@ -338,6 +338,37 @@ bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b
 bool ims_sa_is_live(const struct xfrm_state *x)
 {
 	return READ_ONCE(x->km.state) == XFRM_STATE_VALID;
+}
+
+/**
+ * ims_sa_is_shielded() - is an SA one of this module's
+ * @x: the SA
+ *
+ * Context: any.
+ * Return: true if so: of those for ESP nobody else's is shielded, see ims_sa_new().
+ */
+bool ims_sa_is_shielded(const struct xfrm_state *x)
+{
+	return x->id.proto == IPPROTO_ESP && xfrm_state_kern(x);
+}
+
+/**
+ * ims_sa_is_gone() - has an SA been taken out of the kernel's tables
+ * @x: an SA that was added
+ *
+ * Where somebody is about to, and has told of it, the lock waits for that.
+ *
+ * Context: any; takes x->lock.
+ * Return: true if so.
+ */
+bool ims_sa_is_gone(struct xfrm_state *x)
+{
+	bool gone;
+
+	spin_lock_bh(&x->lock);
+	gone = x->km.state == XFRM_STATE_DEAD;
+	spin_unlock_bh(&x->lock);
+	return gone;
 }
 
 /**

@@ -119,6 +119,7 @@ static void ims_bundle_end_flow(struct ims_bundle *b, enum ims_flow flow)
 {
 	if (b->nat)
 		ims_nat_stop(b, flow);
+	b->done |= BIT(flow);
 	ims_sa_delete(b->sa[flow], true);
 }
 

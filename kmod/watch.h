@@ -7,5 +7,6 @@ struct work_struct;
 void ims_watch_init(void);
 void ims_watch_exit(void);
 void ims_watch_restore(struct work_struct *work);
+void ims_watch_sa_gone(struct work_struct *work);
 
 #endif /* _IMS_WATCH_H */

@@ -1033,6 +1033,7 @@ enum imsipsec_reason {
 	IMSIPSEC_REASON_IDLE,		/* nothing came over it for idle_timeout */
 	IMSIPSEC_REASON_NAT,		/* an authenticated packet came from there */
 	IMSIPSEC_REASON_INTERFACE,	/* it cannot: offload_reason of the bundle says more */
+	IMSIPSEC_REASON_SA_GONE,	/* somebody else has taken one of its SAs away */
 };
 
 /* What a network namespace can have so many of */

@@ -111,6 +111,7 @@ static const char *const reason_names[] = {
 	[IMSIPSEC_REASON_IDLE] = "idle",
 	[IMSIPSEC_REASON_NAT] = "nat",
 	[IMSIPSEC_REASON_INTERFACE] = "interface",
+	[IMSIPSEC_REASON_SA_GONE] = "sa-gone",
 };
 
 static const char *name_of(const char *const *names, size_t n, unsigned int value)

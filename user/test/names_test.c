@@ -59,7 +59,9 @@ static void test_names(void)
 	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_IDLE), "idle") &&
 	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_NAT), "nat") &&
 	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_INTERFACE), "interface") &&
-	   !imsipsec_reason_name(0), "names of reasons");
+	   !strcmp(imsipsec_reason_name(IMSIPSEC_REASON_SA_GONE), "sa-gone") &&
+	   !imsipsec_reason_name(0) && !imsipsec_reason_name(IMSIPSEC_REASON_SA_GONE + 1),
+	   "names of reasons");
 	ok(!strcmp(imsipsec_resource_name(IMSIPSEC_RESOURCE_ENDPOINTS), "endpoints") &&
 	   !strcmp(imsipsec_resource_name(IMSIPSEC_RESOURCE_SPIS), "spis") &&
 	   !imsipsec_resource_name(0) && !imsipsec_resource_name(IMSIPSEC_RESOURCE_SPIS + 1),

@@ -233,6 +233,7 @@ enum ims_ipsec_event_type {
  * @IMS_IPSEC_REASON_IDLE: nothing came over it for idle-timeout
  * @IMS_IPSEC_REASON_NAT: an authenticated packet came from there
  * @IMS_IPSEC_REASON_INTERFACE: its interface cannot, which the bundle says more of
+ * @IMS_IPSEC_REASON_SA_GONE: somebody else has taken one of its SAs away
  */
 enum ims_ipsec_reason {
 	IMS_IPSEC_REASON_REQUEST = 1,
@@ -247,6 +248,7 @@ enum ims_ipsec_reason {
 	IMS_IPSEC_REASON_IDLE,
 	IMS_IPSEC_REASON_NAT,
 	IMS_IPSEC_REASON_INTERFACE,
+	IMS_IPSEC_REASON_SA_GONE,
 };
 
 enum {
