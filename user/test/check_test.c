@@ -560,7 +560,7 @@ static void test_nft(void)
 	only(CHECK_WARNING, "firewall", "nftables' chain inet filter in drops what no rule takes, "
 	     "and none of that table speaks of ESP", "meta l4proto esp accept");
 	with_nft(TABLE("\t\tmeta l4proto esp drop\n\t\tudp dport 5063 accept\n"));
-	only(CHECK_WARNING, "firewall", "speaks of ESP", "meta l4proto esp accept");
+	only(CHECK_WARNING, "firewall", "has a rule that refuses ESP: \"meta l4proto esp drop\"", "accepts");
 	with_nft(TABLE("\t\tmeta l4proto esp accept\n\t\tudp dport 15063 accept\n"
 		       "\t\tip saddr 10.0.0.0 tcp dport 506 accept\n"
 		       "\t\ttcp dport 506 ip6 saddr 2001:db8::5063 accept\n"));
@@ -612,6 +612,118 @@ static void test_nft(void)
 	only(CHECK_WARNING, "firewall", "ip6tables-save failed", "install iptables");
 }
 
+#define CHAIN(family, rules)						\
+	"table " family " f {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n" \
+	rules "\t}\n}\n"
+
+static void with_nft6(const char *text)
+{
+	with_nft(text);
+	add_endpoint("2001:db8::1");
+	add_address("2001:db8::1", "eth0");
+}
+
+/* What others have made */
+static const char docker[] =
+	"table ip nat {\n\tchain DOCKER {\n\t\tiifname \"docker0\" counter packets 0 bytes 0 return\n\t}\n\n"
+	"\tchain PREROUTING {\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n"
+	"\t\tfib daddr type local counter jump DOCKER\n\t}\n}\n"
+	"table ip filter {\n\tchain DOCKER {\n\t\tmeta l4proto esp drop\n\t\tudp dport 5063 drop\n\t}\n\n"
+	"\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n"
+	"\t\tcounter jump DOCKER\n\t\tcounter drop\n\t}\n\n"
+	"\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n"
+	"table ip raw {\n\tchain PREROUTING {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
+	"\t\tip daddr 172.17.0.2 iifname != \"docker0\" counter drop\n\t}\n}\n";
+
+/* firewalld: the zone's services are behind jumps. */
+#define FIREWALLD(services)						\
+	"table inet firewalld {\n\tchain filter_PREROUTING {\n"		\
+	"\t\ttype filter hook prerouting priority filter + 10; policy accept;\n" \
+	"\t\ticmpv6 type { nd-router-advert, nd-neighbor-solicit } accept\n" \
+	"\t\tmeta nfproto ipv6 fib saddr . mark . iif oif missing drop\n\t}\n\n" \
+	"\tchain filter_INPUT {\n\t\ttype filter hook input priority filter + 10; policy accept;\n" \
+	"\t\tct state { established, related } accept\n\t\tct status dnat accept\n" \
+	"\t\tiifname \"lo\" accept\n\t\tct state invalid drop\n\t\tjump filter_INPUT_ZONES\n" \
+	"\t\treject with icmpx admin-prohibited\n\t}\n\n"			\
+	"\tchain filter_OUTPUT {\n\t\ttype filter hook output priority filter + 10; policy accept;\n" \
+	"\t\tct state { established, related } accept\n\t\toifname \"lo\" accept\n\t}\n\n" \
+	"\tchain filter_FORWARD {\n\t\ttype filter hook forward priority filter + 10; policy accept;\n" \
+	"\t\tjump unused\n\t\treject with icmpx admin-prohibited\n\t}\n\n" \
+	"\tchain unused {\n\t\tmeta l4proto esp accept\n\t\tmeta ipsec exists accept\n\t}\n\n" \
+	"\tchain filter_INPUT_ZONES {\n\t\tiifname \"eth0\" goto filter_IN_public\n\t\tgoto filter_IN_public\n\t}\n\n" \
+	"\tchain filter_IN_public {\n\t\tjump filter_IN_public_allow\n"	\
+	"\t\tmeta l4proto { icmp, ipv6-icmp } accept\n\t}\n\n"		\
+	"\tchain filter_IN_public_allow {\n\t\ttcp dport 22 accept\n" services "\t}\n}\n"
+
+static void test_nft_rules(void)
+{
+	with_nft(docker);
+	well("firewall", "no input or output chain of nftables drops");
+	with_nft6(FIREWALLD("\t\tmeta l4proto esp accept\n\t\tmeta ipsec exists accept\n"));
+	well("firewall", "rules speak of all that is needed");
+	with_nft(FIREWALLD("\t\tmeta ipsec exists accept\n"));
+	only(CHECK_WARNING, "firewall", "firewalld filter_INPUT drops what no rule takes, and none of that table speaks of ESP",
+	     "meta l4proto esp accept");
+	/* By way of iptables */
+	with_nft("table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy drop;\n"
+		 "\t\tcounter packets 1 bytes 2 jump ufw-before-input\n\t}\n\n\tchain ufw-before-input {\n"
+		 "\t\tmeta l4proto esp counter packets 0 bytes 0 accept\n"
+		 "\t\txt match \"policy\" counter packets 0 bytes 0 accept\n\t}\n}\n");
+	well("firewall", "rules speak of all that is needed");
+	/* At the end of what a chain leads to */
+	with_nft("table inet f {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n"
+		 "\t\ttcp dport 22 accept\n\t\tmeta ipsec exists accept\n\t\tjump rest\n\t}\n\n\tchain rest {\n"
+		 "\t\tcounter drop\n\t}\n}\n");
+	only(CHECK_WARNING, "firewall", "chain inet f in drops what no rule takes, and none of that table speaks of ESP", "esp");
+
+	/* Refused by name, in either family, wherever it passes */
+	with_nft(CHAIN("ip6", "\t\tip6 nexthdr esp drop\n"));
+	well("firewall", "no input or output chain");
+	with_nft6(CHAIN("ip6", "\t\tip6 nexthdr esp drop\n"));
+	only(CHECK_WARNING, "firewall", "chain ip6 f in has a rule that refuses ESP: \"ip6 nexthdr esp drop\"", "nft delete rule");
+	with_nft6(CHAIN("inet", "\t\tip6 saddr 2001:db8::/32 meta l4proto { esp, ah } counter packets 0 bytes 0 drop\n"));
+	only(CHECK_WARNING, "firewall", "refuses ESP", "nft delete rule");
+	with_nft6(CHAIN("ip6", "\t\tudp dport 4500 drop\n"));
+	well("firewall", "no input or output chain");
+	with_nft6(CHAIN("ip6", "\t\tudp dport 4500 drop\n"));
+	c.endpoints[1].nat_traversal = true;
+	only(CHECK_WARNING, "firewall", "refuses UDP port 4500, for ESP: \"udp dport 4500 drop\"", "nft delete rule");
+	with_nft6(CHAIN("ip6", "\t\ttcp dport 4500 drop\n"));
+	c.endpoints[1].nat_traversal = true;
+	well("firewall", "no input or output chain");
+	with_nft(CHAIN("inet", "\t\tudp dport { 5060, 5063 } reject\n"));
+	only(CHECK_WARNING, "firewall", "refuses port 5063 of endpoint 1", "nft delete rule");
+	with_nft(CHAIN("inet", "\t\tmeta ipsec missing udp dport { 5060, 5063 } drop\n"));
+	well("firewall", "no input or output chain");
+	with_nft(CHAIN("inet", "\t\tmeta l4proto ah drop\n\t\tmeta l4proto vmap { ah : drop, esp : accept }\n"));
+	well("firewall", "no input or output chain");
+	with_nft(CHAIN("inet", "\t\tmeta l4proto vmap { ah : accept, esp : drop }\n"));
+	only(CHECK_WARNING, "firewall", "refuses ESP", "nft delete rule");
+	with_nft("table inet f {\n\tchain pre {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
+		 "\t\tgoto more\n\t}\n\n\tchain more {\n\t\tjump more2\n\t}\n\n\tchain more2 {\n\t\tjump more\n"
+		 "\t\tip protocol esp drop\n\t}\n}\n");
+	only(CHECK_WARNING, "firewall", "chain inet f pre has a rule that refuses ESP", "nft delete rule");
+
+	/* Of one family only */
+	with_nft6("table inet f {\n\tchain in {\n\t\ttype filter hook input priority 0; policy drop;\n"
+		  "\t\tip protocol esp accept\n\t\tmeta ipsec exists accept\n\t}\n}\n");
+	only(CHECK_WARNING, "firewall", "none of that table speaks of ESP over IPv6", "meta l4proto esp accept");
+	with_nft6("table inet f {\n\tset s {\n\t\ttype inet_proto\n\t\telements = { esp,\n\t\t\t     ah }\n\t}\n\n"
+		  "\tchain in {\n\t\ttype filter hook input priority 0; policy drop;\n"
+		  "\t\tmeta l4proto @s accept\n\t\tmeta ipsec exists accept\n\t}\n}\n");
+	well("firewall", "rules speak of all");
+
+	/* What cannot be told is said */
+	with_nft("table inet f {\n\tchain in {\n\t\ttype filter hook input priority 0; policy drop;\n"
+		 "\t\tiifname \"lo\" accept\n\t\tct state established,related accept\n\t\tip saddr 10.0.0.0/8 accept\n"
+		 "\t\tmeta ipsec exists accept\n\t}\n}\n");
+	only(CHECK_WARNING, "firewall", "cannot tell whether \"ip saddr 10.0.0.0/8 accept\" takes ESP",
+	     "if not, a rule such as: meta l4proto esp accept");
+	with_nft("table netdev f {\n\tchain in {\n\t\ttype filter hook ingress device \"eth0\" priority 0; policy drop;\n"
+		 "\t\tmeta l4proto esp accept\n\t}\n}\n");
+	only(CHECK_WARNING, "firewall", "chain netdev f in drops what no rule takes: cannot tell", "nft list chain netdev f in");
+}
+
 static void with_iptables(const char *text)
 {
 	begin();
@@ -641,6 +753,35 @@ static void test_iptables(void)
 	     "table speaks of ESP", "-p esp -j ACCEPT");
 }
 
+/* iptables' own tables, of IPv6, and by way of other chains */
+static void test_ip6tables(void)
+{
+	with_iptables("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p esp -j DROP\nCOMMIT\n");
+	only(CHECK_WARNING, "firewall", "iptables's chain filter INPUT has a rule that refuses ESP: \"-A INPUT -p esp -j DROP\"", "-D");
+	with_iptables("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:D - [0:0]\n-A FORWARD -j D\n-A D -p esp -j DROP\nCOMMIT\n");
+	well("firewall", "no input or output chain");
+	with_iptables("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:D - [0:0]\n-A INPUT -i eth0 -j D\n-A D -p esp -j DROP\nCOMMIT\n");
+	only(CHECK_WARNING, "firewall", "refuses ESP", "-D");
+	with_iptables("*filter\n:INPUT DROP [0:0]\n:U - [0:0]\n-A INPUT -j U\n-A U -p esp -j ACCEPT\n"
+		      "-A U -m policy --dir in --pol ipsec -j ACCEPT\nCOMMIT\n");
+	well("firewall", "rules speak of all");
+	begin();
+	c.iptables[1] = strdup("*filter\n:INPUT DROP [0:0]\nCOMMIT\n");
+	well("firewall", "rules speak of all");
+	begin();
+	add_endpoint("2001:db8::1");
+	add_address("2001:db8::1", "eth0");
+	c.iptables[1] = strdup("*filter\n:INPUT DROP [0:0]\n-A INPUT -m policy --dir in --pol ipsec -j ACCEPT\nCOMMIT\n");
+	only(CHECK_WARNING, "firewall", "ip6tables's chain filter INPUT drops", "-p esp -j ACCEPT");
+	begin();
+	add_endpoint("2001:db8::1");
+	add_address("2001:db8::1", "eth0");
+	c.iptables[1] = strdup("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -m udp --dport 5062:5064 -j DROP\nCOMMIT\n");
+	check_run(&c);
+	ok(has(CHECK_WARNING, "firewall", "raw PREROUTING has a rule that refuses port 5063 of endpoint 2", "-D") &&
+	   count(CHECK_WARNING) == 3, "warning: ip6tables, each port");
+}
+
 int main(void)
 {
 	if (!mkdtemp(root))
@@ -654,7 +795,9 @@ int main(void)
 	test_modules();
 	test_limits();
 	test_nft();
+	test_nft_rules();
 	test_iptables();
+	test_ip6tables();
 	check_free(&c);
 	remove_all();
 	return done();
