@@ -29,6 +29,7 @@ static const struct check_row {
 	{ "local-ports", check_local_ports, true },
 	{ "disable-xfrm", check_disable_xfrm, true },
 	{ "default-policy", check_default_policy },
+	{ "policies", check_policies, true },
 	{ "firewall", check_firewall, true },
 	{ "algorithms", check_algorithms, true },
 	{ "esp", check_esp, true },
@@ -97,6 +98,7 @@ void check_free(struct check *c)
 	free(c->endpoints);
 	free(c->algorithms);
 	free(c->addresses);
+	free(c->policies);
 	free(c->nft);
 	free(c->iptables[0]);
 	free(c->iptables[1]);

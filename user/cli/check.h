@@ -37,6 +37,23 @@ enum check_default {
 	CHECK_DEFAULT_ACCEPT,
 };
 
+/* One of XFRM's, that no interface of its own is for */
+struct check_policy {
+	int dir;			/* XFRM_POLICY_IN or XFRM_POLICY_OUT */
+	int family;
+	uint32_t index;
+	uint32_t priority;		/* the lowest comes first */
+	bool blocks;
+	bool marked;			/* only for some marks */
+	bool esp_transport;		/* in ESP's transport mode, over any SA, or not at all */
+	bool templates;
+	struct imsipsec_addr local, remote;
+	uint8_t local_prefix, remote_prefix;
+	uint16_t port, port_mask;	/* local */
+	bool remote_port;		/* just one */
+	uint8_t proto;
+};
+
 /**
  * struct check - what the checks look at, and what they found
  * @root: goes before the names of the files that they read: "", or a test's folder
@@ -52,6 +69,9 @@ enum check_default {
  * @n_addresses: how many
  * @default_in: of XFRM
  * @default_out: of XFRM
+ * @policies: of XFRM
+ * @n_policies: how many
+ * @policies_error: it would not tell
  * @nft: what `nft -s list ruleset` wrote; NULL: nothing, see @nft_error
  * @nft_error: why
  * @iptables: what iptables-save wrote, of IPv4 and IPv6; NULL: it was not asked, there
@@ -75,6 +95,9 @@ struct check {
 	size_t n_addresses;
 	enum check_default default_in;
 	enum check_default default_out;
+	struct check_policy *policies;
+	size_t n_policies;
+	bool policies_error;
 	char *nft;
 	const char *nft_error;
 	char *iptables[2];
@@ -102,6 +125,10 @@ bool check_exists(const struct check *c, const char *path);
 bool check_has_kernel_module(const struct check *c, const char *name, bool *loaded);
 bool check_list_has(const char *list, char range, uint32_t number);
 
+/* check_policy.c: XFRM's policies */
+
+void check_gather_policies(struct check *c);
+
 /* check_gather.c: what is not a file */
 
 void check_gather(struct check *c);
@@ -118,6 +145,7 @@ void check_backlog(struct check *c);
 void check_local_ports(struct check *c);
 void check_disable_xfrm(struct check *c);
 void check_default_policy(struct check *c);
+void check_policies(struct check *c);
 void check_firewall(struct check *c);
 void check_algorithms(struct check *c);
 void check_esp(struct check *c);

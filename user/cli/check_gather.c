@@ -177,6 +177,7 @@ void check_gather(struct check *c)
 	/* Without the module nobody would look at it. */
 	if (!c->module)
 		return;
+	check_gather_policies(c);
 	c->nft = output_of("nft -s list ruleset", &c->nft_error);
 	gather_iptables(c, 0, "/proc/net/ip_tables_names", "iptables-legacy-save",
 			"iptables-save");

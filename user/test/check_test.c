@@ -6,6 +6,8 @@
 #define _XOPEN_SOURCE 700	/* nftw() */
 #include <errno.h>
 #include <ftw.h>
+#include <linux/xfrm.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -384,6 +386,102 @@ static void test_sysctls(void)
 	begin();
 	c.default_in = CHECK_DEFAULT_UNKNOWN;
 	only(CHECK_WARNING, "default-policy", "does not tell", "getdefault");
+}
+
+/* One of XFRM's, from the address of endpoint 1 to all others */
+static struct check_policy *add_policy(int dir, uint16_t port, uint32_t priority)
+{
+	struct check_policy *p;
+
+	c.policies = check_grow(c.policies, &c.n_policies, sizeof(*p));
+	p = &c.policies[c.n_policies - 1];
+	*p = (struct check_policy) {
+		.dir = dir, .family = AF_INET, .index = 8 * c.n_policies + dir, .priority = priority,
+		.esp_transport = true, .local_prefix = 32, .port = port, .port_mask = port ? 0xffff : 0,
+	};
+	imsipsec_addr_parse(&p->local, "192.0.2.1");
+	imsipsec_addr_parse(&p->remote, "0.0.0.0");
+	return p;
+}
+
+#define IN	XFRM_POLICY_IN
+#define OUT	XFRM_POLICY_OUT
+
+static void test_policies(void)
+{
+	struct check_policy *p;
+
+	begin();
+	well("policies", "no XFRM policy of somebody else's");
+	begin();
+	c.policies_error = true;
+	only(CHECK_WARNING, "policies", "does not tell", "ip xfrm policy");
+	/* The endpoint's own, and of a UE behind a NAT */
+	begin();
+	add_policy(OUT, 5063, 3)->templates = true;
+	p = add_policy(OUT, 5063, 2);
+	p->templates = p->remote_port = true;
+	p->esp_transport = false;
+	p->remote_prefix = 32;
+	c.endpoints[0].nat_traversal = true;
+	well("policies", "no XFRM policy of somebody else's");
+	/* After ours; not at our ports, address or family */
+	begin();
+	add_policy(OUT, 5063, 4)->blocks = true;
+	add_policy(OUT, 5065, 0)->blocks = true;
+	add_policy(IN, 5065, 0)->blocks = true;
+	add_policy(IN, 0, 0)->proto = IPPROTO_ICMP;
+	c.policies[3].blocks = true;
+	imsipsec_addr_parse(&add_policy(IN, 0, 0)->local, "192.0.2.2");
+	c.policies[4].blocks = true;
+	p = add_policy(IN, 0, 0);
+	p->family = AF_INET6;
+	p->blocks = true;
+	add_policy(IN, 0, 0);
+	well("policies", "no XFRM policy of somebody else's");
+
+	begin();
+	add_policy(OUT, 0, 0);
+	only(CHECK_FAULT, "policies", "dir out, local 192.0.2.1/32, remote 0.0.0.0/0, priority 0, has other SAs, or none, for "
+	     "what leaves port 5063 of endpoint 1", "ip xfrm policy delete dir out index 9, or give it a priority above 3");
+	begin();
+	p = add_policy(OUT, 5062, 2);
+	p->blocks = true;
+	imsipsec_addr_parse(&p->remote, "198.51.100.0");
+	p->remote_prefix = 24;
+	only(CHECK_WARNING, "policies", "remote 198.51.100.0/24, priority 2, drops what leaves port 5062", "index 9");
+	begin();
+	add_policy(OUT, 5063, 3);
+	only(CHECK_FAULT, "policies", "what leaves port 5063", "index 9");
+	begin();
+	p = add_policy(IN, 0, 9999);
+	p->blocks = true;
+	imsipsec_addr_parse(&p->local, "192.0.3.0");
+	p->local_prefix = 23;
+	only(CHECK_FAULT, "policies", "dir in, local 192.0.3.0/23, remote 0.0.0.0/0, priority 9999, drops what comes to port 5063",
+	     "ip xfrm policy delete dir in index 8, or one ahead");
+	begin();
+	p = add_policy(IN, 0, 9999);
+	p->blocks = true;
+	add_policy(IN, 0, 9998);
+	well("policies", "no XFRM policy of somebody else's");
+	begin();
+	p = add_policy(IN, 5064, 1);
+	p->templates = true;
+	p->esp_transport = false;
+	p->proto = IPPROTO_UDP;
+	only(CHECK_WARNING, "policies", "not all of it, priority 1, asks for other SAs of what comes to port 5064", "dir in index 8");
+	begin();
+	p = add_policy(IN, 5064, 1);
+	p->blocks = p->marked = true;
+	only(CHECK_WARNING, "policies", "some marks", "index 8");
+	begin();
+	add_policy(IN, 4500, 1)->blocks = true;
+	well("policies", "no XFRM policy of somebody else's");
+	begin();
+	add_policy(IN, 4500, 1)->blocks = true;
+	c.endpoints[0].nat_traversal = true;
+	only(CHECK_FAULT, "policies", "what comes to UDP port 4500", "index 8");
 }
 
 static void test_algorithms(void)
@@ -791,6 +889,7 @@ int main(void)
 	test_endpoints();
 	test_nat_port();
 	test_sysctls();
+	test_policies();
 	test_algorithms();
 	test_modules();
 	test_limits();

@@ -18,13 +18,58 @@ imsipsec=$1
 here=$(cd "$(dirname "$0")" && pwd -P)
 tmp=$(mktemp -d)
 socket=
-trap 'rm -rf "$tmp"; kill $socket 2>/dev/null' EXIT
+trap 'rm -rf "$tmp"; kill $socket $judge_PID 2>/dev/null' EXIT
 . "$here/cli_lib.sh"
 
+# One Python for all questions about what was printed, for it takes long to start
+coproc judge { exec python3 -c '
+import json, re, sys
+
+def ask(path, what, *words):
+    with open(path, encoding="utf-8") as f:
+        j = json.load(f)
+    if what == "json":
+        return eval("(" + words[0] + ")")
+    if what == "levels":
+        return sorted({f["check"] for f in j if f["level"] == words[0]}) == sorted(words[1:])
+    if what == "has":
+        level, check, text, cure = words
+        return any((f["level"], f["check"]) == (level, check) and text in f["text"] and cure in f.get("cure", "") and
+                   ("cure" in f) == (level != "ok") for f in j)
+    check, imsipsec, to = words
+    cure, = {f["cure"] for f in j if f["check"] == check and "cure" in f}
+    with open(to, "w", encoding="utf-8") as f:
+        print(re.split(r", at boot|, or ", cure)[0].replace("imsipsec", imsipsec, 1), file=f)
+    return True
+
+read = sys.stdin.buffer
+while True:
+    n = read.readline()
+    if not n:
+        break
+    words = []
+    while len(words) < int(n):
+        word = b""
+        while not word.endswith(b"\0"):
+            word += read.read(1)
+        words.append(word[:-1].decode())
+    try:
+        answer = bool(ask(*words))
+    except Exception as e:
+        print("#", e, file=sys.stderr)
+        answer = False
+    print(int(answer), flush=True)
+'; }
+judges() {	# WHAT WORD...
+	local answer
+
+	printf '%d\n' $(($# + 1)) >&"${judge[1]}"
+	printf '%s\0' "$tmp/out" "$@" >&"${judge[1]}"
+	read -r answer <&"${judge[0]}" && [ "$answer" = 1 ]
+}
+
 json() {	# EXPRESSION over j, what was printed
-	python3 -c 'import json, sys
-j = json.load(open(sys.argv[1]))
-sys.exit(not eval("(" + sys.argv[2] + ")"))' "$tmp/out" "$1"
+	judges json "$1"
 }
 
 # Commands that look at another namespace, or lack something, go before check
@@ -36,17 +81,11 @@ checked() {	# STATUS [COMMAND...]
 }
 
 has() {		# LEVEL CHECK TEXT CURE: parts of one finding
-	python3 -c 'import json, sys
-level, check, text, cure = sys.argv[2:]
-sys.exit(not any((f["level"], f["check"]) == (level, check) and text in f["text"] and
-		 cure in f.get("cure", "") and ("cure" in f) == (level != "ok")
-		 for f in json.load(open(sys.argv[1]))))' "$tmp/out" "$@"
+	judges has "$@"
 }
 
 levels() {	# LEVEL [CHECK...]: just these checks have findings of that level
-	local level=$1
-	shift
-	json "sorted({f['check'] for f in j if f['level'] == '$level'}) == sorted('$*'.split())"
+	judges levels "$@"
 }
 
 if ! run 0 config; then
@@ -70,7 +109,7 @@ starts ExecStart && run 0 -j endpoint show && json '[(e["address"], e["port-ps"]
 	("198.51.100.1", 5063, [5062, 5064], "drop", True)]' && run 0 -j config show && json 'j["max-spi"] == 600000'
 ok "the unit starts: the example's endpoints are there"
 key=000102030405060708090a0b0c0d0e0f
-id=$(endpoints | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
+id=$(endpoints | sed 's/^\[{"id":\([0-9]*\),.*/\1/')
 run 0 bundle add endpoint "$id" owner alice contact c ue 192.0.2.5 port-uc 6301 port-us 6300 spi-uc 25656 \
 	spi-us 25657 alg hmac-sha-1-96 ealg aes-cbc ik $key ck $key
 endpoints >"$tmp/before"
@@ -156,10 +195,7 @@ mended() {
 	checked 0 && levels fault && levels warning backlog
 }
 cure() {	# CHECK: its cure's command is run, up to a comma or what else is no part of it
-	python3 -c 'import json, re, sys
-cure, = {f["cure"] for f in json.load(open(sys.argv[1])) if f["check"] == sys.argv[2] and "cure" in f}
-print(re.split(r", at boot|, or ", cure)[0].replace("imsipsec", sys.argv[3], 1))' "$tmp/out" "$1" "$imsipsec" >"$tmp/cure" &&
-		bash -e "$tmp/cure" >/dev/null
+	judges cure "$1" "$imsipsec" "$tmp/cure" && bash -e "$tmp/cure" >/dev/null
 }
 
 sysctl -qw net.ipv4.tcp_fwmark_accept=0
@@ -215,7 +251,41 @@ ok "a firewall lets ESP in, and not what comes out of it"
 nft 'add rule inet filter in meta ipsec exists accept'
 mended && has ok firewall "rules speak of all that is needed" ""
 ok "a firewall lets all in that is needed"
+# With others' tables beside it, and IPv6 alone
+nft -f - <<'END'
+table ip6 more { chain in { type filter hook input priority 5; policy accept; ip6 nexthdr esp counter drop; }; }
+table ip docker {
+	chain fwd { type filter hook forward priority 0; policy drop; jump d; }
+	chain d { meta l4proto esp drop; udp dport 5063 drop; }
+}
+END
+checked 0 && levels warning backlog firewall && has warning firewall "chain ip6 more in has a rule that refuses ESP: " "nft delete rule" &&
+	! has warning firewall docker "" && nft flush chain ip6 more in && mended
+ok "a firewall's rule refuses ESP over IPv6"
+nft 'add rule ip6 more in udp dport { 4500, 5062 } drop'
+checked 0 && levels warning backlog firewall && has warning firewall "refuses port 5062 of endpoint" "nft delete rule" &&
+	nft delete table ip6 more && mended
+ok "a firewall's rule refuses a protected port over IPv6"
 nft flush ruleset
+
+# Policies of others; the cure is run as it stands
+while read -r level text words; do
+	# shellcheck disable=SC2086
+	ip xfrm policy add $words && checked "$([ "$level" = fault ] && echo 2 || echo 0)" && has "$level" policies "${text//_/ }" "ip xfrm policy delete" &&
+		cure policies && mended && has ok policies "no XFRM policy of somebody else" ""
+	ok "XFRM has a policy: $words"
+done <<'END'
+fault drops_what_comes_to_port_5063 dir in src 0.0.0.0/0 dst 192.0.2.1/32 action block priority 5000
+warning drops_what_comes_to_port_5063 dir in src 198.51.100.0/24 dst 0.0.0.0/0 proto udp action block
+fault drops_what_comes_to_port_5062 dir in src ::/0 dst 2001:db8::1/128 dport 5062 action block
+warning asks_for_other_SAs_of_what_comes_to dir in src 10.0.0.0/8 dst 192.0.2.0/24 tmpl src 10.0.0.1 dst 192.0.2.1 proto esp mode tunnel
+fault has_other_SAs,_or_none,_for_what_leaves_port_5063 dir out src 192.0.2.0/24 dst 0.0.0.0/0
+fault drops_what_leaves_port_5063 dir out src ::/0 dst ::/0 action block priority 2
+END
+ip xfrm policy add dir out src 192.0.2.0/24 dst 0.0.0.0/0 priority 100 && ip xfrm policy add dir fwd src 0.0.0.0/0 dst 0.0.0.0/0 action block &&
+	ip xfrm policy add dir in src 0.0.0.0/0 dst 192.0.2.1/32 dport 22 proto tcp action block && mended
+ok "XFRM has policies that are in nobody's way"
+ip xfrm policy flush
 
 run 0 config set max-bundles 5000 max-spi 75535 && checked 2 && levels fault spis bundles &&
 	cure spis && cure bundles && mended

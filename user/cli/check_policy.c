@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * imsipsec check: policies of others in XFRM that come before an endpoint's.
+ *
+ * Of those that match a packet, XFRM takes the one whose priority is the lowest number.
+ * What leaves a protected port needs the endpoint's, which has 3, or by way of a NAT 1 or
+ * 2. For what comes in an endpoint has none, for the guard judges; one of somebody else's
+ * that blocks it, or asks for other SAs, has it dropped before.
+ */
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <libmnl/libmnl.h>
+#include <linux/xfrm.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "cli.h"
+
+/* IMS_POLICY_PRIORITY_PORT of the module */
+#define PRIORITY_PORT	3
+
+static void set_address(struct imsipsec_addr *a, int family, const xfrm_address_t *from)
+{
+	a->family = family;
+	if (family == AF_INET)
+		memcpy(&a->in, &from->a4, sizeof(a->in));
+	else
+		memcpy(&a->in6, &from->a6, sizeof(a->in6));
+}
+
+static int gather_policy(const struct nlmsghdr *nlh, void *data)
+{
+	const struct xfrm_userpolicy_info *info = mnl_nlmsg_get_payload(nlh);
+	const struct xfrm_selector *sel = &info->sel;
+	const struct xfrm_user_tmpl *t;
+	const struct nlattr *attr;
+	struct check *c = data;
+	struct check_policy *p;
+	size_t i, n;
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*info))
+		return MNL_CB_ERROR;
+	/* Those of sockets have a higher one */
+	if (info->dir != XFRM_POLICY_IN && info->dir != XFRM_POLICY_OUT)
+		return MNL_CB_OK;
+	c->policies = check_grow(c->policies, &c->n_policies, sizeof(*c->policies));
+	p = &c->policies[c->n_policies - 1];
+	p->dir = info->dir;
+	p->family = sel->family;
+	p->index = info->index;
+	p->priority = info->priority;
+	p->blocks = info->action == XFRM_POLICY_BLOCK;
+	p->proto = sel->proto;
+	p->esp_transport = true;
+	if (p->dir == XFRM_POLICY_OUT) {
+		set_address(&p->local, p->family, &sel->saddr);
+		set_address(&p->remote, p->family, &sel->daddr);
+		p->local_prefix = sel->prefixlen_s;
+		p->remote_prefix = sel->prefixlen_d;
+		p->port = ntohs(sel->sport);
+		p->port_mask = ntohs(sel->sport_mask);
+		p->remote_port = sel->dport_mask;
+	} else {
+		set_address(&p->local, p->family, &sel->daddr);
+		set_address(&p->remote, p->family, &sel->saddr);
+		p->local_prefix = sel->prefixlen_d;
+		p->remote_prefix = sel->prefixlen_s;
+		p->port = ntohs(sel->dport);
+		p->port_mask = ntohs(sel->dport_mask);
+		p->remote_port = sel->sport_mask;
+	}
+	mnl_attr_for_each(attr, nlh, sizeof(*info)) {
+		switch (mnl_attr_get_type(attr)) {
+		case XFRMA_TMPL:
+			t = mnl_attr_get_payload(attr);
+			n = mnl_attr_get_payload_len(attr) / sizeof(*t);
+			p->templates |= n;
+			for (i = 0; i < n; i++)
+				if (t[i].mode != XFRM_MODE_TRANSPORT ||
+				    (p->dir == XFRM_POLICY_IN && !t[i].optional &&
+				     (t[i].id.proto != IPPROTO_ESP || t[i].id.spi || t[i].reqid)))
+					p->esp_transport = false;
+			break;
+		case XFRMA_MARK:
+			p->marked |= ((struct xfrm_mark *)mnl_attr_get_payload(attr))->m;
+			break;
+		case XFRMA_IF_ID:
+			/* Only what goes by an interface of that number */
+			if (mnl_attr_get_u32(attr)) {
+				c->n_policies--;
+				return MNL_CB_OK;
+			}
+		}
+	}
+	return MNL_CB_OK;
+}
+
+void check_gather_policies(struct check *c)
+{
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_XFRM, SOCK_CLOEXEC);
+	struct nlmsghdr *nlh;
+	char buf[32768];
+	int ret = -1;
+	ssize_t n;
+
+	c->policies_error = true;
+	if (!nl)
+		return;
+	nlh = mnl_nlmsg_put_header(buf);
+	nlh->nlmsg_type = XFRM_MSG_GETPOLICY;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	mnl_nlmsg_put_extra_header(nlh, sizeof(struct xfrm_userpolicy_id));
+	if (!mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) &&
+	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) > 0) {
+		do {
+			n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+			ret = n > 0 ? mnl_cb_run(buf, n, 0, 0, gather_policy, c) : -1;
+		} while (ret > 0);
+	}
+	c->policies_error = ret;
+	mnl_socket_close(nl);
+}
+
+static bool has_prefix(const struct imsipsec_addr *net, unsigned int bits,
+		       const struct imsipsec_addr *a)
+{
+	const uint8_t *x = (const uint8_t *)&net->in6, *y = (const uint8_t *)&a->in6;
+	const unsigned int bytes = bits / 8;
+
+	if (a->family == AF_INET) {
+		x = (const uint8_t *)&net->in;
+		y = (const uint8_t *)&a->in;
+	}
+	return !memcmp(x, y, bytes) &&
+	       (!(bits % 8) || !((x[bytes] ^ y[bytes]) & (0xff00 >> bits % 8 & 0xff)));
+}
+
+static bool matches(const struct check_policy *p, const struct imsipsec_endpoint *e, uint16_t port)
+{
+	return (!p->proto || p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP) &&
+	       p->family == e->address.family && has_prefix(&p->local, p->local_prefix, &e->address) &&
+	       !((p->port ^ port) & p->port_mask);
+}
+
+/* Whoever is at the other end */
+static bool is_for_all(const struct check_policy *p)
+{
+	return !p->remote_prefix && !p->remote_port && !p->proto && !p->marked;
+}
+
+/* As the module makes them: of a port; of a UE behind a NAT */
+static bool is_own(const struct check_policy *p, const struct imsipsec_endpoint *e)
+{
+	const unsigned int bits = e->address.family == AF_INET ? 32 : 128;
+
+	if (p->dir != XFRM_POLICY_OUT || p->blocks || !p->templates || p->local_prefix != bits ||
+	    p->port_mask != 0xffff || p->proto)
+		return false;
+	if (p->priority == PRIORITY_PORT)
+		return p->esp_transport && is_for_all(p);
+	return e->nat_traversal && p->priority && p->priority < PRIORITY_PORT && !p->esp_transport &&
+	       p->remote_prefix == bits && p->remote_port;
+}
+
+static bool is_in_the_way(const struct check_policy *p, const struct imsipsec_endpoint *e)
+{
+	if (p->dir == XFRM_POLICY_OUT)
+		return p->priority <= PRIORITY_PORT && !is_own(p, e);
+	return p->blocks || !p->esp_transport;
+}
+
+/* Does another that lets all in at that port come first? */
+static bool is_excepted(const struct check *c, const struct check_policy *p,
+			const struct imsipsec_endpoint *e, uint16_t port)
+{
+	const struct check_policy *q;
+	size_t i;
+
+	for (i = 0; i < c->n_policies; i++) {
+		q = &c->policies[i];
+		if (q->dir == p->dir && q->priority < p->priority && matches(q, e, port) &&
+		    is_for_all(q) && !is_in_the_way(q, e))
+			return true;
+	}
+	return false;
+}
+
+static void found(struct check *c, const struct check_policy *p, const struct imsipsec_endpoint *e,
+		  const char *what, uint16_t port)
+{
+	char local[INET6_ADDRSTRLEN], remote[INET6_ADDRSTRLEN];
+	const bool out = p->dir == XFRM_POLICY_OUT;
+	const char *dir = out ? "out" : "in";
+
+	check_found(c, is_for_all(p) ? CHECK_FAULT : CHECK_WARNING,
+		    "an XFRM policy of somebody else's, dir %s, local %s/%u, remote %s/%u%s, priority %" PRIu32
+		    ", %s what %s %s %" PRIu16 " of endpoint %" PRIu32, dir,
+		    imsipsec_addr_format(&p->local, local, sizeof(local)), p->local_prefix,
+		    imsipsec_addr_format(&p->remote, remote, sizeof(remote)), p->remote_prefix,
+		    p->marked ? ", some marks" : p->proto || p->remote_port ? ", not all of it" : "",
+		    p->priority,
+		    p->blocks ? "drops" : out ? "has other SAs, or none, for" : "asks for other SAs of",
+		    out ? "leaves" : "comes to", what, port, e->id);
+	if (out)
+		check_cure(c, "ip xfrm policy delete dir out index %" PRIu32 ", or give it a priority above %u",
+			   p->index, PRIORITY_PORT);
+	else
+		check_cure(c, "ip xfrm policy delete dir in index %" PRIu32 ", or one ahead of it that allows this port",
+			   p->index);
+}
+
+void check_policies(struct check *c)
+{
+	const size_t before = c->n_findings;
+	const struct imsipsec_endpoint *e;
+	const struct check_policy *p;
+	uint16_t port;
+	size_t i, j, k;
+
+	if (c->policies_error) {
+		check_found(c, CHECK_WARNING, "XFRM does not tell its policies");
+		check_cure(c, "look at them by hand: ip xfrm policy");
+		return;
+	}
+	for (i = 0; i < c->n_endpoints; i++) {
+		e = &c->endpoints[i];
+		for (j = 0; j < c->n_policies; j++) {
+			p = &c->policies[j];
+			if (!is_in_the_way(p, e))
+				continue;
+			/* ESP in UDP, that a NAT let in: the socket's policy is asked ahead of ESP */
+			if (e->nat_traversal && p->dir == XFRM_POLICY_IN && matches(p, e, e->nat_port) &&
+			    (!p->proto || p->proto == IPPROTO_UDP) && !is_excepted(c, p, e, e->nat_port)) {
+				found(c, p, e, "UDP port", e->nat_port);
+				continue;
+			}
+			/* One finding a policy */
+			for (k = 0; k <= e->n_port_pc; k++) {
+				port = k ? e->port_pc[k - 1] : e->port_ps;
+				if (!matches(p, e, port) || is_excepted(c, p, e, port))
+					continue;
+				found(c, p, e, "port", port);
+				break;
+			}
+		}
+	}
+	if (c->n_findings == before)
+		check_found(c, CHECK_OK, "no XFRM policy of somebody else's comes before those of the endpoints");
+}
