@@ -4,15 +4,18 @@
 
 The example P-CSCF against a UE: who may say what over which bundle, and what becomes of
 the bundles when the UE registers again; and against one that is behind a NAT, as far as
-the P-CSCF can see: it has an address of its own, and sends from another. To be run by
-root where the module is loaded. The UE's USIM and its SAs are those of the demo.
+the P-CSCF can see: it has an address of its own, and sends from another. The P-CSCF is
+not root, it has CAP_NET_ADMIN alone. To be run by root where the module is loaded. The
+UE's USIM and its SAs are those of the demo.
 """
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../selftests/demo')
@@ -24,6 +27,7 @@ with open(DEMO + '/ue', encoding='utf-8') as file:
 P, UE = '192.0.2.1', '192.0.2.2'
 OWN, NAT_PORT = '10.0.0.5', 40000       # what is behind the NAT, and what the NAT makes of port 4500
 IMPI, OTHER = 'ue1@ims.example', 'ue2@ims.example'
+PUBLIC = None
 N_P, N_U = 'pcscf-test-p', 'pcscf-test-u'
 
 
@@ -43,9 +47,15 @@ def make_namespaces():
 def setup(pcscf):
     make_namespaces()
     log = os.environ.get('PCSCF_LOG', '/dev/null')
+    # All that it can do it does as nobody, with CAP_NET_ADMIN alone; who may not get at these files here
+    for name in (pcscf, DEMO + '/vectors'):
+        shutil.copy(name, PUBLIC)
+    os.chmod(PUBLIC, 0o755)
+    user = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--bounding-set', '-all,+net_admin',
+            '--inh-caps', '-all,+net_admin', '--ambient-caps', '-all,+net_admin', '--no-new-privs']
     with open(log, 'w', encoding='utf-8') as f:
-        return subprocess.Popen(['ip', 'netns', 'exec', N_P, pcscf, '-v', '-l', P, '--reauthenticate',
-                                 '--nat', '--linger', '2000', '--vectors', DEMO + '/vectors'], stderr=f)
+        return subprocess.Popen(['ip', 'netns', 'exec', N_P, *user, PUBLIC + '/pcscf', '-v', '-l', P, '--reauthenticate',
+                                 '--nat', '--linger', '2000', '--vectors', PUBLIC + '/vectors'], stderr=f)
 
 
 class Set:
@@ -253,6 +263,8 @@ def phones(imsipsec):
 def main():
     if sys.argv[1] == 'ue':
         sys.exit(phones(sys.argv[2]))
+    global PUBLIC  # pylint: disable=global-statement
+    PUBLIC = tempfile.mkdtemp()
     pcscf = setup(sys.argv[1])
     try:
         for _ in range(100):
@@ -263,9 +275,14 @@ def main():
             time.sleep(0.1)
         time.sleep(0.5)
         status = subprocess.run(['ip', 'netns', 'exec', N_U, sys.argv[0], 'ue', sys.argv[2]], check=False).returncode
+        with open(f'/proc/{pcscf.pid}/status', encoding='ascii') as f:
+            ids = dict(x.split(':', 1) for x in f.read().splitlines())
+        if ids['Uid'].split() != ['65534'] * 4 or int(ids['CapPrm'], 16) != 1 << 12:
+            sys.exit(f'the P-CSCF is not nobody with CAP_NET_ADMIN alone: {ids["Uid"]}, {ids["CapPrm"]}')
     finally:
         pcscf.terminate()
         pcscf.wait()
+        shutil.rmtree(PUBLIC)
         sh(f'ip netns del {N_P}; ip netns del {N_U}')
     sys.exit(status)
 
