@@ -57,7 +57,7 @@ shared=$(pkg-config --cflags --libs libimsipsec)
 ok "the man page is there" test -s "$tmp/root/usr/share/man/man8/imsipsec.8"
 
 unit=$tmp/root/usr/lib/systemd/system/ims_ipsec.service
-ok "the unit has its paths" sh -c "! grep -n '@' '$unit' &&
+ok "the unit has its paths" sh -c "! grep -n '@[A-Z]*@' '$unit' &&
 	grep -qx 'ExecStart=/usr/sbin/imsipsec batch /etc/ims_ipsec.conf' '$unit'"
 # It outlives: nothing that stops it deletes an endpoint
 ok "the unit has no ExecStop" sh -c "! grep -nE '^Exec(Stop|StopPost)=' '$unit'"
@@ -70,6 +70,8 @@ if command -v systemd-analyze >/dev/null; then
 		! grep ims_ipsec "$tmp/said"
 	}
 	ok "systemd-analyze verify" verify "$tmp/ims_ipsec.service"
+	ok "systemd-analyze security: the unit can do little harm" \
+		systemd-analyze security --offline=true --threshold=50 --no-pager "$tmp/ims_ipsec.service"
 	# That it would have found what is wrong
 	sed 's/^RemainAfterExit/RemainAfterExti/' "$tmp/ims_ipsec.service" >"$tmp/wrong.service"
 	ok "systemd-analyze sees a wrong line" sh -c \
