@@ -253,10 +253,21 @@ mended && has ok firewall "rules speak of all that is needed" ""
 ok "a firewall lets all in that is needed"
 # With others' tables beside it, and IPv6 alone
 nft -f - <<'END'
-table ip6 more { chain in { type filter hook input priority 5; policy accept; ip6 nexthdr esp counter drop; }; }
+table ip6 more {
+	chain in {
+		type filter hook input priority 5; policy accept;
+		ip6 nexthdr esp counter drop
+	}
+}
 table ip docker {
-	chain fwd { type filter hook forward priority 0; policy drop; jump d; }
-	chain d { meta l4proto esp drop; udp dport 5063 drop; }
+	chain user {
+		meta l4proto esp drop
+		udp dport 5063 drop
+	}
+	chain forwarded {
+		type filter hook forward priority 0; policy drop;
+		jump user
+	}
 }
 END
 checked 0 && levels warning backlog firewall && has warning firewall "chain ip6 more in has a rule that refuses ESP: " "nft delete rule" &&
