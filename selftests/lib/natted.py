@@ -19,20 +19,23 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
-from ims import (ADDRESSES, AUTH_KEY, P4, P6, U4, U6, UDP, Fail, Namespace, Skip, World, algorithms, bundle, check,  # noqa: E402
-                 endpoint, equal, family, icv, ip, layer4, quiet, receive, setup, table, teardown, wait)
+from ims import (ADDRESSES, AUTH_KEY, P4, P6, U4, U6, UDP, Fail, Namespace, Skip, World, Xfrm, algorithms, bundle,  # noqa: E402
+                 check, echo, endpoint, equal, family, icv, ip, layer4, quiet, receive, setup, table, teardown, wait)
 from net import checksum, pseudo  # noqa: E402
 from nl import Netlink  # noqa: E402
 
 SO_MARK, SO_RCVMARK, UDP_ENCAP, UDP_ENCAP_ESPINUDP = 36, 75, 100, 2
 IPIP, IPV6 = 4, 41
 NETLINK_NETFILTER, NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE = 12, 1, 2
-SIOCETHTOOL, ETHTOOL_STSO, ETHTOOL_SGRO = 0x8946, 0x1f, 0x2c
+SIOCETHTOOL, ETHTOOL_STSO, ETHTOOL_SGRO, SIOCSIFMTU = 0x8946, 0x1f, 0x2c, 0x8922
 NAT_PORT = 4500
 LONG = 3600000
+# Seconds between two moves of a UE: more than there have to be
+APART = 0.2
 KEEP_ALIVE, MARKER = b'\xff', bytes(4)
 # Addresses that are nobody's: those of UEs, and of the outside of their NATs
 INNER = {'IPv4': '10.0.0.2', 'IPv6': 'fd00::2'}
@@ -312,6 +315,37 @@ def udp_sockets(port, ns=None):
 
 # --- NATs of the kernel's
 
+class Nft:
+    """What `nft -f` does, in a namespace, without starting it: the library that it is made of."""
+    lib = None
+
+    def __init__(self, ns):
+        if not Nft.lib:
+            Nft.lib = ctypes.CDLL('libnftables.so.1')
+            Nft.lib.nft_ctx_new.restype = ctypes.c_void_p
+            for name in ('output', 'error'):
+                getattr(Nft.lib, f'nft_ctx_get_{name}_buffer').restype = ctypes.c_char_p
+        self.ns = ns
+        with ns:
+            self.ctx = ctypes.c_void_p(self.lib.nft_ctx_new(0))
+        for name in ('output', 'error'):
+            getattr(self.lib, f'nft_ctx_buffer_{name}')(self.ctx)
+
+    def run(self, *rules):
+        """All of them or none; what it prints."""
+        for rule in rules:
+            echo(self.ns.name, f'nft {rule}')
+        with self.ns:
+            failed = self.lib.nft_run_cmd_from_buffer(self.ctx, ('\n'.join(rules) + '\n').encode())
+        out, error = (getattr(self.lib, f'nft_ctx_get_{name}_buffer')(self.ctx).decode() for name in ('output', 'error'))
+        if failed:
+            raise RuntimeError(f'[{self.ns.name}] nft: {error}')
+        return out
+
+    def close(self):
+        self.lib.nft_ctx_free(self.ctx)
+
+
 class Nat:
     """A NAT, and a network behind it."""
 
@@ -331,47 +365,57 @@ class Nat:
                   'route add default via 10.0.0.1', 'route add ::/0 via fd00::1')
         for ns in (self.n, World.u):
             forward(ns)
+        with self.h:
+            self.xfrm = Xfrm()
+        with self.n:
+            self.conntrack = Netlink(NETLINK_NETFILTER)
+        self.nft, self.rebound = Nft(self.n), 0
         self.masquerade()
 
     def delete(self):
+        for x in (self.xfrm, self.conntrack, self.nft):
+            x.close()
         self.h.delete()
         self.n.delete()
 
-    def nft(self, *rules):
-        self.n.run('nft', '-f', '-', stdin='\n'.join(rules) + '\n')
-
     def masquerade(self, how=''):
         """As a NAT does, from the same port if it is free, or as said."""
-        self.nft('table inet nat', 'delete table inet nat', 'table inet nat {', 'chain post {',
-                 'type nat hook postrouting priority srcnat;',
-                 f'oifname "n{self.i}" meta l4proto udp masquerade {how}', '}', '}')
+        self.nft.run('table inet nat', 'delete table inet nat', 'table inet nat {', 'chain post {',
+                     'type nat hook postrouting priority srcnat;',
+                     f'oifname "n{self.i}" meta l4proto udp masquerade {how}', '}', '}')
         self.forget()
 
     def forget(self):
         """As if it had been switched off and on: no mapping is left."""
-        with self.n:
-            nl = Netlink(NETLINK_NETFILTER)
         # What `conntrack -F` says, without starting it
-        nl.request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, bytes(4))
-        nl.close()
+        self.conntrack.request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, bytes(4))
 
     def rebind(self, port):
-        """The UE's next packet comes from this port."""
+        """The UE's next packet comes from this port; it may be followed there."""
+        rest(self.rebound)
         self.masquerade(f'to :{port}')
+        self.rebound = time.monotonic()
 
     def drop_fragments(self):
         """Before they are put together."""
-        self.nft('table inet fragments', 'delete table inet fragments', 'table inet fragments {', 'chain pre {',
-                 'type filter hook prerouting priority -450;', 'ip frag-off & 0x3fff != 0 counter drop',
-                 'exthdr frag exists counter drop', '}', '}')
+        self.nft.run('table inet fragments', 'delete table inet fragments', 'table inet fragments {', 'chain pre {',
+                     'type filter hook prerouting priority -450;', 'ip frag-off & 0x3fff != 0 counter drop',
+                     'exthdr frag exists counter drop', '}', '}')
 
     def pass_fragments(self):
-        self.nft('table inet fragments', 'delete table inet fragments')
+        self.nft.run('table inet fragments', 'delete table inet fragments')
 
     def as_new(self):
-        self.h.ip('xfrm state flush', 'xfrm policy flush')
+        self.xfrm.flush_states()
+        self.xfrm.flush_policies()
         self.pass_fragments()
         self.masquerade()
+
+
+def rest(since=None):
+    """What has moved then, or before now, may be moved again."""
+    since = time.monotonic() if since is None else since
+    wait(lambda: time.monotonic() > since + APART, 'time passes')
 
 
 def forward(ns):
@@ -401,6 +445,12 @@ def gro(fam):
         if os.path.exists(f'/sys/module/{module}/initstate'):
             wait(lambda: not subprocess.run(['rmmod', module], stderr=subprocess.DEVNULL, check=False).returncode,
                  f'{module} is unloaded')
+
+
+def set_mtu(ns, dev, size):
+    """As `ip link set` does."""
+    with ns.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        fcntl.ioctl(s, SIOCSIFMTU, struct.pack('16si12x', dev.encode(), size))
 
 
 def ethtool(ns, dev, command, value):
@@ -460,13 +510,12 @@ class TunnelUe:
     local: its own address there; inner: the one within the tunnel.
     """
 
-    def __init__(self, ns, b, local=None, commands=None):
+    def __init__(self, ns, b, local=None):
         self.ns, self.p, self.u = ns, b['address'], b['ue-address']
         self.local = local or self.u
-        self.commands = commands or ns.ip
         self.socks, self.policies, self.closed = {}, set(), []
         if self.u != self.local:
-            ns.ip(f'addr replace {self.u}/{self.bits()} dev lo' + (' nodad' if ':' in self.u else ''))
+            self.ns.batch(f'addr replace {self.u}/{self.bits()} dev lo' + (' nodad' if ':' in self.u else ''))
         # One for all UEs of a namespace
         if not udp_sockets(NAT_PORT, ns):
             self.closed.append(encap_socket(ns, '::' if ':' in self.p else '0.0.0.0'))
@@ -481,7 +530,7 @@ class TunnelUe:
         for s in (*self.socks.values(), *self.closed):
             s.close()
         if self.u != self.local:
-            self.ns.ip(f'addr del {self.u}/{self.bits()} dev lo')
+            self.ns.batch(f'addr del {self.u}/{self.bits()} dev lo')
 
     def bits(self):
         return 128 if ':' in self.u else 32
@@ -504,7 +553,7 @@ class TunnelUe:
             if way == 'out' and sel not in self.policies:
                 self.policies.add(sel)
                 commands.append(f'xfrm policy update {sel} dir in tmpl src {a} dst {z} proto esp mode tunnel')
-        self.commands(*commands)
+        self.ns.batch(*commands)
         for port in (b['port-uc'], b['port-us']):
             if port not in self.socks:
                 self.socks[port] = self.ns.udp(self.u, port)
@@ -517,7 +566,7 @@ class TunnelUe:
                 a, z = self.ends(way)
                 commands.append(f'xfrm policy update {self.selector(src, dst, sport, dport)} dir out '
                                 f"tmpl src {a} dst {z} proto esp reqid {b['id']} mode tunnel")
-        self.commands(*commands)
+        self.ns.batch(*commands)
 
     def register(self, b):
         self.install(b)
@@ -526,7 +575,7 @@ class TunnelUe:
 
     def forget(self, b):
         ends = ((spi, self.ends(way)) for spi, (*_, way) in table(b).items())
-        self.commands(*(f'xfrm state delete src {a} dst {z} proto esp spi {spi}' for spi, (a, z) in ends))
+        self.ns.batch(*(f'xfrm state delete src {a} dst {z} proto esp spi {spi}' for spi, (a, z) in ends))
 
     def send(self, b, data, name='spi-ps'):
         """It sends to P over one of its ways."""

@@ -12,7 +12,6 @@ import os
 import select
 import socket
 import struct
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
@@ -31,25 +30,6 @@ def readable(sock):
     p = select.poll()
     p.register(sock, select.POLLIN)
     return p.poll(20000)
-
-
-class Ip:
-    """`ip -batch` in the UE's namespace, kept running."""
-
-    def __init__(self):
-        with World.u:
-            self.p = subprocess.Popen(['stdbuf', '-oL', 'ip', '-batch', '-'], stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def run(self, *commands):
-        self.p.stdin.write('\n'.join((*commands, 'xfrm state count')) + '\n')
-        self.p.stdin.flush()
-        line = self.p.stdout.readline()
-        check('SAD count' in line, f'ip: {line}')
-
-    def close(self):
-        self.p.stdin.close()
-        self.p.wait()
 
 
 class Ue:
@@ -249,7 +229,7 @@ def again_and_again(case):
     fam, ports = case
     same = ports == 'the same ports'
     ep = endpoint(ADDRESSES[fam][0], port_pc=[7807] if same else [7807, 7808, 7809])
-    commands, server, ue = Ip(), Server(ep), None
+    commands, server, ue = Batch(World.u), Server(ep), None
     try:
         cur, talk = begin(ep, commands, server, same)
         ue, before_it = talk.ue, None
@@ -273,7 +253,7 @@ def again_and_again(case):
 def connection(fam):
     ep = endpoint(ADDRESSES[fam][0], port_pc=[7807])
     cur = new_set(ep, 0, True)
-    commands = Ip()
+    commands = Batch(World.u)
     ue, server = Ue(cur, commands), Server(ep)
     ends, listeners = [], []
     try:

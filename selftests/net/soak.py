@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from ktap import TESTS  # noqa: E402  pylint: disable=wrong-import-position
-from rereg import Ip, Server, begin, one_round  # noqa: E402  pylint: disable=wrong-import-position
+from rereg import Server, begin, one_round  # noqa: E402  pylint: disable=wrong-import-position
 
 TESTS.clear()  # those of rereg.py
 UES = int(os.environ.get('UES') or 500)
@@ -51,7 +51,7 @@ def soak(_):
     resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 16, 1 << 16))
     # Those with ports of their own each time, and those that keep theirs
     eps = [endpoint(P4, port_ps=7777, port_pc=[7807]), endpoint(P4, port_ps=7778, port_pc=[7817, 7818, 7819])]
-    servers, commands = [Server(ep) for ep in eps], Ip()
+    servers, commands = [Server(ep) for ep in eps], Batch(World.u)
     World.events.close()
     ues = [life(eps[i % 2], commands, servers[i % 2], a, i) for i, a in enumerate(addresses())]
     talks, rounds, end, said = {}, 0, time.monotonic() + MINUTES * 60, time.monotonic()
