@@ -18,8 +18,11 @@ from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wil
 from natted import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from nl import NETLINK_ADD_MEMBERSHIP, SOL_NETLINK  # noqa: E402  pylint: disable=wrong-import-position
 
-# At most one move in so many seconds
+# At most one move in so many seconds, by jiffies, which are late where a CPU that is emulated has to wait for its turn
 PAUSE = 0.1
+REST = PAUSE * (1.5 if os.path.exists('/proc/exitcode') else 2)
+# The second family for what differs, not for the number
+MANY = {'IPv4': 20, 'IPv6': 6}
 XFRM_MSG_MAPPING, XFRMNLGRP_MAPPING = 38, 8
 PORTS = iter(range(20000, 60000))
 
@@ -43,7 +46,7 @@ class Moved:
 
     def rest(self):
         """It may be moved again."""
-        wait(lambda: time.monotonic() > self.at + PAUSE * 2, 'time passes')
+        wait(lambda: time.monotonic() > self.at + REST, 'time passes')
 
     def move(self, name='spi-ps', port=None):
         """The NAT has another port for it; it sends, and the mapping is that at once."""
@@ -126,7 +129,7 @@ def by_gro(fam):
             m.ue.deliver(m.sip, ('spi-ps', 'spi-pc')[n % 2])
         looks = looked_at(fam) - was
         check(10 <= looks < 20 if takes_esp_by_gro() else looks >= 20, f'{looks} packets for 10 messages')
-        for n in range(10):
+        for n in range(MANY[fam] // 2):
             m.move(('spi-ps', 'spi-pc')[n % 2])
         for n in range(6):
             m.rest()
@@ -175,10 +178,11 @@ def known(fam):
         equal(stranger['ue-nat-port'], NAT_PORT, "another registration's")
 
 
-@test('G9', 'a mapping that changes, twenty times: both outbound SAs follow, {}', each=ADDRESSES)
-def changes(fam):
+@test('G9', 'a mapping that changes, {} times: both outbound SAs follow', each=tuple(MANY.items()))
+def changes(case):
+    fam, count = case
     with Moved(fam) as m:
-        for n in range(20):
+        for n in range(count):
             m.move(('spi-ps', 'spi-pc')[n % 2])
         # And back to one that was
         m.move(port=NAT_PORT)
@@ -211,7 +215,7 @@ def together(fam):
             equal(encap_ports() - {NAT_PORT}, {port}, 'ports of the outbound SAs')
             expected = [(b['id'], port) for b in (old, same, new)]
             equal(sorted(mappings_until(*expected)), sorted(expected), 'events')
-            wait(lambda: time.monotonic() > start + PAUSE * 2, 'time passes')  # pylint: disable=cell-var-from-loop
+            wait(lambda: time.monotonic() > start + REST, 'time passes')  # pylint: disable=cell-var-from-loop
         # The one that was not in use
         Handset(same, port=61103).deliver(sip)
         wait(lambda: get(same)['state'] == 'active', 'it is taken into use')
@@ -258,14 +262,14 @@ def back(fam):
     with Moved(fam) as m:
         m.move()
         a = m.ue.port
-        for _ in range(10):
+        for _ in range(MANY[fam] // 2):
             m.rest()
             World.wire.send(m.ue.message(port=a + 1000), m.ue.message(port=a + 2000), m.ue.message(port=a))
             for _ in range(3):
                 m.sip.receive(m.ep['port-ps'])
             start = time.monotonic()
             wait(lambda: get(m.b)['ue-nat-port'] == a, 'it is back')
-            wait(lambda: time.monotonic() > start + PAUSE * 2, 'time passes')  # pylint: disable=cell-var-from-loop
+            wait(lambda: time.monotonic() > start + REST, 'time passes')  # pylint: disable=cell-var-from-loop
             m.ue.reached(m.sip, port=a)
             m.at = time.monotonic()
             World.events.drain()
@@ -327,7 +331,8 @@ def counted(fam):
 @test('E1 G4 G9', 'forgeries that race with good packets on the same SPI never win, {}', each=ADDRESSES)
 def race(fam):
     with Moved(fam) as m:
-        for n in range(15):
+        # With as many forgeries ahead of it as there are, and fewer
+        for n in range(18 if fam == 'IPv4' else 6):
             m.rest()
             old, m.ue.port = m.ue.port, next(PORTS)
             forged = [m.ue.forged(port=next(PORTS)) for _ in range(4)] + [m.ue.forged(port=old)]
@@ -346,7 +351,7 @@ def race(fam):
 @test('G4 G9', 'a replayed packet from elsewhere right behind the first, {}', each=ADDRESSES)
 def replays(fam):
     with Moved(fam) as m:
-        for _ in range(20):
+        for _ in range(MANY[fam]):
             m.rest()
             m.ue.port = next(PORTS)
             seq = m.ue.next_seq(m.b['spi-ps'])
@@ -379,7 +384,7 @@ def two_ues(fam):
                 nat_event(ue.b, ue.port)
                 for other in ues:
                     other.reached(sip, port=other.port)
-            wait(lambda: time.monotonic() > start + PAUSE * 2, 'time passes')  # pylint: disable=cell-var-from-loop
+            wait(lambda: time.monotonic() > start + REST, 'time passes')  # pylint: disable=cell-var-from-loop
 
 
 # --- What others hear
