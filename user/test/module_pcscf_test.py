@@ -35,13 +35,13 @@ def sh(command):
     subprocess.run(command, shell=True, check=True)
 
 
-def make_namespaces():
-    for ns in (N_P, N_U):
+def make_namespaces(p=N_P, u=N_U):
+    for ns in (p, u):
         sh(f'ip netns add {ns}')
-    sh(f'ip link add eth0 netns {N_P} type veth peer name eth0 netns {N_U}')
-    for ns, addr in ((N_P, P), (N_U, UE)):
+    sh(f'ip link add eth0 netns {p} type veth peer name eth0 netns {u}')
+    for ns, addr in ((p, P), (u, UE)):
         sh(f'ip -n {ns} link set lo up; ip -n {ns} link set eth0 up; ip -n {ns} addr add {addr}/24 dev eth0')
-    sh(f'ip -n {N_U} addr add {OWN}/32 dev lo; ip -n {N_P} route add default via {UE}')
+    sh(f'ip -n {u} addr add {OWN}/32 dev lo; ip -n {p} route add default via {UE}')
 
 
 def setup(pcscf):
@@ -78,11 +78,12 @@ class Set:
         self.mod = server['mod']
         self.res, ck, ik = usim['aka'](impi, self.nonce)
         c, s = self.client, server
-        for line in self.commands([
-                ('ue', c['port-c'], s['port-s'], s['spi-s']), ('p', s['port-s'], c['port-c'], c['spi-c']),
-                ('p', s['port-c'], c['port-s'], c['spi-s']), ('ue', c['port-s'], s['port-c'], s['spi-c'])],
-                *usim['expand'](server, ck, ik)):
-            sh(line.replace('policy add', 'policy update'))
+        # Each is a command of ip's: one process does them all
+        lines = (line.replace('policy add', 'policy update').removeprefix('ip ') for line in self.commands([
+            ('ue', c['port-c'], s['port-s'], s['spi-s']), ('p', s['port-s'], c['port-c'], c['spi-c']),
+            ('p', s['port-c'], c['port-s'], c['spi-s']), ('ue', c['port-s'], s['port-c'], s['spi-c'])],
+            *usim['expand'](server, ck, ik)))
+        subprocess.run(['ip', '-batch', '-'], input='\n'.join(lines) + '\n', text=True, check=True)
 
 
 class NatSet(Set):

@@ -7,6 +7,7 @@ supervisor does; the phone does what phones do, which is to repeat a request unt
 answered. Nobody registers anew, and nothing is left over. To be run by root where the
 module is loaded.
 """
+import contextlib
 import ctypes
 import json
 import re
@@ -18,18 +19,36 @@ import threading
 import time
 
 import module_pcscf_test as test
-from module_pcscf_test import DEMO, N_P, N_U, P, Phone, Set, sh
+from module_pcscf_test import DEMO, P, Phone, Set, sh
 
-LINGER = 15000          # longer than it takes to start again
+LINGER = 4000           # longer than it takes to start again
+TEMPORARY = '5s'        # longer than it takes to see what is there
 CLONE_NEWNET = 0x40000000
+
+
+class Pair:
+    """A P-CSCF's namespace, and a phone's; the one whose P-CSCF is spoken of at present."""
+    now = None
+
+    def __init__(self, name):
+        self.p, self.u = f'{name}-p', f'{name}-u'
+        test.make_namespaces(self.p, self.u)
+
+    def enter(self):
+        """The phone's, from here on."""
+        enter(self.u)
+        Pair.now = self
+
+    def delete(self):
+        sh(f'ip netns del {self.p}; ip netns del {self.u}')
 
 
 class Pcscf:
     """The P-CSCF and its supervisor, which starts it again when it is killed."""
 
     def __init__(self, pcscf, *options):
-        self.command = ['ip', 'netns', 'exec', N_P, pcscf, '-v', '-l', P, '--reauthenticate',
-                        '--linger', str(LINGER), '--vectors', DEMO + '/vectors']
+        self.ns = Pair.now.p
+        self.command = [pcscf, '-v', '-l', P, '--reauthenticate', '--linger', str(LINGER), '--vectors', DEMO + '/vectors']
         self.deaths, self.lines, self.stopping = 0, [], False
         self.ready = threading.Event()
         self.process = None
@@ -38,6 +57,7 @@ class Pcscf:
         self.ready.wait()
 
     def supervise(self, *options):
+        enter(self.ns)  # this thread alone
         while not self.stopping:
             with subprocess.Popen(self.command + list(options), stderr=subprocess.PIPE, text=True) as process:
                 self.process = process
@@ -90,8 +110,8 @@ class Patient(Phone):
 
 
 def imsipsec(*words):
-    out = subprocess.run(['ip', 'netns', 'exec', N_P, sys.argv[2], '-j', *words], check=True,
-                         stdout=subprocess.PIPE, text=True).stdout
+    with inside(Pair.now.p):
+        out = subprocess.run([sys.argv[2], '-j', *words], check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(out) if out else None
 
 
@@ -101,9 +121,11 @@ def states():
 
 def wait_for(condition, seconds):
     end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
+    while not condition():
+        if time.monotonic() > end:
+            return False
         time.sleep(0.2)
-    return condition()
+    return True
 
 
 def register(ue, new, name, over=None, verify=None):
@@ -191,17 +213,18 @@ def one(ue, scenario, what, step, turn):
 
 
 def unclaimed(ue):
-    """Nobody starts it again."""
+    """Nobody starts it again. Something else is done while the lifetime of its set passes."""
     name = 'D16: killed for good'
     a, b = Set(0, 6301), Set(1, 6303)
-    imsipsec('config', 'set', 'temporary-timeout', '20s')
+    imsipsec('config', 'set', 'temporary-timeout', TEMPORARY)
     pcscf = Pcscf(sys.argv[1])
     a.agree(ue.expect(401, ue.register(None, a), f'{name}: challenged'))
     ue.expect(200, ue.register(a, a, verify=a, res=a.res, expires=1), f'{name}: registered')
     b.agree(ue.expect(401, ue.register(a, b, verify=a), f'{name}: challenged again'))
     pcscf.kill()
     ue.ok(set(states()) == {5000, 5002}, f'{name}: two sets', states())
-    ue.ok(wait_for(lambda: set(states()) == {5000}, 60), f'{name}: the temporary one ends first', states())
+    ue.ok(wait_for(lambda: set(states()) == {5000}, 25), f'{name}: the temporary one ends first', states())
+    yield
     ue.ok(wait_for(lambda: not states(), 90), f'{name}: the other one by its lifetime', states())
     stats = imsipsec('stats')
     ue.ok(stats['spis-used'] == 0 and stats['registrations'] == 0 and stats['expired'] >= 2,
@@ -210,29 +233,49 @@ def unclaimed(ue):
     ue.close()
 
 
+def setns(file):
+    if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), 'setns')
+
+
 def enter(ns):
-    """The phone's, from here on; what runs in the P-CSCF's is run by ip netns exec."""
-    libc = ctypes.CDLL(None, use_errno=True)
     with open(f'/run/netns/{ns}', 'rb') as file:
-        if libc.setns(file.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), 'setns')
+        setns(file)
+
+
+@contextlib.contextmanager
+def inside(ns):
+    """This thread is there meanwhile."""
+    with open('/proc/thread-self/ns/net', 'rb') as was:
+        enter(ns)
+        try:
+            yield
+        finally:
+            setns(was)
 
 
 def main():
-    n = failed = 0
-    test.make_namespaces()
+    failed, pairs = 0, []
     try:
-        enter(N_U)
-        for entry in TABLE + [None]:
+        pairs = [Pair('restart-1'), Pair('restart-2')]
+        pairs[0].enter()
+        last = Patient()
+        waiting = unclaimed(last)
+        next(waiting)
+        n = last.n
+        pairs[1].enter()
+        for entry in TABLE:
             ue = Patient()
             ue.n = n
-            if entry:
-                one(ue, *entry)
-            else:
-                unclaimed(ue)
+            one(ue, *entry)
             n, failed = ue.n, failed + ue.failed
+        pairs[0].enter()
+        last.n = n
+        next(waiting, None)
+        n, failed = last.n, failed + last.failed
     finally:
-        sh(f'ip netns del {N_P}; ip netns del {N_U}')
+        for pair in pairs:
+            pair.delete()
     print(f'1..{n}')
     sys.exit(failed != 0)
 
