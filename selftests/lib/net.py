@@ -94,9 +94,10 @@ class Namespace:
 
     def batch(self, *commands):
         """As ip() does, by one process that stays: what they print is not looked at."""
-        if not self.batched:
-            self.batched = Batch(self)
-        self.batched.run(*commands)
+        batched, self.batched = self.batched or Batch(self), None
+        batched.run(*commands)
+        # It ends with the first that fails
+        self.batched = batched
 
     def socket(self, *args):
         with self:
