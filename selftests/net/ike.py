@@ -423,9 +423,9 @@ def beside(fam):
     nat.masquerade('random')
     with Tunnel() as tunnel:
         tunnel.works()
-        states, policies = World.p.count(), World.p.count('policy')
+        had = World.p.count(), World.p.count('policy')
         expect_error('EADDRINUSE', nat_endpoint, fam, text=str(NAT_PORT))
-        equal((World.nl.dump('endpoint-get'), World.p.count(), World.p.count('policy')), ([], states, policies), 'what is there')
+        equal((World.nl.dump('endpoint-get'), World.p.count(), World.p.count('policy')), ([], *had), 'what is there')
         ep = nat_endpoint(fam, nat_shared=1)
         equal(ep.get('nat-shared'), 1, 'nat-shared')
         b = confirm(nat_bundle(ep, enc_alg='aes-cbc', ue_nat_address=nat.outside[fam]))
@@ -454,7 +454,7 @@ def beside(fam):
             tunnel.works()
         World.nl.do('endpoint-del', id=ep['id'])
         tunnel.rekey()
-        equal((World.p.count(), World.p.count('policy')), (states, policies), "the daemon's SAs and policies")
+        equal((World.p.count(), World.p.count('policy')), had, "the daemon's SAs and policies")
     equal(policies(), set(), 'policies without the tunnel')
 
 
