@@ -94,9 +94,10 @@ newest:
 	set -e; for t in $(NEWEST); do $(VM)/run --kernel 7.3 -- selftests/net/$$t.py; done
 
 suites:
-	$(VM)/setup vm kbuild test
-	set -e; for k in 6.1 6.12; do $(VM)/kernel suites $$k; \
-		$(VM)/run --kernel $$k --timeout 7200 -- selftests/net/kernel_suites.py; done
+	$(VM)/setup vm kbuild user test
+	$(MAKE) user
+	set -e; for k in $(test_kernels); do $(VM)/kernel get $$k >/dev/null; $(VM)/kernel suites $$k >/dev/null; \
+		$(VM)/run --kernel $$k --timeout 7200 -- env FULL=1 selftests/net/kernel_suites.py; done
 
 bench:
 	selftests/bench/run
