@@ -59,8 +59,8 @@ SUITES = {
     # One test of XFRM among others; it sends with ping alone
     'ip6_forward_instats_vrf.sh, ipv6_in_discard': Suite(
         ['net/forwarding/ip6_forward_instats_vrf.sh'],
-        {'TESTS': 'ipv6_in_discard', 'PING6': 'ping', 'TROUTE6': 'true', 'REQUIRE_MZ': 'no'}, adds=False),
-    'xfrm_policy_add_speed.sh': Suite(['net/xfrm_policy_add_speed.sh'], {'KSFT_MACHINE_SLOW': 'yes'}),
+        {'TESTS': 'ipv6_in_discard', 'PING6': 'ping', 'TROUTE6': '/bin/true', 'REQUIRE_MZ': 'no'}, adds=False),
+    'xfrm_policy_add_speed.sh': Suite(['net/xfrm_policy_add_speed.sh'], {'KSFT_MACHINE_SLOW': 'yes'}, minutes=2),
     'pmtu.sh, the others of VTI': Suite(['net/pmtu.sh', *('pmtu_' + x for x in VTI)], minutes=5),
     # Each of its 105 tests sends for ten seconds: so many of them at a time
     'ipsec.c': Suite(['net/ipsec', '16'], adds=False, minutes=5),
