@@ -58,7 +58,7 @@ SUITES = {
                                           bare=True, counts=': ipsec$', adds=False, uml=True, minutes=10 * OLD),
     # One test of XFRM among others; it sends with ping alone
     'ip6_forward_instats_vrf.sh, ipv6_in_discard': Suite(
-        ['net/forwarding/ip6_forward_instats_vrf.sh'],
+        ['net/forwarding/ip6_forward_instats_vrf.sh', 'veth0', 'veth1', 'veth2', 'veth3'],
         {'TESTS': 'ipv6_in_discard', 'PING6': 'ping', 'TROUTE6': '/bin/true', 'REQUIRE_MZ': 'no'}, adds=False),
     'xfrm_policy_add_speed.sh': Suite(['net/xfrm_policy_add_speed.sh'], {'KSFT_MACHINE_SLOW': 'yes'}, minutes=2),
     'pmtu.sh, the others of VTI': Suite(['net/pmtu.sh', *('pmtu_' + x for x in VTI)], minutes=5),
