@@ -193,7 +193,7 @@ def logged(host):
     return [x for x in log.splitlines() if x.startswith(f'imsipsec: {CONF}:2: ')]
 
 
-BAD = (('endpoint replace address 192.0.2.300', '192.0.2.300'), ('endpoint replace adress 192.0.2.1', 'adress'),
+BAD = (('endpoint replace address 192.0.2.300', '"address" is not valid'), ('endpoint replace adress 192.0.2.1', 'adress'),
        ('endpoint replace address 192.0.2.1 guard reject', 'another guard'))
 
 
