@@ -91,6 +91,7 @@ static int report_lost(struct imsipsec_events *ev, uint64_t seq,
 {
 	/* What comes next is not lost again. */
 	ev->next = seq;
+	ev->first = false;
 	ev->event = (struct imsipsec_event){ .seq = seq, .type = IMSIPSEC_EVENT_LOST };
 	return cb(&ev->event, data);
 }
@@ -98,6 +99,13 @@ static int report_lost(struct imsipsec_events *ev, uint64_t seq,
 static void skip_message(struct imsipsec_events *ev)
 {
 	ev->nlh = mnl_nlmsg_next(ev->nlh, &ev->left);
+}
+
+static bool is_gap(const struct imsipsec_events *ev)
+{
+	if (!ev->next)
+		return false;
+	return ev->first ? ev->event.seq > ev->next : ev->event.seq != ev->next;
 }
 
 /*
@@ -126,7 +134,7 @@ int imsipsec_event_input(struct imsipsec_events *ev,
 			skip_message(ev);
 			return err;
 		}
-		if (ev->next && ev->event.seq != ev->next) {
+		if (is_gap(ev)) {
 			err = report_lost(ev, ev->event.seq, cb, data);
 			if (err)
 				return err;
@@ -134,6 +142,7 @@ int imsipsec_event_input(struct imsipsec_events *ev,
 		}
 		skip_message(ev);
 		ev->next = ev->event.seq + 1;
+		ev->first = false;
 		err = cb(&ev->event, data);
 		if (err)
 			return err;
@@ -200,6 +209,28 @@ static int subscribe(const struct imsipsec *h)
 	return 0;
 }
 
+/*
+ * Which number comes next, or the first events could be lost and no gap would show it.
+ * Some that are counted here may be in the buffer already.
+ */
+static int find_next(struct imsipsec_events *ev)
+{
+	const struct imsipsec_stats *stats;
+	struct imsipsec *h;
+	int err;
+
+	err = imsipsec_open(&h);
+	if (err)
+		return err;
+	err = imsipsec_stats_get(h, &stats);
+	if (!err) {
+		ev->next = stats->events + 1;
+		ev->first = true;
+	}
+	imsipsec_close(h);
+	return err;
+}
+
 int imsipsec_event_open(struct imsipsec_events **events)
 {
 	struct imsipsec_events *ev;
@@ -213,6 +244,8 @@ int imsipsec_event_open(struct imsipsec_events **events)
 	if (err)
 		goto free_events;
 	err = subscribe(ev->h);
+	if (!err)
+		err = find_next(ev);
 	if (err)
 		goto close_handle;
 	*events = ev;

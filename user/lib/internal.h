@@ -50,6 +50,7 @@ struct imsipsec_events {
 	const struct nlmsghdr *nlh;	/* next message in h->reply */
 	int left;			/* bytes from there on */
 	uint64_t next;			/* number of the next event, 0: any */
+	bool first;			/* it is the first one, and may have an earlier number */
 	bool overrun;			/* events were lost, the listener does not know yet */
 	struct imsipsec_event event;
 };

@@ -1819,6 +1819,26 @@ static void test_events(void)
 	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
 	   events_are(&e, 3, (uint64_t[]){ 47, 47, 48 }, 1), "events: a gap is told, once");
 
+	/* 5 had been when it was opened, 4 and 5 were in the buffer by then */
+	ev = reset_events();
+	ev.next = 6;
+	ev.first = true;
+	e = (struct events){ 0 };
+	put_event(datagram(), 4);
+	put_event(datagram(), 5);
+	put_event(datagram(), 6);
+	put_event(datagram(), 8);
+	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 5, (uint64_t[]){ 4, 5, 6, 8, 8 }, 8),
+	   "EVENT: events: the first ones may be earlier than was thought");
+	ev = reset_events();
+	ev.next = 6;
+	ev.first = true;
+	e = (struct events){ 0 };
+	put_event(datagram(), 7);
+	ok(!imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 2, (uint64_t[]){ 7, 7 }, 1), "EVENT: events: the very first is lost");
+
 	ev = reset_events();
 	e = (struct events){ .stop_at = 2 };
 	d = datagram();
