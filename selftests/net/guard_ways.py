@@ -187,7 +187,7 @@ def same_reqid(fam):
     with Case(fam, WITH) as c:
         reqid = World.p.states()[0]['reqid']
         strange(c, reqid=reqid)
-        c.put('a UE that has a set', over(c, 1, UDP, plain(c, UDP, PORT_PS)), no_live_set=1)
+        c.put('a UE that has a set', over(c, 1, UDP, plain(c, UDP, PORT_PS)), foreign_sa=1)
         c.work()
 
 
