@@ -154,6 +154,8 @@ def life():
         host.run(BUNDLE % shown()[0]['id'])
         there, first = [b['id'] for b in shown('bundle')], shown()[0]['id']
         equal(len(there), 1, 'bundles')
+        # Temporary it would end on its own
+        host.run(f'imsipsec bundle confirm id {there[0]} lifetime 3600')
 
         with open(CONF, 'a', encoding='utf-8') as f:
             f.write('endpoint replace address 2001:db8::1\n')
@@ -194,7 +196,7 @@ def logged(host):
 
 
 BAD = (('endpoint replace address 192.0.2.300', '"address" is not valid'), ('endpoint replace adress 192.0.2.1', 'adress'),
-       ('endpoint replace address 192.0.2.1 guard reject', 'another guard'))
+       ('endpoint replace address 192.0.2.1 port-ps 5063 port-pc 5062,5064 guard reject', 'another guard'))
 
 
 @test('START', 'a line of the file that is wrong: the unit fails, its log has place and cause, the SIP server does not start')
