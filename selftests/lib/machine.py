@@ -74,7 +74,7 @@ class Machine:
                  'bash', '-ec', START, 'bash', SYSTEMD, '--system', '--unit=multi-user.target'],
                 env=self.environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:
-            wait(self.is_up, 'systemd has booted', 40)
+            wait(self.is_up, 'systemd has booted', 120)
         except Fail:
             if self.init:
                 say(self.run('systemctl is-system-running; systemctl list-jobs; systemctl --failed', ok=False)[1][-4000:])
