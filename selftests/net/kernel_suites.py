@@ -5,8 +5,9 @@
 They are Debian's linux-source's, as they are, which `selftests/vm/kernel suites KERNEL` unpacks on
 the host.  Each begins in a namespace that has endpoints and bundles, of IPv4, of IPv6 and behind a
 NAT, and finds the same in every namespace that it adds.  What fails in one each time that it is
-run is a failure, unless it is so without the module, too: then it is skipped.  FULL in the
-environment runs those that take long.
+run is a failure, unless it is so without the module, too: then it is skipped.  User-mode Linux
+runs them all; where a kernel is emulated, which makes them some times slower, most are for FULL
+in the environment.
 
 Of what has to do with XFRM these are left out:
   net/fcnal-test.sh             its nettest could use XFRM, and does not
@@ -43,35 +44,33 @@ GOOD = re.compile(r'ok|PASS|Inserted|.*\[ *OK *\]')
 VARYING = re.compile(r'(?<=not ok )\d+|\d{3,}|(?<=-)\w{6,8}\b')
 
 # argv, env; bare: it begins in a namespace without endpoints; counts: only results that match are about XFRM;
-# adds: namespaces, by `ip netns`; uml: it needs no more than user-mode Linux has; minutes: it takes so many,
-# and runs with FULL
-Suite = collections.namedtuple('Suite', 'argv env bare counts adds uml minutes', defaults=({}, False, '', True, False, 0))
+# adds: namespaces, by `ip netns`; quick: enough for an emulated kernel without FULL
+Suite = collections.namedtuple('Suite', 'argv env bare counts adds quick', defaults=({}, False, '', True, False))
 VTI = ('vti4_udp_exception', 'vti6_udp_exception', 'vti6_exception', 'vti6_udp_routed_exception', 'vti4_udp_routed_exception',
        'vti4_default_mtu', 'vti6_default_mtu', 'vti4_link_add_mtu', 'vti6_link_add_mtu', 'vti6_link_change_mtu')
 OLD = SERIES == '6.1'
 SUITES = {
-    'vrf-xfrm-tests.sh': Suite(['net/vrf-xfrm-tests.sh']),
+    'vrf-xfrm-tests.sh': Suite(['net/vrf-xfrm-tests.sh'], quick=True),
     'l2tp.sh': Suite(['net/l2tp.sh']),
     'pmtu.sh, pmtu_vti4_exception': Suite(['net/pmtu.sh', 'pmtu_vti4_exception']),
     # It insists that there are no other SAs in its namespace; 6.1's cannot be run without the rest
     'rtnetlink.sh, kci_test_ipsec': Suite(['net/rtnetlink.sh', *([] if OLD else ['-t', 'kci_test_ipsec'])],
-                                          bare=True, counts=': ipsec$', adds=False, uml=True, minutes=10 * OLD),
+                                          bare=True, counts=': ipsec$', adds=False, quick=not OLD),
     # One test of XFRM among others; it sends with ping alone
     'ip6_forward_instats_vrf.sh, ipv6_in_discard': Suite(
         ['net/forwarding/ip6_forward_instats_vrf.sh', 'veth0', 'veth1', 'veth2', 'veth3'],
         {'TESTS': 'ipv6_in_discard', 'PING6': 'ping', 'TROUTE6': '/bin/true', 'REQUIRE_MZ': 'no'}, adds=False),
-    'xfrm_policy_add_speed.sh': Suite(['net/xfrm_policy_add_speed.sh'], {'KSFT_MACHINE_SLOW': 'yes'}, minutes=2),
-    'pmtu.sh, the others of VTI': Suite(['net/pmtu.sh', *('pmtu_' + x for x in VTI)], minutes=5),
+    'xfrm_policy_add_speed.sh': Suite(['net/xfrm_policy_add_speed.sh'], {'KSFT_MACHINE_SLOW': 'yes'}),
+    'pmtu.sh, the others of VTI': Suite(['net/pmtu.sh', *('pmtu_' + x for x in VTI)]),
     # Each of its 105 tests sends for ten seconds: so many of them at a time
-    'ipsec.c': Suite(['net/ipsec', '16'], adds=False, minutes=5),
-    'nft_flowtable.sh': Suite(['netfilter/nft_flowtable.sh'] if OLD else ['net/netfilter/nft_flowtable.sh', '-s', '200000'],
-                              minutes=5),
-    'xfrm_policy.sh': Suite(['net/xfrm_policy.sh'], minutes=10),
+    'ipsec.c': Suite(['net/ipsec', '16'], adds=False),
+    'nft_flowtable.sh': Suite(['netfilter/nft_flowtable.sh'] if OLD else ['net/netfilter/nft_flowtable.sh', '-s', '200000']),
+    'xfrm_policy.sh': Suite(['net/xfrm_policy.sh']),
 }
 if UML:
     # The others have no netdevsim
     SUITES['rtnetlink.sh, kci_test_ipsec_offload'] = Suite(
-        ['net/rtnetlink.sh', '-t', 'kci_test_ipsec_offload'], bare=True, counts=': ipsec_offload', adds=False, uml=True)
+        ['net/rtnetlink.sh', '-t', 'kci_test_ipsec_offload'], bare=True, counts=': ipsec_offload', adds=False)
 
 # What a namespace has; the encapsulated is not at 4500, which suites use themselves
 KEYS = f'ik {IK.hex()} ck {CK.hex()}'
@@ -87,7 +86,14 @@ bundle confirm id 2 lifetime 4000000
 bundle confirm id 3 lifetime 4000000
 '''
 # A suite's `ip`. It is a function of the shell, which costs nothing where no namespace is added.
-IP = '''() {{  command ip "$@" || return
+# User-mode Linux has no BPF, by which `ip vrf exec` binds sockets; ping can bind its own.
+IP = '''() {{
+ if [ "{uml} $1 $2 $4 $5 $6" = "True netns exec ip vrf exec" ]; then
+  command ip netns exec "$3" "$8" -I "$7" "${{@:9}}"
+  return
+ fi
+ command ip "$@" || return
+ [ {furnished} = True ] || return 0
  [ "$1 $2" = "netns add" ] || return 0
  command ip netns exec "$3" {imsipsec} -batch {folder}/furniture >{folder}/out 2>&1 && echo "$3" >>{folder}/furnished && return
  cat {folder}/out >>{folder}/errors
@@ -122,9 +128,8 @@ def run(suite, begin, furnished=True):
     with tempfile.TemporaryDirectory() as folder, open(f'{folder}/said', 'w+', encoding='utf-8', errors='replace') as said:
         with open(f'{folder}/furniture', 'w', encoding='utf-8') as f:
             f.write(FURNITURE)
-        env = {**os.environ, **suite.env}
-        if furnished:
-            env['BASH_FUNC_ip%%'] = IP.format(imsipsec=IMSIPSEC, folder=folder)
+        env = {**os.environ, **suite.env,
+               'BASH_FUNC_ip%%': IP.format(imsipsec=IMSIPSEC, folder=folder, uml=UML, furnished=furnished)}
         path, *arguments = suite.argv
         # Another shell would not have our `ip`
         argv = [*(['bash'] if path.endswith('.sh') else []), f'./{os.path.basename(path)}', *arguments]
@@ -177,10 +182,8 @@ def here(name, suite):
         raise Skip(f'{FOLDER} is not there: selftests/vm/kernel suites {SERIES}')
     if not os.path.exists(path):
         raise Skip(f'{name} did not build' if os.path.exists(path + '.c') else f'{SERIES} has no such one')
-    if UML and not suite.uml:
-        raise Skip('user-mode Linux has not all that it needs')
-    if suite.minutes and not FULL:
-        raise Skip(f'with FULL: it takes {suite.minutes} minutes')
+    if not (UML or FULL or suite.quick):
+        raise Skip('with FULL: on an emulated kernel it takes minutes')
 
 
 def attempt(name, suite):
