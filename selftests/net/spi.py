@@ -247,9 +247,9 @@ def quota():
 
 
 # What makes each of them scarce, and how much there is of it then
-SCARCE = {'endpoints': ({'max_endpoints': 20}, 20), 'registrations': ({'mark_mask': 0x7f0}, 31),
-          'bundles': ({'max_bundles': 20}, 20), 'pending': ({'max_pending': 20}, 20),
-          'spis': ({'min_spi': 1000, 'max_spi': 1039, 'max_bundles': 20}, 40)}
+SCARCE = {'endpoints': ({'max_endpoints': 10}, 10), 'registrations': ({'mark_mask': 0x3f0}, 15),
+          'bundles': ({'max_bundles': 10}, 10), 'pending': ({'max_pending': 10}, 10),
+          'spis': ({'min_spi': 1000, 'max_spi': 1019, 'max_bundles': 10}, 20)}
 
 
 def told(resource):
