@@ -88,10 +88,10 @@ bundle confirm id 3 lifetime 4000000
 # A suite's `ip`. It is a function of the shell, which costs nothing where no namespace is added.
 # User-mode Linux has no BPF, by which `ip vrf exec` binds sockets; ping can bind its own.
 IP = '''() {{
- if [ "{uml} $1 $2 $4 $5 $6" = "True netns exec ip vrf exec" ]; then
-  command ip netns exec "$3" "$8" -I "$7" "${{@:9}}"
-  return
- fi
+ case "{uml} $1 $2 $4 $5 $6" in
+ "True netns exec ip vrf exec") command ip netns exec "$3" "$8" -I "$7" "${{@:9}}"; return ;;
+ "True vrf exec "*) "$4" -I "$3" "${{@:5}}"; return ;;
+ esac
  command ip "$@" || return
  [ {furnished} = True ] || return 0
  [ "$1 $2" = "netns add" ] || return 0
