@@ -6,8 +6,8 @@ They are Debian's linux-source's, as they are, which `selftests/vm/kernel suites
 the host.  Each begins in a namespace that has endpoints and bundles, of IPv4, of IPv6 and behind a
 NAT, and finds the same in every namespace that it adds.  What fails in one each time that it is
 run is a failure, unless it is so without the module, too: then it is skipped.  User-mode Linux
-runs them all; where a kernel is emulated, which makes them some times slower, most are for FULL
-in the environment.
+runs most of them; where a kernel is emulated, which makes them some times slower, few are run.
+With FULL in the environment all are.
 
 Of what has to do with XFRM these are left out:
   net/fcnal-test.sh             its nettest could use XFRM, and does not
@@ -44,27 +44,29 @@ GOOD = re.compile(r'ok|PASS|Inserted|.*\[ *OK *\]')
 VARYING = re.compile(r'(?<=not ok )\d+|\d{3,}|(?<=-)\w{6,8}\b')
 
 # argv, env; bare: it begins in a namespace without endpoints; counts: only results that match are about XFRM;
-# adds: namespaces, by `ip netns`; quick: enough for an emulated kernel without FULL
-Suite = collections.namedtuple('Suite', 'argv env bare counts adds quick', defaults=({}, False, '', True, False))
+# adds: namespaces, by `ip netns`; where: it is run without FULL
+NOWHERE, IN_UML, EVERYWHERE = range(3)
+Suite = collections.namedtuple('Suite', 'argv env bare counts adds where', defaults=({}, False, '', True, IN_UML))
 VTI = ('vti4_udp_exception', 'vti6_udp_exception', 'vti6_exception', 'vti6_udp_routed_exception', 'vti4_udp_routed_exception',
        'vti4_default_mtu', 'vti6_default_mtu', 'vti4_link_add_mtu', 'vti6_link_add_mtu', 'vti6_link_change_mtu')
 OLD = SERIES == '6.1'
 SUITES = {
-    'vrf-xfrm-tests.sh': Suite(['net/vrf-xfrm-tests.sh'], quick=True),
+    'vrf-xfrm-tests.sh': Suite(['net/vrf-xfrm-tests.sh'], where=EVERYWHERE),
     'l2tp.sh': Suite(['net/l2tp.sh']),
     'pmtu.sh, pmtu_vti4_exception': Suite(['net/pmtu.sh', 'pmtu_vti4_exception']),
     # It insists that there are no other SAs in its namespace; 6.1's cannot be run without the rest
     'rtnetlink.sh, kci_test_ipsec': Suite(['net/rtnetlink.sh', *([] if OLD else ['-t', 'kci_test_ipsec'])],
-                                          bare=True, counts=': ipsec$', adds=False, quick=not OLD),
+                                          bare=True, counts=': ipsec$', adds=False, where=IN_UML if OLD else EVERYWHERE),
     # One test of XFRM among others; it sends with ping alone
     'ip6_forward_instats_vrf.sh, ipv6_in_discard': Suite(
         ['net/forwarding/ip6_forward_instats_vrf.sh', 'veth0', 'veth1', 'veth2', 'veth3'],
         {'TESTS': 'ipv6_in_discard', 'PING6': 'ping', 'TROUTE6': '/bin/true', 'REQUIRE_MZ': 'no'}, adds=False),
-    'xfrm_policy_add_speed.sh': Suite(['net/xfrm_policy_add_speed.sh'], {'KSFT_MACHINE_SLOW': 'yes'}),
-    'pmtu.sh, the others of VTI': Suite(['net/pmtu.sh', *('pmtu_' + x for x in VTI)]),
+    'xfrm_policy_add_speed.sh': Suite(['net/xfrm_policy_add_speed.sh'], {'KSFT_MACHINE_SLOW': 'yes'}, where=NOWHERE),
+    'pmtu.sh, the others of VTI': Suite(['net/pmtu.sh', *('pmtu_' + x for x in VTI)], where=NOWHERE),
     # Each of its 105 tests sends for ten seconds: so many of them at a time
     'ipsec.c': Suite(['net/ipsec', '16'], adds=False),
-    'nft_flowtable.sh': Suite(['netfilter/nft_flowtable.sh'] if OLD else ['net/netfilter/nft_flowtable.sh', '-s', '200000']),
+    'nft_flowtable.sh': Suite(['netfilter/nft_flowtable.sh'] if OLD else ['net/netfilter/nft_flowtable.sh', '-s', '1000000'],
+                              where=NOWHERE),
     'xfrm_policy.sh': Suite(['net/xfrm_policy.sh']),
 }
 if UML:
@@ -182,8 +184,8 @@ def here(name, suite):
         raise Skip(f'{FOLDER} is not there: selftests/vm/kernel suites {SERIES}')
     if not os.path.exists(path):
         raise Skip(f'{name} did not build' if os.path.exists(path + '.c') else f'{SERIES} has no such one')
-    if not (UML or FULL or suite.quick):
-        raise Skip('with FULL: on an emulated kernel it takes minutes')
+    if not FULL and suite.where < (IN_UML if UML else EVERYWHERE):
+        raise Skip('with FULL' if suite.where == NOWHERE else 'with FULL, or on user-mode Linux')
 
 
 def attempt(name, suite):
