@@ -232,6 +232,15 @@ class Phone:
             a.send(data)
             equal(receive(b), data, 'bytes over TCP')
 
+    def hang_up(self, ends):
+        """The phone resets a connection, and P has heard of it: nothing of it is on its way any more."""
+        u, p = sorted(ends, key=lambda s: s.getsockname()[0] != self.b['ue-address'])
+        u.close()
+        try:
+            raise Fail(f'after a reset: {receive(p)!r}')
+        except ConnectionResetError:
+            pass
+
 
 def wire_has(spis):
     """Since last asked: ESP with these SPIs, each of them seen, and nothing in clear."""

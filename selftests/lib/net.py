@@ -405,7 +405,14 @@ class Wire:
         """Put IP packets on it, to the other end or to a MAC address."""
         for p in packets:
             kind = ETH_P_IPV6 if p[0] >> 4 == 6 else ETH_P_IP
-            self.sock.send((to or MAC[self.peer]) + MAC[self.device] + struct.pack('>H', kind) + p)
+            frame = (to or MAC[self.peer]) + MAC[self.device] + struct.pack('>H', kind) + p
+            while True:
+                try:
+                    self.sock.send(frame)
+                    break
+                except BlockingIOError:
+                    # On a busy machine those before it may still be on their way
+                    select.select([], [self.sock], [])
 
 
 def topology():

@@ -281,9 +281,9 @@ def account(ep, bundles, text=None, **fallbacks):
 
 
 def told():
-    """The events since last asked, without what they are about beyond its id and offload-reason."""
+    """The events of bundles since last asked, without what they are about beyond its id and offload-reason."""
     return [(e['type'], e['bundle']['id'], e['bundle'].get('offload-reason')) for e in World.events.drain()
-            if e['type'] != 'offload-fallback' or e['reason'] == 'interface']
+            if 'bundle' in e and (e['type'] != 'offload-fallback' or e['reason'] == 'interface')]
 
 
 def fell_back(reason, b):

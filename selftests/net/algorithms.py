@@ -103,6 +103,8 @@ def tcp_xfrm(case):
                     data = text(size)
                     a.sendall(data)
                     equal(all_of(b, size), data, f'{size} bytes')
+            # Or the phone's last word would be taken up, and answered, when the endpoint has gone
+            phone.hang_up(ends)
             packets += World.wire.packets()
     text.hidden(esp_only(packets)[1], case[1])
 
