@@ -21,6 +21,8 @@ START = '''
 mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs -o mode=755 units /etc/systemd/system
 mkdir -p /run/lock /sys/fs/cgroup
+# A test may have mounted it before
+! mountpoint -q /sys/fs/cgroup || umount /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
 exec "$@"
 '''
