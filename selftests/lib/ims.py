@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # pylint: disable=wrong-import-position
-from ktap import Fail, Skip, check, echo, equal, main, say, test, wait  # noqa: E402,F401
+from ktap import UML, Fail, Skip, check, echo, equal, main, say, test, wait  # noqa: E402,F401
 from net import (AH, DCCP, DSTOPTS, ESP, ICMP, ICMP6, P4, P6, SCTP, TCP, U4, U6, UDP, UDPLITE,  # noqa: E402,F401
                  Batch, Namespace, Wire, accepted, ah, esp, esp_data, family, fragment, fragment_head, fragments, icmp_error,
                  icv, idents, ip, ip4, layer4, pending, receive, topology)

@@ -14,6 +14,8 @@ import time
 import traceback
 
 VERBOSE = os.environ.get('V', '0') not in ('', '0')
+with open('/proc/cpuinfo', encoding='utf-8') as cpuinfo:
+    UML = 'User Mode Linux' in cpuinfo.read()
 TESTS = []
 
 

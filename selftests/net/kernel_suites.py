@@ -30,9 +30,9 @@ SERIES = '.'.join(platform.release().split('.')[:2])
 CACHE = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
 FOLDER = f'{CACHE}/ims_ipsec/suites-{SERIES}/tools/testing/selftests'
 IMSIPSEC = TOP + '/build/user/imsipsec'
+# Where to see what the one that runs has said so far
+SAID = f'{TOP}/build/suites/{"uml" if UML else SERIES}'
 FULL = 'FULL' in os.environ
-with open('/proc/cpuinfo', encoding='utf-8') as cpuinfo:
-    UML = 'User Mode Linux' in cpuinfo.read()
 SKIPPED, LATE = 4, 124
 # Seconds for a suite, which is run again where it fails
 LIMIT, ATTEMPTS = 1500, 3
@@ -128,12 +128,14 @@ def lines(folder, name):
 def run(suite, begin, furnished=True):
     """Its status, what it said, and how many namespaces of its own were furnished; nothing stays of it."""
     there = set(os.listdir('/run/netns'))
-    with tempfile.TemporaryDirectory() as folder, open(f'{folder}/said', 'w+', encoding='utf-8', errors='replace') as said:
+    os.makedirs(SAID, exist_ok=True)
+    path, *arguments = suite.argv
+    with (tempfile.TemporaryDirectory() as folder,
+          open(f'{SAID}/{os.path.basename(path)}', 'w+', encoding='utf-8', errors='replace') as said):
         with open(f'{folder}/furniture', 'w', encoding='utf-8') as f:
             f.write(FURNITURE)
         env = {**os.environ, **suite.env,
                'BASH_FUNC_ip%%': IP.format(imsipsec=IMSIPSEC, folder=folder, uml=UML, furnished=furnished)}
-        path, *arguments = suite.argv
         # Another shell would not have our `ip`
         argv = [*(['bash'] if path.endswith('.sh') else []), f'./{os.path.basename(path)}', *arguments]
         with subprocess.Popen(['ip', 'netns', 'exec', begin.name, *argv], env=env, cwd=os.path.dirname(f'{FOLDER}/{path}'),
