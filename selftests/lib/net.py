@@ -147,6 +147,12 @@ class Namespace:
         with self, open('/proc/thread-self/net/xfrm_stat', encoding='ascii') as f:
             return {k: int(v) for k, v in map(str.split, f)}
 
+    def tcp_stat(self):
+        """Of TCP's counters those that are not 0, by name."""
+        with self, open('/proc/thread-self/net/netstat', encoding='ascii') as f:
+            names, values = [x.split()[1:] for x in f if x.startswith('TcpExt:')]
+        return {k: int(v) for k, v in zip(names, values) if int(v)}
+
     def states(self):
         """`ip xfrm state` as a list of dicts."""
         return parse_states(self.ip('-s xfrm state'))

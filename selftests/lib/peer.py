@@ -221,7 +221,8 @@ class Connection:
         data = self.peer.get(self.into, TCP)
         sport, dport, seq, ack, at, flags = struct.unpack_from('>HHIIBB', data)
         equal((sport, dport), (self.dport, self.sport), 'ports of a segment')
-        check(not flags & RST, 'P has reset the connection')
+        check(not flags & RST, f'P has reset the connection: flags {flags:#x}, number {seq}, {self.next} expected, '
+                               f'acknowledged {ack}, {self.seq} sent, {World.p.tcp_stat()}')
         if flags & ACK:
             self.acked = ack
         at = (at >> 4) * 4

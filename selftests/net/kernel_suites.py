@@ -44,9 +44,10 @@ GOOD = re.compile(r'ok|PASS|Inserted|.*\[ *OK *\]')
 VARYING = re.compile(r'(?<=not ok )\d+|\d{3,}|(?<=-)\w{6,8}\b')
 
 # argv, env; bare: it begins in a namespace without endpoints; counts: only results that match are about XFRM;
-# adds: namespaces, by `ip netns`; where: it is run without FULL
+# adds: namespaces, by `ip netns`; batched: policies; where: it is run without FULL
 NOWHERE, IN_UML, EVERYWHERE = range(3)
-Suite = collections.namedtuple('Suite', 'argv env bare counts adds where', defaults=({}, False, '', True, IN_UML))
+Suite = collections.namedtuple('Suite', 'argv env bare counts adds batched where',
+                               defaults=({}, False, '', True, False, IN_UML))
 VTI = ('vti4_udp_exception', 'vti6_udp_exception', 'vti6_exception', 'vti6_udp_routed_exception', 'vti4_udp_routed_exception',
        'vti4_default_mtu', 'vti6_default_mtu', 'vti4_link_add_mtu', 'vti6_link_add_mtu', 'vti6_link_change_mtu')
 OLD = SERIES == '6.1'
@@ -67,8 +68,7 @@ SUITES = {
     'ipsec.c': Suite(['net/ipsec', '16'], adds=False),
     'nft_flowtable.sh': Suite(['netfilter/nft_flowtable.sh'] if OLD else ['net/netfilter/nft_flowtable.sh', '-s', '1000000'],
                               where=NOWHERE),
-    # Thousands of processes
-    'xfrm_policy.sh': Suite(['net/xfrm_policy.sh'], where=NOWHERE),
+    'xfrm_policy.sh': Suite(['net/xfrm_policy.sh'], batched=True),
 }
 if UML:
     # The others have no netdevsim
@@ -90,17 +90,38 @@ bundle confirm id 3 lifetime 4000000
 '''
 # A suite's `ip`. It is a function of the shell, which costs nothing where no namespace is added.
 # User-mode Linux has no BPF, by which `ip vrf exec` binds sockets; ping can bind its own.
-IP = '''() {{
- case "{uml} $1 $2 $4 $5 $6" in
- "True netns exec ip vrf exec") command ip netns exec "$3" "$8" -I "$7" "${{@:9}}"; return ;;
- "True vrf exec "*) "$4" -I "$3" "${{@:5}}"; return ;;
+# Where thousands of policies are added one by one, one process a namespace does it, asked and heard
+# by FIFOs; "." is no object, and what ip says of it is the end of what it says of the line before.
+IP = r'''() {
+ case "$IMS_UML $1 $2 $4 $5 $6" in
+ "True netns exec ip vrf exec") command ip netns exec "$3" "$8" -I "$7" "${@:9}"; return ;;
+ "True vrf exec "*) "$4" -I "$3" "${@:5}"; return ;;
+ esac
+ local ask=$IMS_FOLDER/$2.ask told=$IMS_FOLDER/$2.told line failed=0
+ case "$IMS_BATCHED $1 $3 $4 $5" in
+ "True -batch"*) while read -r _ _ ns _ line; do ip -net "$ns" $line; done; return ;;
+ "True -net xfrm policy "[agfu]*)
+  [ -p "$told" ] || {
+   mkfifo "$ask" "$told"
+   command ip -net "$2" -force -batch - <>"$ask" >/dev/null 2<>"$told" &
+  }
+  printf '%s\n' "${*:3}" . >"$ask"
+  while read -r -t 60 line; do
+   case $line in
+   'Object "." is unknown'*) read -r line; return "$failed" ;;
+   'Command failed'*) failed=1 ;;
+   *) printf '%s\n' "$line" >&2 ;;
+   esac
+  done <>"$told"
+  return 1 ;;
  esac
  command ip "$@" || return
- [ {furnished} = True ] || return 0
+ [ "$IMS_FURNISHED" = True ] || return 0
  [ "$1 $2" = "netns add" ] || return 0
- command ip netns exec "$3" {imsipsec} -batch {folder}/furniture >{folder}/out 2>&1 && echo "$3" >>{folder}/furnished && return
- cat {folder}/out >>{folder}/errors
-}}'''
+ command ip netns exec "$3" "$IMS_IMSIPSEC" -batch "$IMS_FOLDER/furniture" >"$IMS_FOLDER/out" 2>&1 &&
+  echo "$3" >>"$IMS_FOLDER/furnished" && return
+ cat "$IMS_FOLDER/out" >>"$IMS_FOLDER/errors"
+}'''
 
 
 def furnish(ns):
@@ -135,7 +156,8 @@ def run(suite, begin, furnished=True):
         with open(f'{folder}/furniture', 'w', encoding='utf-8') as f:
             f.write(FURNITURE)
         env = {**os.environ, **suite.env,
-               'BASH_FUNC_ip%%': IP.format(imsipsec=IMSIPSEC, folder=folder, uml=UML, furnished=furnished)}
+               'BASH_FUNC_ip%%': IP, 'IMS_FOLDER': folder, 'IMS_IMSIPSEC': IMSIPSEC, 'IMS_UML': str(UML),
+               'IMS_FURNISHED': str(furnished), 'IMS_BATCHED': str(suite.batched)}
         # Another shell would not have our `ip`
         argv = [*(['bash'] if path.endswith('.sh') else []), f'./{os.path.basename(path)}', *arguments]
         with subprocess.Popen(['ip', 'netns', 'exec', begin.name, *argv], env=env, cwd=os.path.dirname(f'{FOLDER}/{path}'),
