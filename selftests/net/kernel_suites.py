@@ -6,7 +6,7 @@ They are Debian's linux-source's, as they are, which `selftests/vm/kernel suites
 the host.  Each begins in a namespace that has endpoints and bundles, of IPv4, of IPv6 and behind a
 NAT, and finds the same in every namespace that it adds.  What fails in one each time that it is
 run is a failure, unless it is so without the module, too: then it is skipped.  User-mode Linux
-runs most of them; where a kernel is emulated, which makes them some times slower, few are run.
+runs most of them; where a kernel is emulated, only those are run that take less than a minute.
 With FULL in the environment all are.
 
 Of what has to do with XFRM these are left out:
@@ -53,21 +53,21 @@ VTI = ('vti4_udp_exception', 'vti6_udp_exception', 'vti6_exception', 'vti6_udp_r
 OLD = SERIES == '6.1'
 SUITES = {
     'vrf-xfrm-tests.sh': Suite(['net/vrf-xfrm-tests.sh'], where=EVERYWHERE),
-    'l2tp.sh': Suite(['net/l2tp.sh']),
-    'pmtu.sh, pmtu_vti4_exception': Suite(['net/pmtu.sh', 'pmtu_vti4_exception']),
+    'l2tp.sh': Suite(['net/l2tp.sh'], where=EVERYWHERE),
+    'pmtu.sh, pmtu_vti4_exception': Suite(['net/pmtu.sh', 'pmtu_vti4_exception'], where=EVERYWHERE),
     # It insists that there are no other SAs in its namespace; 6.1's cannot be run without the rest
     'rtnetlink.sh, kci_test_ipsec': Suite(['net/rtnetlink.sh', *([] if OLD else ['-t', 'kci_test_ipsec'])],
                                           bare=True, counts=': ipsec$', adds=False, where=IN_UML if OLD else EVERYWHERE),
     # One test of XFRM among others; it sends with ping alone
     'ip6_forward_instats_vrf.sh, ipv6_in_discard': Suite(
         ['net/forwarding/ip6_forward_instats_vrf.sh', 'veth0', 'veth1', 'veth2', 'veth3'],
-        {'TESTS': 'ipv6_in_discard', 'PING6': 'ping', 'TROUTE6': '/bin/true', 'REQUIRE_MZ': 'no'}, adds=False),
+        {'TESTS': 'ipv6_in_discard', 'PING6': 'ping', 'TROUTE6': '/bin/true', 'REQUIRE_MZ': 'no'}, adds=False,
+        where=EVERYWHERE),
     'xfrm_policy_add_speed.sh': Suite(['net/xfrm_policy_add_speed.sh'], {'KSFT_MACHINE_SLOW': 'yes'}, where=NOWHERE),
     'pmtu.sh, the others of VTI': Suite(['net/pmtu.sh', *('pmtu_' + x for x in VTI)], where=NOWHERE),
     # Each of its 105 tests sends for ten seconds: so many of them at a time
     'ipsec.c': Suite(['net/ipsec', '16'], adds=False),
-    'nft_flowtable.sh': Suite(['netfilter/nft_flowtable.sh'] if OLD else ['net/netfilter/nft_flowtable.sh', '-s', '1000000'],
-                              where=NOWHERE),
+    'nft_flowtable.sh': Suite(['netfilter/nft_flowtable.sh'] if OLD else ['net/netfilter/nft_flowtable.sh', '-s', '1000000']),
     'xfrm_policy.sh': Suite(['net/xfrm_policy.sh'], batched=True),
 }
 if UML:
