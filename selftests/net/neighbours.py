@@ -638,6 +638,20 @@ def with_our_reqid(fam):
     ps.close()
 
 
+@test('B3 A11 NEIGHBOUR', 'ICMP says that ESP is too large, a stranger\'s, ours: XFRM hears it, and the MTU is learnt, {}', each=ADDRESSES)
+def too_large(fam):
+    p, u = ADDRESSES[fam]
+    # Of their own, for it stays learnt
+    theirs, ours = u[:-1] + '7', u[:-1] + '8'
+    World.p.ip(f'xfrm state add src {p} dst {theirs} proto esp spi 0x7000 mode transport enc ecb(cipher_null) ""')
+    bundle(endpoint(p), ue_address=ours)
+    for name, to, spi in (('a stranger', theirs, 0x7000), ('ours', ours, SPI_UC)):
+        check('mtu 1280' not in World.p.ip(f'route get {to}'), f'the MTU to {name} before')
+        World.wire.send(icmp_error(u, p, 'size', ip(p, to, ESP, struct.pack('>II', spi, 1) + bytes(1300))))
+        # pylint: disable-next=cell-var-from-loop
+        wait(lambda: 'mtu 1280' in World.p.ip(f'route get {to}'), f'the MTU to {name} is learnt')
+
+
 @test('B3 NEIGHBOUR', 'what passes by default, and larval SAs with our SPIs, open nothing and leave ours as they are, {}',
       each=ADDRESSES)
 def defaults(fam):
