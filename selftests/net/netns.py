@@ -4,9 +4,11 @@
 import contextlib
 import errno
 import os
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
@@ -223,11 +225,16 @@ def kept(how):
             return operations(Family(), ep, b)
         got = child(work)
     else:
-        code = (f'import os, sys; sys.path[:0] = [{os.path.dirname(os.path.abspath(__file__))!r}]; '
-                f'import netns; netns.World.nl = None; assert os.getuid() == 65534; '
-                f'print(repr(netns.operations(netns.Family(), {ep!r}, {b!r})))')
-        text = World.p.run('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps', '-all,+net_admin',
-                           '--ambient-caps', '+net_admin', '--bounding-set', '-all,+net_admin', sys.executable, '-c', code)
+        # Of what it needs a copy that anybody can read: the tree may be in a folder that is its owner's alone
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            for part in ('selftests/lib', 'selftests/net', 'Documentation/netlink'):
+                shutil.copytree(f'{TOP}/{part}', f'{folder}/{part}')
+            code = (f'import os, sys; sys.path[:0] = ["{folder}/selftests/net"]; import netns; netns.World.nl = None; '
+                    f'assert os.getuid() == 65534; print(repr(netns.operations(netns.Family(), {ep!r}, {b!r})))')
+            text = World.p.run('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps',
+                               '-all,+net_admin', '--ambient-caps', '+net_admin', '--bounding-set', '-all,+net_admin',
+                               sys.executable, '-c', code)
         got = eval(text, {})  # pylint: disable=eval-used
     check(isinstance(got, dict), got)
     equal(got, {k: 'ok' for k in got}, 'what is refused')
