@@ -18,8 +18,8 @@ from machine import Machine  # noqa: E402  pylint: disable=wrong-import-position
 DOC = Document('operation.rst')
 PS, FREE = 5063, 9999
 CONF, MODPROBE = '/etc/ims_ipsec.conf', '/etc/modprobe.d/ims_ipsec.conf'
-SERVER, TOLD, MODULE = '/tmp/ims_server', '/tmp/ims_told', '/tmp/ims_ipsec.ko'
-IMSIPSEC = TOP + '/build/user/imsipsec'
+SERVER, TOLD, MODULE, BIN = '/tmp/ims_server', '/tmp/ims_told', '/tmp/ims_ipsec.ko', '/usr/local/sbin'
+IMSIPSEC = BIN + '/imsipsec'
 BUNDLE = (f'imsipsec bundle add endpoint %d owner ue1 contact c ue {U4} port-uc 6301 port-us 6300 spi-uc 5000 spi-us 5001 '
           f'alg hmac-sha-1-96 ealg aes-cbc ik {IK.hex()} ck {CK.hex()}')
 # Stands in for a SIP server: says what it finds, binds, and says what it gets
@@ -49,7 +49,7 @@ class Host:
     def __init__(self, conf=None, server='', options=''):
         self.machine = Machine()
         with open(TOP + '/user/systemd/ims_ipsec.service.in', encoding='utf-8') as f:
-            self.text = f.read().replace('@BINDIR@', TOP + '/build/user').replace('@SYSCONFDIR@', '/etc')
+            self.text = f.read().replace('@BINDIR@', BIN).replace('@SYSCONFDIR@', '/etc')
         Machine.unit('ims_ipsec.service', self.text)
         Machine.unit('kamailio.service', '[Unit]\nDescription=Stands in for a SIP server\nAfter=network.target\n[Service]\n'
                      f'Type=exec\nExecStart={SERVER}\nRestart=no\n[Install]\nWantedBy=multi-user.target\n')
@@ -233,8 +233,6 @@ def unprivileged():
         f.seek(0)
         if user not in (x.split(':')[0] for x in f):
             f.write(f'{user}:x:990:990::/:/usr/sbin/nologin\n')
-    # Its own files are where that user gets at them
-    shutil.copy(IMSIPSEC, '/usr/local/sbin/imsipsec')
     with Host(server=server) as host:
         os.chmod(TOLD, 0o666)
         host.run('systemctl start kamailio')
@@ -253,6 +251,8 @@ MODPROBE_BY = '/proc/sys/kernel/modprobe'
 
 def setup():  # pylint: disable=function-redefined
     World.p, World.u = topology()
+    # The unit sees no homes, where the tree may be
+    shutil.copy(TOP + '/build/user/imsipsec', BIN)
     # Ciphers are there; looking for more of them takes long where a CPU is emulated
     if os.path.exists(MODPROBE_BY):
         with open(MODPROBE_BY, 'r+', encoding='ascii') as f:
