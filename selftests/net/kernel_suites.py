@@ -97,7 +97,7 @@ IP = r'''() {
  "True netns exec ip vrf exec") command ip netns exec "$3" "$8" -I "$7" "${@:9}"; return ;;
  "True vrf exec "*) "$4" -I "$3" "${@:5}"; return ;;
  esac
- local ask=$IMS_FOLDER/$2.ask told=$IMS_FOLDER/$2.told line failed=0
+ local ask=$IMS_FOLDER/$2.ask told=$IMS_FOLDER/$2.told ns line failed=0
  case "$IMS_BATCHED $1 $3 $4 $5" in
  "True -batch"*) while read -r _ _ ns _ line; do ip -net "$ns" $line; done; return ;;
  "True -net xfrm policy "[agfu]*)

@@ -638,7 +638,8 @@ def with_our_reqid(fam):
     ps.close()
 
 
-@test('B3 A11 NEIGHBOUR', 'ICMP says that ESP is too large, a stranger\'s, ours: XFRM hears it, and the MTU is learnt, {}', each=ADDRESSES)
+@test('B3 A11 NEIGHBOUR', "ICMP says that ESP is too large, a stranger's, ours: XFRM hears it, and the MTU is learnt, {}",
+      each=ADDRESSES)
 def too_large(fam):
     p, u = ADDRESSES[fam]
     # Of their own, for it stays learnt
