@@ -336,9 +336,10 @@ class Tunnel:
 
             def done():
                 got = [x.sas() for x in self.daemons]
-                (*_, new), now = got[d is self.u]  # pylint: disable=cell-var-from-loop
+                ikes, now = got[d is self.u]  # pylint: disable=cell-var-from-loop
+                # While one takes the other's place there may be none to list
                 return (all((len(n), len(s)) == (1, 2) for n, s in got) and
-                        (new != ike if what == 'ike' else not now & spi))  # pylint: disable=cell-var-from-loop
+                        (ikes != [ike] if what == 'ike' else not now & spi))  # pylint: disable=cell-var-from-loop
             wait(done, f'{what} is another', 60)
             self.works()
 
