@@ -146,13 +146,13 @@ def lines(folder, name):
         return f.read().splitlines()
 
 
-def run(suite, begin, furnished=True):
-    """Its status, what it said, and how many namespaces of its own were furnished; nothing stays of it."""
-    there = set(os.listdir('/run/netns'))
+def run(name, begin, furnished=True):
+    """A suite's status, what it said, and how many namespaces of its own were furnished; nothing stays of it."""
+    suite, there = SUITES[name], set(os.listdir('/run/netns'))
     os.makedirs(SAID, exist_ok=True)
     path, *arguments = suite.argv
     with (tempfile.TemporaryDirectory() as folder,
-          open(f'{SAID}/{os.path.basename(path)}', 'w+', encoding='utf-8', errors='replace') as said):
+          open(f'{SAID}/{name}', 'w+', encoding='utf-8', errors='replace') as said):
         with open(f'{folder}/furniture', 'w', encoding='utf-8') as f:
             f.write(FURNITURE)
         env = {**os.environ, **suite.env,
@@ -169,8 +169,8 @@ def run(suite, begin, furnished=True):
             finally:
                 # And all that it has left running
                 subprocess.run(['pkill', '-KILL', '-s', str(p.pid)], check=False)
-        for name in set(os.listdir('/run/netns')) - there:
-            subprocess.run(['ip', 'netns', 'del', name], stderr=subprocess.DEVNULL, check=False)
+        for ns in set(os.listdir('/run/netns')) - there:
+            subprocess.run(['ip', 'netns', 'del', ns], stderr=subprocess.DEVNULL, check=False)
         said.seek(0)
         equal(lines(folder, 'errors'), [], 'a namespace of its own has not got our endpoints')
         return status, said.read(), len(lines(folder, 'furnished'))
@@ -190,12 +190,12 @@ def failures(suite, status, text):
     return bad
 
 
-def without_module(suite):
+def without_module(name):
     """How it fails where nothing of ours is."""
     wait(lambda: not rmmod().returncode, 'rmmod', 60)
     begin = Namespace('S')
     try:
-        return failures(suite, *run(suite, begin, False)[:2])
+        return failures(SUITES[name], *run(name, begin, False)[:2])
     finally:
         begin.delete()
         done = insmod()
@@ -221,7 +221,7 @@ def attempt(name, suite):
         if not suite.bare:
             furnish(begin)
         was, start = [ours(ns) for ns in (beside, begin)], time.monotonic()
-        status, text, added = run(suite, begin)
+        status, text, added = run(name, begin)
         bad, said = failures(suite, status, text), results(suite, text)
         good = sum(bool(GOOD.match(x)) for x in said)
         say(f'{name}: {time.monotonic() - start:.0f} s, status {status}, {good} good, {len(bad)} bad, {added} namespaces')
@@ -251,7 +251,7 @@ def suite_passes(name):
         bad &= again
     if not bad:
         return
-    also = without_module(suite)
+    also = without_module(name)
     check(bad <= also, f'with the module alone: {sorted(bad - also)[:10]}\n{text[-2000:]}')
     raise Skip(f'without the module it fails as well: {"; ".join(sorted(bad)[:5])}')
 

@@ -27,10 +27,10 @@ says() {	# LINE of the output
 	grep -qxF -- "$1" "$tmp/out"
 }
 
-wait_for() {	# COMMAND...: up to ten seconds
+wait_for() {	# COMMAND...: up to a minute
 	local i
 
-	for ((i = 0; i < 100; i++)); do
+	for ((i = 0; i < 600; i++)); do
 		"$@" && return
 		sleep 0.1
 	done

@@ -45,17 +45,25 @@ def make_namespaces(p=N_P, u=N_U):
 
 
 def setup(pcscf):
+    """The P-CSCF, ready; what it says is in PUBLIC/log."""
     make_namespaces()
-    log = os.environ.get('PCSCF_LOG', '/dev/null')
     # All that it can do it does as nobody, with CAP_NET_ADMIN alone; who may not get at these files here
     for name in (pcscf, DEMO + '/vectors'):
         shutil.copy(name, PUBLIC)
     os.chmod(PUBLIC, 0o755)
     user = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--bounding-set', '-all,+net_admin',
             '--inh-caps', '-all,+net_admin', '--ambient-caps', '-all,+net_admin', '--no-new-privs']
-    with open(log, 'w', encoding='utf-8') as f:
-        return subprocess.Popen(['ip', 'netns', 'exec', N_P, *user, PUBLIC + '/pcscf', '-v', '-l', P, '--reauthenticate',
-                                 '--nat', '--linger', '2000', '--vectors', PUBLIC + '/vectors'], stderr=f)
+    with open(PUBLIC + '/log', 'w', encoding='utf-8') as f:
+        process = subprocess.Popen(['ip', 'netns', 'exec', N_P, *user, PUBLIC + '/pcscf', '-v', '-l', P, '--reauthenticate',
+                                    '--nat', '--linger', '4000', '--vectors', PUBLIC + '/vectors'], stderr=f)
+    while 'pcscf: ready\n' not in log() and process.poll() is None:
+        time.sleep(0.05)
+    return process
+
+
+def log():
+    with open(PUBLIC + '/log', encoding='utf-8') as f:
+        return f.read()
 
 
 class Set:
@@ -213,11 +221,10 @@ def phone(imsipsec):
     ue.expect(200, ue.register(c, c, verify=c, expires=0), 'D14: de-registered, the 200 OK over the set')
     got = states(imsipsec)
     ue.ok(set(got.values()) <= {'old'}, 'D14: all sets linger', got)
-    for _ in range(100):
-        got = states(imsipsec)
-        if not got:
-            break
+    end = time.monotonic() + 60
+    while got and time.monotonic() < end:
         time.sleep(0.1)
+        got = states(imsipsec)
     ue.ok(not got, 'D14: and go', got)
     return ue
 
@@ -266,15 +273,8 @@ def main():
         sys.exit(phones(sys.argv[2]))
     global PUBLIC  # pylint: disable=global-statement
     PUBLIC = tempfile.mkdtemp()
-    pcscf = setup(sys.argv[1])
+    pcscf, status = setup(sys.argv[1]), 1
     try:
-        for _ in range(100):
-            show = subprocess.run(['ip', 'netns', 'exec', N_P, sys.argv[2], 'endpoint', 'show'],
-                                  stdout=subprocess.PIPE, check=False)
-            if show.stdout:
-                break
-            time.sleep(0.1)
-        time.sleep(0.5)
         status = subprocess.run(['ip', 'netns', 'exec', N_U, sys.argv[0], 'ue', sys.argv[2]], check=False).returncode
         with open(f'/proc/{pcscf.pid}/status', encoding='ascii') as f:
             ids = dict(x.split(':', 1) for x in f.read().splitlines())
@@ -283,6 +283,8 @@ def main():
     finally:
         pcscf.terminate()
         pcscf.wait()
+        if status:
+            print('\n'.join('# ' + x for x in log().splitlines()))
         shutil.rmtree(PUBLIC)
         sh(f'ip netns del {N_P}; ip netns del {N_U}')
     sys.exit(status)
