@@ -202,8 +202,9 @@ def without_module(name):
         equal(done.returncode, 0, done.stdout)
 
 
-def here(name, suite):
+def here(name):
     """Skip what cannot be run."""
+    suite = SUITES[name]
     path = f'{FOLDER}/{suite.argv[0]}'
     if not os.path.isdir(FOLDER):
         raise Skip(f'{FOLDER} is not there: selftests/vm/kernel suites {SERIES}')
@@ -213,9 +214,9 @@ def here(name, suite):
         raise Skip('with FULL' if suite.where == NOWHERE else 'with FULL, or on user-mode Linux')
 
 
-def attempt(name, suite):
+def attempt(name):
     """One run, with the module: what is bad, and all that it said."""
-    beside, begin = Namespace('P'), Namespace('S')
+    suite, beside, begin = SUITES[name], Namespace('P'), Namespace('S')
     try:
         furnish(beside)
         if not suite.bare:
@@ -239,15 +240,14 @@ def attempt(name, suite):
 
 @test('SUITES', "the kernel's own {}", each=tuple(SUITES), limit=(ATTEMPTS + 1) * LIMIT + 300)
 def suite_passes(name):
-    suite = SUITES[name]
-    here(name, suite)
-    bad, text = attempt(name, suite)
+    here(name)
+    bad, text = attempt(name)
     # Some wait for a second, which may be too short here: what counts is what fails each time
     for _ in range(1, ATTEMPTS):
         if not bad:
             return
         say(f'bad: {"; ".join(sorted(bad)[:10])}')
-        again, text = attempt(name, suite)
+        again, text = attempt(name)
         bad &= again
     if not bad:
         return

@@ -35,6 +35,15 @@ def sh(command):
     subprocess.run(command, shell=True, check=True)
 
 
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def make_namespaces(p=N_P, u=N_U):
     for ns in (p, u):
         sh(f'ip netns add {ns}')
@@ -56,8 +65,7 @@ def setup(pcscf):
     with open(PUBLIC + '/log', 'w', encoding='utf-8') as f:
         process = subprocess.Popen(['ip', 'netns', 'exec', N_P, *user, PUBLIC + '/pcscf', '-v', '-l', P, '--reauthenticate',
                                     '--nat', '--linger', '4000', '--vectors', PUBLIC + '/vectors'], stderr=f)
-    while 'pcscf: ready\n' not in log() and process.poll() is None:
-        time.sleep(0.05)
+    wait_for(lambda: 'pcscf: ready\n' in log() or process.poll() is not None, 60)
     return process
 
 
@@ -221,11 +229,7 @@ def phone(imsipsec):
     ue.expect(200, ue.register(c, c, verify=c, expires=0), 'D14: de-registered, the 200 OK over the set')
     got = states(imsipsec)
     ue.ok(set(got.values()) <= {'old'}, 'D14: all sets linger', got)
-    end = time.monotonic() + 60
-    while got and time.monotonic() < end:
-        time.sleep(0.1)
-        got = states(imsipsec)
-    ue.ok(not got, 'D14: and go', got)
+    ue.ok(wait_for(lambda: not states(imsipsec), 60), 'D14: and go', states(imsipsec))
     return ue
 
 

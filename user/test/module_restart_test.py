@@ -19,7 +19,7 @@ import threading
 import time
 
 import module_pcscf_test as test
-from module_pcscf_test import DEMO, P, Phone, Set, sh
+from module_pcscf_test import DEMO, P, Phone, Set, sh, wait_for
 
 LINGER = 4000           # longer than it takes to start again
 TEMPORARY = '5s'        # longer than it takes to see what is there
@@ -117,15 +117,6 @@ def imsipsec(*words):
 
 def states():
     return {b['spi-uc']: b['state'] for b in imsipsec('bundle', 'show')}
-
-
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 def register(ue, new, name, over=None, verify=None):
