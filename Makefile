@@ -53,9 +53,19 @@ install: modules_install user
 	$(MAKE) -C user install
 
 # The lock: tests in several VMs at once may each want the module built.
+#
+# $(call build_locked,KERNEL,TARGET)
+define build_locked
+	@kdir=$$($(VM)/kernel builddir $(1)) && mkdir -p build && \
+	exec flock build/.lock-$(1) $(MAKE) --no-print-directory $(2) test_kdir=$$kdir
+endef
+
 $(test_kernels:%=module-%) module-7.3: module-%:
-	@kdir=$$($(VM)/kernel builddir $*) && mkdir -p build && \
-	exec flock build/.lock-$* $(MAKE) --no-print-directory build-for-$* test_kdir=$$kdir
+	$(call build_locked,$*,build-for-$*)
+
+# What VMs of several emulated CPUs load first
+stale_code-6.1 stale_code-6.12 stale_code-7.3: stale_code-%:
+	$(call build_locked,$*,build-stale_code-$*)
 
 # Without BTF: it would take pahole, and nothing here reads it
 build-for-6.1 build-for-6.12 build-for-7.3: build-for-%:
@@ -67,6 +77,11 @@ build-for-uml:
 	@mkdir -p build/uml-nic
 	@cp -sf $(CURDIR)/selftests/offload/* build/uml-nic/
 	$(MAKE) -C $(test_kdir) M=$(CURDIR)/build/uml-nic modules W=1 ARCH=um
+
+build-stale_code-6.1 build-stale_code-6.12 build-stale_code-7.3: build-stale_code-%:
+	@mkdir -p build/stale_code-$*
+	@cp -sf $(VM)/stale_code/* build/stale_code-$*/
+	$(MAKE) -C $(test_kdir) M=$(CURDIR)/build/stale_code-$* modules W=1 CONFIG_DEBUG_INFO_BTF_MODULES=
 
 vm-setup:
 	$(VM)/setup vm
@@ -108,3 +123,4 @@ clean:
 
 .PHONY: all modules modules_install user install vm-setup demo check mutate soak newest suites bench clean
 .PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%) module-7.3 build-for-7.3
+.PHONY: $(foreach k,6.1 6.12 7.3,stale_code-$(k) build-stale_code-$(k))

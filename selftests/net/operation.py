@@ -246,22 +246,7 @@ def recording():
         return os.open('/tmp/ims_end', os.O_WRONLY | os.O_NONBLOCK)
 
 
-@contextlib.contextmanager
-def one_cpu():
-    """Tracepoints are code that is patched, which QEMU does not emulate quite right for several CPUs (vm/run)."""
-    path = '/sys/devices/system/cpu/cpu1/online'
-    if not os.path.exists(path):
-        yield
-        return
-    write(path, '0')
-    try:
-        yield
-    finally:
-        write(path, '1')
-
-
 @test('SEE', 'the tracepoints by trace-cmd, as the document has it')
-@one_cpu()
 def trace_cmd():
     lines = DOC.block('Tracepoints', 'trace-cmd record')
     needs('trace-cmd')
@@ -278,7 +263,6 @@ def trace_cmd():
 
 
 @test('SEE', 'the tracepoints by the files of tracefs, as the document has it')
-@one_cpu()
 def trace_pipe():
     lines = DOC.block('Tracepoints', 'cat trace_pipe')
     if not os.path.isdir('/sys/kernel/tracing/events/ims_ipsec'):
