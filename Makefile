@@ -67,6 +67,15 @@ $(test_kernels:%=module-%) module-7.3: module-%:
 stale_code-6.1 stale_code-6.12 stale_code-7.3: stale_code-%:
 	$(call build_locked,$*,build-stale_code-$*)
 
+# A module that only tests use
+#
+# $(call build_for_tests,FOLDER,SOURCES,MORE)
+define build_for_tests
+	@mkdir -p build/$(1)
+	@cp -sf $(CURDIR)/$(2)/* build/$(1)/
+	$(MAKE) -C $(test_kdir) M=$(CURDIR)/build/$(1) modules W=1 $(3)
+endef
+
 # Without BTF: it would take pahole, and nothing here reads it
 build-for-6.1 build-for-6.12 build-for-7.3: build-for-%:
 	$(call build_module,$*,$(test_kdir),modules,W=1 CONFIG_DEBUG_INFO_BTF_MODULES=)
@@ -74,14 +83,10 @@ build-for-6.1 build-for-6.12 build-for-7.3: build-for-%:
 # With the KUnit suites inside; and the network interface that tests make up
 build-for-uml:
 	$(call build_module,uml,$(test_kdir),modules,W=1 ARCH=um IMS_IPSEC_KUNIT=y)
-	@mkdir -p build/uml-nic
-	@cp -sf $(CURDIR)/selftests/offload/* build/uml-nic/
-	$(MAKE) -C $(test_kdir) M=$(CURDIR)/build/uml-nic modules W=1 ARCH=um
+	$(call build_for_tests,uml-nic,selftests/offload,ARCH=um)
 
 build-stale_code-6.1 build-stale_code-6.12 build-stale_code-7.3: build-stale_code-%:
-	@mkdir -p build/stale_code-$*
-	@cp -sf $(VM)/stale_code/* build/stale_code-$*/
-	$(MAKE) -C $(test_kdir) M=$(CURDIR)/build/stale_code-$* modules W=1 CONFIG_DEBUG_INFO_BTF_MODULES=
+	$(call build_for_tests,stale_code-$*,selftests/vm/stale_code,CONFIG_DEBUG_INFO_BTF_MODULES=)
 
 vm-setup:
 	$(VM)/setup vm
