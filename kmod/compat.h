@@ -11,6 +11,9 @@
 #include <net/genetlink.h>
 #include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
+#include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_nat.h>
+#include <net/route.h>
 #include <net/udp.h>
 #include <net/xfrm.h>
 
@@ -146,25 +149,74 @@ static inline struct udp_table *ims_compat_udp_table(const struct net *net)
 }
 #endif
 
-/* The socket that receives at an address and port from anywhere; under RCU. */
-static inline struct sock *ims_compat_udp_lookup4(struct net *net, __be32 addr, __be16 port)
+/* The socket that receives between two ends; under RCU. */
+static inline struct sock *ims_compat_udp_lookup4(struct net *net, __be32 raddr, __be16 rport,
+						  __be32 laddr, __be16 lport, int dif, int sdif)
 {
 #ifdef IMS_HAVE_UDP_TABLE
-	return __udp4_lib_lookup(net, htonl(INADDR_ANY), 0, addr, port, 0, 0,
+	return __udp4_lib_lookup(net, raddr, rport, laddr, lport, dif, sdif,
 				 ims_compat_udp_table(net), NULL);
 #else
-	return __udp4_lib_lookup(net, htonl(INADDR_ANY), 0, addr, port, 0, 0, NULL);
+	return __udp4_lib_lookup(net, raddr, rport, laddr, lport, dif, sdif, NULL);
 #endif
 }
 
-static inline struct sock *ims_compat_udp_lookup6(struct net *net, const struct in6_addr *addr,
-						  __be16 port)
+static inline struct sock *ims_compat_udp_lookup6(struct net *net, const struct in6_addr *raddr,
+						  __be16 rport, const struct in6_addr *laddr,
+						  __be16 lport, int dif, int sdif)
 {
 #ifdef IMS_HAVE_UDP_TABLE
-	return __udp6_lib_lookup(net, &in6addr_any, 0, addr, port, 0, 0,
+	return __udp6_lib_lookup(net, raddr, rport, laddr, lport, dif, sdif,
 				 ims_compat_udp_table(net), NULL);
 #else
-	return __udp6_lib_lookup(net, &in6addr_any, 0, addr, port, 0, 0, NULL);
+	return __udp6_lib_lookup(net, raddr, rport, laddr, lport, dif, sdif, NULL);
+#endif
+}
+
+/*
+ * May there be UDP sockets that take something out of UDP, beside @own ones? Newer kernels
+ * have a list a namespace (6.16), older ones count them for all.
+ */
+static inline bool ims_compat_has_udp_tunnels(const struct net *net, const atomic_t *own)
+{
+#ifdef IMS_HAVE_UDP_TUNNEL_GRO
+	return !hlist_empty(&net->ipv4.udp_tunnel_gro[0].list) ||
+	       !hlist_empty(&net->ipv4.udp_tunnel_gro[1].list);
+#else
+	return static_branch_unlikely(&udp_encap_needed_key) &&
+	       static_key_count(&udp_encap_needed_key.key) > atomic_read(own);
+#endif
+}
+
+/*
+ * Addresses and ports of a packet when connection tracking first saw it, if NAT has changed
+ * them, or will; of an ICMP error, those of the connection that it is about.
+ */
+static inline const struct nf_conntrack_tuple *ims_compat_origin(const struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_NF_CONNTRACK)
+	enum ip_conntrack_info ctinfo;
+	const struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+
+	if (ct && READ_ONCE(ct->status) & IPS_NAT_MASK)
+		return &ct->tuplehash[CTINFO2DIR(ctinfo)].tuple;
+#endif
+	return NULL;
+}
+
+/* Rules for source NAT pass over a connection that has begun with this packet. */
+static inline void ims_compat_keep_source(struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_NF_NAT)
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+	const struct nf_nat_hook *nat;
+
+	if (!ct || nf_ct_is_confirmed(ct) || nf_nat_initialized(ct, NF_NAT_MANIP_SRC))
+		return;
+	nat = rcu_dereference(nf_nat_hook);
+	if (nat)
+		nat->parse_nat_setup(ct, NF_NAT_MANIP_SRC, NULL);
 #endif
 }
 

@@ -18,6 +18,9 @@
 #include "frag.h"
 #include "netns.h"
 
+/* How many there are, of all namespaces */
+atomic_t ims_encap_sockets;
+
 /**
  * struct ims_encap - what takes ESP in UDP at an address and port
  * @node: in struct ims_net.encaps
@@ -102,6 +105,7 @@ static int ims_encap_open(struct ims_encap *encap, struct net *net)
 	encap->rcv = READ_ONCE(udp_sk(sk)->encap_rcv);
 	rcu_assign_sk_user_data(sk, encap);
 	WRITE_ONCE(udp_sk(sk)->encap_rcv, ims_encap_rcv);
+	atomic_inc(&ims_encap_sockets);
 	return 0;
 }
 
@@ -113,9 +117,11 @@ static bool ims_encap_is_elsewhere(const struct ims_encap *encap, struct net *ne
 
 	rcu_read_lock();
 	if (encap->addr.family == AF_INET)
-		sk = ims_compat_udp_lookup4(net, encap->addr.in.s_addr, encap->port);
+		sk = ims_compat_udp_lookup4(net, htonl(INADDR_ANY), 0, encap->addr.in.s_addr,
+					    encap->port, 0, 0);
 	else
-		sk = ims_compat_udp_lookup6(net, &encap->addr.in6, encap->port);
+		sk = ims_compat_udp_lookup6(net, &in6addr_any, 0, &encap->addr.in6,
+					    encap->port, 0, 0);
 	found = sk && READ_ONCE(udp_sk(sk)->encap_type) == UDP_ENCAP_ESPINUDP;
 	rcu_read_unlock();
 	return found;
@@ -215,8 +221,10 @@ void ims_encap_put(struct ims_net *in, struct ims_encap *encap)
 	if (!encap || --encap->users)
 		return;
 	list_del(&encap->node);
-	if (encap->sock)
+	if (encap->sock) {
+		atomic_dec(&ims_encap_sockets);
 		sock_release(encap->sock);
+	}
 	if (list_empty(&in->encaps))
 		ims_frag_disable(in);
 	kfree_rcu(encap, rcu);

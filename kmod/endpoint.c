@@ -9,6 +9,7 @@
 #include "encap.h"
 #include "endpoint.h"
 #include "guard.h"
+#include "ipvlan.h"
 #include "journal.h"
 #include "limit.h"
 #include "netns.h"
@@ -252,8 +253,10 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 	err = ims_journal_open(in);
 	if (!err)
 		err = ims_guard_enable(in);
+	if (!err)
+		err = ims_ipvlan_guard(in->net);
 	if (err)
-		goto erase;
+		goto disable_guard;
 	list_add_tail_rcu(&ep->node, &in->endpoint_list);
 	in->n_endpoints++;
 	err = ims_endpoint_map_ports(in, ep);
@@ -266,7 +269,9 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 	ims_limits_check(in);
 	return ep;
 
-erase:
+disable_guard:
+	if (!in->n_endpoints)
+		ims_guard_disable(in);
 	xa_erase(&in->endpoints, ep->id);
 put_encap:
 	ims_encap_put(in, ep->encap);

@@ -3,215 +3,54 @@
  * The guard: netfilter hooks that judge what touches a protected port.
  * Policies would have holes (IPv6 atomic fragments, the loopback device, SAs of
  * somebody else, a flush), so they transform what goes out and the hooks decide.
+ *
+ * A packet is judged where nothing has changed it yet, and again where nothing
+ * will change it any more: others may rewrite addresses and ports in between.
+ *
+ *	PRE_ROUTING   what comes, before destination NAT
+ *	LOCAL_IN      what is delivered, by what it was and by what it is
+ *	LOCAL_OUT     what is sent, before XFRM and source NAT
+ *	POST_ROUTING  what leaves, by what it was and by what it is
  */
-#include <linux/icmpv6.h>
+#include <linux/icmp.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/skbuff.h>
-#include <linux/tcp.h>
-#include <linux/udp.h>
-#include <net/icmp.h>
+#include <net/dst.h>
+#include <net/inet_sock.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
 
 #include "bundle.h"
+#include "compat.h"
 #include "endpoint.h"
+#include "fou.h"
 #include "frag.h"
 #include "guard.h"
 #include "journal.h"
 #include "nat.h"
 #include "netns.h"
+#include "parse.h"
 #include "reject.h"
 #include "sa.h"
 #include "trace.h"
 
-/* What has been found out of a packet. Its addresses hold in any case. */
-enum ims_guard_shape {
-	IMS_GUARD_PORTS,	/* the ports hold, too */
-	IMS_GUARD_NO_PORTS,	/* nothing to judge */
-	IMS_GUARD_ERROR,	/* an ICMP error, which quotes another packet */
-	IMS_GUARD_BROKEN,	/* cannot be parsed */
-};
-
-static bool ims_guard_is_error(const struct sk_buff *skb, u8 proto, unsigned int offset)
-{
-	u8 _type;
-	const u8 *type = skb_header_pointer(skb, offset, sizeof(_type), &_type);
-
-	if (!type)
-		return false;
-	return proto == IPPROTO_ICMP ? icmp_is_err(*type) : icmpv6_is_err(*type);
-}
-
-/* @offset: of the header of @proto */
-static enum ims_guard_shape ims_guard_parse_ports(const struct sk_buff *skb, u8 proto,
-						  unsigned int offset, struct ims_tuple *t)
-{
-	__be16 _ports[2];
-	const __be16 *ports;
-
-	switch (proto) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-	case IPPROTO_SCTP:
-	case IPPROTO_DCCP:
-		break;
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6:
-		return ims_guard_is_error(skb, proto, offset) ? IMS_GUARD_ERROR :
-							       IMS_GUARD_NO_PORTS;
-	default:
-		return IMS_GUARD_NO_PORTS;
-	}
-	/* source and destination port come first in all of them */
-	ports = skb_header_pointer(skb, offset, sizeof(_ports), _ports);
-	if (!ports)
-		return IMS_GUARD_BROKEN;
-	t->sport = ports[0];
-	t->dport = ports[1];
-	return IMS_GUARD_PORTS;
-}
-
-/* @offset: of the IP header; moves to that of the next one */
-static enum ims_guard_shape ims_guard_parse4(const struct sk_buff *skb, unsigned int *offset,
-					     struct ims_tuple *t)
-{
-	struct iphdr _iph;
-	const struct iphdr *iph = skb_header_pointer(skb, *offset, sizeof(_iph), &_iph);
-
-	if (!iph)
-		return IMS_GUARD_NO_PORTS;
-	t->src.family = AF_INET;
-	t->src.in.s_addr = iph->saddr;
-	t->dst.family = AF_INET;
-	t->dst.in.s_addr = iph->daddr;
-	/*
-	 * Datagrams are whole here, both ways; a later fragment is one that
-	 * somebody put together by hand, whose first one is judged.
-	 */
-	if (iph->frag_off & htons(IP_OFFSET))
-		return IMS_GUARD_NO_PORTS;
-	*offset += iph->ihl * 4;
-	return ims_guard_parse_ports(skb, iph->protocol, *offset, t);
-}
-
-/* Offset and IP6_MF of the fragment header behind the IPv6 header at @offset. */
-static u16 ims_guard_frag_off(const struct sk_buff *skb, unsigned int offset)
-{
-	const struct frag_hdr *fh;
-	struct frag_hdr _fh;
-
-	if (ipv6_find_hdr(skb, &offset, NEXTHDR_FRAGMENT, NULL, NULL) < 0)
-		return IP6_MF;
-	fh = skb_header_pointer(skb, offset, sizeof(_fh), &_fh);
-	return fh ? ntohs(fh->frag_off) & (IP6_OFFSET | IP6_MF) : IP6_MF;
-}
-
-/*
- * Is a routing header's way not at its end (segment routing)? Then the packet
- * is for another address, of this host perhaps, and does not come here again.
- */
-static bool ims_guard_is_routed(const struct sk_buff *skb, unsigned int offset)
-{
-	int flags = IP6_FH_F_SKIP_RH;
-
-	return ipv6_find_hdr(skb, &offset, NEXTHDR_ROUTING, NULL, &flags) >= 0;
-}
-
-static enum ims_guard_shape ims_guard_parse6(const struct sk_buff *skb, unsigned int *offset,
-					     struct ims_tuple *t)
-{
-	struct ipv6hdr _ip6h;
-	const struct ipv6hdr *ip6h = skb_header_pointer(skb, *offset, sizeof(_ip6h), &_ip6h);
-	const unsigned int start = *offset;
-	int proto, flags = 0;
-	u16 frag_off;
-
-	if (!ip6h)
-		return IMS_GUARD_NO_PORTS;
-	t->src.family = AF_INET6;
-	t->src.in6 = ip6h->saddr;
-	t->dst.family = AF_INET6;
-	t->dst.in6 = ip6h->daddr;
-
-	proto = ip6h->nexthdr;
-	if (!ipv6_ext_hdr(proto)) {
-		*offset += sizeof(*ip6h);
-		return ims_guard_parse_ports(skb, proto, *offset, t);
-	}
-	/*
-	 * Fragments come here before they are put together. A first one must
-	 * show its ports, alone (an atomic fragment) or not; the later ones
-	 * are worth nothing without it.
-	 */
-	if (ims_guard_is_routed(skb, start))
-		t->dst.family = AF_UNSPEC;
-	proto = ipv6_find_hdr(skb, offset, -1, NULL, &flags);
-	if (flags & IP6_FH_F_FRAG) {
-		frag_off = ims_guard_frag_off(skb, start);
-		/* What came out of ESP is whole, or it could be completed in clear. */
-		if (frag_off && skb_sec_path(skb))
-			return IMS_GUARD_BROKEN;
-		if (frag_off & IP6_OFFSET)
-			return IMS_GUARD_NO_PORTS;
-	}
-	if (proto < 0)
-		return IMS_GUARD_BROKEN;
-	return ims_guard_parse_ports(skb, proto, *offset, t);
-}
-
-/* The protocol of a packet that has come out of ESP or goes there, its only one. */
-static u8 ims_guard_proto(const struct sk_buff *skb)
-{
-	return ip_hdr(skb)->version == 4 ? ip_hdr(skb)->protocol : ipv6_hdr(skb)->nexthdr;
-}
-
-/*
- * Is there a part of a SIP message in a datagram or segment? What keeps a NAT's
- * mapping or a connection alive is none: nothing, line ends, a byte 0xff.
- */
-static bool ims_guard_is_sip(const struct sk_buff *skb, unsigned int offset)
-{
-	struct tcphdr _th;
-	const struct tcphdr *th;
-	const u8 *c;
-	u8 _c;
-
-	switch (ims_guard_proto(skb)) {
-	case IPPROTO_UDP:
-		offset += sizeof(struct udphdr);
-		break;
-	case IPPROTO_TCP:
-		th = skb_header_pointer(skb, offset, sizeof(_th), &_th);
-		if (!th)
-			return false;
-		offset += th->doff * 4;
-		break;
-	default:
-		return false;
-	}
-	for (; (c = skb_header_pointer(skb, offset, 1, &_c)); offset++)
-		if (*c != '\r' && *c != '\n')
-			return *c > ' ' && *c < 0x7f;
-	return false;
-}
-
 /* The UE takes a new set into use by sending over it. */
-static void ims_guard_note(struct ims_bundle *b, const struct sk_buff *skb, unsigned int offset)
+static void ims_guard_note(struct ims_bundle *b, const struct sk_buff *skb,
+			   const struct ims_parsed *p)
 {
-	if (READ_ONCE(b->state) == IMS_IPSEC_STATE_ESTABLISHED && ims_guard_is_sip(skb, offset))
+	if (READ_ONCE(b->state) == IMS_IPSEC_STATE_ESTABLISHED && ims_parse_is_sip(skb, p))
 		ims_bundle_used(b);
 }
 
 /* Did a packet come over a live SA of this endpoint that is for it? */
 static enum ims_ipsec_drop ims_guard_check_input(struct ims_net *in, const struct ims_endpoint *ep,
 						 const struct sk_buff *skb,
-						 const struct ims_tuple *t,
-						 enum ims_guard_shape shape, unsigned int offset)
+						 const struct ims_parsed *p,
+						 enum ims_shape shape)
 {
 	const struct xfrm_state *x = ims_sa_of_input(skb);
 	struct ims_bundle *b;
@@ -226,18 +65,18 @@ static enum ims_ipsec_drop ims_guard_check_input(struct ims_net *in, const struc
 							IMS_IPSEC_DROP_FOREIGN_SA;
 	if (!ims_sa_is_live(x))
 		return IMS_IPSEC_DROP_NO_LIVE_SET;
-	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
+	if (shape != IMS_SHAPE_PORTS || !ims_sa_covers(x, &p->t))
 		return IMS_IPSEC_DROP_CROSS_PAIR;
-	if (b->udp_only && ims_guard_proto(skb) != IPPROTO_UDP)
+	if (b->udp_only && p->proto != IPPROTO_UDP)
 		return IMS_IPSEC_DROP_UDP_ONLY;
-	ims_guard_note(b, skb, offset);
+	ims_guard_note(b, skb, p);
 	ims_sa_touch(x);
 	return IMS_DROP_NOT;
 }
 
 /* A port that is not shut: what comes over a bundle may take it into use all the same. */
-static void ims_guard_pass_input(struct ims_net *in, struct sk_buff *skb,
-				 const struct ims_tuple *t, unsigned int offset)
+static void ims_guard_pass_input(struct ims_net *in, const struct sk_buff *skb,
+				 const struct ims_parsed *p)
 {
 	const struct xfrm_state *x = ims_sa_of_input(skb);
 	struct ims_bundle *b;
@@ -245,18 +84,13 @@ static void ims_guard_pass_input(struct ims_net *in, struct sk_buff *skb,
 	if (IS_ERR_OR_NULL(x))
 		return;
 	b = ims_bundle_of_input(in, x);
-	if (!b || !ims_sa_covers(x, t))
-		return;
-	ims_guard_note(b, skb, offset);
-	ims_sa_mark_input(skb, x);
-	if (b->nat)
-		ims_sa_forget_input(skb);
+	if (b && ims_sa_covers(x, &p->t))
+		ims_guard_note(b, skb, p);
 }
 
 /* The endpoint's own SA, or why not; a tunnel's has a reqid of its own. */
 static enum ims_ipsec_drop ims_guard_check_owner(struct ims_net *in, const struct ims_endpoint *ep,
-						 const struct sk_buff *skb,
-						 const struct xfrm_state *x)
+						 const struct xfrm_state *x, u8 proto)
 {
 	const struct ims_bundle *b;
 
@@ -265,7 +99,7 @@ static enum ims_ipsec_drop ims_guard_check_owner(struct ims_net *in, const struc
 	b = ims_nat_of_output(in, x);
 	if (!b || b->ep != ep)
 		return IMS_IPSEC_DROP_FOREIGN_SA;
-	if (b->udp_only && ims_guard_proto(skb) != IPPROTO_UDP)
+	if (b->udp_only && proto != IPPROTO_UDP)
 		return IMS_IPSEC_DROP_UDP_ONLY;
 	return IMS_DROP_NOT;
 }
@@ -274,10 +108,11 @@ static enum ims_ipsec_drop ims_guard_check_owner(struct ims_net *in, const struc
 static enum ims_ipsec_drop ims_guard_check_output(struct ims_net *in,
 						  const struct ims_endpoint *ep,
 						  const struct sk_buff *skb,
-						  const struct ims_tuple *t,
-						  enum ims_guard_shape shape)
+						  const struct ims_parsed *p,
+						  enum ims_shape shape)
 {
 	const struct xfrm_state *x = ims_sa_of_output(skb);
+	const struct ims_tuple *t = &p->t;
 	enum ims_ipsec_drop drop;
 
 	if (!x) {
@@ -287,22 +122,20 @@ static enum ims_ipsec_drop ims_guard_check_output(struct ims_net *in,
 			       IMS_IPSEC_DROP_CROSS_PAIR :
 			       IMS_IPSEC_DROP_NO_LIVE_SET;
 	}
-	drop = ims_guard_check_owner(in, ep, skb, x);
+	drop = ims_guard_check_owner(in, ep, x, p->proto);
 	if (drop != IMS_DROP_NOT)
 		return drop;
 	if (!ims_sa_is_live(x))
 		return IMS_IPSEC_DROP_NO_LIVE_SET;
-	if (shape == IMS_GUARD_BROKEN || !ims_sa_covers(x, t))
+	if (shape != IMS_SHAPE_PORTS || !ims_sa_covers(x, t))
 		return IMS_IPSEC_DROP_CROSS_PAIR;
 	ims_sa_touch(x);
 	return IMS_DROP_NOT;
 }
 
 /* Was it a tunnel? Then XFRM would want a policy. */
-static unsigned int ims_guard_let_in(struct sk_buff *skb)
+static unsigned int ims_guard_let_in(struct sk_buff *skb, const struct xfrm_state *x)
 {
-	const struct xfrm_state *x = ims_sa_of_input(skb);
-
 	ims_sa_mark_input(skb, x);
 	if (ims_sa_is_tunnel(x))
 		ims_sa_forget_input(skb);
@@ -311,184 +144,468 @@ static unsigned int ims_guard_let_in(struct sk_buff *skb)
 
 static unsigned int ims_guard_let_out(struct sk_buff *skb, const struct nf_hook_state *state)
 {
+	/* with another source address or port it would fit no SA */
+	ims_compat_keep_source(skb);
 	if (ims_sa_is_tunnel(ims_sa_of_output(skb)) && ims_frag_output(skb, state))
 		return NF_STOLEN;
 	return NF_ACCEPT;
 }
 
-/* Count a drop, and note it down; @t: of the packet, or of what it quotes. */
+/* Count a drop, and note it down; @p: of the packet, or of what it quotes or carries. */
 static void ims_guard_count(struct ims_net *in, struct ims_endpoint *ep, enum ims_ipsec_drop drop,
-			    const struct sk_buff *skb, const struct ims_tuple *t, bool has_ports,
+			    const struct sk_buff *skb, const struct ims_parsed *p, bool has_ports,
 			    bool out)
 {
 	const struct xfrm_state *x = out ? ims_sa_of_output(skb) : ims_sa_of_input(skb);
 	const struct ims_journal_drop entry = {
 		.e.endpoint = ep->id,
-		.t = *t,
+		.t = p->t,
 		.spi = IS_ERR_OR_NULL(x) ? 0 : ims_sa_spi(x),
 		.has_ports = has_ports,
-		.proto = ims_guard_proto(skb),
+		.proto = p->proto,
 		.drop = drop,
 	};
 
 	atomic64_inc(&ep->drops[drop]);
 	ims_journal_add_drop(in, &entry);
-	trace_ims_drop(ep->id, entry.drop, entry.proto, has_ports ? ntohs(t->sport) : 0,
-		       has_ports ? ntohs(t->dport) : 0, ntohl(entry.spi));
+	trace_ims_drop(ep->id, entry.drop, entry.proto, has_ports ? ntohs(p->t.sport) : 0,
+		       has_ports ? ntohs(p->t.dport) : 0, ntohl(entry.spi));
 }
 
-static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
-				    const struct ims_tuple *t, enum ims_guard_shape shape,
-				    unsigned int offset, const struct nf_hook_state *state)
+static unsigned int ims_guard_drop_input(struct ims_net *in, struct ims_endpoint *ep,
+					 enum ims_ipsec_drop drop, struct sk_buff *skb,
+					 const struct ims_parsed *p, enum ims_shape shape,
+					 const struct nf_hook_state *state)
 {
-	bool out = state->hook == NF_INET_LOCAL_OUT;
-	const struct ims_addr *local = out ? &t->src : &t->dst;
-	struct ims_endpoint *ep;
-	enum ims_ipsec_drop drop;
-
-	if (shape == IMS_GUARD_PORTS)
-		ep = ims_endpoint_of_port(in, local, out ? t->sport : t->dport);
-	else
-		ep = ims_endpoint_of_addr(in, local);
-	if (!ep) {
-		if (!out && shape == IMS_GUARD_PORTS)
-			ims_guard_pass_input(in, skb, t, offset);
-		return NF_ACCEPT;
-	}
-
-	if (out)
-		drop = ims_guard_check_output(in, ep, skb, t, shape);
-	else
-		drop = ims_guard_check_input(in, ep, skb, t, shape, offset);
-	if (drop == IMS_DROP_NOT)
-		return out ? ims_guard_let_out(skb, state) : ims_guard_let_in(skb);
-	ims_guard_count(in, ep, drop, skb, t, shape == IMS_GUARD_PORTS, out);
-
-	if (ep->guard != IMS_IPSEC_GUARD_REJECT)
-		return NF_DROP;
-	if (out)
-		return NF_DROP_ERR(-ECONNREFUSED);
+	ims_guard_count(in, ep, drop, skb, p, shape == IMS_SHAPE_PORTS, false);
 	/* An answer to what came protected would quote it in clear. */
-	if (drop == IMS_IPSEC_DROP_PLAINTEXT_IN && shape == IMS_GUARD_PORTS)
+	if (ep->guard == IMS_IPSEC_GUARD_REJECT && drop == IMS_IPSEC_DROP_PLAINTEXT_IN &&
+	    shape == IMS_SHAPE_PORTS && state->net == in->net)
 		ims_reject_input(skb, state);
 	return NF_DROP;
+}
+
+static unsigned int ims_guard_drop_output(struct ims_net *in, struct ims_endpoint *ep,
+					  enum ims_ipsec_drop drop, const struct sk_buff *skb,
+					  const struct ims_parsed *p, enum ims_shape shape)
+{
+	ims_guard_count(in, ep, drop, skb, p, shape == IMS_SHAPE_PORTS, true);
+	return ep->guard == IMS_IPSEC_GUARD_REJECT ? NF_DROP_ERR(-ECONNREFUSED) : NF_DROP;
 }
 
 /*
  * An ICMP error quotes a packet. From outside, one about what left a protected
  * port quotes ESP: if it quotes the port, it is forged. From here, one about
  * what came to a protected port would show in clear what came in ESP.
+ *
+ * @p: of the error
  */
 static unsigned int ims_guard_judge_error(struct ims_net *in, const struct sk_buff *skb,
-					  const struct ims_tuple *quoted, bool out)
+					  const struct ims_parsed *p, ims_parse_t *parse_quoted,
+					  bool out)
 {
+	/* The headers of an error are as long in both families. */
+	struct ims_parsed quoted = { .offset = p->offset + sizeof(struct icmphdr) };
 	struct ims_endpoint *ep;
 
+	if (parse_quoted(skb, &quoted) != IMS_SHAPE_PORTS || (out && ims_reject_is_own()))
+		return NF_ACCEPT;
 	if (out)
-		ep = ims_endpoint_of_port(in, &quoted->dst, quoted->dport);
+		ep = ims_endpoint_of_port(in, &quoted.t.dst, quoted.t.dport);
 	else
-		ep = ims_endpoint_of_port(in, &quoted->src, quoted->sport);
+		ep = ims_endpoint_of_port(in, &quoted.t.src, quoted.t.sport);
 	if (!ep)
 		return NF_ACCEPT;
-	/* Where no set is, it is the guard's own answer to what came in clear. */
-	if (out && ep->guard == IMS_IPSEC_GUARD_REJECT &&
-	    !ims_sa_exists(in->net, &quoted->dst, &quoted->src, ep->reqid))
-		return NF_ACCEPT;
+	quoted.proto = p->proto;
 	ims_guard_count(in, ep, out ? IMS_IPSEC_DROP_PLAINTEXT_OUT : IMS_IPSEC_DROP_PLAINTEXT_IN,
-			skb, quoted, true, out);
+			skb, &quoted, true, out);
 	return NF_DROP;
 }
 
-typedef enum ims_guard_shape ims_guard_parse_t(const struct sk_buff *skb, unsigned int *offset,
-					       struct ims_tuple *t);
+/* What differs between the families */
+struct ims_guard_family {
+	ims_parse_t *parse;
+	ims_parse_t *parse_quoted;
+};
 
-static noinline unsigned int ims_guard_look(struct ims_net *in, struct sk_buff *skb,
-					    const struct nf_hook_state *state,
-					    ims_guard_parse_t *parse)
+static const struct ims_guard_family ims_guard_ipv4 = { ims_parse4, ims_parse_quoted4 };
+static const struct ims_guard_family ims_guard_ipv6 = { ims_parse6, ims_parse6 };
+
+/*
+ * The addresses and ports that a packet had when it came or was sent, if NAT has
+ * changed them since.
+ */
+static bool ims_guard_get_origin(const struct sk_buff *skb, const struct ims_parsed *p,
+				 struct ims_parsed *origin)
 {
-	unsigned int offset = skb_network_offset(skb);
-	enum ims_guard_shape shape;
-	struct ims_tuple t;
+	const struct nf_conntrack_tuple *t = ims_compat_origin(skb);
 
-	shape = parse(skb, &offset, &t);
-	if (shape == IMS_GUARD_NO_PORTS)
-		return NF_ACCEPT;
-	if (shape != IMS_GUARD_ERROR)
-		return ims_guard_judge(in, skb, &t, shape, offset, state);
+	if (!t || t->dst.protonum != p->proto)
+		return false;
+	*origin = *p;
+	origin->t.sport = t->src.u.all;
+	origin->t.dport = t->dst.u.all;
+	if (t->src.l3num == NFPROTO_IPV4) {
+		origin->t.src.in.s_addr = t->src.u3.ip;
+		origin->t.dst.in.s_addr = t->dst.u3.ip;
+	} else {
+		origin->t.src.in6 = t->src.u3.in6;
+		origin->t.dst.in6 = t->dst.u3.in6;
+	}
+	return true;
+}
 
-	/* The headers of an error are as long in both families. */
-	offset += sizeof(struct icmphdr);
-	if (parse(skb, &offset, &t) != IMS_GUARD_PORTS)
+/* What comes, as it comes: whether it is for this host is not known yet. */
+static noinline unsigned int ims_guard_arrive(struct ims_net *in, struct sk_buff *skb,
+					      const struct nf_hook_state *state,
+					      const struct ims_guard_family *family)
+{
+	struct ims_parsed p = { .offset = skb_network_offset(skb) };
+	struct ims_endpoint *ep = NULL;
+	enum ims_ipsec_drop drop;
+	enum ims_shape shape = family->parse(skb, &p);
+
+	if (shape == IMS_SHAPE_ERROR)
+		return ims_guard_judge_error(in, skb, &p, family->parse_quoted, false);
+	/* for any address: it may be somebody else's, and only comes by here */
+	if (p.t.dst.family == AF_UNSPEC)
 		return NF_ACCEPT;
-	return ims_guard_judge_error(in, skb, &t, state->hook == NF_INET_LOCAL_OUT);
+	if (shape == IMS_SHAPE_PORTS)
+		ep = ims_endpoint_of_port(in, &p.t.dst, p.t.dport);
+	/* what comes in ESP could be completed in clear; for all else LOCAL_IN will do */
+	else if (shape == IMS_SHAPE_BROKEN && skb_sec_path(skb))
+		ep = ims_endpoint_of_addr(in, &p.t.dst);
+	if (!ep) {
+		if (shape == IMS_SHAPE_PORTS)
+			ims_guard_pass_input(in, skb, &p);
+		return NF_ACCEPT;
+	}
+	drop = ims_guard_check_input(in, ep, skb, &p, shape);
+	if (drop == IMS_DROP_NOT)
+		return NF_ACCEPT;
+	return ims_guard_drop_input(in, ep, drop, skb, &p, shape, state);
+}
+
+/* The endpoint of the socket that somebody has chosen for a packet (TPROXY, BPF) */
+static struct ims_endpoint *ims_guard_steered_to(struct ims_net *in, const struct sk_buff *skb)
+{
+	const struct sock *sk = skb->sk;
+	struct ims_addr addr;
+
+	if (!sk)
+		return NULL;
+	if (ip_hdr(skb)->version == 4) {
+		addr.family = AF_INET;
+		addr.in.s_addr = sk->sk_rcv_saddr;
+	} else {
+		addr.family = AF_INET6;
+		addr.in6 = sk->sk_v6_rcv_saddr;
+	}
+	return ims_endpoint_of_port(in, &addr, htons(sk->sk_num));
+}
+
+/* What is delivered: nothing changes it any more. */
+static noinline unsigned int ims_guard_enter(struct ims_net *in, struct sk_buff *skb,
+					     const struct nf_hook_state *state,
+					     const struct ims_guard_family *family)
+{
+	struct ims_parsed now = { .offset = skb_network_offset(skb) }, origin, *p = &now;
+	const struct xfrm_state *x = ims_sa_of_input(skb);
+	struct ims_endpoint *ep = NULL;
+	enum ims_ipsec_drop drop;
+	enum ims_shape shape = family->parse(skb, &now);
+
+	if (shape == IMS_SHAPE_NO_PORTS)
+		return NF_ACCEPT;
+	if (shape == IMS_SHAPE_ERROR)
+		return ims_guard_judge_error(in, skb, &now, family->parse_quoted, false);
+	if (shape == IMS_SHAPE_BROKEN) {
+		ep = ims_endpoint_of_addr(in, &now.t.dst);
+	} else {
+		if (ims_guard_get_origin(skb, &now, &origin))
+			p = &origin;
+		/* What came over an SA that is for it was judged at PRE_ROUTING. */
+		if (!IS_ERR_OR_NULL(x) && ims_sa_is_shielded(x) && ims_sa_covers(x, &p->t))
+			return ims_guard_let_in(skb, x);
+		ep = ims_endpoint_of_port(in, &p->t.dst, p->t.dport);
+		if (!ep && p == &origin)
+			ep = ims_endpoint_of_port(in, &now.t.dst, now.t.dport);
+		if (!ep)
+			ep = ims_guard_steered_to(in, skb);
+		if (!ep && now.proto == IPPROTO_UDP && ims_fou_is_possible(in->net)) {
+			ep = ims_fou_leads_to(in, skb, &now);
+			if (!ep)
+				return NF_ACCEPT;
+			ims_guard_count(in, ep, IMS_IPSEC_DROP_PLAINTEXT_IN, skb, &now, true, false);
+			return NF_DROP;
+		}
+	}
+	if (!ep)
+		return NF_ACCEPT;
+	drop = ims_guard_check_input(in, ep, skb, p, shape);
+	if (drop == IMS_DROP_NOT)
+		return ims_guard_let_in(skb, x);
+	return ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
+}
+
+/* What is sent, before anybody transforms it */
+static noinline unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
+					      const struct nf_hook_state *state,
+					      const struct ims_guard_family *family)
+{
+	struct ims_parsed p = { .offset = skb_network_offset(skb) };
+	enum ims_shape shape = family->parse(skb, &p);
+	enum ims_ipsec_drop drop;
+	struct ims_endpoint *ep;
+
+	if (shape == IMS_SHAPE_NO_PORTS)
+		return NF_ACCEPT;
+	if (shape == IMS_SHAPE_ERROR)
+		return ims_guard_judge_error(in, skb, &p, family->parse_quoted, true);
+	if (shape == IMS_SHAPE_PORTS)
+		ep = ims_endpoint_of_port(in, &p.t.src, p.t.sport);
+	else
+		ep = ims_endpoint_of_addr(in, &p.t.src);
+	if (!ep)
+		return NF_ACCEPT;
+	drop = ims_guard_check_output(in, ep, skb, &p, shape);
+	if (drop == IMS_DROP_NOT)
+		return ims_guard_let_out(skb, state);
+	return ims_guard_drop_output(in, ep, drop, skb, &p, shape);
 }
 
 /*
- * Most of what a host receives and sends has nothing to do with an endpoint,
- * and has to be let go with as little work as possible: if it is UDP or TCP
- * and its ports are at hand, a look at one bit will do.
+ * What leaves, or goes to XFRM: where NAT has changed it, whatever came of the
+ * judgement before is worth nothing.
+ */
+static noinline unsigned int ims_guard_leave(struct ims_net *in, struct sk_buff *skb,
+					     const struct nf_hook_state *state,
+					     const struct ims_guard_family *family)
+{
+	struct ims_parsed now = { .offset = skb_network_offset(skb) }, origin;
+	enum ims_ipsec_drop drop = IMS_IPSEC_DROP_PLAINTEXT_OUT;
+	struct ims_endpoint *ep = NULL;
+	enum ims_shape shape = family->parse(skb, &now);
+	bool changed;
+
+	if (shape == IMS_SHAPE_ERROR)
+		return ims_guard_judge_error(in, skb, &now, family->parse_quoted, true);
+	changed = ims_guard_get_origin(skb, &now, &origin);
+	if (changed)
+		ep = ims_endpoint_of_port(in, &origin.t.src, origin.t.sport);
+	if (!ep && shape == IMS_SHAPE_PORTS)
+		ep = ims_endpoint_of_port(in, &now.t.src, now.t.sport);
+	if (!ep || ims_reject_is_own())
+		return NF_ACCEPT;
+	if (changed)
+		drop = ims_guard_check_output(in, ep, skb, &now, shape);
+	else if (ims_sa_of_output(skb))
+		drop = IMS_DROP_NOT;
+	if (drop == IMS_DROP_NOT)
+		return NF_ACCEPT;
+	return ims_guard_drop_output(in, ep, drop, skb, changed ? &origin : &now,
+				     changed ? IMS_SHAPE_PORTS : shape);
+}
+
+/*
+ * Most of what a host receives, forwards and sends has nothing to do with an endpoint,
+ * and has to be let go with as little work as possible: if it is UDP or TCP and its
+ * ports are at hand, a look at one bit will do. ESP is judged by what comes out of it.
+ *
+ * @offset: of the header of @proto
+ * @place: a constant
  */
 static __always_inline bool ims_guard_is_unrelated(const struct ims_net *in,
 						   const struct sk_buff *skb, u8 proto,
-						   unsigned int offset, bool out)
+						   unsigned int offset, enum nf_inet_hooks place)
 {
-	const struct ims_port_map *map = rcu_dereference(in->port_map);
+	const bool out = place == NF_INET_LOCAL_OUT || place == NF_INET_POST_ROUTING;
+	const struct nf_conntrack_tuple *origin;
+	const struct ims_port_map *map;
 	const __be16 *ports;
 
+	if (proto == IPPROTO_ESP)
+		return true;
 	if ((proto != IPPROTO_UDP && proto != IPPROTO_TCP) ||
 	    offset + 2 * sizeof(*ports) > skb_headlen(skb))
 		return false;
+	map = rcu_dereference(in->port_map);
+	if (!map)
+		return true;
 	ports = (const __be16 *)(skb->data + offset);
-	return !map || !test_bit(ntohs(ports[out ? 0 : 1]), map->bits);
+	if (test_bit(ntohs(ports[out ? 0 : 1]), map->bits))
+		return false;
+
+	switch (place) {
+	case NF_INET_LOCAL_IN:
+		if (skb_sec_path(skb) && ims_compat_origin(skb))
+			return false;
+		if (skb->sk && test_bit(skb->sk->sk_num, map->bits))
+			return false;
+		return proto != IPPROTO_UDP || !ims_fou_is_possible(in->net);
+	case NF_INET_POST_ROUTING:
+		origin = ims_compat_origin(skb);
+		return !origin || !test_bit(ntohs(origin->src.u.all), map->bits);
+	default:
+		return true;
+	}
 }
 
-static unsigned int ims_guard_hook4(void *priv, struct sk_buff *skb,
-				    const struct nf_hook_state *state)
+/* What XFRM gets as it was judged at LOCAL_OUT leaves in ESP. */
+static __always_inline bool ims_guard_is_settled(const struct sk_buff *skb,
+						 enum nf_inet_hooks place)
+{
+	return place == NF_INET_POST_ROUTING && ims_sa_of_output(skb) && !ims_compat_origin(skb);
+}
+
+typedef unsigned int ims_guard_judge_t(struct ims_net *in, struct sk_buff *skb,
+				       const struct nf_hook_state *state,
+				       const struct ims_guard_family *family);
+
+static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct sk_buff *skb,
+						    const struct nf_hook_state *state,
+						    enum nf_inet_hooks place,
+						    ims_guard_judge_t *judge)
 {
 	const struct iphdr *iph = ip_hdr(skb);
 
+	if (ims_guard_is_settled(skb, place))
+		return NF_ACCEPT;
 	if (!(iph->frag_off & htons(IP_OFFSET)) &&
-	    ims_guard_is_unrelated(priv, skb, iph->protocol,
-				   skb_network_offset(skb) + iph->ihl * 4,
-				   state->hook == NF_INET_LOCAL_OUT))
+	    ims_guard_is_unrelated(in, skb, iph->protocol,
+				   skb_network_offset(skb) + iph->ihl * 4, place))
 		return NF_ACCEPT;
-	return ims_guard_look(priv, skb, state, ims_guard_parse4);
+	return judge(in, skb, state, &ims_guard_ipv4);
 }
 
-static unsigned int ims_guard_hook6(void *priv, struct sk_buff *skb,
-				    const struct nf_hook_state *state)
+static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct sk_buff *skb,
+						    const struct nf_hook_state *state,
+						    enum nf_inet_hooks place,
+						    ims_guard_judge_t *judge)
 {
-	if (ims_guard_is_unrelated(priv, skb, ipv6_hdr(skb)->nexthdr,
-				   skb_network_offset(skb) + sizeof(struct ipv6hdr),
-				   state->hook == NF_INET_LOCAL_OUT))
+	if (ims_guard_is_settled(skb, place) ||
+	    ims_guard_is_unrelated(in, skb, ipv6_hdr(skb)->nexthdr,
+				   skb_network_offset(skb) + sizeof(struct ipv6hdr), place))
 		return NF_ACCEPT;
-	return ims_guard_look(priv, skb, state, ims_guard_parse6);
+	return judge(in, skb, state, &ims_guard_ipv6);
 }
 
-/* Last, so that nothing changes ports or route behind them. */
+#define IMS_GUARD_HOOK(name, family, place, judge)					\
+	static unsigned int name(void *priv, struct sk_buff *skb,			\
+				 const struct nf_hook_state *state)			\
+	{										\
+		return ims_guard_hook##family(priv, skb, state, place, judge);		\
+	}
+
+IMS_GUARD_HOOK(ims_guard_arrive4, 4, NF_INET_PRE_ROUTING, ims_guard_arrive)
+IMS_GUARD_HOOK(ims_guard_arrive6, 6, NF_INET_PRE_ROUTING, ims_guard_arrive)
+IMS_GUARD_HOOK(ims_guard_enter4, 4, NF_INET_LOCAL_IN, ims_guard_enter)
+IMS_GUARD_HOOK(ims_guard_enter6, 6, NF_INET_LOCAL_IN, ims_guard_enter)
+IMS_GUARD_HOOK(ims_guard_depart4, 4, NF_INET_LOCAL_OUT, ims_guard_depart)
+IMS_GUARD_HOOK(ims_guard_depart6, 6, NF_INET_LOCAL_OUT, ims_guard_depart)
+IMS_GUARD_HOOK(ims_guard_leave4, 4, NF_INET_POST_ROUTING, ims_guard_leave)
+IMS_GUARD_HOOK(ims_guard_leave6, 6, NF_INET_POST_ROUTING, ims_guard_leave)
+
+/*
+ * In the namespace of an ipvlan's lower device: in mode L3S a packet passes the hooks
+ * there, and not those of the namespace that gets it.
+ */
+static struct ims_net *ims_guard_host(const struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	const struct net *net = dev_net(skb_dst(skb)->dev);
+	struct ims_net *in;
+
+	if (net == state->net)
+		return NULL;
+	in = ims_net(net);
+	return READ_ONCE(in->guarded) ? in : NULL;
+}
+
+static unsigned int ims_guard_visit4(void *priv, struct sk_buff *skb,
+				     const struct nf_hook_state *state)
+{
+	struct ims_net *in = ims_guard_host(skb, state);
+
+	return in ? ims_guard_enter4(in, skb, state) : NF_ACCEPT;
+}
+
+static unsigned int ims_guard_visit6(void *priv, struct sk_buff *skb,
+				     const struct nf_hook_state *state)
+{
+	struct ims_net *in = ims_guard_host(skb, state);
+
+	return in ? ims_guard_enter6(in, skb, state) : NF_ACCEPT;
+}
+
+/*
+ * Behind those who put fragments together, before anybody marks, tracks or rewrites
+ * packets
+ */
+#define IMS_GUARD_FIRST4	(NF_IP_PRI_CONNTRACK_DEFRAG + 10)
+#define IMS_GUARD_FIRST6	(NF_IP6_PRI_CONNTRACK_DEFRAG + 10)
+
 static const struct nf_hook_ops ims_guard_ops[IMS_GUARD_HOOKS] = {
 	{
-		.hook = ims_guard_hook4,
+		.hook = ims_guard_arrive4,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = IMS_GUARD_FIRST4,
+	},
+	{
+		.hook = ims_guard_enter4,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_LOCAL_IN,
 		.priority = NF_IP_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_hook4,
+		.hook = ims_guard_depart4,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_LOCAL_OUT,
 		.priority = NF_IP_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_hook6,
+		.hook = ims_guard_leave4,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_POST_ROUTING,
+		.priority = NF_IP_PRI_LAST,
+	},
+	{
+		.hook = ims_guard_arrive6,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = IMS_GUARD_FIRST6,
+	},
+	{
+		.hook = ims_guard_enter6,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_LOCAL_IN,
 		.priority = NF_IP6_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_hook6,
+		.hook = ims_guard_depart6,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_LOCAL_OUT,
+		.priority = NF_IP6_PRI_LAST,
+	},
+	{
+		.hook = ims_guard_leave6,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_POST_ROUTING,
+		.priority = NF_IP6_PRI_LAST,
+	},
+};
+
+static const struct nf_hook_ops ims_guard_visit_ops[] = {
+	{
+		.hook = ims_guard_visit4,
+		.pf = NFPROTO_IPV4,
+		.hooknum = NF_INET_LOCAL_IN,
+		.priority = NF_IP_PRI_LAST,
+	},
+	{
+		.hook = ims_guard_visit6,
+		.pf = NFPROTO_IPV6,
+		.hooknum = NF_INET_LOCAL_IN,
 		.priority = NF_IP6_PRI_LAST,
 	},
 };
@@ -539,4 +656,27 @@ void ims_guard_disable(struct ims_net *in)
 	if (in->guarded)
 		nf_unregister_net_hooks(in->net, in->guard_ops, IMS_GUARD_HOOKS);
 	WRITE_ONCE(in->guarded, false);
+}
+
+/**
+ * ims_guard_visit() - judge what reaches other namespaces through one
+ * @net: where an ipvlan's lower device is
+ *
+ * Context: process, sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int ims_guard_visit(struct net *net)
+{
+	return nf_register_net_hooks(net, ims_guard_visit_ops, ARRAY_SIZE(ims_guard_visit_ops));
+}
+
+/**
+ * ims_guard_leave_alone() - no more of that
+ * @net: where ims_guard_visit() was called
+ *
+ * Context: process, sleeps.
+ */
+void ims_guard_leave_alone(struct net *net)
+{
+	nf_unregister_net_hooks(net, ims_guard_visit_ops, ARRAY_SIZE(ims_guard_visit_ops));
 }

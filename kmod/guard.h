@@ -3,9 +3,12 @@
 #define _IMS_GUARD_H
 
 struct ims_net;
+struct net;
 
 void ims_guard_init(struct ims_net *in);
 int ims_guard_enable(struct ims_net *in);
 void ims_guard_disable(struct ims_net *in);
+int ims_guard_visit(struct net *net);
+void ims_guard_leave_alone(struct net *net);
 
 #endif /* _IMS_GUARD_H */

@@ -6,6 +6,7 @@
 #include "input.h"
 #include "nat.h"
 #include "netns.h"
+#include "sa.h"
 
 /* Before those of the kernel, which end the chain. */
 #define IMS_INPUT_PRIORITY	1000
@@ -26,11 +27,18 @@ static int ims_input_rcv_encap(struct sk_buff *skb, int nexthdr, __be32 spi, int
 static int ims_input_cb(struct sk_buff *skb, int err)
 {
 	struct net *net = dev_net(skb->dev);
+	const struct xfrm_state *x;
 
 	if (xfrm_offload(skb))
 		ims_input_cache_check(net);
-	if (!err && READ_ONCE(ims_net(net)->n_nat))
-		ims_nat_input(ims_net(net), skb);
+	if (err || !READ_ONCE(ims_net(net)->guarded))
+		return 1;
+	x = ims_sa_last_of_input(skb);
+	if (x && ims_sa_is_shielded(x)) {
+		ims_sa_scatter(skb, x);
+		if (ims_sa_is_tunnel(x))
+			ims_nat_input(ims_net(net), skb, x);
+	}
 	return 1;	/* go on */
 }
 

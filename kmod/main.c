@@ -12,6 +12,7 @@
 #include "frag.h"
 #include "guard.h"
 #include "input.h"
+#include "ipvlan.h"
 #include "journal.h"
 #include "netlink.h"
 #include "netns.h"
@@ -80,6 +81,7 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 
 	list_for_each_entry(net, nets, exit_list) {
 		in = ims_net(net);
+		ims_ipvlan_net_exit(in);
 		ims_ues_exit(in);
 		ims_registrations_exit(in);
 		xa_destroy(&in->endpoints);
@@ -119,11 +121,16 @@ static int __init ims_init(void)
 	err = ims_offload_init();
 	if (err)
 		goto unregister_watch;
-	err = ims_netlink_init();
+	err = ims_ipvlan_init();
 	if (err)
 		goto unregister_offload;
+	err = ims_netlink_init();
+	if (err)
+		goto unregister_ipvlan;
 	return 0;
 
+unregister_ipvlan:
+	ims_ipvlan_exit();
 unregister_offload:
 	ims_offload_exit();
 unregister_watch:
@@ -140,6 +147,7 @@ static void __exit ims_exit(void)
 {
 	/* No request can come any more, then no namespace has anything left. */
 	ims_netlink_exit();
+	ims_ipvlan_exit();
 	ims_offload_exit();
 	ims_watch_exit();
 	ims_input_exit();

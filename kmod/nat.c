@@ -312,18 +312,17 @@ static void ims_nat_hear(struct ims_bundle *b, const struct ims_addr *addr, __be
  * ims_nat_input() - look where a packet came from
  * @in: where
  * @skb: what has just come out of ESP, authenticated and not replayed
+ * @x: the SA that it came over, a tunnel's
  *
  * Context: softirq, under RCU; takes struct ims_net.state_lock if there is news.
  */
-void ims_nat_input(struct ims_net *in, const struct sk_buff *skb)
+void ims_nat_input(struct ims_net *in, const struct sk_buff *skb, const struct xfrm_state *x)
 {
-	const struct xfrm_state *x = ims_sa_last_of_input(skb);
 	struct ims_addr addr;
 	struct ims_bundle *b;
 	__be16 port;
 
-	if (!x || !ims_sa_is_tunnel(x) || !ims_sa_find_source(x, skb, &addr, &port) ||
-	    ims_sa_has_source(x, &addr, port))
+	if (!ims_sa_find_source(x, skb, &addr, &port) || ims_sa_has_source(x, &addr, port))
 		return;
 	b = ims_bundle_of_input(in, x);
 	if (!b)

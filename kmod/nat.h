@@ -51,7 +51,7 @@ void ims_nat_end(struct ims_bundle *b);
 void ims_nat_free(struct ims_bundle *b);
 void ims_nat_settle(struct ims_bundle *b);
 int ims_nat_restore_policies(struct ims_net *in);
-void ims_nat_input(struct ims_net *in, const struct sk_buff *skb);
+void ims_nat_input(struct ims_net *in, const struct sk_buff *skb, const struct xfrm_state *x);
 struct ims_bundle *ims_nat_of_output(struct ims_net *in, const struct xfrm_state *x);
 
 #endif /* _IMS_NAT_H */

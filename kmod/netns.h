@@ -19,8 +19,8 @@
 struct ims_journal;
 struct ims_port_map;
 
-/* Two families, in and out */
-#define IMS_GUARD_HOOKS	4
+/* Two families, four places */
+#define IMS_GUARD_HOOKS	8
 /* Two families, in */
 #define IMS_FRAG_HOOKS	2
 
@@ -68,6 +68,7 @@ struct ims_port_map;
  * @guard_ops: the guard's hooks
  * @guarded: the guard's hooks are registered; written under @lock
  * @frag_ops: the hooks for fragments within tunnels
+ * @visited: hooks are registered here for other namespaces, see ipvlan.c
  */
 struct ims_net {
 	struct net *net;
@@ -106,6 +107,7 @@ struct ims_net {
 	struct nf_hook_ops guard_ops[IMS_GUARD_HOOKS];
 	bool guarded;
 	struct nf_hook_ops frag_ops[IMS_FRAG_HOOKS];
+	bool visited;
 };
 
 extern unsigned int ims_net_id;

@@ -13,13 +13,26 @@
 
 #include "reject.h"
 
+static DEFINE_PER_CPU(bool, ims_reject_own);
+
+/**
+ * ims_reject_is_own() - is what leaves this CPU just now an answer of the guard's
+ *
+ * Context: softirq, in one of the hooks that an answer passes.
+ * Return: true if so.
+ */
+bool ims_reject_is_own(void)
+{
+	return this_cpu_read(ims_reject_own);
+}
+
 /*
  * The endpoint's policies and its guard would stop a RST, which leaves a
- * protected port in clear: so it is routed without XFRM, and does not pass
- * LOCAL_OUT.
+ * protected port in clear: so it is routed without XFRM, does not pass LOCAL_OUT,
+ * and is known at POST_ROUTING.
  */
-static void ims_reject_send(struct net *net, struct sk_buff *rst, struct dst_entry *dst,
-			    const struct sk_buff *skb)
+static void ims_reject_reset(struct net *net, struct sk_buff *rst, struct dst_entry *dst,
+			     const struct sk_buff *skb)
 {
 	skb_dst_set(rst, dst);
 	nf_ct_attach(rst, skb);
@@ -42,7 +55,7 @@ static void ims_reject_reset4(struct net *net, struct sk_buff *skb)
 		kfree_skb(rst);
 		return;
 	}
-	ims_reject_send(net, rst, &rt->dst, skb);
+	ims_reject_reset(net, rst, &rt->dst, skb);
 }
 
 static void ims_reject_reset6(struct net *net, struct sk_buff *skb)
@@ -64,13 +77,37 @@ static void ims_reject_reset6(struct net *net, struct sk_buff *skb)
 		kfree_skb(rst);
 		return;
 	}
-	ims_reject_send(net, rst, dst, skb);
+	ims_reject_reset(net, rst, dst, skb);
+}
+
+static void ims_reject_send4(struct net *net, struct sk_buff *skb, unsigned int hook)
+{
+	const struct iphdr *iph = ip_hdr(skb);
+
+	/* the answer comes from the address that was asked, if that is this host's */
+	if (!skb_dst(skb) && ip_route_input(skb, iph->daddr, iph->saddr,
+					    inet_dsfield_to_dscp(iph->tos), skb->dev))
+		return;
+	if (iph->protocol == IPPROTO_TCP)
+		ims_reject_reset4(net, skb);
+	else
+		nf_send_unreach(skb, ICMP_PORT_UNREACH, hook);
+}
+
+static void ims_reject_send6(struct net *net, struct sk_buff *skb, unsigned int hook)
+{
+	unsigned int offset = 0;
+
+	if (ipv6_find_hdr(skb, &offset, -1, NULL, NULL) == IPPROTO_TCP)
+		ims_reject_reset6(net, skb);
+	else
+		nf_send_unreach6(net, skb, ICMPV6_PORT_UNREACH, hook);
 }
 
 /**
  * ims_reject_input() - tell the sender that a packet is not wanted
  * @skb: the packet, unprotected, with its ports; still the caller's to drop
- * @state: of its LOCAL_IN hook
+ * @state: of its hook, PRE_ROUTING or LOCAL_IN
  *
  * RST for TCP, ICMP port unreachable for all else; nothing where that would
  * be wrong: an answer to a RST, a broken checksum, a broadcast.
@@ -79,21 +116,15 @@ static void ims_reject_reset6(struct net *net, struct sk_buff *skb)
  */
 void ims_reject_input(struct sk_buff *skb, const struct nf_hook_state *state)
 {
-	unsigned int offset = 0;
-	int proto;
-
 	if (skb->pkt_type != PACKET_HOST)
 		return;
-	if (state->pf == NFPROTO_IPV4) {
-		if (ip_hdr(skb)->protocol == IPPROTO_TCP)
-			ims_reject_reset4(state->net, skb);
-		else
-			nf_send_unreach(skb, ICMP_PORT_UNREACH, NF_INET_LOCAL_IN);
-		return;
-	}
-	proto = ipv6_find_hdr(skb, &offset, -1, NULL, NULL);
-	if (proto == IPPROTO_TCP)
-		ims_reject_reset6(state->net, skb);
+	/* it leaves before this returns, or never */
+	local_bh_disable();
+	this_cpu_write(ims_reject_own, true);
+	if (state->pf == NFPROTO_IPV4)
+		ims_reject_send4(state->net, skb, state->hook);
 	else
-		nf_send_unreach6(state->net, skb, ICMPV6_PORT_UNREACH, NF_INET_LOCAL_IN);
+		ims_reject_send6(state->net, skb, state->hook);
+	this_cpu_write(ims_reject_own, false);
+	local_bh_enable();
 }

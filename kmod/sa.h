@@ -3,7 +3,9 @@
 #define _IMS_SA_H
 
 #include <linux/crypto.h>
+#include <linux/skbuff.h>
 #include <linux/time64.h>
+#include <net/dst.h>
 
 #include "addr.h"
 #include "alg.h"
@@ -11,7 +13,6 @@
 struct net;
 struct net_device;
 struct netlink_ext_ack;
-struct sk_buff;
 struct xfrm_state;
 
 /**
@@ -109,7 +110,7 @@ bool ims_sa_has_source(const struct xfrm_state *x, const struct ims_addr *addr, 
 void ims_sa_forget_input(struct sk_buff *skb);
 const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb);
 const struct xfrm_state *ims_sa_last_of_input(const struct sk_buff *skb);
-const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb);
+void ims_sa_scatter(struct sk_buff *skb, const struct xfrm_state *x);
 bool ims_sa_is_missing(const struct sk_buff *skb);
 u32 ims_sa_mark(const struct xfrm_state *x);
 __be32 ims_sa_spi(const struct xfrm_state *x);
@@ -130,5 +131,20 @@ int ims_sa_offload(struct xfrm_state *x, const struct net_device *dev, bool out,
 void ims_sa_withdraw(struct xfrm_state *x);
 bool ims_sa_has_gso(const struct xfrm_state *x);
 void ims_sa_mark_input(struct sk_buff *skb, const struct xfrm_state *x);
+
+/**
+ * ims_sa_of_output() - the SA that a packet will leave over
+ * @skb: the packet, routed, not transformed yet
+ *
+ * Context: any.
+ * Return: the first one, without a reference: it lives as long as @skb. NULL if
+ * there is none.
+ */
+static inline const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb)
+{
+	const struct dst_entry *dst = skb_dst(skb);
+
+	return dst ? dst_xfrm(dst) : NULL;
+}
 
 #endif /* _IMS_SA_H */

@@ -2,6 +2,7 @@
 /* What is asked of SAs, and of packets about theirs: see sa.c. */
 #include <crypto/aead.h>
 #include <crypto/algapi.h>
+#include <linux/hash.h>
 #include <linux/skbuff.h>
 #include <net/dst.h>
 #include <net/ipv6.h>
@@ -114,6 +115,22 @@ const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb)
 	if (sp->len != 1 || sp->xvec[0]->id.proto != IPPROTO_ESP)
 		return ERR_PTR(-EPERM);
 	return sp->xvec[0];
+}
+
+/**
+ * ims_sa_scatter() - have GRO keep apart what comes over different SAs
+ * @skb: what has just come out of ESP
+ * @x: the SA that it came over, one of ours
+ *
+ * GRO joins packets of one flow, which two UEs with the same address behind two
+ * NATs would be, and what is joined has one mark. It compares hashes first. SPIs
+ * of ours differ, and so do their products with an odd number.
+ *
+ * Context: softirq.
+ */
+void ims_sa_scatter(struct sk_buff *skb, const struct xfrm_state *x)
+{
+	__skb_set_sw_hash(skb, (__force u32)x->id.spi * GOLDEN_RATIO_32, true);
 }
 
 /**
@@ -263,21 +280,6 @@ void ims_sa_tuple(const struct xfrm_state *x, struct ims_tuple *t)
 	ims_sa_addr(&t->dst, &x->sel.daddr, x->sel.family);
 	t->sport = x->sel.sport;
 	t->dport = x->sel.dport;
-}
-
-/**
- * ims_sa_of_output() - the SA that a packet will leave over
- * @skb: the packet, routed, not transformed yet
- *
- * Context: any.
- * Return: the first one, without a reference: it lives as long as @skb. NULL if
- * there is none.
- */
-const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb)
-{
-	const struct dst_entry *dst = skb_dst(skb);
-
-	return dst ? dst_xfrm(dst) : NULL;
 }
 
 /**
