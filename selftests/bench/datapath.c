@@ -4,9 +4,10 @@
  *
  *	datapath SYSTEM ROW...
  *
- * SYSTEM is "ours": the module; "stock": what OpenSIPS leaves in XFRM, the module
- * not being loaded; "exact": the same with reqids that do not collide; "none":
- * nobody is registered. Writes lines "row system instructions". A row is
+ * SYSTEM is "ours": the module; "before": the module of another tree, which is loaded
+ * instead; "stock": what OpenSIPS leaves in XFRM, the module not being loaded; "exact":
+ * the same with reqids that do not collide; "none": nobody is registered. Writes lines
+ * "row system instructions". A row is
  *
  *	inbound[-nat|-ipv6]-N		a UE's packet, received; from behind a NAT
  *	inbound-gro[-ipv6]-N		the same by way of GRO
@@ -19,6 +20,7 @@
  *	rx-mark-N			imsipsec_rx_mark()
  *	outbound[-nat|-ipv6]-N		a packet to a UE
  *	other-in[-ipv6], other-out[-ipv6]	somebody else's packet, plain UDP
+ *	forwarded[-ipv6]		the same, not to this host, which passes it on
  *
  * beside N UEs, each of which is registered and, inbound, has sent before. UEs'
  * addresses are sequential, as an operator's pool hands them out, and so are
@@ -31,7 +33,8 @@
  * which is measured right before, with frames of the same length to somebody
  * else's MAC address, which IP drops before it looks at them: write(), the TAP
  * device (and GRO, for that), making and freeing the packet's buffer. It is the
- * same for all systems. Of other-in it is not subtracted.
+ * same for all systems. Of other-in and forwarded it is not subtracted. What is
+ * forwarded is through within write(): it leaves by a dummy device.
  *
  * Outbound: sendto() from the protected port; a dummy device takes the packets.
  *
@@ -71,7 +74,7 @@
 
 enum what {
 	INBOUND, INBOUND_OLDEST, INBOUND_GRO, LOCK, ACTIVATE, ACTIVATE_SAME_PORTS, RX_MARK,
-	OUTBOUND, OTHER_IN, OTHER_OUT
+	OUTBOUND, OTHER_IN, OTHER_OUT, FORWARDED
 };
 
 struct row {
@@ -98,7 +101,8 @@ static const struct column {
 	const char *name;
 	const struct system *sys;
 } columns[] = {
-	{ "ours", &ours }, { "stock", &opensips }, { "exact", &scattered }, { "none", &none },
+	{ "ours", &ours }, { "before", &ours }, { "stock", &opensips }, { "exact", &scattered },
+	{ "none", &none },
 }, *column;
 
 static struct setup setup;
@@ -531,6 +535,28 @@ static double measure_other_out(void)
 	return median(costs, BATCHES) / BATCH;
 }
 
+static double measure_forwarded(void)
+{
+	struct setup elsewhere = setup;
+	uint64_t forwarded;
+
+	inet_pton(setup.family, setup.family == AF_INET ? "203.0.113.1" : "2001:db8:fffe::1",
+		  &elsewhere.addr);
+	for (size_t i = 0; i < BATCH; i++) {
+		make_payload(&payloads[i], i, 0);
+		make_udp(&frames[i], &elsewhere, tap.mac, other_sender(i), PORT_OTHER,
+			 &payloads[i]);
+	}
+	net_forward(&setup, true);
+	forwarded = net_forwarded(&setup);
+	for (size_t b = 0; b < BATCHES; b++)
+		costs[b] = inject(&tap, BATCH);
+	if (net_forwarded(&setup) - forwarded != BATCH * BATCHES)
+		errx(2, "%s: not forwarded", column->name);
+	net_forward(&setup, false);
+	return median(costs, BATCHES) / BATCH;
+}
+
 /* ---- Rows ------------------------------------------------------------ */
 
 static double measure(const struct row *row)
@@ -566,6 +592,9 @@ static double measure(const struct row *row)
 		break;
 	case OTHER_OUT:
 		cost = measure_other_out();
+		break;
+	case FORWARDED:
+		cost = measure_forwarded();
 		break;
 	case ACTIVATE:
 	case ACTIVATE_SAME_PORTS:
@@ -660,6 +689,8 @@ static struct row parse_row(const char *text)
 		row.what = OTHER_IN;
 	else if (take(&text, "other-out"))
 		row.what = OTHER_OUT;
+	else if (take(&text, "forwarded"))
+		row.what = FORWARDED;
 	else
 		errx(2, "no row %s", row.name);
 	if (take(&text, "ipv6"))
@@ -702,7 +733,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], columns[i].name))
 			column = &columns[i];
 	if (!column || !rows)
-		errx(2, "usage: datapath ours|stock|exact|none ROW...");
+		errx(2, "usage: datapath ours|before|stock|exact|none ROW...");
 	for (size_t i = 0; i < n_rows; i++)
 		rows[i] = parse_row(argv[i + 2]);
 	qsort(rows, n_rows, sizeof(*rows), compare_rows);

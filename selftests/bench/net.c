@@ -190,6 +190,13 @@ void net_make(const struct setup *s)
 	add_default_route(s, "out", v4 ? "198.51.100.1" : "2001:db8:ffff::1");
 }
 
+/* Is what is for somebody else passed on? */
+void net_forward(const struct setup *s, bool on)
+{
+	write_file(s->family == AF_INET ? "/proc/sys/net/ipv4/ip_forward"
+					: "/proc/sys/net/ipv6/conf/all/forwarding", on ? "1" : "0");
+}
+
 /* ---- Sockets and counters -------------------------------------------- */
 
 int net_open_udp(const struct setup *s, uint16_t port)
@@ -255,4 +262,10 @@ uint64_t net_counter(const struct setup *s, const char *name)
 found:
 	fclose(f);
 	return value;
+}
+
+/* The packets that have been passed on */
+uint64_t net_forwarded(const struct setup *s)
+{
+	return net_counter(s, s->family == AF_INET ? "ForwDatagrams" : "OutForwDatagrams");
 }

@@ -14,7 +14,9 @@ void net_load(const char *module, bool there);
 void net_make(const struct setup *s);
 void net_add_address(const struct setup *s);
 void net_open_tap(struct tap *tap, const char *name, int flags);
+void net_forward(const struct setup *s, bool on);
 int net_open_udp(const struct setup *s, uint16_t port);
 uint64_t net_counter(const struct setup *s, const char *name);
+uint64_t net_forwarded(const struct setup *s);
 
 #endif /* BENCH_NET_H */
