@@ -13,7 +13,6 @@
 #include <net/inet_hashtables.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_nat.h>
-#include <net/route.h>
 #include <net/udp.h>
 #include <net/xfrm.h>
 

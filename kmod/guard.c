@@ -4,13 +4,14 @@
  * Policies would have holes (IPv6 atomic fragments, the loopback device, SAs of
  * somebody else, a flush), so they transform what goes out and the hooks decide.
  *
- * A packet is judged where nothing has changed it yet, and again where nothing
- * will change it any more: others may rewrite addresses and ports in between.
+ * Others may rewrite addresses and ports between netfilter's places, so a packet is
+ * judged by what it was, which connection tracking knows, and by what it is where
+ * nothing changes it any more:
  *
- *	PRE_ROUTING   what comes, before destination NAT
- *	LOCAL_IN      what is delivered, by what it was and by what it is
- *	LOCAL_OUT     what is sent, before XFRM and source NAT
- *	POST_ROUTING  what leaves, by what it was and by what it is
+ *	LOCAL_IN      what is delivered, before load balancing, as it came
+ *	LOCAL_IN      what is delivered, last, as it is
+ *	LOCAL_OUT     what is sent, last, before XFRM and source NAT
+ *	POST_ROUTING  what leaves, or goes to XFRM, last, as it was and as it is
  */
 #include <linux/icmp.h>
 #include <linux/ip.h>
@@ -194,6 +195,53 @@ static unsigned int ims_guard_drop_output(struct ims_net *in, struct ims_endpoin
 }
 
 /*
+ * The addresses and ports that a packet had when it came or was sent, if NAT has
+ * changed them since, or will.
+ */
+static bool ims_guard_get_origin(const struct sk_buff *skb, struct ims_parsed *origin)
+{
+	const struct nf_conntrack_tuple *t = ims_compat_origin(skb);
+
+	if (!t)
+		return false;
+	origin->proto = t->dst.protonum;
+	origin->t.sport = t->src.u.all;
+	origin->t.dport = t->dst.u.all;
+	if (t->src.l3num == NFPROTO_IPV4) {
+		origin->t.src.family = AF_INET;
+		origin->t.dst.family = AF_INET;
+		origin->t.src.in.s_addr = t->src.u3.ip;
+		origin->t.dst.in.s_addr = t->dst.u3.ip;
+	} else {
+		origin->t.src.family = AF_INET6;
+		origin->t.dst.family = AF_INET6;
+		origin->t.src.in6 = t->src.u3.in6;
+		origin->t.dst.in6 = t->dst.u3.in6;
+	}
+	return true;
+}
+
+/* Is it the packet itself that connection tracking knows so, or what an ICMP error is about? */
+static bool ims_guard_get_own_origin(const struct sk_buff *skb, const struct ims_parsed *now,
+				     struct ims_parsed *origin)
+{
+	if (!ims_guard_get_origin(skb, origin) || origin->proto != now->proto)
+		return false;
+	origin->offset = now->offset;
+	return true;
+}
+
+static unsigned int ims_guard_drop_error(struct ims_net *in, struct ims_endpoint *ep,
+					 const struct sk_buff *skb, struct ims_parsed *quoted,
+					 u8 proto, bool out)
+{
+	quoted->proto = proto;
+	ims_guard_count(in, ep, out ? IMS_IPSEC_DROP_PLAINTEXT_OUT : IMS_IPSEC_DROP_PLAINTEXT_IN,
+			skb, quoted, true, out);
+	return NF_DROP;
+}
+
+/*
  * An ICMP error quotes a packet. From outside, one about what left a protected
  * port quotes ESP: if it quotes the port, it is forged. From here, one about
  * what came to a protected port would show in clear what came in ESP.
@@ -201,89 +249,60 @@ static unsigned int ims_guard_drop_output(struct ims_net *in, struct ims_endpoin
  * @p: of the error
  */
 static unsigned int ims_guard_judge_error(struct ims_net *in, const struct sk_buff *skb,
-					  const struct ims_parsed *p, ims_parse_t *parse_quoted,
-					  bool out)
+					  const struct ims_parsed *p, bool out)
 {
 	/* The headers of an error are as long in both families. */
 	struct ims_parsed quoted = { .offset = p->offset + sizeof(struct icmphdr) };
-	struct ims_endpoint *ep;
+	struct ims_endpoint *ep = NULL;
+	enum ims_shape shape;
 
-	if (parse_quoted(skb, &quoted) != IMS_SHAPE_PORTS || (out && ims_reject_is_own()))
-		return NF_ACCEPT;
-	if (out)
-		ep = ims_endpoint_of_port(in, &quoted.t.dst, quoted.t.dport);
+	if (p->t.src.family == AF_INET)
+		shape = ims_parse_quoted4(skb, &quoted);
 	else
-		ep = ims_endpoint_of_port(in, &quoted.t.src, quoted.t.sport);
-	if (!ep)
+		shape = ims_parse6(skb, &quoted);
+	if (shape != IMS_SHAPE_PORTS)
 		return NF_ACCEPT;
-	quoted.proto = p->proto;
-	ims_guard_count(in, ep, out ? IMS_IPSEC_DROP_PLAINTEXT_OUT : IMS_IPSEC_DROP_PLAINTEXT_IN,
-			skb, &quoted, true, out);
-	return NF_DROP;
-}
-
-/* What differs between the families */
-struct ims_guard_family {
-	ims_parse_t *parse;
-	ims_parse_t *parse_quoted;
-};
-
-static const struct ims_guard_family ims_guard_ipv4 = { ims_parse4, ims_parse_quoted4 };
-static const struct ims_guard_family ims_guard_ipv6 = { ims_parse6, ims_parse6 };
-
-/*
- * The addresses and ports that a packet had when it came or was sent, if NAT has
- * changed them since.
- */
-static bool ims_guard_get_origin(const struct sk_buff *skb, const struct ims_parsed *p,
-				 struct ims_parsed *origin)
-{
-	const struct nf_conntrack_tuple *t = ims_compat_origin(skb);
-
-	if (!t || t->dst.protonum != p->proto)
-		return false;
-	*origin = *p;
-	origin->t.sport = t->src.u.all;
-	origin->t.dport = t->dst.u.all;
-	if (t->src.l3num == NFPROTO_IPV4) {
-		origin->t.src.in.s_addr = t->src.u3.ip;
-		origin->t.dst.in.s_addr = t->dst.u3.ip;
-	} else {
-		origin->t.src.in6 = t->src.u3.in6;
-		origin->t.dst.in6 = t->dst.u3.in6;
+	if (out) {
+		if (!ims_reject_is_own())
+			ep = ims_endpoint_of_port(in, &quoted.t.dst, quoted.t.dport);
+		return ep ? ims_guard_drop_error(in, ep, skb, &quoted, p->proto, out) : NF_ACCEPT;
 	}
-	return true;
+	ep = ims_endpoint_of_port(in, &quoted.t.src, quoted.t.sport);
+	/* NAT has changed what is quoted, too: the connection was with the protected port */
+	if (!ep && ims_guard_get_origin(skb, &quoted))
+		ep = ims_endpoint_of_port(in, &quoted.t.dst, quoted.t.dport);
+	return ep ? ims_guard_drop_error(in, ep, skb, &quoted, p->proto, out) : NF_ACCEPT;
 }
 
-/* What comes, as it comes: whether it is for this host is not known yet. */
+/* What is delivered, as it came */
 static noinline unsigned int ims_guard_arrive(struct ims_net *in, struct sk_buff *skb,
 					      const struct nf_hook_state *state,
-					      const struct ims_guard_family *family)
+					      const struct ims_parsed *p, enum ims_shape shape)
 {
-	struct ims_parsed p = { .offset = skb_network_offset(skb) };
-	struct ims_endpoint *ep = NULL;
+	struct ims_endpoint *ep;
+	struct ims_parsed origin;
 	enum ims_ipsec_drop drop;
-	enum ims_shape shape = family->parse(skb, &p);
 
-	if (shape == IMS_SHAPE_ERROR)
-		return ims_guard_judge_error(in, skb, &p, family->parse_quoted, false);
-	/* for any address: it may be somebody else's, and only comes by here */
-	if (p.t.dst.family == AF_UNSPEC)
+	if (shape == IMS_SHAPE_NO_PORTS)
 		return NF_ACCEPT;
-	if (shape == IMS_SHAPE_PORTS)
-		ep = ims_endpoint_of_port(in, &p.t.dst, p.t.dport);
-	/* what comes in ESP could be completed in clear; for all else LOCAL_IN will do */
-	else if (shape == IMS_SHAPE_BROKEN && skb_sec_path(skb))
-		ep = ims_endpoint_of_addr(in, &p.t.dst);
+	if (shape == IMS_SHAPE_ERROR)
+		return ims_guard_judge_error(in, skb, p, false);
+	if (shape == IMS_SHAPE_PORTS) {
+		if (ims_guard_get_own_origin(skb, p, &origin))
+			p = &origin;
+		ep = ims_endpoint_of_port(in, &p->t.dst, p->t.dport);
+	} else {
+		ep = ims_endpoint_of_addr(in, &p->t.dst);
+	}
 	if (!ep) {
 		if (shape == IMS_SHAPE_PORTS)
-			ims_guard_pass_input(in, skb, &p);
+			ims_guard_pass_input(in, skb, p);
 		return NF_ACCEPT;
 	}
-	drop = ims_guard_check_input(in, ep, skb, &p, shape);
+	drop = ims_guard_check_input(in, ep, skb, p, shape);
 	if (drop == IMS_DROP_NOT)
 		return NF_ACCEPT;
-	return ims_guard_drop_input(in, ep, drop, skb, &p, shape, state);
+	return ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
 }
 
 /* The endpoint of the socket that somebody has chosen for a packet (TPROXY, BPF) */
@@ -307,145 +326,145 @@ static struct ims_endpoint *ims_guard_steered_to(struct ims_net *in, const struc
 /* What is delivered: nothing changes it any more. */
 static noinline unsigned int ims_guard_enter(struct ims_net *in, struct sk_buff *skb,
 					     const struct nf_hook_state *state,
-					     const struct ims_guard_family *family)
+					     const struct ims_parsed *p, enum ims_shape shape)
 {
-	struct ims_parsed now = { .offset = skb_network_offset(skb) }, origin, *p = &now;
 	const struct xfrm_state *x = ims_sa_of_input(skb);
-	struct ims_endpoint *ep = NULL;
+	struct ims_parsed origin, within;
+	struct ims_endpoint *ep;
 	enum ims_ipsec_drop drop;
-	enum ims_shape shape = family->parse(skb, &now);
 
-	if (shape == IMS_SHAPE_NO_PORTS)
+	/* all else has been judged as it came */
+	if (shape != IMS_SHAPE_PORTS)
 		return NF_ACCEPT;
-	if (shape == IMS_SHAPE_ERROR)
-		return ims_guard_judge_error(in, skb, &now, family->parse_quoted, false);
-	if (shape == IMS_SHAPE_BROKEN) {
-		ep = ims_endpoint_of_addr(in, &now.t.dst);
-	} else {
-		if (ims_guard_get_origin(skb, &now, &origin))
-			p = &origin;
-		/* What came over an SA that is for it was judged at PRE_ROUTING. */
-		if (!IS_ERR_OR_NULL(x) && ims_sa_is_shielded(x) && ims_sa_covers(x, &p->t))
+	/* so has what came over an SA that is for it */
+	if (!IS_ERR_OR_NULL(x) && ims_sa_is_shielded(x)) {
+		const bool changed = ims_guard_get_own_origin(skb, p, &origin);
+
+		if (ims_sa_covers(x, changed ? &origin.t : &p->t))
 			return ims_guard_let_in(skb, x);
-		ep = ims_endpoint_of_port(in, &p->t.dst, p->t.dport);
-		if (!ep && p == &origin)
-			ep = ims_endpoint_of_port(in, &now.t.dst, now.t.dport);
-		if (!ep)
-			ep = ims_guard_steered_to(in, skb);
-		if (!ep && now.proto == IPPROTO_UDP && ims_fou_is_possible(in->net)) {
-			ep = ims_fou_leads_to(in, skb, &now);
-			if (!ep)
-				return NF_ACCEPT;
-			ims_guard_count(in, ep, IMS_IPSEC_DROP_PLAINTEXT_IN, skb, &now, true, false);
-			return NF_DROP;
-		}
 	}
+	ep = ims_endpoint_of_port(in, &p->t.dst, p->t.dport) ?: ims_guard_steered_to(in, skb);
+	if (ep) {
+		drop = ims_guard_check_input(in, ep, skb, p, shape);
+		return drop == IMS_DROP_NOT ? ims_guard_let_in(skb, x) :
+					      ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
+	}
+	if (p->proto != IPPROTO_UDP || !ims_fou_is_possible(in->net))
+		return NF_ACCEPT;
+	within = *p;
+	ep = ims_fou_leads_to(in, skb, &within);
 	if (!ep)
 		return NF_ACCEPT;
-	drop = ims_guard_check_input(in, ep, skb, p, shape);
-	if (drop == IMS_DROP_NOT)
-		return ims_guard_let_in(skb, x);
-	return ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
+	ims_guard_count(in, ep, IMS_IPSEC_DROP_PLAINTEXT_IN, skb, &within, true, false);
+	return NF_DROP;
 }
 
 /* What is sent, before anybody transforms it */
 static noinline unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
 					      const struct nf_hook_state *state,
-					      const struct ims_guard_family *family)
+					      const struct ims_parsed *p, enum ims_shape shape)
 {
-	struct ims_parsed p = { .offset = skb_network_offset(skb) };
-	enum ims_shape shape = family->parse(skb, &p);
 	enum ims_ipsec_drop drop;
 	struct ims_endpoint *ep;
 
 	if (shape == IMS_SHAPE_NO_PORTS)
 		return NF_ACCEPT;
 	if (shape == IMS_SHAPE_ERROR)
-		return ims_guard_judge_error(in, skb, &p, family->parse_quoted, true);
+		return ims_guard_judge_error(in, skb, p, true);
 	if (shape == IMS_SHAPE_PORTS)
-		ep = ims_endpoint_of_port(in, &p.t.src, p.t.sport);
+		ep = ims_endpoint_of_port(in, &p->t.src, p->t.sport);
 	else
-		ep = ims_endpoint_of_addr(in, &p.t.src);
+		ep = ims_endpoint_of_addr(in, &p->t.src);
 	if (!ep)
 		return NF_ACCEPT;
-	drop = ims_guard_check_output(in, ep, skb, &p, shape);
+	drop = ims_guard_check_output(in, ep, skb, p, shape);
 	if (drop == IMS_DROP_NOT)
 		return ims_guard_let_out(skb, state);
-	return ims_guard_drop_output(in, ep, drop, skb, &p, shape);
+	return ims_guard_drop_output(in, ep, drop, skb, p, shape);
 }
 
 /*
- * What leaves, or goes to XFRM: where NAT has changed it, whatever came of the
- * judgement before is worth nothing.
+ * What leaves, or goes to XFRM. Where NAT has changed it, whatever came of a judgement
+ * before is worth nothing; and what came to a protected port may be on its way to
+ * somebody else.
  */
 static noinline unsigned int ims_guard_leave(struct ims_net *in, struct sk_buff *skb,
 					     const struct nf_hook_state *state,
-					     const struct ims_guard_family *family)
+					     const struct ims_parsed *p, enum ims_shape shape)
 {
-	struct ims_parsed now = { .offset = skb_network_offset(skb) }, origin;
-	enum ims_ipsec_drop drop = IMS_IPSEC_DROP_PLAINTEXT_OUT;
 	struct ims_endpoint *ep = NULL;
-	enum ims_shape shape = family->parse(skb, &now);
+	struct ims_parsed origin;
+	enum ims_ipsec_drop drop;
 	bool changed;
 
 	if (shape == IMS_SHAPE_ERROR)
-		return ims_guard_judge_error(in, skb, &now, family->parse_quoted, true);
-	changed = ims_guard_get_origin(skb, &now, &origin);
-	if (changed)
+		return ims_guard_judge_error(in, skb, p, true);
+	changed = ims_guard_get_own_origin(skb, p, &origin);
+	if (changed) {
+		ep = ims_endpoint_of_port(in, &origin.t.dst, origin.t.dport);
+		if (ep) {
+			drop = ims_guard_check_input(in, ep, skb, &origin, IMS_SHAPE_PORTS);
+			if (drop != IMS_DROP_NOT) {
+				ims_guard_count(in, ep, drop, skb, &origin, true, false);
+				return NF_DROP;
+			}
+		}
 		ep = ims_endpoint_of_port(in, &origin.t.src, origin.t.sport);
+	}
 	if (!ep && shape == IMS_SHAPE_PORTS)
-		ep = ims_endpoint_of_port(in, &now.t.src, now.t.sport);
+		ep = ims_endpoint_of_port(in, &p->t.src, p->t.sport);
 	if (!ep || ims_reject_is_own())
 		return NF_ACCEPT;
 	if (changed)
-		drop = ims_guard_check_output(in, ep, skb, &now, shape);
-	else if (ims_sa_of_output(skb))
-		drop = IMS_DROP_NOT;
+		drop = ims_guard_check_output(in, ep, skb, p, shape);
+	else
+		drop = ims_sa_of_output(skb) ? IMS_DROP_NOT : IMS_IPSEC_DROP_PLAINTEXT_OUT;
 	if (drop == IMS_DROP_NOT)
 		return NF_ACCEPT;
-	return ims_guard_drop_output(in, ep, drop, skb, changed ? &origin : &now,
+	return ims_guard_drop_output(in, ep, drop, skb, changed ? &origin : p,
 				     changed ? IMS_SHAPE_PORTS : shape);
 }
+
+/* The guard's places; each is a constant where it is used. */
+enum ims_guard_place {
+	IMS_GUARD_ARRIVE,
+	IMS_GUARD_ENTER,
+	IMS_GUARD_DEPART,
+	IMS_GUARD_LEAVE,
+};
 
 /*
  * Most of what a host receives, forwards and sends has nothing to do with an endpoint,
  * and has to be let go with as little work as possible: if it is UDP or TCP and its
- * ports are at hand, a look at one bit will do. ESP is judged by what comes out of it.
- *
- * @offset: of the header of @proto
- * @place: a constant
+ * ports are at hand, a look at one bit will do.
  */
 static __always_inline bool ims_guard_is_unrelated(const struct ims_net *in,
 						   const struct sk_buff *skb, u8 proto,
-						   unsigned int offset, enum nf_inet_hooks place)
+						   const __be16 *ports, enum ims_guard_place place)
 {
-	const bool out = place == NF_INET_LOCAL_OUT || place == NF_INET_POST_ROUTING;
+	const bool out = place == IMS_GUARD_DEPART || place == IMS_GUARD_LEAVE;
+	const struct ims_port_map *map = rcu_dereference(in->port_map);
 	const struct nf_conntrack_tuple *origin;
-	const struct ims_port_map *map;
-	const __be16 *ports;
 
-	if (proto == IPPROTO_ESP)
-		return true;
-	if ((proto != IPPROTO_UDP && proto != IPPROTO_TCP) ||
-	    offset + 2 * sizeof(*ports) > skb_headlen(skb))
-		return false;
-	map = rcu_dereference(in->port_map);
 	if (!map)
 		return true;
-	ports = (const __be16 *)(skb->data + offset);
 	if (test_bit(ntohs(ports[out ? 0 : 1]), map->bits))
 		return false;
 
 	switch (place) {
-	case NF_INET_LOCAL_IN:
+	case IMS_GUARD_ARRIVE:
+		origin = ims_compat_origin(skb);
+		return !origin || !test_bit(ntohs(origin->dst.u.all), map->bits);
+	case IMS_GUARD_ENTER:
 		if (skb_sec_path(skb) && ims_compat_origin(skb))
 			return false;
 		if (skb->sk && test_bit(skb->sk->sk_num, map->bits))
 			return false;
 		return proto != IPPROTO_UDP || !ims_fou_is_possible(in->net);
-	case NF_INET_POST_ROUTING:
+	case IMS_GUARD_LEAVE:
 		origin = ims_compat_origin(skb);
-		return !origin || !test_bit(ntohs(origin->src.u.all), map->bits);
+		return !origin || (!test_bit(ntohs(origin->src.u.all), map->bits) &&
+				   !test_bit(ntohs(origin->dst.u.all), map->bits));
 	default:
 		return true;
 	}
@@ -453,58 +472,108 @@ static __always_inline bool ims_guard_is_unrelated(const struct ims_net *in,
 
 /* What XFRM gets as it was judged at LOCAL_OUT leaves in ESP. */
 static __always_inline bool ims_guard_is_settled(const struct sk_buff *skb,
-						 enum nf_inet_hooks place)
+						 enum ims_guard_place place)
 {
-	return place == NF_INET_POST_ROUTING && ims_sa_of_output(skb) && !ims_compat_origin(skb);
+	return place == IMS_GUARD_LEAVE && ims_sa_of_output(skb) && !ims_compat_origin(skb);
 }
 
-typedef unsigned int ims_guard_judge_t(struct ims_net *in, struct sk_buff *skb,
-				       const struct nf_hook_state *state,
-				       const struct ims_guard_family *family);
+static __always_inline unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
+						    const struct nf_hook_state *state,
+						    const struct ims_parsed *p,
+						    enum ims_shape shape,
+						    enum ims_guard_place place)
+{
+	switch (place) {
+	case IMS_GUARD_ARRIVE:
+		return ims_guard_arrive(in, skb, state, p, shape);
+	case IMS_GUARD_ENTER:
+		return ims_guard_enter(in, skb, state, p, shape);
+	case IMS_GUARD_DEPART:
+		return ims_guard_depart(in, skb, state, p, shape);
+	default:
+		return ims_guard_leave(in, skb, state, p, shape);
+	}
+}
+
+/* The ports of UDP or TCP, if they are at hand */
+static __always_inline const __be16 *ims_guard_ports(const struct sk_buff *skb, u8 proto,
+						     unsigned int offset)
+{
+	if ((proto != IPPROTO_UDP && proto != IPPROTO_TCP) ||
+	    offset + 2 * sizeof(__be16) > skb_headlen(skb))
+		return NULL;
+	return (const __be16 *)(skb->data + offset);
+}
 
 static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct sk_buff *skb,
 						    const struct nf_hook_state *state,
-						    enum nf_inet_hooks place,
-						    ims_guard_judge_t *judge)
+						    enum ims_guard_place place)
 {
 	const struct iphdr *iph = ip_hdr(skb);
+	const unsigned int start = skb_network_offset(skb), offset = start + iph->ihl * 4;
+	const __be16 *ports = NULL;
+	struct ims_parsed p;
+	enum ims_shape shape;
 
-	if (ims_guard_is_settled(skb, place))
+	/* ESP is judged by what comes out of it */
+	if (iph->protocol == IPPROTO_ESP || ims_guard_is_settled(skb, place))
 		return NF_ACCEPT;
-	if (!(iph->frag_off & htons(IP_OFFSET)) &&
-	    ims_guard_is_unrelated(in, skb, iph->protocol,
-				   skb_network_offset(skb) + iph->ihl * 4, place))
-		return NF_ACCEPT;
-	return judge(in, skb, state, &ims_guard_ipv4);
+	if (!(iph->frag_off & htons(IP_OFFSET)))
+		ports = ims_guard_ports(skb, iph->protocol, offset);
+	if (ports) {
+		if (ims_guard_is_unrelated(in, skb, iph->protocol, ports, place))
+			return NF_ACCEPT;
+		shape = IMS_SHAPE_PORTS;
+		p.offset = offset;
+		p.proto = iph->protocol;
+		p.t.src.family = AF_INET;
+		p.t.src.in.s_addr = iph->saddr;
+		p.t.dst.family = AF_INET;
+		p.t.dst.in.s_addr = iph->daddr;
+		p.t.sport = ports[0];
+		p.t.dport = ports[1];
+	} else {
+		p.offset = start;
+		shape = ims_parse4(skb, &p);
+	}
+	return ims_guard_judge(in, skb, state, &p, shape, place);
 }
 
 static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct sk_buff *skb,
 						    const struct nf_hook_state *state,
-						    enum nf_inet_hooks place,
-						    ims_guard_judge_t *judge)
+						    enum ims_guard_place place)
 {
-	if (ims_guard_is_settled(skb, place) ||
-	    ims_guard_is_unrelated(in, skb, ipv6_hdr(skb)->nexthdr,
-				   skb_network_offset(skb) + sizeof(struct ipv6hdr), place))
+	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
+	const unsigned int start = skb_network_offset(skb);
+	const __be16 *ports;
+	struct ims_parsed p;
+	enum ims_shape shape;
+
+	if (ip6h->nexthdr == IPPROTO_ESP || ims_guard_is_settled(skb, place))
 		return NF_ACCEPT;
-	return judge(in, skb, state, &ims_guard_ipv6);
+	ports = ims_guard_ports(skb, ip6h->nexthdr, start + sizeof(*ip6h));
+	if (ports && ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, place))
+		return NF_ACCEPT;
+	p.offset = start;
+	shape = ims_parse6(skb, &p);
+	return ims_guard_judge(in, skb, state, &p, shape, place);
 }
 
-#define IMS_GUARD_HOOK(name, family, place, judge)					\
-	static unsigned int name(void *priv, struct sk_buff *skb,			\
-				 const struct nf_hook_state *state)			\
-	{										\
-		return ims_guard_hook##family(priv, skb, state, place, judge);		\
+#define IMS_GUARD_HOOK(name, family, place)					\
+	static unsigned int name(void *priv, struct sk_buff *skb,		\
+				 const struct nf_hook_state *state)		\
+	{									\
+		return ims_guard_hook##family(priv, skb, state, place);		\
 	}
 
-IMS_GUARD_HOOK(ims_guard_arrive4, 4, NF_INET_PRE_ROUTING, ims_guard_arrive)
-IMS_GUARD_HOOK(ims_guard_arrive6, 6, NF_INET_PRE_ROUTING, ims_guard_arrive)
-IMS_GUARD_HOOK(ims_guard_enter4, 4, NF_INET_LOCAL_IN, ims_guard_enter)
-IMS_GUARD_HOOK(ims_guard_enter6, 6, NF_INET_LOCAL_IN, ims_guard_enter)
-IMS_GUARD_HOOK(ims_guard_depart4, 4, NF_INET_LOCAL_OUT, ims_guard_depart)
-IMS_GUARD_HOOK(ims_guard_depart6, 6, NF_INET_LOCAL_OUT, ims_guard_depart)
-IMS_GUARD_HOOK(ims_guard_leave4, 4, NF_INET_POST_ROUTING, ims_guard_leave)
-IMS_GUARD_HOOK(ims_guard_leave6, 6, NF_INET_POST_ROUTING, ims_guard_leave)
+IMS_GUARD_HOOK(ims_guard_arrive4, 4, IMS_GUARD_ARRIVE)
+IMS_GUARD_HOOK(ims_guard_arrive6, 6, IMS_GUARD_ARRIVE)
+IMS_GUARD_HOOK(ims_guard_enter4, 4, IMS_GUARD_ENTER)
+IMS_GUARD_HOOK(ims_guard_enter6, 6, IMS_GUARD_ENTER)
+IMS_GUARD_HOOK(ims_guard_depart4, 4, IMS_GUARD_DEPART)
+IMS_GUARD_HOOK(ims_guard_depart6, 6, IMS_GUARD_DEPART)
+IMS_GUARD_HOOK(ims_guard_leave4, 4, IMS_GUARD_LEAVE)
+IMS_GUARD_HOOK(ims_guard_leave6, 6, IMS_GUARD_LEAVE)
 
 /*
  * In the namespace of an ipvlan's lower device: in mode L3S a packet passes the hooks
@@ -525,31 +594,41 @@ static unsigned int ims_guard_visit4(void *priv, struct sk_buff *skb,
 				     const struct nf_hook_state *state)
 {
 	struct ims_net *in = ims_guard_host(skb, state);
+	unsigned int verdict = NF_ACCEPT;
 
-	return in ? ims_guard_enter4(in, skb, state) : NF_ACCEPT;
+	if (in)
+		verdict = ims_guard_arrive4(in, skb, state);
+	if (in && verdict == NF_ACCEPT)
+		verdict = ims_guard_enter4(in, skb, state);
+	return verdict;
 }
 
 static unsigned int ims_guard_visit6(void *priv, struct sk_buff *skb,
 				     const struct nf_hook_state *state)
 {
 	struct ims_net *in = ims_guard_host(skb, state);
+	unsigned int verdict = NF_ACCEPT;
 
-	return in ? ims_guard_enter6(in, skb, state) : NF_ACCEPT;
+	if (in)
+		verdict = ims_guard_arrive6(in, skb, state);
+	if (in && verdict == NF_ACCEPT)
+		verdict = ims_guard_enter6(in, skb, state);
+	return verdict;
 }
 
 /*
- * Behind those who put fragments together, before anybody marks, tracks or rewrites
- * packets
+ * Before IPVS and source NAT of what comes; behind the operator's rules, which see in
+ * this place what they would without the guard
  */
-#define IMS_GUARD_FIRST4	(NF_IP_PRI_CONNTRACK_DEFRAG + 10)
-#define IMS_GUARD_FIRST6	(NF_IP6_PRI_CONNTRACK_DEFRAG + 10)
+#define IMS_GUARD_EARLY4	(NF_IP_PRI_NAT_SRC - 3)
+#define IMS_GUARD_EARLY6	(NF_IP6_PRI_NAT_SRC - 3)
 
 static const struct nf_hook_ops ims_guard_ops[IMS_GUARD_HOOKS] = {
 	{
 		.hook = ims_guard_arrive4,
 		.pf = NFPROTO_IPV4,
-		.hooknum = NF_INET_PRE_ROUTING,
-		.priority = IMS_GUARD_FIRST4,
+		.hooknum = NF_INET_LOCAL_IN,
+		.priority = IMS_GUARD_EARLY4,
 	},
 	{
 		.hook = ims_guard_enter4,
@@ -572,8 +651,8 @@ static const struct nf_hook_ops ims_guard_ops[IMS_GUARD_HOOKS] = {
 	{
 		.hook = ims_guard_arrive6,
 		.pf = NFPROTO_IPV6,
-		.hooknum = NF_INET_PRE_ROUTING,
-		.priority = IMS_GUARD_FIRST6,
+		.hooknum = NF_INET_LOCAL_IN,
+		.priority = IMS_GUARD_EARLY6,
 	},
 	{
 		.hook = ims_guard_enter6,

@@ -80,34 +80,28 @@ static void ims_reject_reset6(struct net *net, struct sk_buff *skb)
 	ims_reject_reset(net, rst, dst, skb);
 }
 
-static void ims_reject_send4(struct net *net, struct sk_buff *skb, unsigned int hook)
+static void ims_reject_send4(struct net *net, struct sk_buff *skb)
 {
-	const struct iphdr *iph = ip_hdr(skb);
-
-	/* the answer comes from the address that was asked, if that is this host's */
-	if (!skb_dst(skb) && ip_route_input(skb, iph->daddr, iph->saddr,
-					    inet_dsfield_to_dscp(iph->tos), skb->dev))
-		return;
-	if (iph->protocol == IPPROTO_TCP)
+	if (ip_hdr(skb)->protocol == IPPROTO_TCP)
 		ims_reject_reset4(net, skb);
 	else
-		nf_send_unreach(skb, ICMP_PORT_UNREACH, hook);
+		nf_send_unreach(skb, ICMP_PORT_UNREACH, NF_INET_LOCAL_IN);
 }
 
-static void ims_reject_send6(struct net *net, struct sk_buff *skb, unsigned int hook)
+static void ims_reject_send6(struct net *net, struct sk_buff *skb)
 {
 	unsigned int offset = 0;
 
 	if (ipv6_find_hdr(skb, &offset, -1, NULL, NULL) == IPPROTO_TCP)
 		ims_reject_reset6(net, skb);
 	else
-		nf_send_unreach6(net, skb, ICMPV6_PORT_UNREACH, hook);
+		nf_send_unreach6(net, skb, ICMPV6_PORT_UNREACH, NF_INET_LOCAL_IN);
 }
 
 /**
  * ims_reject_input() - tell the sender that a packet is not wanted
  * @skb: the packet, unprotected, with its ports; still the caller's to drop
- * @state: of its hook, PRE_ROUTING or LOCAL_IN
+ * @state: of its LOCAL_IN hook
  *
  * RST for TCP, ICMP port unreachable for all else; nothing where that would
  * be wrong: an answer to a RST, a broken checksum, a broadcast.
@@ -122,9 +116,9 @@ void ims_reject_input(struct sk_buff *skb, const struct nf_hook_state *state)
 	local_bh_disable();
 	this_cpu_write(ims_reject_own, true);
 	if (state->pf == NFPROTO_IPV4)
-		ims_reject_send4(state->net, skb, state->hook);
+		ims_reject_send4(state->net, skb);
 	else
-		ims_reject_send6(state->net, skb, state->hook);
+		ims_reject_send6(state->net, skb);
 	this_cpu_write(ims_reject_own, false);
 	local_bh_enable();
 }
