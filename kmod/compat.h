@@ -182,8 +182,9 @@ static inline bool ims_compat_has_udp_tunnels(const struct net *net, const atomi
 	return !hlist_empty(&net->ipv4.udp_tunnel_gro[0].list) ||
 	       !hlist_empty(&net->ipv4.udp_tunnel_gro[1].list);
 #else
+	/* -1 while the first one comes, which is many */
 	return static_branch_unlikely(&udp_encap_needed_key) &&
-	       static_key_count(&udp_encap_needed_key.key) > atomic_read(own);
+	       (u32)atomic_read(&udp_encap_needed_key.key.enabled) > (u32)atomic_read(own);
 #endif
 }
 

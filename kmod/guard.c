@@ -274,26 +274,17 @@ static unsigned int ims_guard_judge_error(struct ims_net *in, const struct sk_bu
 	return ep ? ims_guard_drop_error(in, ep, skb, &quoted, p->proto, out) : NF_ACCEPT;
 }
 
-/* What is delivered, as it came */
-static noinline unsigned int ims_guard_arrive(struct ims_net *in, struct sk_buff *skb,
-					      const struct nf_hook_state *state,
-					      const struct ims_parsed *p, enum ims_shape shape)
+static unsigned int ims_guard_judge_input(struct ims_net *in, struct sk_buff *skb,
+					  const struct nf_hook_state *state,
+					  const struct ims_parsed *p, enum ims_shape shape)
 {
 	struct ims_endpoint *ep;
-	struct ims_parsed origin;
 	enum ims_ipsec_drop drop;
 
-	if (shape == IMS_SHAPE_NO_PORTS)
-		return NF_ACCEPT;
-	if (shape == IMS_SHAPE_ERROR)
-		return ims_guard_judge_error(in, skb, p, false);
-	if (shape == IMS_SHAPE_PORTS) {
-		if (ims_guard_get_own_origin(skb, p, &origin))
-			p = &origin;
+	if (shape == IMS_SHAPE_PORTS)
 		ep = ims_endpoint_of_port(in, &p->t.dst, p->t.dport);
-	} else {
+	else
 		ep = ims_endpoint_of_addr(in, &p->t.dst);
-	}
 	if (!ep) {
 		if (shape == IMS_SHAPE_PORTS)
 			ims_guard_pass_input(in, skb, p);
@@ -303,6 +294,31 @@ static noinline unsigned int ims_guard_arrive(struct ims_net *in, struct sk_buff
 	if (drop == IMS_DROP_NOT)
 		return NF_ACCEPT;
 	return ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
+}
+
+/* Not inline, as what is on the stack here is cleared: few packets are NATed. */
+static noinline unsigned int ims_guard_judge_changed(struct ims_net *in, struct sk_buff *skb,
+						     const struct nf_hook_state *state,
+						     const struct ims_parsed *now)
+{
+	struct ims_parsed origin;
+	const bool changed = ims_guard_get_own_origin(skb, now, &origin);
+
+	return ims_guard_judge_input(in, skb, state, changed ? &origin : now, IMS_SHAPE_PORTS);
+}
+
+/* What is delivered, as it came */
+static unsigned int ims_guard_arrive(struct ims_net *in, struct sk_buff *skb,
+				     const struct nf_hook_state *state,
+				     const struct ims_parsed *p, enum ims_shape shape)
+{
+	if (shape == IMS_SHAPE_NO_PORTS)
+		return NF_ACCEPT;
+	if (shape == IMS_SHAPE_ERROR)
+		return ims_guard_judge_error(in, skb, p, false);
+	if (shape == IMS_SHAPE_PORTS && ims_compat_origin(skb))
+		return ims_guard_judge_changed(in, skb, state, p);
+	return ims_guard_judge_input(in, skb, state, p, shape);
 }
 
 /* The endpoint of the socket that somebody has chosen for a packet (TPROXY, BPF) */
@@ -323,46 +339,68 @@ static struct ims_endpoint *ims_guard_steered_to(struct ims_net *in, const struc
 	return ims_endpoint_of_port(in, &addr, htons(sk->sk_num));
 }
 
-/* What is delivered: nothing changes it any more. */
-static noinline unsigned int ims_guard_enter(struct ims_net *in, struct sk_buff *skb,
-					     const struct nf_hook_state *state,
-					     const struct ims_parsed *p, enum ims_shape shape)
+static noinline bool ims_guard_covers_origin(const struct sk_buff *skb,
+					     const struct ims_parsed *now,
+					     const struct xfrm_state *x)
 {
-	const struct xfrm_state *x = ims_sa_of_input(skb);
-	struct ims_parsed origin, within;
-	struct ims_endpoint *ep;
-	enum ims_ipsec_drop drop;
+	struct ims_parsed origin;
 
-	/* all else has been judged as it came */
-	if (shape != IMS_SHAPE_PORTS)
-		return NF_ACCEPT;
-	/* so has what came over an SA that is for it */
-	if (!IS_ERR_OR_NULL(x) && ims_sa_is_shielded(x)) {
-		const bool changed = ims_guard_get_own_origin(skb, p, &origin);
+	return ims_guard_get_own_origin(skb, now, &origin) && ims_sa_covers(x, &origin.t);
+}
 
-		if (ims_sa_covers(x, changed ? &origin.t : &p->t))
-			return ims_guard_let_in(skb, x);
-	}
-	ep = ims_endpoint_of_port(in, &p->t.dst, p->t.dport) ?: ims_guard_steered_to(in, skb);
-	if (ep) {
-		drop = ims_guard_check_input(in, ep, skb, p, shape);
-		return drop == IMS_DROP_NOT ? ims_guard_let_in(skb, x) :
-					      ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
-	}
-	if (p->proto != IPPROTO_UDP || !ims_fou_is_possible(in->net))
-		return NF_ACCEPT;
-	within = *p;
-	ep = ims_fou_leads_to(in, skb, &within);
+/* Did a packet come over an SA of ours that is for it? */
+static bool ims_guard_is_covered(const struct sk_buff *skb, const struct ims_parsed *p,
+				 const struct xfrm_state *x)
+{
+	if (IS_ERR_OR_NULL(x) || !ims_sa_is_shielded(x))
+		return false;
+	if (ims_compat_origin(skb))
+		return ims_guard_covers_origin(skb, p, x);
+	return ims_sa_covers(x, &p->t);
+}
+
+static noinline unsigned int ims_guard_judge_fou(struct ims_net *in, const struct sk_buff *skb,
+						 const struct ims_parsed *p)
+{
+	struct ims_parsed within = *p;
+	struct ims_endpoint *ep = ims_fou_leads_to(in, skb, &within);
+
 	if (!ep)
 		return NF_ACCEPT;
 	ims_guard_count(in, ep, IMS_IPSEC_DROP_PLAINTEXT_IN, skb, &within, true, false);
 	return NF_DROP;
 }
 
+/* What is delivered: nothing changes it any more. */
+static unsigned int ims_guard_enter(struct ims_net *in, struct sk_buff *skb,
+				    const struct nf_hook_state *state,
+				    const struct ims_parsed *p, enum ims_shape shape)
+{
+	const struct xfrm_state *x = ims_sa_of_input(skb);
+	struct ims_endpoint *ep;
+	enum ims_ipsec_drop drop;
+
+	/* all else has been judged as it came, and so has what came over an SA that is for it */
+	if (shape != IMS_SHAPE_PORTS)
+		return NF_ACCEPT;
+	if (ims_guard_is_covered(skb, p, x))
+		return ims_guard_let_in(skb, x);
+	ep = ims_endpoint_of_port(in, &p->t.dst, p->t.dport) ?: ims_guard_steered_to(in, skb);
+	if (!ep) {
+		if (p->proto != IPPROTO_UDP || !ims_fou_is_possible(in->net))
+			return NF_ACCEPT;
+		return ims_guard_judge_fou(in, skb, p);
+	}
+	drop = ims_guard_check_input(in, ep, skb, p, shape);
+	if (drop == IMS_DROP_NOT)
+		return ims_guard_let_in(skb, x);
+	return ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
+}
+
 /* What is sent, before anybody transforms it */
-static noinline unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
-					      const struct nf_hook_state *state,
-					      const struct ims_parsed *p, enum ims_shape shape)
+static unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
+				     const struct nf_hook_state *state,
+				     const struct ims_parsed *p, enum ims_shape shape)
 {
 	enum ims_ipsec_drop drop;
 	struct ims_endpoint *ep;
@@ -477,11 +515,9 @@ static __always_inline bool ims_guard_is_settled(const struct sk_buff *skb,
 	return place == IMS_GUARD_LEAVE && ims_sa_of_output(skb) && !ims_compat_origin(skb);
 }
 
-static __always_inline unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
-						    const struct nf_hook_state *state,
-						    const struct ims_parsed *p,
-						    enum ims_shape shape,
-						    enum ims_guard_place place)
+static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
+				    const struct nf_hook_state *state, const struct ims_parsed *p,
+				    enum ims_shape shape, enum ims_guard_place place)
 {
 	switch (place) {
 	case IMS_GUARD_ARRIVE:
@@ -505,38 +541,43 @@ static __always_inline const __be16 *ims_guard_ports(const struct sk_buff *skb, 
 	return (const __be16 *)(skb->data + offset);
 }
 
+static noinline unsigned int ims_guard_look4(struct ims_net *in, struct sk_buff *skb,
+					     const struct nf_hook_state *state,
+					     enum ims_guard_place place)
+{
+	struct ims_parsed p = { .offset = skb_network_offset(skb) };
+	enum ims_shape shape = ims_parse4(skb, &p);
+
+	return ims_guard_judge(in, skb, state, &p, shape, place);
+}
+
+static noinline unsigned int ims_guard_look6(struct ims_net *in, struct sk_buff *skb,
+					     const struct nf_hook_state *state,
+					     enum ims_guard_place place)
+{
+	struct ims_parsed p = { .offset = skb_network_offset(skb) };
+	enum ims_shape shape = ims_parse6(skb, &p);
+
+	return ims_guard_judge(in, skb, state, &p, shape, place);
+}
+
 static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct sk_buff *skb,
 						    const struct nf_hook_state *state,
 						    enum ims_guard_place place)
 {
 	const struct iphdr *iph = ip_hdr(skb);
-	const unsigned int start = skb_network_offset(skb), offset = start + iph->ihl * 4;
-	const __be16 *ports = NULL;
-	struct ims_parsed p;
-	enum ims_shape shape;
+	const __be16 *ports;
 
 	/* ESP is judged by what comes out of it */
 	if (iph->protocol == IPPROTO_ESP || ims_guard_is_settled(skb, place))
 		return NF_ACCEPT;
-	if (!(iph->frag_off & htons(IP_OFFSET)))
-		ports = ims_guard_ports(skb, iph->protocol, offset);
-	if (ports) {
-		if (ims_guard_is_unrelated(in, skb, iph->protocol, ports, place))
+	if (!(iph->frag_off & htons(IP_OFFSET))) {
+		ports = ims_guard_ports(skb, iph->protocol,
+					skb_network_offset(skb) + iph->ihl * 4);
+		if (ports && ims_guard_is_unrelated(in, skb, iph->protocol, ports, place))
 			return NF_ACCEPT;
-		shape = IMS_SHAPE_PORTS;
-		p.offset = offset;
-		p.proto = iph->protocol;
-		p.t.src.family = AF_INET;
-		p.t.src.in.s_addr = iph->saddr;
-		p.t.dst.family = AF_INET;
-		p.t.dst.in.s_addr = iph->daddr;
-		p.t.sport = ports[0];
-		p.t.dport = ports[1];
-	} else {
-		p.offset = start;
-		shape = ims_parse4(skb, &p);
 	}
-	return ims_guard_judge(in, skb, state, &p, shape, place);
+	return ims_guard_look4(in, skb, state, place);
 }
 
 static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct sk_buff *skb,
@@ -544,19 +585,14 @@ static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct s
 						    enum ims_guard_place place)
 {
 	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
-	const unsigned int start = skb_network_offset(skb);
 	const __be16 *ports;
-	struct ims_parsed p;
-	enum ims_shape shape;
 
 	if (ip6h->nexthdr == IPPROTO_ESP || ims_guard_is_settled(skb, place))
 		return NF_ACCEPT;
-	ports = ims_guard_ports(skb, ip6h->nexthdr, start + sizeof(*ip6h));
+	ports = ims_guard_ports(skb, ip6h->nexthdr, skb_network_offset(skb) + sizeof(*ip6h));
 	if (ports && ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, place))
 		return NF_ACCEPT;
-	p.offset = start;
-	shape = ims_parse6(skb, &p);
-	return ims_guard_judge(in, skb, state, &p, shape, place);
+	return ims_guard_look6(in, skb, state, place);
 }
 
 #define IMS_GUARD_HOOK(name, family, place)					\
