@@ -6,6 +6,9 @@
 #   make vm-setup          get all kernels that tests run on
 #   make demo              a phone registers over IPsec, in a VM
 #   make check             every test
+#   make check-quick       one kernel, one test of each requirement: minutes
+#   make check-long        what takes hours
+#   make lint              what reads and builds, and runs nothing
 #   make mutate [M=ID]     break each rule, and see its test fail
 #   make soak              500 UEs re-registered at once, for ten minutes
 #   make newest            the module on the newest kernel that Debian has, in a VM
@@ -100,6 +103,15 @@ demo:
 check:
 	selftests/check
 
+check-quick:
+	selftests/check --quick
+
+check-long:
+	selftests/check --long $(PARTS)
+
+lint:
+	selftests/check --lint
+
 mutate:
 	selftests/mutate $(M)
 
@@ -126,6 +138,6 @@ clean:
 	rm -rf build
 	if [ -e user/Makefile ]; then $(MAKE) -C user clean; fi
 
-.PHONY: all modules modules_install user install vm-setup demo check mutate soak newest suites bench clean
+.PHONY: all modules modules_install user install vm-setup demo check check-quick check-long lint mutate soak newest suites bench clean
 .PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%) module-7.3 build-for-7.3
 .PHONY: $(foreach k,6.1 6.12 7.3,stale_code-$(k) build-stale_code-$(k))

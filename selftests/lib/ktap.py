@@ -2,12 +2,11 @@
 """Declares tests, runs them and prints KTAP.
 
 A test's name begins with the ids of the requirements that it proves, then a
-colon.  `-t ID` runs only those that carry the id, `-l` lists them, V=1 in the
-environment echoes what is run.
+colon.  `-t ID` runs only those that carry the id, `-1` of each id the first only,
+`-l` lists them, V=1 in the environment echoes what is run.
 """
 import argparse
 import os
-import re
 import signal
 import sys
 import time
@@ -79,16 +78,33 @@ def wait(condition, text, timeout=20):
         time.sleep(0.005)
 
 
+def ids_of(name):
+    """Those that a test's name begins with."""
+    return set(name.split(':')[0].split())
+
+
+def first_of_each(tests):
+    """Those that carry an id which none before them does."""
+    seen, out = set(), []
+    for t in tests:
+        if ids_of(t[0]) - seen:
+            out.append(t)
+        seen |= ids_of(t[0])
+    return out
+
+
 def main(setup=None, before=None, teardown=None):
     """Run the tests declared; before() is called ahead of each."""
     p = argparse.ArgumentParser()
     p.add_argument('-l', action='store_true', help='list the tests')
     p.add_argument('-t', metavar='ID', action='append', default=[],
                    help='only those that carry this id; may be repeated')
+    p.add_argument('-1', dest='once', action='store_true', help='of each id the first test only')
     p.add_argument('-x', action='store_true', help='stop at the first that fails')
     args = p.parse_args()
-    tests = [t for t in TESTS
-             if not args.t or set(args.t) & set(re.split(r'\s+', t[0].split(':')[0]))]
+    tests = [t for t in TESTS if not args.t or set(args.t) & ids_of(t[0])]
+    if args.once:
+        tests = first_of_each(tests)
     if args.l:
         print('\n'.join(t[0] for t in tests))
         return

@@ -42,7 +42,8 @@ def children(pid):
 class Machine:
     """Boots when entered, and is gone when left."""
     environment = {'PATH': f'{TOP}/build/user:{os.environ["PATH"]}', 'SYSTEMD_UNIT_PATH': f'/etc/systemd/system:{UNITS}',
-                   'SYSTEMD_PAGER': '', 'container': 'vm', 'LANG': 'C'}
+                   # No generators: what they make of the host's other packages is no part of this
+                   'SYSTEMD_GENERATOR_PATH': UNITS + '/none', 'SYSTEMD_PAGER': '', 'container': 'vm', 'LANG': 'C'}
 
     def __init__(self):
         if not os.path.exists(SYSTEMD):

@@ -325,6 +325,7 @@ ok "batch: too many words"
 printf 'ver\0sion\n' >"$tmp/batch"
 run 1 batch "$tmp/batch" && grep -q "batch:1: there is a NUL" "$tmp/err"
 ok "batch: a NUL"
+# shellcheck disable=SC1003
 for text in 'version' 'version \'; do
 	printf '%s' "$text" >"$tmp/batch"
 	run 0 batch "$tmp/batch" && printed "$version"

@@ -62,9 +62,11 @@ ok "the unit has its paths" sh -c "! grep -n '@[A-Z]*@' '$unit' &&
 # It outlives: nothing that stops it deletes an endpoint
 ok "the unit has no ExecStop" sh -c "! grep -nE '^Exec(Stop|StopPost)=' '$unit'"
 if command -v systemd-analyze >/dev/null; then
-	# What it starts is looked for on this host
+	# Of this host it is to see what the unit starts, and not its units
+	export SYSTEMD_UNIT_PATH=$tmp
 	sed "s|/usr/sbin/imsipsec|$tmp/root&|; s|/sbin/modprobe|/bin/true|" "$unit" \
 		>"$tmp/ims_ipsec.service"
+	# shellcheck disable=SC2317 # ok calls it
 	verify() {
 		systemd-analyze verify --man=no "$1" >"$tmp/said" 2>&1 || { cat "$tmp/said"; return 1; }
 		! grep ims_ipsec "$tmp/said"
@@ -87,6 +89,7 @@ done
 # Each line of it is understood: without the module it is the kernel that is missed, status 2.
 # Those behind a comment as well
 sed 's/^#\(endpoint\|\t\)/\1/' "$examples/ims_ipsec.conf.example" >"$tmp/conf"
+# shellcheck disable=SC2317 # ok calls it
 understood() {
 	unshare -rn "$tmp/root/usr/sbin/imsipsec" -force batch "$1" >"$tmp/said" 2>&1
 	cat "$tmp/said"

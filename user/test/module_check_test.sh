@@ -18,6 +18,7 @@ imsipsec=$1
 here=$(cd "$(dirname "$0")" && pwd -P)
 tmp=$(mktemp -d)
 socket=
+# shellcheck disable=SC2154 # by coproc
 trap 'rm -rf "$tmp"; kill $socket $judge_PID 2>/dev/null' EXIT
 . "$here/cli_lib.sh"
 
