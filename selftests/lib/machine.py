@@ -19,6 +19,7 @@ OWN = ('multi-user.target', 'basic.target', 'sysinit.target', 'local-fs.target',
 # Its own /run, cgroups, and what "systemctl enable" and "edit" write
 START = '''
 mount -t tmpfs -o mode=755 run /run
+mkdir -p /etc/systemd/system
 mount -t tmpfs -o mode=755 units /etc/systemd/system
 mkdir -p /run/lock /sys/fs/cgroup
 # A test may have mounted it before
