@@ -63,7 +63,7 @@ ok "the unit has its paths" sh -c "! grep -n '@[A-Z]*@' '$unit' &&
 ok "the unit has no ExecStop" sh -c "! grep -nE '^Exec(Stop|StopPost)=' '$unit'"
 if command -v systemd-analyze >/dev/null; then
 	# Of this host it is to see what the unit starts, and not its units
-	export SYSTEMD_UNIT_PATH=$tmp
+	export SYSTEMD_UNIT_PATH="$tmp"
 	sed "s|/usr/sbin/imsipsec|$tmp/root&|; s|/sbin/modprobe|/bin/true|" "$unit" \
 		>"$tmp/ims_ipsec.service"
 	# shellcheck disable=SC2317 # ok calls it
