@@ -7,7 +7,7 @@
 #   make demo              a phone registers over IPsec, in a VM
 #   make check             every test
 #   make check-quick       one kernel, one test of each requirement: minutes
-#   make check-long        what takes hours
+#   make check-long [PARTS=…]  what takes hours
 #   make lint              what reads and builds, and runs nothing
 #   make mutate [M=ID]     break each rule, and see its test fail
 #   make soak              500 UEs re-registered at once, for ten minutes
@@ -116,8 +116,7 @@ mutate:
 	selftests/mutate $(M)
 
 soak:
-	$(VM)/setup vm kbuild test
-	$(VM)/run --kernel 6.12 --mem 4G --timeout 14400 -- selftests/net/soak.py
+	selftests/check -k 6.12 --long soak
 
 # Not one of test_kernels: it is a large download, and what Debian 12 has not
 newest:
@@ -126,10 +125,7 @@ newest:
 	set -e; for t in $(NEWEST); do $(VM)/run --kernel 7.3 -- selftests/net/$$t.py; done
 
 suites:
-	$(VM)/setup vm kbuild user test
-	$(MAKE) user
-	set -e; for k in $(test_kernels); do $(VM)/kernel get $$k >/dev/null; $(VM)/kernel suites $$k >/dev/null; \
-		$(VM)/run --kernel $$k --timeout 7200 -- env FULL=1 selftests/net/kernel_suites.py; done
+	selftests/check --long suites
 
 bench:
 	selftests/bench/run
