@@ -508,13 +508,6 @@ static __always_inline bool ims_guard_is_unrelated(const struct ims_net *in,
 	}
 }
 
-/* What XFRM gets as it was judged at LOCAL_OUT leaves in ESP. */
-static __always_inline bool ims_guard_is_settled(const struct sk_buff *skb,
-						 enum ims_guard_place place)
-{
-	return place == IMS_GUARD_LEAVE && ims_sa_of_output(skb) && !ims_compat_origin(skb);
-}
-
 static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 				    const struct nf_hook_state *state, const struct ims_parsed *p,
 				    enum ims_shape shape, enum ims_guard_place place)
@@ -531,34 +524,52 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 	}
 }
 
-/* The ports of UDP or TCP, if they are at hand */
+/* The ports of UDP or TCP, if they are at hand; @header: behind the IP header */
 static __always_inline const __be16 *ims_guard_ports(const struct sk_buff *skb, u8 proto,
-						     unsigned int offset)
+						     const void *header)
 {
+	const __be16 *ports = header;
+
 	if ((proto != IPPROTO_UDP && proto != IPPROTO_TCP) ||
-	    offset + 2 * sizeof(__be16) > skb_headlen(skb))
+	    (const u8 *)(ports + 2) > skb_tail_pointer(skb))
 		return NULL;
-	return (const __be16 *)(skb->data + offset);
+	return ports;
 }
 
-static noinline unsigned int ims_guard_look4(struct ims_net *in, struct sk_buff *skb,
-					     const struct nf_hook_state *state,
-					     enum ims_guard_place place)
+/* @ports: NULL: they have to be looked for */
+static noinline unsigned int ims_guard_look(struct ims_net *in, struct sk_buff *skb,
+					    const struct nf_hook_state *state,
+					    const __be16 *ports, enum ims_guard_place place)
 {
 	struct ims_parsed p = { .offset = skb_network_offset(skb) };
-	enum ims_shape shape = ims_parse4(skb, &p);
+	enum ims_shape shape;
 
+	if (ip_hdr(skb)->version == 4)
+		shape = ports ? ims_parse4_quick(skb, ports, &p) : ims_parse4(skb, &p);
+	else
+		shape = ports ? ims_parse6_quick(skb, ports, &p) : ims_parse6(skb, &p);
 	return ims_guard_judge(in, skb, state, &p, shape, place);
 }
 
-static noinline unsigned int ims_guard_look6(struct ims_net *in, struct sk_buff *skb,
-					     const struct nf_hook_state *state,
-					     enum ims_guard_place place)
+/*
+ * Most of what has to do with an endpoint is as it should be, and nobody has changed it:
+ * what comes over an SA that is for it was judged on arrival, and what XFRM gets after
+ * the judgement at LOCAL_OUT leaves in ESP.
+ */
+static noinline unsigned int ims_guard_look_quick(struct ims_net *in, struct sk_buff *skb,
+						  const struct nf_hook_state *state,
+						  const __be16 *ports, enum ims_guard_place place)
 {
-	struct ims_parsed p = { .offset = skb_network_offset(skb) };
-	enum ims_shape shape = ims_parse6(skb, &p);
+	const struct xfrm_state *x;
 
-	return ims_guard_judge(in, skb, state, &p, shape, place);
+	if (ports && place == IMS_GUARD_LEAVE && ims_sa_of_output(skb) && !ims_compat_origin(skb))
+		return NF_ACCEPT;
+	if (ports && place == IMS_GUARD_ENTER && !ims_compat_origin(skb)) {
+		x = ims_sa_of_input(skb);
+		if (!IS_ERR_OR_NULL(x) && ims_sa_is_for(x, skb, ports))
+			return ims_guard_let_in(skb, x);
+	}
+	return ims_guard_look(in, skb, state, ports, place);
 }
 
 static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct sk_buff *skb,
@@ -566,18 +577,16 @@ static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct s
 						    enum ims_guard_place place)
 {
 	const struct iphdr *iph = ip_hdr(skb);
-	const __be16 *ports;
+	const __be16 *ports = NULL;
 
 	/* ESP is judged by what comes out of it */
-	if (iph->protocol == IPPROTO_ESP || ims_guard_is_settled(skb, place))
+	if (iph->protocol == IPPROTO_ESP)
 		return NF_ACCEPT;
-	if (!(iph->frag_off & htons(IP_OFFSET))) {
-		ports = ims_guard_ports(skb, iph->protocol,
-					skb_network_offset(skb) + iph->ihl * 4);
-		if (ports && ims_guard_is_unrelated(in, skb, iph->protocol, ports, place))
-			return NF_ACCEPT;
-	}
-	return ims_guard_look4(in, skb, state, place);
+	if (!(iph->frag_off & htons(IP_OFFSET)))
+		ports = ims_guard_ports(skb, iph->protocol, (const u8 *)iph + iph->ihl * 4);
+	if (ports && ims_guard_is_unrelated(in, skb, iph->protocol, ports, place))
+		return NF_ACCEPT;
+	return ims_guard_look_quick(in, skb, state, ports, place);
 }
 
 static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct sk_buff *skb,
@@ -587,12 +596,12 @@ static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct s
 	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
 	const __be16 *ports;
 
-	if (ip6h->nexthdr == IPPROTO_ESP || ims_guard_is_settled(skb, place))
+	if (ip6h->nexthdr == IPPROTO_ESP)
 		return NF_ACCEPT;
-	ports = ims_guard_ports(skb, ip6h->nexthdr, skb_network_offset(skb) + sizeof(*ip6h));
+	ports = ims_guard_ports(skb, ip6h->nexthdr, ip6h + 1);
 	if (ports && ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, place))
 		return NF_ACCEPT;
-	return ims_guard_look6(in, skb, state, place);
+	return ims_guard_look_quick(in, skb, state, ports, place);
 }
 
 #define IMS_GUARD_HOOK(name, family, place)					\

@@ -99,6 +99,54 @@ enum ims_shape ims_parse4(const struct sk_buff *skb, struct ims_parsed *p)
 }
 
 /**
+ * ims_parse4_quick() - as ims_parse4(), of UDP or TCP, no later fragment
+ * @skb: has the packet
+ * @ports: the packet's, behind the IP header
+ * @p: has the offset of the IP header, gets all else
+ *
+ * Return: IMS_SHAPE_PORTS.
+ */
+enum ims_shape ims_parse4_quick(const struct sk_buff *skb, const __be16 *ports,
+				struct ims_parsed *p)
+{
+	const struct iphdr *iph = ip_hdr(skb);
+
+	p->offset += iph->ihl * 4;
+	p->proto = iph->protocol;
+	p->t.src.family = AF_INET;
+	p->t.src.in.s_addr = iph->saddr;
+	p->t.dst.family = AF_INET;
+	p->t.dst.in.s_addr = iph->daddr;
+	p->t.sport = ports[0];
+	p->t.dport = ports[1];
+	return IMS_SHAPE_PORTS;
+}
+
+/**
+ * ims_parse6_quick() - as ims_parse6(), of UDP or TCP right behind the IPv6 header
+ * @skb: has the packet
+ * @ports: the packet's
+ * @p: has the offset of the IPv6 header, gets all else
+ *
+ * Return: IMS_SHAPE_PORTS.
+ */
+enum ims_shape ims_parse6_quick(const struct sk_buff *skb, const __be16 *ports,
+				struct ims_parsed *p)
+{
+	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
+
+	p->offset += sizeof(*ip6h);
+	p->proto = ip6h->nexthdr;
+	p->t.src.family = AF_INET6;
+	p->t.src.in6 = ip6h->saddr;
+	p->t.dst.family = AF_INET6;
+	p->t.dst.in6 = ip6h->daddr;
+	p->t.sport = ports[0];
+	p->t.dport = ports[1];
+	return IMS_SHAPE_PORTS;
+}
+
+/**
  * ims_parse_quoted4() - addresses and ports of an IPv4 packet that an ICMP error quotes
  * @skb: has the error
  * @p: has the offset of the quoted IP header, gets all else

@@ -30,6 +30,10 @@ typedef enum ims_shape ims_parse_t(const struct sk_buff *skb, struct ims_parsed 
 
 enum ims_shape ims_parse4(const struct sk_buff *skb, struct ims_parsed *p);
 enum ims_shape ims_parse6(const struct sk_buff *skb, struct ims_parsed *p);
+enum ims_shape ims_parse4_quick(const struct sk_buff *skb, const __be16 *ports,
+				struct ims_parsed *p);
+enum ims_shape ims_parse6_quick(const struct sk_buff *skb, const __be16 *ports,
+				struct ims_parsed *p);
 enum ims_shape ims_parse_quoted4(const struct sk_buff *skb, struct ims_parsed *p);
 enum ims_shape ims_parse_ports(const struct sk_buff *skb, u8 proto, struct ims_parsed *p);
 bool ims_parse_is_sip(const struct sk_buff *skb, const struct ims_parsed *p);

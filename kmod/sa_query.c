@@ -393,6 +393,32 @@ bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t)
 }
 
 /**
+ * ims_sa_is_for() - is an SA one of ours, and for a packet
+ * @x: the SA that the packet came over, whoever it belongs to
+ * @skb: the packet
+ * @ports: its ports
+ *
+ * Return: true if so, as ims_sa_covers().
+ */
+bool ims_sa_is_for(const struct xfrm_state *x, const struct sk_buff *skb, const __be16 *ports)
+{
+	const struct xfrm_selector *sel = &x->sel;
+	const struct ipv6hdr *ip6h;
+	const struct iphdr *iph;
+
+	if (!ims_sa_is_shielded(x) || sel->sport != ports[0] || sel->dport != ports[1])
+		return false;
+	if (ip_hdr(skb)->version == 4) {
+		iph = ip_hdr(skb);
+		return sel->family == AF_INET && sel->saddr.a4 == iph->saddr &&
+		       sel->daddr.a4 == iph->daddr;
+	}
+	ip6h = ipv6_hdr(skb);
+	return sel->family == AF_INET6 && ipv6_addr_equal(&sel->saddr.in6, &ip6h->saddr) &&
+	       ipv6_addr_equal(&sel->daddr.in6, &ip6h->daddr);
+}
+
+/**
  * ims_sa_exists() - is there an SA of an endpoint between two addresses
  * @net: where
  * @src: source address
