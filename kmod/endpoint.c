@@ -104,11 +104,24 @@ static int ims_endpoint_map_ports(struct ims_net *in, const struct ims_endpoint 
 	return 0;
 }
 
-/* @gone has left the list */
+/* Has any endpoint the port, at whatever address? */
+static bool ims_endpoint_uses_port(struct ims_net *in, __be16 port)
+{
+	const struct ims_endpoint *ep;
+
+	list_for_each_entry(ep, &in->endpoint_list, node)
+		if (ims_endpoint_has_port(ep, port))
+			return true;
+	return false;
+}
+
+/*
+ * @gone has left the list. The guard reads the map meanwhile: the bit of a port that
+ * another endpoint has is not cleared for an instant.
+ */
 static void ims_endpoint_unmap_ports(struct ims_net *in, const struct ims_endpoint *gone)
 {
 	struct ims_port_map *map = ims_endpoint_port_map(in);
-	const struct ims_endpoint *ep;
 	unsigned int i;
 
 	if (!in->n_endpoints) {
@@ -117,11 +130,8 @@ static void ims_endpoint_unmap_ports(struct ims_net *in, const struct ims_endpoi
 		return;
 	}
 	for (i = 0; i < gone->ports.n; i++)
-		clear_bit(ntohs(gone->ports.port[i]), map->bits);
-	/* others may have the same ports at other addresses */
-	list_for_each_entry(ep, &in->endpoint_list, node)
-		for (i = 0; i < ep->ports.n; i++)
-			set_bit(ntohs(ep->ports.port[i]), map->bits);
+		if (!ims_endpoint_uses_port(in, gone->ports.port[i]))
+			clear_bit(ntohs(gone->ports.port[i]), map->bits);
 }
 
 static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_params *p,

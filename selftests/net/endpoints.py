@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Endpoints that come and go: the ports of those that stay are shut all the time."""
+import errno
+import os
+import socket
+import struct
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from protected import drops  # noqa: E402  pylint: disable=wrong-import-position
+from rounds import Rounds  # noqa: E402  pylint: disable=wrong-import-position
+
+ROUNDS = int(os.environ.get('ROUNDS', 300))
+# So many others, with as many ports as there can be: what walks over all of them takes its time
+MANY = 32
+OTHERS = {'IPv4': '198.51.100.{}', 'IPv6': '2001:db8:51::{}'}
+
+
+def plaintext(fam):
+    """A frame to port_ps, not protected."""
+    p, u = ADDRESSES[fam]
+    kind = 0x86dd if fam == 'IPv6' else 0x0800
+    return (bytes.fromhex('020000000001020000000002') + struct.pack('>H', kind) +
+            ip(u, p, UDP, layer4(u, p, UDP, PORT_UC, PORT_PS, b'plaintext')))
+
+
+class Flood(Rounds):
+    """Plaintext from U without pause. A timer has each frame sent, so that it comes in the midst of whatever is done."""
+
+    def __init__(self, fam):
+        World.u.run('tc qdisc replace dev u0 root netem rate 2mbit limit 500')
+        self.sock = World.u.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        with World.u:
+            self.sock.bind(('u0', 0))
+        self.frame = plaintext(fam)
+        super().__init__(self.send)
+
+    def send(self):
+        try:
+            self.sock.send(self.frame)
+        except OSError as e:
+            if e.errno != errno.ENOBUFS:
+                raise
+            # The queue is full: enough for a while
+            time.sleep(0.01)
+
+    def __exit__(self, *how):
+        super().__exit__(*how)
+        self.sock.close()
+        World.u.run('tc qdisc del dev u0 root')
+
+
+@test('A10', 'a port stays shut while another endpoint that has the same port is {}',
+      each=tuple((h, f) for h in ('made and deleted', 'refused for its last port') for f in ADDRESSES))
+def comes_and_goes(case):
+    how, fam = case
+    p, _ = ADDRESSES[fam]
+    World.nl.do('config-set', max_endpoints=MANY + 2)
+    for n in range(MANY):
+        endpoint(OTHERS[fam].format(n + 1), port_ps=10000, port_pc=tuple(range(10001, 10065)))
+    ep, s = endpoint(p), World.p.udp(p, PORT_PS)
+    other = OTHERS[fam].format(99)
+    if how != 'made and deleted':
+        World.p.ip(f'xfrm policy add src {other} dst {"::/0" if fam == "IPv6" else "0.0.0.0/0"} sport {PORT_PC[-1]} '
+                   'dir out action allow')
+    with Flood(fam):
+        was, rounds = drops(ep)['plaintext-in'], 0
+        while rounds < ROUNDS or drops(ep)['plaintext-in'] < was + ROUNDS:
+            if how == 'made and deleted':
+                World.nl.do('endpoint-del', id=endpoint(other)['id'])
+            else:
+                expect_error('EEXIST', endpoint, other)
+            rounds += 1
+            got = pending(s)
+            check(not got, f'after {rounds} rounds: {len(got)} datagrams delivered')
+        say(f"{drops(ep)['plaintext-in'] - was} datagrams in {rounds} rounds")
+    equal(pending(s), [], 'delivered')
+    s.close()
+
+
+if __name__ == '__main__':
+    main(setup, before, teardown)
