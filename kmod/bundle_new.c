@@ -362,7 +362,7 @@ static int ims_bundle_add_policies(struct ims_bundle *b, struct netlink_ext_ack 
 }
 
 /*
- * All four or none; on error the SAs that were added are deleted, not freed, and the
+ * All four or none; on error those that were added are out of the tables again, and the
  * bundle cannot be found by its UE's address any more.
  */
 static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *extack)
@@ -384,14 +384,32 @@ static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *exta
 	return 0;
 
 undo:
-	/* its key is in the SAs */
 	ims_ues_remove(b);
-	while (i--) {
+	while (i--)
 		ims_sa_delete(b->sa[i], false);
-		ims_sa_put(b->sa[i]);
-		b->sa[i] = NULL;
-	}
 	return err;
+}
+
+/*
+ * It is not to be. Whoever has found it meanwhile, by its id or an SPI, may still be
+ * looking at its SAs, so that they are held until it is freed. Its interface may be
+ * going down just now: from the notifier's view it is one that ends.
+ */
+static void ims_bundle_abandon(struct ims_bundle *b)
+{
+	struct ims_net *in = b->ep->in;
+	int i;
+
+	spin_lock_bh(&in->state_lock);
+	b->dead = true;
+	spin_unlock_bh(&in->state_lock);
+	ims_offload_end(b);
+	if (b->nat)
+		ims_nat_end(b);
+	for (i = 0; i < IMS_FLOWS; i++)
+		if (b->sa[i])
+			ims_sa_end(b->sa[i]);
+	xa_erase(&in->bundles, b->id);
 }
 
 static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
@@ -628,7 +646,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	struct ims_registration *reg;
 	struct ims_bundle *b;
 	__be16 port_pc;
-	int i, err;
+	int err;
 
 	lockdep_assert_held(&in->lock);
 
@@ -678,7 +696,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (!err)
 		err = ims_bundle_insert(b, p, port_pc, extack);
 	if (err)
-		goto discard;
+		goto abandon;
 
 	reg->cookie = p->cookie;
 	reg->cookie_id = b->id;
@@ -692,22 +710,14 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	ims_limits_check(in);
 	return b;
 
-discard:
-	ims_offload_end(b);
-	if (b->nat)
-		ims_nat_end(b);
-	for (i = 0; i < IMS_FLOWS; i++) {
-		if (b->sa[i])
-			ims_sa_discard(b->sa[i]);
-		b->sa[i] = NULL;
-	}
-	xa_erase(&in->bundles, b->id);
+abandon:
+	ims_bundle_abandon(b);
 free_spi_pc:
 	ims_spi_free(&in->spis, ntohl(spis[IMS_FLOW_IN_PC]));
 free_spi_ps:
 	ims_spi_free(&in->spis, ntohl(spis[IMS_FLOW_IN_PS]));
 free:
-	/* the guard may have found it by its SPI */
+	/* somebody may have found it */
 	ims_bundle_put(b);
 put_registration:
 	ims_registration_put(reg);

@@ -417,7 +417,10 @@ int ims_offload_probe(struct net *net, const char *ifname, u8 mode,
 	return 0;
 }
 
-/* @left: gets the bundle's SAs, with a reference each. Under RCU, by which it was found */
+/*
+ * @left: gets the bundle's SAs, with a reference each, NULL where it has none yet. Under
+ * RCU, by which it was found.
+ */
 static bool ims_offload_lose(struct ims_bundle *b, int ifindex, struct xfrm_state **left)
 {
 	const u8 reason = IMS_IPSEC_OFFLOAD_REASON_LOST;
@@ -437,7 +440,8 @@ static bool ims_offload_lose(struct ims_bundle *b, int ifindex, struct xfrm_stat
 		goto unlock;
 	for (i = 0; i < IMS_FLOWS; i++) {
 		left[i] = b->sa[i];
-		ims_sa_hold(left[i]);
+		if (left[i])
+			ims_sa_hold(left[i]);
 	}
 	if (b->dead)
 		goto unlock;
@@ -467,6 +471,8 @@ static void ims_offload_lose_all(struct ims_net *in, int ifindex)
 		if (!is_lost)
 			continue;
 		for (i = 0; i < IMS_FLOWS; i++) {
+			if (!left[i])
+				continue;
 			ims_sa_withdraw(left[i]);
 			ims_sa_put(left[i]);
 		}

@@ -304,16 +304,29 @@ void ims_sa_announce(struct xfrm_state *x)
 }
 
 /**
- * ims_sa_discard() - end an SA that is in no table
+ * ims_sa_end() - end an SA that is in no table
+ * @x: from ims_sa_alloc(), not added, or deleted again
+ *
+ * The caller still has its reference.
+ *
+ * Context: process, sleeps.
+ */
+void ims_sa_end(struct xfrm_state *x)
+{
+	ims_sa_withdraw(x);
+	ims_sa_wipe_keys(x);
+	x->km.state = XFRM_STATE_DEAD;
+}
+
+/**
+ * ims_sa_discard() - end an SA that is in no table, and drop the reference
  * @x: from ims_sa_alloc(), not added
  *
  * Context: process, sleeps.
  */
 void ims_sa_discard(struct xfrm_state *x)
 {
-	ims_sa_withdraw(x);
-	ims_sa_wipe_keys(x);
-	x->km.state = XFRM_STATE_DEAD;
+	ims_sa_end(x);
 	xfrm_state_put(x);
 }
 

@@ -84,6 +84,7 @@ int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
 struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack);
 int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack);
 void ims_sa_announce(struct xfrm_state *x);
+void ims_sa_end(struct xfrm_state *x);
 void ims_sa_discard(struct xfrm_state *x);
 void ims_sa_put_to_sleep(struct xfrm_state *x);
 void ims_sa_wake(struct xfrm_state *x);

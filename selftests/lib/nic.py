@@ -24,9 +24,10 @@ GCM_PAIRS = [pair for pair, sa in AEAD.items() if sa is GCM]
 LONG = 600000
 GUARD = 3  # policies of an endpoint
 WAYS = ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc')
-NIC_KO = TOP + '/build/uml-nic/nic.ko'
+# User-mode Linux's, and 6.12's for what takes several CPUs
+NIC_KO, NIC_KO_SMP = TOP + '/build/uml-nic/nic.ko', TOP + '/build/6.12-nic/nic.ko'
 NIC_PARAMETERS = '/sys/module/nic/parameters/'
-NIC_FULL = {'sas': 1000, 'error': 28, 'text': 'the table is full'}
+NIC_FULL = {'sas': 1000, 'error': 28, 'text': 'the table is full', 'wait_add': 0, 'wait_free': 0, 'clash': 0, 'delete_ms': 0}
 # What the driver says, bundle-new's error, and the reason
 ERRORS = ((28, 'ENOSPC', 'table-full'), (12, 'ENOMEM', 'no-memory'), (22, 'EOPNOTSUPP', 'refused'),
           (95, 'EOPNOTSUPP', 'refused'), (16, 'EOPNOTSUPP', 'refused'), (5, 'EOPNOTSUPP', 'refused'))
@@ -165,23 +166,34 @@ class Nic(Device):
     """The one made up: any algorithm, and it can be on packets' way."""
     name = 'nic0'
 
-    def __init__(self, ns=None, **parameters):
-        if not self.is_for_this_kernel():
-            raise Skip('selftests/offload/nic.c is built for user-mode Linux alone')
+    def __init__(self, ns=None, ko=NIC_KO, **parameters):
+        if not self.is_for_this_kernel(ko):
+            raise Skip('selftests/offload/nic.c is not built for this kernel')
         self.ns = ns or World.p
-        child(['insmod', NIC_KO], self.ns)
+        child(['insmod', ko], self.ns)
         self.set(**parameters)
         self.ns.ip('link set nic0 addrgenmode none', 'link set nic0 up')
 
     @staticmethod
-    def is_for_this_kernel():
-        if not os.path.exists(NIC_KO):
+    def is_for_this_kernel(ko=NIC_KO):
+        if not os.path.exists(ko):
             return False
-        with open(NIC_KO, 'rb') as f:
+        with open(ko, 'rb') as f:
             return f'vermagic={os.uname().release} '.encode() in f.read()
 
+    @staticmethod
+    def get(name):
+        with open(NIC_PARAMETERS + name, encoding='ascii') as f:
+            return f.read().strip()
+
+    @staticmethod
+    def go_on():
+        """What waits does no longer."""
+        with open(NIC_PARAMETERS + 'waiting', 'w', encoding='ascii') as f:
+            f.write('N\n')
+
     def set(self, **parameters):
-        """Where its table ends, and what it says then."""
+        """Where its table ends, and what it says then; what waits, and for how long."""
         for k, v in {**NIC_FULL, **parameters}.items():
             echo('-', f'nic: {k}={v}')
             with open(NIC_PARAMETERS + k, 'w', encoding='ascii') as f:

@@ -9,6 +9,7 @@
  * to it that should not be.
  */
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/etherdevice.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -37,6 +38,26 @@ static char text[64] = "the table is full";
 module_param_string(text, text, sizeof(text), 0644);
 MODULE_PARM_DESC(text, "What it says of that; nothing if empty");
 
+static unsigned int wait_add;
+module_param(wait_add, uint, 0644);
+MODULE_PARM_DESC(wait_add, "The so-manieth SA that it gets from now on waits until waiting is N");
+
+static unsigned int wait_free;
+module_param(wait_free, uint, 0644);
+MODULE_PARM_DESC(wait_free, "The so-manieth SA that it frees from now on, likewise");
+
+static bool waiting;
+module_param(waiting, bool, 0644);
+MODULE_PARM_DESC(waiting, "An SA waits");
+
+static unsigned int clash;
+module_param(clash, uint, 0644);
+MODULE_PARM_DESC(clash, "Somebody else adds the like of the so-manieth SA that it gets from now on");
+
+static unsigned int delete_ms;
+module_param(delete_ms, uint, 0644);
+MODULE_PARM_DESC(delete_ms, "So long does it take to delete an SA, during which a lock is held");
+
 struct nic_sa {
 	struct list_head list;
 	struct xfrm_state *x;
@@ -60,6 +81,43 @@ static int nic_no_room(struct netlink_ext_ack *extack)
 	return -error;
 }
 
+static bool nic_is_turn(unsigned int *nth)
+{
+	return *nth && !--*nth;
+}
+
+/* As long as it takes who tests what may happen meanwhile */
+static void nic_wait(unsigned int *nth)
+{
+	const unsigned long end = jiffies + 60 * HZ;
+
+	if (!nic_is_turn(nth))
+		return;
+	WRITE_ONCE(waiting, true);
+	while (READ_ONCE(waiting) && !WARN_ON(time_after(jiffies, end)))
+		schedule_timeout_uninterruptible(1);
+}
+
+/* Nothing goes over it: it is in the way. */
+static void nic_add_clash(struct xfrm_state *x)
+{
+	struct xfrm_state *other = xfrm_state_alloc(xs_net(x));
+
+	if (!other)
+		return;
+	other->id = x->id;
+	other->mark = x->mark;
+	other->props.family = x->props.family;
+	other->props.saddr = x->props.saddr;
+	other->props.mode = x->props.mode;
+	other->sel.family = x->sel.family;
+	other->km.state = XFRM_STATE_VALID;
+	if (!WARN_ON(xfrm_state_add(other)))
+		return;
+	other->km.state = XFRM_STATE_DEAD;
+	xfrm_state_put(other);
+}
+
 static int nic_state_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 {
 	struct nic_sa *sa = kzalloc(sizeof(*sa), GFP_KERNEL);
@@ -67,6 +125,9 @@ static int nic_state_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 	unsigned int n = 0;
 	int err = 0;
 
+	nic_wait(&wait_add);
+	if (nic_is_turn(&clash))
+		nic_add_clash(x);
 	if (!sa)
 		return -ENOMEM;
 	sa->x = x;
@@ -93,6 +154,7 @@ static void nic_state_delete(struct xfrm_state *x)
 {
 	struct nic_sa *sa = (struct nic_sa *)x->xso.offload_handle;
 
+	mdelay(delete_ms);
 	spin_lock_bh(&nic_lock);
 	if (!WARN_ON(!sa)) {
 		WARN_ON(sa->x != x || sa->deleted);
@@ -107,6 +169,7 @@ static void nic_state_free(struct xfrm_state *x)
 
 	if (WARN_ON(!sa))
 		return;
+	nic_wait(&wait_free);
 	spin_lock_bh(&nic_lock);
 	/* @x need not be the SA itself, which has no more to do with it */
 	WARN_ON(!sa->deleted);
