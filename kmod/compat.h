@@ -9,8 +9,6 @@
 
 #include <linux/netlink.h>
 #include <net/genetlink.h>
-#include <net/inet6_hashtables.h>
-#include <net/inet_hashtables.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_nat.h>
 #include <net/udp.h>
@@ -109,30 +107,6 @@ static inline struct nlattr **ims_compat_dump_attrs(struct netlink_callback *cb)
 	return genl_info_dump(cb)->attrs;
 #else
 	return genl_dumpit_info(cb)->attrs;
-#endif
-}
-
-/* Of sockets' tables there is one a namespace, which need not be named any more (7.x). */
-static inline struct sock *ims_compat_lookup4(struct net *net, __be32 raddr, __be16 rport,
-					      __be32 laddr, u16 lport)
-{
-#ifdef IMS_HAVE_INET_HASHINFO
-	return __inet_lookup_established(net, net->ipv4.tcp_death_row.hashinfo, raddr, rport,
-					 laddr, lport, 0, 0);
-#else
-	return __inet_lookup_established(net, raddr, rport, laddr, lport, 0, 0);
-#endif
-}
-
-static inline struct sock *ims_compat_lookup6(struct net *net, const struct in6_addr *raddr,
-					      __be16 rport, const struct in6_addr *laddr,
-					      u16 lport)
-{
-#ifdef IMS_HAVE_INET_HASHINFO
-	return __inet6_lookup_established(net, net->ipv4.tcp_death_row.hashinfo, raddr, rport,
-					  laddr, lport, 0, 0);
-#else
-	return __inet6_lookup_established(net, raddr, rport, laddr, lport, 0, 0);
 #endif
 }
 

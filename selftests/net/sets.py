@@ -5,6 +5,7 @@
 What the UE sends is ESP made by hand, with null encryption; what it gets is read off
 the wire.
 """
+import contextlib
 import itertools
 import os
 import socket
@@ -662,6 +663,50 @@ def connections_end(fam):
             equal(data, b'', 'received')
     equal(other.state(), 'temporary', 'the other one')
     check('ESTAB' not in World.p.run('ss -tnH'), 'a connection is left')
+
+
+@contextlib.contextmanager
+def vrf():
+    """p0 is in a VRF, which takes away what it had of IPv6."""
+    again = [f'addr replace {P6}/64 dev p0 nodad']
+    again += [f'neigh replace {u} lladdr 02:00:00:00:00:02 dev p0 nud permanent' for u in (U4, U6)]
+    try:
+        World.p.ip('link add vrf0 type vrf table 10', 'link set vrf0 up', 'link set p0 master vrf0', *again)
+        yield 'vrf0'
+    finally:
+        World.p.ip('link set p0 nomaster', 'link del vrf0', *again)
+
+
+@test('F6', 'connections of sockets that are bound to {} end with the set, too',
+      each=tuple((d, f) for d in ('a device', 'a VRF') for f in ADDRESSES))
+def bound(case):
+    where, fam = case
+    p, u = ADDRESSES[fam]
+    with vrf() if where == 'a VRF' else contextlib.nullcontext('p0') as device:
+        # They are in clear, which is as good here
+        ep, socks = endpoint(p, guard='bypass'), []
+        for server, addr, port, client, caddr, cport in ((World.p, p, PORT_PS, World.u, u, PORT_UC),
+                                                         (World.u, u, PORT_US, World.p, p, PORT_PC[0])):
+            ends = []
+            for ns, a, n in ((server, addr, port), (client, caddr, cport)):
+                s = ns.socket(family(a), socket.SOCK_STREAM)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+                if ns is World.p:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+                s.bind((a, n))
+                ends.append(s)
+            ends[0].listen()
+            ends[1].settimeout(20)
+            ends[1].connect((addr, port))
+            socks += [*ends, ends[0].accept()[0]]
+        equal(World.p.run('ss -tnH').count('ESTAB'), 2, 'connections')
+        b = bundle(ep, ue_address=u, port_pc=PORT_PC[0])
+        equal(World.p.run('ss -tnH').count('ESTAB'), 2, 'connections with a set')
+        World.nl.do('bundle-del', id=b['id'])
+        check('ESTAB' not in World.p.run('ss -tnH'), 'a connection is left')
+        for s in socks:
+            s.close()
 
 
 @test('F6', 'TIME_WAIT does not stand in the way of the next set')
