@@ -452,6 +452,24 @@ unlock:
 	return is_lost;
 }
 
+/*
+ * Is it an endpoint's interface? That is what ims_offload_lose() asks of each bundle, of which
+ * there are many more: a bundle's endpoint is in the list as long as the bundle is there.
+ */
+static bool ims_offload_is_used(struct ims_net *in, int ifindex)
+{
+	struct ims_endpoint *ep;
+	bool is_used = false;
+
+	rcu_read_lock();
+	spin_lock_bh(&in->state_lock);
+	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
+		is_used |= ep->hw.ifindex == ifindex;
+	spin_unlock_bh(&in->state_lock);
+	rcu_read_unlock();
+	return is_used;
+}
+
 static void ims_offload_lose_all(struct ims_net *in, int ifindex)
 {
 	struct xfrm_state *left[IMS_FLOWS];
@@ -460,6 +478,9 @@ static void ims_offload_lose_all(struct ims_net *in, int ifindex)
 	bool is_lost;
 	int i;
 
+	/* any interface of the host that goes down, under RTNL */
+	if (!ims_offload_is_used(in, ifindex))
+		return;
 	for (;; id++) {
 		rcu_read_lock();
 		b = xa_find(&in->bundles, &id, ULONG_MAX, XA_PRESENT);
