@@ -113,7 +113,8 @@ struct ims_bundle_params {
  * @offload: enum ims_ipsec_offload: what does its ESP; under struct ims_net.state_lock
  * @offload_reason: enum ims_ipsec_offload_reason, 0: as was wished for; likewise
  * @offloading: an interface is getting it; likewise
- * @offload_lost: and has gone down or away meanwhile; likewise
+ * @offload_lost: and has gone down or away meanwhile; without @offloading: what that has got
+ *	is being taken back; likewise
  * @fell_back: an event has to tell of @offload_reason; likewise
  * @mode: constant, as all that follow
  * @pair: the algorithms' place in ims_alg_pairs

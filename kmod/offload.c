@@ -230,9 +230,15 @@ static u8 ims_offload_conclude(struct ims_bundle *b, u8 reason)
 		b->offload = ep->hw.wish.mode;
 		ep->hw.n_bundles++;
 	}
+	/* what the device has got of it, the notifier takes back as well, if that goes just now */
+	b->offload_lost = reason;
 	spin_unlock_bh(&in->state_lock);
-	if (reason)
-		ims_offload_withdraw(b);
+	if (!reason)
+		return 0;
+	ims_offload_withdraw(b);
+	spin_lock_bh(&in->state_lock);
+	b->offload_lost = false;
+	spin_unlock_bh(&in->state_lock);
 	return reason;
 }
 
@@ -425,17 +431,20 @@ static bool ims_offload_lose(struct ims_bundle *b, int ifindex, struct xfrm_stat
 {
 	const u8 reason = IMS_IPSEC_OFFLOAD_REASON_LOST;
 	struct ims_net *in = b->ep->in;
-	bool is_lost = false;
+	bool is_lost = false, was_on;
 	int i;
 
 	spin_lock_bh(&in->state_lock);
 	if (b->ep->hw.ifindex != ifindex)
 		goto unlock;
 	/* whoever is at it sees to it */
-	if (b->offloading)
+	if (b->offloading) {
 		b->offload_lost = true;
-	/* of one that is about to end, the SAs are still there perhaps */
-	is_lost = ims_offload_leave(b) || b->dead;
+		goto unlock;
+	}
+	was_on = ims_offload_leave(b);
+	/* of one that is about to end, or was refused, the SAs are still there perhaps */
+	is_lost = was_on || b->dead || b->offload_lost;
 	if (!is_lost)
 		goto unlock;
 	for (i = 0; i < IMS_FLOWS; i++) {
@@ -443,7 +452,7 @@ static bool ims_offload_lose(struct ims_bundle *b, int ifindex, struct xfrm_stat
 		if (left[i])
 			ims_sa_hold(left[i]);
 	}
-	if (b->dead)
+	if (!was_on || b->dead)
 		goto unlock;
 	ims_offload_fall_back(b, reason, ims_offload_texts[reason]);
 	ims_registration_queue(b->reg);
