@@ -31,6 +31,8 @@ static const struct check_row {
 	{ "default-policy", check_default_policy },
 	{ "policies", check_policies, true },
 	{ "firewall", check_firewall, true },
+	{ "mark-rules", check_mark_rules, true },
+	{ "sockets", check_sockets, true },
 	{ "algorithms", check_algorithms, true },
 	{ "esp", check_esp, true },
 	{ "offload", check_offload, true },
@@ -102,6 +104,10 @@ void check_free(struct check *c)
 	free(c->nft);
 	free(c->iptables[0]);
 	free(c->iptables[1]);
+	free(c->iptables_nft[0]);
+	free(c->iptables_nft[1]);
+	free(c->fwmarks);
+	free(c->sockets);
 	free(c->findings);
 }
 

@@ -54,6 +54,22 @@ struct check_policy {
 	uint8_t proto;
 };
 
+/* One of the namespace that is bound and waits for any peer */
+struct check_socket {
+	uint8_t proto;
+	struct imsipsec_addr address;	/* all zero: any */
+	uint16_t port;
+	bool v6only;
+	char interface[IF_NAMESIZE];	/* "": any */
+};
+
+/* A rule of policy routing that goes by the mark */
+struct check_fwmark {
+	int family;
+	uint32_t priority;
+	uint32_t mark, mask;
+};
+
 /**
  * struct check - what the checks look at, and what they found
  * @root: goes before the names of the files that they read: "", or a test's folder
@@ -77,6 +93,14 @@ struct check_policy {
  * @iptables: what iptables-save wrote, of IPv4 and IPv6; NULL: it was not asked, there
  *	are no tables of that kind, or @iptables_error
  * @iptables_error: why it could not be asked; NULL: it need not
+ * @iptables_nft: the same, of those tables of nftables that are iptables'; NULL: none are,
+ *	or @nft has to do
+ * @fwmarks: rules of policy routing
+ * @n_fwmarks: how many
+ * @fwmarks_error: the kernel would not tell
+ * @sockets: UDP's and TCP's
+ * @n_sockets: how many
+ * @sockets_error: the kernel would not tell
  * @now: the name of the check that runs
  * @findings: all that was found
  * @n_findings: how many
@@ -102,6 +126,13 @@ struct check {
 	const char *nft_error;
 	char *iptables[2];
 	const char *iptables_error[2];
+	char *iptables_nft[2];
+	struct check_fwmark *fwmarks;
+	size_t n_fwmarks;
+	bool fwmarks_error;
+	struct check_socket *sockets;
+	size_t n_sockets;
+	bool sockets_error;
 	const char *now;
 	struct check_finding *findings;
 	size_t n_findings;
@@ -129,9 +160,27 @@ bool check_list_has(const char *list, char range, uint32_t number);
 
 void check_gather_policies(struct check *c);
 
+/* check_mark.c: rules that go by marks, or set them */
+
+void check_gather_fwmarks(struct check *c);
+void check_warn_marks(const struct imsipsec_config *config, const struct imsipsec_endpoint *e);
+
+/* check_socket.c: who listens */
+
+void check_gather_sockets(struct check *c);
+
 /* check_gather.c: what is not a file */
 
+struct nlmsghdr;
+
 void check_gather(struct check *c);
+void check_gather_rules(struct check *c);
+int check_dump(int bus, struct nlmsghdr *nlh,
+	       int (*each)(const struct nlmsghdr *nlh, void *data), void *data);
+
+/* check_host.c */
+
+bool check_has_family(const struct check *c, int family);
 
 /* What looks, one a row of check.c's table */
 
@@ -147,6 +196,8 @@ void check_disable_xfrm(struct check *c);
 void check_default_policy(struct check *c);
 void check_policies(struct check *c);
 void check_firewall(struct check *c);
+void check_mark_rules(struct check *c);
+void check_sockets(struct check *c);
 void check_algorithms(struct check *c);
 void check_esp(struct check *c);
 void check_offload(struct check *c);

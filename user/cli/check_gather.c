@@ -169,6 +169,61 @@ static void gather_iptables(struct check *c, unsigned int i, const char *names,
 	free(tables);
 }
 
+/* Those of nftables that iptables made: nft lacks the masks of some, and shows none of others. */
+static void gather_iptables_nft(struct check *c, unsigned int i, const char *table,
+				const char *command)
+{
+	const char *error;
+
+	if (!strstr(c->nft, table))
+		return;
+	c->iptables_nft[i] = output_of(command, &error);
+	if (c->iptables_nft[i] && strstr(c->iptables_nft[i], "unsupported")) {
+		free(c->iptables_nft[i]);
+		c->iptables_nft[i] = NULL;
+	}
+}
+
+void check_gather_rules(struct check *c)
+{
+	c->nft = output_of("nft -s list ruleset", &c->nft_error);
+	gather_iptables(c, 0, "/proc/net/ip_tables_names", "iptables-legacy-save",
+			"iptables-save");
+	gather_iptables(c, 1, "/proc/net/ip6_tables_names", "ip6tables-legacy-save",
+			"ip6tables-save");
+	if (c->nft) {
+		gather_iptables_nft(c, 0, "table ip ", "iptables-nft-save");
+		gather_iptables_nft(c, 1, "table ip6 ", "ip6tables-nft-save");
+	}
+	check_gather_fwmarks(c);
+}
+
+/*
+ * Ask the kernel for all of a kind. @nlh: the request, with its type and its header; @each
+ * gets what it answers. Return: 0, or -1.
+ */
+int check_dump(int bus, struct nlmsghdr *nlh,
+	       int (*each)(const struct nlmsghdr *nlh, void *data), void *data)
+{
+	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
+	char buf[32768];
+	int ret = -1;
+	ssize_t n;
+
+	if (!nl)
+		return -1;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	if (!mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) &&
+	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) > 0) {
+		do {
+			n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+			ret = n > 0 ? mnl_cb_run(buf, n, 0, 0, each, data) : -1;
+		} while (ret > 0);
+	}
+	mnl_socket_close(nl);
+	return ret;
+}
+
 void check_gather(struct check *c)
 {
 	gather_module(c);
@@ -178,9 +233,6 @@ void check_gather(struct check *c)
 	if (!c->module)
 		return;
 	check_gather_policies(c);
-	c->nft = output_of("nft -s list ruleset", &c->nft_error);
-	gather_iptables(c, 0, "/proc/net/ip_tables_names", "iptables-legacy-save",
-			"iptables-save");
-	gather_iptables(c, 1, "/proc/net/ip6_tables_names", "ip6tables-legacy-save",
-			"ip6tables-save");
+	check_gather_rules(c);
+	check_gather_sockets(c);
 }

@@ -363,7 +363,8 @@ void check_default_policy(struct check *c)
 	}
 }
 
-static bool has_family(const struct check *c, int family)
+/* Has any endpoint an address of that family? */
+bool check_has_family(const struct check *c, int family)
 {
 	size_t i;
 
@@ -385,7 +386,7 @@ void check_esp(struct check *c)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(parts); i++) {
-		if (!has_family(c, parts[i].family))
+		if (!check_has_family(c, parts[i].family))
 			continue;
 		if (check_has_kernel_module(c, parts[i].name, &loaded)) {
 			check_found(c, CHECK_OK, "%s is %s", parts[i].name,

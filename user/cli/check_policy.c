@@ -98,28 +98,12 @@ static int gather_policy(const struct nlmsghdr *nlh, void *data)
 
 void check_gather_policies(struct check *c)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_XFRM, SOCK_CLOEXEC);
-	struct nlmsghdr *nlh;
-	char buf[32768];
-	int ret = -1;
-	ssize_t n;
+	char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct xfrm_userpolicy_id))];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 
-	c->policies_error = true;
-	if (!nl)
-		return;
-	nlh = mnl_nlmsg_put_header(buf);
 	nlh->nlmsg_type = XFRM_MSG_GETPOLICY;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	mnl_nlmsg_put_extra_header(nlh, sizeof(struct xfrm_userpolicy_id));
-	if (!mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) &&
-	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) > 0) {
-		do {
-			n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-			ret = n > 0 ? mnl_cb_run(buf, n, 0, 0, gather_policy, c) : -1;
-		} while (ret > 0);
-	}
-	c->policies_error = ret;
-	mnl_socket_close(nl);
+	c->policies_error = check_dump(NETLINK_XFRM, nlh, gather_policy, c);
 }
 
 static bool has_prefix(const struct imsipsec_addr *net, unsigned int bits,

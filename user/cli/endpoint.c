@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "check.h"
 #include "cli.h"
 
 static void endpoint_json(struct json *j, const struct imsipsec_endpoint *e)
@@ -86,6 +87,17 @@ static void show_made(const struct imsipsec_endpoint *e)
 	}
 }
 
+/* A new one, and what on the host gets in its way; @e is gone afterwards. */
+static void show_new(struct imsipsec *h, const struct imsipsec_endpoint *e)
+{
+	const struct imsipsec_endpoint made = *e;
+	const struct imsipsec_config *config;
+
+	show_made(&made);
+	if (!imsipsec_config_get(h, &config))
+		check_warn_marks(config, &made);
+}
+
 static int endpoint_add(int argc, char **argv)
 {
 	struct wish w = { .p.size = sizeof(w.p) };
@@ -102,7 +114,7 @@ static int endpoint_add(int argc, char **argv)
 	if (imsipsec_endpoint_add(h, &w.p, &e))
 		status = fail("%s", imsipsec_strerror(h));
 	else
-		show_made(e);
+		show_new(h, e);
 	imsipsec_close(h);
 	return status;
 }
@@ -306,7 +318,7 @@ static int replace(struct imsipsec *h, struct wish *w, bool force)
 	}
 	if (imsipsec_endpoint_add(h, &asked, &e))
 		return fail("%s", imsipsec_strerror(h));
-	show_made(e);
+	show_new(h, e);
 	return EXIT_OK;
 }
 

@@ -33,6 +33,13 @@ void die(int status, const char *fmt, ...)
 	exit(status);
 }
 
+/* What check says of a new endpoint goes there: the tests in the VM look at that. */
+int fail(const char *fmt, ...)
+{
+	(void)fmt;
+	return EXIT_KERNEL;
+}
+
 static char root[] = "/tmp/check_test.XXXXXX";
 static struct check c;
 
@@ -217,7 +224,7 @@ static void only(enum check_level level, const char *check, const char *text, co
 	       !count(level == CHECK_FAULT ? CHECK_WARNING : CHECK_FAULT);
 	if (!good)
 		say();
-	ok(good, "%s: %s: %s", level == CHECK_FAULT ? "fault" : "warning", check, text);
+	ok(good, "CHECK: %s: %s: %s", level == CHECK_FAULT ? "fault" : "warning", check, text);
 }
 
 /* Nothing but good */
@@ -229,7 +236,7 @@ static void well(const char *check, const char *text)
 	good = has(CHECK_OK, check, text, "") && !count(CHECK_WARNING) && !count(CHECK_FAULT);
 	if (!good)
 		say();
-	ok(good, "ok: %s: %s", check, text);
+	ok(good, "CHECK: ok: %s: %s", check, text);
 }
 
 static void test_module(void)
@@ -880,6 +887,361 @@ static void test_ip6tables(void)
 	   count(CHECK_WARNING) == 3, "warning: ip6tables, each port");
 }
 
+/* A rule of nftables, and the bits of the mask that it uses; 0: it is no finding. */
+static void nft_rule(uint32_t bits, const char *rule)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), "table inet t {\n\tset s {\n\t\ttype mark\n\t\telements = { 0x00000001 }\n\t}\n\n"
+		 "\tchain c {\n\t\ttype filter hook prerouting priority filter; policy accept;\n\t\t%s\n\t}\n}\n", rule);
+	with_nft(text);
+	if (!bits) {
+		well("mark-rules", "no rule that was looked at uses bits of mark-mask 0x00ffffff");
+		return;
+	}
+	snprintf(text, sizeof(text), "nftables' table inet t uses bits 0x%08x of mark-mask 0x00ffffff: \"c: %s\"",
+		 (unsigned int)bits, rule);
+	only(CHECK_WARNING, "mark-rules", text, "give the rule other bits");
+}
+
+static void test_nft_marks(void)
+{
+	nft_rule(0xffffff, "meta mark 0x00000001 accept");
+	nft_rule(0xffffff, "meta mark != 0x00000007 accept");
+	nft_rule(0xffffff, "meta mark { 0x00000001, 0x00000002 } accept");
+	nft_rule(0xffffff, "meta mark @s accept");
+	nft_rule(0xffffff, "meta mark 0x00000001-0x00000005 accept");
+	nft_rule(0xffffff, "meta mark vmap { 0x00000001 : accept, 0x00000002 : drop }");
+	nft_rule(0xffffff, "ip saddr . meta mark { 10.0.0.1 . 0x00000001 } accept");
+	nft_rule(0x4000, "meta mark & 0x00004000 == 0x00004000 accept");
+	nft_rule(0xff00, "meta mark & 0x0000ff00 != 0x00000000 accept");
+	nft_rule(0xff0000, "meta mark 0x00010000/16 accept");
+	nft_rule(0xff0000, "meta mark != 0x00010000/16 accept");
+	nft_rule(0, "meta mark != 0x00000000/8 accept");
+	nft_rule(0, "meta mark & 0x01000000 == 0x01000000 accept");
+
+	nft_rule(0xffffff, "meta mark set 0x00000000");
+	nft_rule(0xffffff, "meta mark set 0x01000000");
+	nft_rule(0xffffff, "meta mark set ct mark");
+	nft_rule(0xffffff, "meta mark set ct mark & 0xff000000");
+	nft_rule(0xffffff, "meta mark set jhash ip saddr mod 4");
+	nft_rule(0xffffff, "meta mark set ip saddr map { 10.0.0.1 : 0x00000001, 10.0.0.2 : 0x00000002 }");
+	nft_rule(0xffffff, "meta mark set socket mark");
+	nft_rule(0xffffff, "meta mark set meta mark << 8");
+	nft_rule(0x4000, "meta mark set meta mark | 0x00004000");
+	nft_rule(0x4000, "meta mark set meta mark ^ 0x01004000");
+	nft_rule(0xff00, "meta mark set meta mark & 0xffff00ff");
+	nft_rule(0xff00, "meta mark set meta mark & 0xffff12ff | 0x00001200");
+	nft_rule(0xff4000, "meta mark set (meta mark | 0x00004000) & 0xff00ffff");
+	nft_rule(0xff, "meta mark set meta mark & 0xffffff00 | ct mark & 0x000000ff");
+	nft_rule(0xffffff, "meta mark set meta mark & 0xffffff00 | ct mark");
+	nft_rule(0, "meta mark set meta mark & 0x00ffffff | 0x01000000");
+	nft_rule(0, "meta mark set meta mark | 0x40000000 accept");
+	nft_rule(0, "meta mark set meta mark & 0x00ffffff | ct mark & 0xff000000");
+	nft_rule(0xc000, "meta mark & 0x00004000 == 0x00004000 meta mark set meta mark | 0x00008000 accept");
+	/* iptables', translated */
+	nft_rule(0x4000, "counter meta mark set mark or 0x4000");
+	nft_rule(0x4000, "counter meta mark set mark xor 0x4000");
+	nft_rule(0xff05, "counter meta mark set mark and 0xffff00ff xor 0x5");
+	nft_rule(0, "counter meta mark set mark and 0xffffff xor 0x1000000");
+	nft_rule(0xffffff, "counter xt target \"MARK\"");
+	nft_rule(0xffffff, "meta l4proto udp counter xt target TPROXY");
+	nft_rule(0xffffff, "xt match \"mark\" counter accept");
+
+	/* The connection's mark, a socket's, and where a route is looked up are others. */
+	nft_rule(0, "ct mark 0x00000005 accept");
+	nft_rule(0, "ct mark set 0x00000005");
+	nft_rule(0, "ct mark set ct mark | 0x00000004");
+	nft_rule(0, "socket mark 0x00000005 accept");
+	nft_rule(0, "fib saddr . mark . iif oif missing drop");
+	nft_rule(0xffffff, "ct mark set meta mark");
+	nft_rule(0xf0, "ct mark set meta mark & 0x000000f0");
+	nft_rule(0xf0000, "counter ct mark set mark and 0xf0000");
+	/* Words that are somebody's */
+	nft_rule(0, "accept comment \"meta mark set 0x5\"");
+	nft_rule(0, "log prefix \"the meta mark 5 \\\"meta mark set 1\" accept");
+	nft_rule(0, "jump mark");
+	nft_rule(0, "iifname \"mark\" accept");
+	nft_rule(0, "meta priority set 0:1");
+}
+
+static void iptables_rule(uint32_t bits, const char *rule)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), "# Generated\n*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING %s\nCOMMIT\n", rule);
+	with_iptables(text);
+	if (!bits) {
+		well("mark-rules", "no rule that was looked at uses bits of mark-mask 0x00ffffff");
+		return;
+	}
+	snprintf(text, sizeof(text), "iptables's table mangle uses bits 0x%08x of mark-mask 0x00ffffff: \"-A PREROUTING %s\"",
+		 (unsigned int)bits, rule);
+	only(CHECK_WARNING, "mark-rules", text, "give the rule other bits");
+}
+
+static void test_iptables_marks(void)
+{
+	iptables_rule(0xffffff, "-m mark --mark 0x5 -j ACCEPT");
+	iptables_rule(0xff, "-p udp -m udp -m mark ! --mark 0x5/0xff -j ACCEPT");
+	iptables_rule(0, "-m mark --mark 0x1000000/0x1000000 -j ACCEPT");
+	iptables_rule(0x4000, "-j MARK --set-xmark 0x4000/0x4000");
+	iptables_rule(0x4000, "-j MARK --set-xmark 0x4000/0x0");
+	iptables_rule(0xffffff, "-j MARK --set-xmark 0x1/0xffffffff");
+	iptables_rule(0xffff00, "-j MARK --set-xmark 0x0/0xffffff00");
+	iptables_rule(0, "-j MARK --set-xmark 0x0/0xff000000");
+	/* As older ones write it */
+	iptables_rule(0xffffff, "-j MARK --set-mark 0x1000000");
+	iptables_rule(0xff, "-j MARK --set-mark 0x1/0xff");
+	iptables_rule(0x80, "-j MARK --or-mark 0x80");
+	iptables_rule(0x80, "-j MARK --xor-mark 0x80");
+	iptables_rule(0xff, "-j MARK --and-mark 0xffffff00");
+	iptables_rule(0, "-j MARK --and-mark 0xffffff");
+	iptables_rule(0xffffff, "-j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff");
+	iptables_rule(0xf0000, "-j CONNMARK --restore-mark --nfmask 0xf0000 --ctmask 0xf0000");
+	iptables_rule(0xff, "-j CONNMARK --restore-mark --mask 0xff");
+	iptables_rule(0xffffff, "-j CONNMARK --restore-mark --nfmask 0x0 --ctmask 0xff --left-shift-mark 24");
+	iptables_rule(0, "-j CONNMARK --restore-mark --nfmask 0xff000000 --ctmask 0xff000000");
+	iptables_rule(0xf0000, "-j CONNMARK --save-mark --nfmask 0xf0000 --ctmask 0xffffffff");
+	iptables_rule(0, "-j CONNMARK --save-mark --nfmask 0xff000000 --ctmask 0xff000000");
+	iptables_rule(0xf00, "-p udp -j TPROXY --on-port 99 --on-ip 0.0.0.0 --tproxy-mark 0x200/0xf00");
+	iptables_rule(0, "-p udp -j TPROXY --on-port 99 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0");
+	iptables_rule(0xffffff, "-m socket --transparent --restore-skmark -j ACCEPT");
+	iptables_rule(0xffffff, "-j SET --map-set s src --map-mark");
+	iptables_rule(0x10, "-m connmark --mark 0x1/0x1 -m mark --mark 0x10/0x10 -j CONNMARK --set-xmark 0x1/0x1");
+
+	iptables_rule(0, "-m connmark --mark 0x1/0x1 -j ACCEPT");
+	iptables_rule(0, "-j CONNMARK --set-xmark 0x1/0x1");
+	iptables_rule(0, "-m comment --comment \"-m mark --mark 0x1 -j MARK --set-xmark 0x1/0x1\" -j ACCEPT");
+	iptables_rule(0, "-m mark --mark 0x1000000/0x1000000 -m comment --comment --mark -j ACCEPT");
+	iptables_rule(0, "-m comment --comment \"a \\\" -j MARK --set-mark 1\" -j ACCEPT");
+
+	/* One finding for those of a table with the same bits; the cure lets all of them be */
+	with_iptables("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x1/0x1 -j ACCEPT\n"
+		      "-A PREROUTING -m mark --mark 0x1/0x1 -j RETURN\n-A PREROUTING -j MARK --set-xmark 0x1/0x1\nCOMMIT\n");
+	only(CHECK_WARNING, "mark-rules", "-m mark --mark 0x1/0x1 -j ACCEPT\", and 2 more",
+	     "imsipsec config set mark-mask 0xfffffffe, or ");
+	with_iptables("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x8000/0x8000 -j ACCEPT\nCOMMIT\n");
+	c.ues = 16383;
+	only(CHECK_WARNING, "mark-rules", "0x00008000", "config set mark-mask 0xffff0000, or give the rule other bits; that mask "
+	     "tells 16383 registrations apart");
+	with_iptables("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x8000/0x8000 -j ACCEPT\nCOMMIT\n");
+	c.ues = 16384;
+	only(CHECK_WARNING, "mark-rules", "0x00008000", "left side by side, 0xffff0000, tell 16383");
+	with_iptables("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x8000 -j ACCEPT\nCOMMIT\n");
+	only(CHECK_WARNING, "mark-rules", "0x00ffffff", "left side by side, 0x00000000, tell 0 ");
+	with_iptables("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x8000 -j ACCEPT\nCOMMIT\n");
+	c.config.mark_mask = 0;
+	well("mark-rules", "there are no marks");
+
+	/* Of the other family */
+	begin();
+	c.iptables[1] = strdup("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x1 -j ACCEPT\nCOMMIT\n");
+	well("mark-rules", "no rule that was looked at");
+	begin();
+	c.iptables[1] = strdup("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x1 -j ACCEPT\nCOMMIT\n");
+	add_endpoint("2001:db8::1");
+	add_address("2001:db8::1", "eth0");
+	only(CHECK_WARNING, "mark-rules", "ip6tables's table nat", "other bits");
+	with_nft("table ip6 t {\n\tchain c {\n\t\tmeta mark 0x00000001 accept\n\t}\n}\n");
+	well("mark-rules", "no rule that was looked at");
+
+	/* By way of nftables: iptables-save knows better, of its own tables */
+	with_nft("table ip mangle {\n\tchain OUTPUT {\n\t\tcounter meta mark set ct mark and 0xff000000\n\t}\n}\n"
+		 "table ip own {\n\tchain c {\n\t\tmeta mark & 0x00000001 == 0x00000001 accept\n\t}\n}\n");
+	c.iptables_nft[0] = strdup("# Generated\n*mangle\n:OUTPUT ACCEPT [0:0]\n"
+				   "-A OUTPUT -j CONNMARK --restore-mark --nfmask 0xff000000 --ctmask 0xff000000\nCOMMIT\n");
+	only(CHECK_WARNING, "mark-rules", "table ip own uses bits 0x00000001", "0x00fffffe");
+	with_nft("table ip mangle {\n\tchain OUTPUT {\n\t\tmeta l4proto udp counter xt target TPROXY\n\t}\n}\n");
+	c.iptables_nft[0] = strdup("*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p udp -j TPROXY --on-port 99 --on-ip 0.0.0.0 "
+				   "--tproxy-mark 0x200/0xf00\nCOMMIT\n");
+	only(CHECK_WARNING, "mark-rules", "iptables's table mangle uses bits 0x00000f00", "0xfffff000");
+	with_nft("table ip mangle {\n\tchain OUTPUT {\n\t\tmeta mark 0x00000001 accept\n\t}\n}\n");
+	c.iptables_nft[0] = strdup("# Table `mangle' is incompatible, use 'nft' tool.\n*nat\nCOMMIT\n");
+	only(CHECK_WARNING, "mark-rules", "nftables' table ip mangle", "other bits");
+}
+
+static void add_fwmark(int family, uint32_t mark, uint32_t mask)
+{
+	c.fwmarks = check_grow(c.fwmarks, &c.n_fwmarks, sizeof(*c.fwmarks));
+	c.fwmarks[c.n_fwmarks - 1] = (struct check_fwmark) {
+		.family = family, .priority = 100, .mark = mark, .mask = mask,
+	};
+}
+
+static void test_fwmarks(void)
+{
+	begin();
+	add_fwmark(AF_INET, 0x80000, 0xff0000);
+	only(CHECK_WARNING, "mark-rules", "ip rule uses bits 0x00ff0000 of mark-mask 0x00ffffff: \"priority 100 fwmark 0x80000/0xff0000\"",
+	     "give the rule other bits");
+	begin();
+	add_fwmark(AF_INET, 1, 0xffffffff);
+	only(CHECK_WARNING, "mark-rules", "ip rule uses bits 0x00ffffff", "other bits");
+	begin();
+	add_fwmark(AF_INET, 0x1000000, 0xff000000);
+	add_fwmark(AF_INET6, 1, 0xffffffff);
+	well("mark-rules", "no rule that was looked at");
+	begin();
+	add_fwmark(AF_INET6, 0x200, 0xf00);
+	add_endpoint("2001:db8::1");
+	add_address("2001:db8::1", "eth0");
+	only(CHECK_WARNING, "mark-rules", "ip -6 rule uses bits 0x00000f00", "mark-mask 0xfffff000");
+	begin();
+	c.fwmarks_error = true;
+	only(CHECK_WARNING, "mark-rules", "does not tell its rules of policy routing", "ip -6 rule");
+}
+
+/* kube-proxy's, as iptables-save shows them: the bit for what is to be masqueraded */
+static const char kube_proxy[] =
+	"*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:KUBE-MARK-MASQ - [0:0]\n:KUBE-POSTROUTING - [0:0]\n"
+	"-A PREROUTING -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n"
+	"-A POSTROUTING -m comment --comment \"kubernetes postrouting rules\" -j KUBE-POSTROUTING\n"
+	"-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000\n"
+	"-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN\n"
+	"-A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0\n"
+	"-A KUBE-POSTROUTING -m comment --comment \"kubernetes service traffic requiring SNAT\" -j MASQUERADE --random-fully\n"
+	"-A KUBE-SVC-A ! -s 10.244.0.0/16 -d 10.96.0.1/32 -p tcp -m comment --comment \"default/kubernetes:https cluster IP\" "
+	"-m tcp --dport 443 -j KUBE-MARK-MASQ\nCOMMIT\n"
+	"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:KUBE-FORWARD - [0:0]\n"
+	"-A FORWARD -m comment --comment \"kubernetes forwarding rules\" -j KUBE-FORWARD\n"
+	"-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding rules\" -m mark --mark 0x4000/0x4000 -j ACCEPT\nCOMMIT\n";
+
+/* The same, of its nftables mode */
+static const char kube_proxy_nft[] =
+	"table ip kube-proxy {\n\tcomment \"rules for kube-proxy\"\n\n\tchain mark-for-masquerade {\n"
+	"\t\tmeta mark set meta mark | 0x00004000\n\t}\n\n\tchain masquerading {\n"
+	"\t\tmeta mark & 0x00004000 == 0x00000000 return\n\t\tmeta mark set meta mark ^ 0x00004000\n"
+	"\t\tmasquerade fully-random\n\t}\n\n\tchain nat-postrouting {\n"
+	"\t\ttype nat hook postrouting priority srcnat; policy accept;\n\t\tjump masquerading\n\t}\n}\n";
+
+/* Calico's: bits of iptablesMarkMask, 0xffff0000 */
+static const char calico[] =
+	"*mangle\n:PREROUTING ACCEPT [0:0]\n:cali-PREROUTING - [0:0]\n"
+	"-A PREROUTING -m comment --comment \"cali:xyz-5\" -j cali-PREROUTING\n"
+	"-A cali-PREROUTING -m comment --comment \"cali:abc_1\" -m mark --mark 0x10000/0x10000 -j ACCEPT\nCOMMIT\n"
+	"*filter\n:INPUT ACCEPT [0:0]\n:cali-INPUT - [0:0]\n-A INPUT -m comment --comment \"cali:k\" -j cali-INPUT\n"
+	"-A cali-INPUT -m comment --comment \"cali:m\" -j MARK --set-xmark 0x0/0xf0000\n"
+	"-A cali-INPUT -m comment --comment \"Host endpoint policy accepted packet.\" -m mark --mark 0x10000/0x10000 -j ACCEPT\n"
+	"COMMIT\n";
+
+/* Cilium's: which of its programs a packet comes from, and of what identity */
+static const char cilium[] =
+	"*filter\n:OUTPUT ACCEPT [0:0]\n:CILIUM_OUTPUT - [0:0]\n"
+	"-A OUTPUT -m comment --comment \"cilium-feeder: CILIUM_OUTPUT\" -j CILIUM_OUTPUT\n"
+	"-A CILIUM_OUTPUT -m mark ! --mark 0xe00/0xf00 -m mark ! --mark 0xa00/0xe00 -m comment --comment "
+	"\"cilium: host->any mark as from host\" -j MARK --set-xmark 0xc00/0xf00\nCOMMIT\n"
+	"*mangle\n:PREROUTING ACCEPT [0:0]\n:CILIUM_PRE_mangle - [0:0]\n"
+	"-A CILIUM_PRE_mangle -m socket --transparent -m mark ! --mark 0xe00/0xf00 -j MARK --set-xmark 0x200/0xffffffff\nCOMMIT\n";
+
+/* Published ports of Docker, and --bridge-accept-fwmark=0x2/0x3 */
+static const char docker_fwmark[] =
+	"*filter\n:FORWARD DROP [0:0]\n:DOCKER - [0:0]\n:DOCKER-FORWARD - [0:0]\n-A FORWARD -j DOCKER-FORWARD\n"
+	"-A DOCKER-FORWARD -m mark --mark 0x2/0x3 -j ACCEPT\n-A DOCKER ! -i docker0 -o docker0 -j DROP\nCOMMIT\n";
+
+/* So many findings of the check, and of no other, with that mask */
+static void among(const char *what, uint32_t mask, unsigned int n)
+{
+	unsigned int found = 0;
+	bool good;
+	size_t i;
+
+	c.config.mark_mask = mask;
+	c.ues = 4095;
+	check_run(&c);
+	for (i = 0; i < c.n_findings; i++)
+		found += c.findings[i].level != CHECK_OK && !strcmp(c.findings[i].check, "mark-rules");
+	good = found == n && count(CHECK_WARNING) + count(CHECK_FAULT) == n;
+	if (!good)
+		say();
+	ok(good, "CHECK: mark-rules: %u findings beside %s, mark-mask 0x%08x", n, what, (unsigned int)mask);
+}
+
+static void test_neighbours(void)
+{
+	with_iptables(kube_proxy);
+	among("kube-proxy", 0xffffff, 2);
+	with_iptables(kube_proxy);
+	among("kube-proxy", 0xffff0000, 0);
+	with_iptables(kube_proxy);
+	among("kube-proxy", 0x3fff, 0);
+	with_nft(kube_proxy_nft);
+	among("kube-proxy in nftables", 0xffffff, 1);
+	with_nft(kube_proxy_nft);
+	among("kube-proxy in nftables", 0xffff0000, 0);
+	with_iptables(calico);
+	among("Calico", 0xffffff, 3);
+	with_iptables(calico);
+	among("Calico", 0xffff, 0);
+	with_iptables(cilium);
+	among("Cilium", 0xffffff, 2);
+	with_iptables(docker_fwmark);
+	among("Docker", 0xffffff, 1);
+	with_iptables(docker_fwmark);
+	among("Docker", 0xfffffc, 0);
+	with_nft(docker);
+	among("Docker without marks", 0xffffffff, 0);
+	with_nft(FIREWALLD("\t\tmeta l4proto esp accept\n\t\tmeta ipsec exists accept\n"));
+	among("firewalld", 0xffffffff, 0);
+}
+
+static void add_socket(uint8_t proto, const char *address, uint16_t port)
+{
+	struct check_socket *s;
+
+	c.sockets = check_grow(c.sockets, &c.n_sockets, sizeof(*s));
+	s = &c.sockets[c.n_sockets - 1];
+	s->proto = proto;
+	s->port = port;
+	imsipsec_addr_parse(&s->address, address);
+}
+
+static void test_sockets(void)
+{
+	begin();
+	add_socket(IPPROTO_UDP, "192.0.2.1", 5063);
+	add_socket(IPPROTO_UDP, "127.0.0.1", 5062);
+	add_socket(IPPROTO_TCP, "192.0.2.9", 5064);
+	add_socket(IPPROTO_UDP, "0.0.0.0", 5060);
+	add_socket(IPPROTO_TCP, "::", 22);
+	add_socket(IPPROTO_TCP, "2001:db8::1", 5062);
+	well("sockets", "no socket at a protected port is bound to all addresses");
+	begin();
+	add_socket(IPPROTO_UDP, "0.0.0.0", 5063);
+	only(CHECK_FAULT, "sockets", "UDP 0.0.0.0 port 5063, which endpoint 1 guards at its own address only",
+	     "bind it to 192.0.2.1; ss -ulpn sport = 5063");
+	begin();
+	add_socket(IPPROTO_TCP, "0.0.0.0", 5064);
+	strcpy(c.sockets[0].interface, "eth0");
+	only(CHECK_FAULT, "sockets", "TCP 0.0.0.0%eth0 port 5064", "ss -tlpn sport = 5064");
+	/* With IPv4 as well, or not */
+	begin();
+	add_socket(IPPROTO_UDP, "::", 5062);
+	only(CHECK_FAULT, "sockets", "UDP :: port 5062", "bind it to 192.0.2.1");
+	begin();
+	add_socket(IPPROTO_UDP, "::", 5062);
+	c.sockets[0].v6only = true;
+	well("sockets", "no socket");
+	begin();
+	add_socket(IPPROTO_UDP, "::", 5062);
+	c.sockets[0].v6only = true;
+	add_endpoint("2001:db8::1");
+	add_address("2001:db8::1", "eth0");
+	only(CHECK_FAULT, "sockets", "UDP :: port 5062, which endpoint 2 guards", "bind it to 2001:db8::1");
+	begin();
+	imsipsec_addr_parse(&c.endpoints[0].address, "2001:db8::1");
+	add_address("2001:db8::1", "eth0");
+	add_socket(IPPROTO_UDP, "0.0.0.0", 5063);
+	well("sockets", "no socket");
+	begin();
+	c.endpoints[0].guard = IMSIPSEC_GUARD_BYPASS;
+	add_socket(IPPROTO_UDP, "0.0.0.0", 5063);
+	well("sockets", "no socket");
+	begin();
+	c.sockets_error = true;
+	only(CHECK_WARNING, "sockets", "does not tell its sockets", "ss -tuln");
+}
+
 int main(void)
 {
 	if (!mkdtemp(root))
@@ -897,6 +1259,11 @@ int main(void)
 	test_nft_rules();
 	test_iptables();
 	test_ip6tables();
+	test_nft_marks();
+	test_iptables_marks();
+	test_fwmarks();
+	test_neighbours();
+	test_sockets();
 	check_free(&c);
 	remove_all();
 	return done();

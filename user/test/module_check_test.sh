@@ -183,7 +183,8 @@ run 0 endpoint add address 2001:db8::1 port-ps 5063 port-pc 5062,5064
 checked 0 && levels fault && levels warning backlog && has ok module "version " "" &&
 	has ok capability "" "" && has ok address "2001:db8::1 of endpoint" "" && has ok tcp-marks "" "" &&
 	has ok local-ports "" "" && has ok disable-xfrm "" "" && has ok default-policy "" "" &&
-	has ok firewall "no input or output chain" "" && has ok algorithms "" "" && has ok esp "esp4" "" &&
+	has ok firewall "no input or output chain" "" && has ok mark-rules "no rule that was looked at uses bits of mark-mask 0x00ffffff" "" &&
+	has ok sockets "no socket at a protected port" "" && has ok algorithms "" "" && has ok esp "esp4" "" &&
 	has ok esp "esp6" "" && has ok spis "" "" && has ok bundles "" "" && has ok marks "" "" &&
 	has ok memory "" ""
 ok "all is well"
@@ -279,6 +280,154 @@ checked 0 && levels warning backlog firewall && has warning firewall "refuses po
 	nft delete table ip6 more && mended
 ok "a firewall's rule refuses a protected port over IPv6"
 nft flush ruleset
+
+# Marks. What kube-proxy has in its nftables mode, and the cure
+nft -f - <<'END'
+table ip kube-proxy {
+	chain mark-for-masquerade { meta mark set meta mark | 0x4000; }
+	chain masquerading {
+		meta mark & 0x4000 == 0 return
+		meta mark set meta mark ^ 0x4000
+		masquerade fully-random
+	}
+	chain nat-postrouting { type nat hook postrouting priority srcnat; jump masquerading; }
+}
+END
+checked 0 && levels warning backlog mark-rules &&
+	has warning mark-rules "nftables' table ip kube-proxy uses bits 0x00004000 of mark-mask 0x00ffffff: \"mark-for-masquerade: " "0xffff8000" &&
+	has warning mark-rules ", and 2 more" "tells 32767 registrations apart" && cure mark-rules && mended &&
+	has ok mark-rules "mark-mask 0xffff8000" "" && run 0 config set mark-mask 0x00ffffff
+ok "a rule of nftables uses the mark"
+# What a new endpoint says of it
+more=(endpoint add address 192.0.2.1 port-ps 6063 port-pc 6062)
+less=(endpoint del address 192.0.2.1 port-ps 6063)
+warned() {	# TEXT
+	[ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q "^imsipsec: .*warning: $1.*; cure: " "$tmp/err"
+}
+silent() {
+	[ ! -s "$tmp/err" ]
+}
+run 0 "${more[@]}" && warned "nftables' table ip kube-proxy uses bits 0x00004000" && grep -q '^endpoint ' "$tmp/out" &&
+	run 0 "${less[@]}" && run 0 -j "${more[@]}" && warned nftables && json 'j["port-ps"] == 6063'
+ok "endpoint add warns of it"
+run 0 endpoint replace "${more[@]:2}" && silent && run 0 endpoint replace "${more[@]:2}" guard reject force && warned nftables &&
+	run 0 "${less[@]}"
+ok "endpoint replace warns of it, if it makes one"
+echo "${more[@]}" >"$tmp/batch"
+run 0 batch "$tmp/batch" && warned nftables && grep -q "^imsipsec: $tmp/batch:1: endpoint add: warning: " "$tmp/err" && run 0 "${less[@]}"
+ok "a file of commands warns of it"
+nft flush ruleset
+run 0 "${more[@]}" && silent && run 0 "${less[@]}"
+ok "endpoint add has nothing to warn of"
+nft 'add table ip t'
+nft 'add chain ip t c { type route hook output priority 0; }'
+nft 'add rule ip t c meta mark set 5'
+run 0 config set mark-mask 0 && run 0 "${more[@]}" && silent && checked 0 && levels warning backlog &&
+	has ok mark-rules "there are no marks" "" && run 0 "${less[@]}" && run 0 config set mark-mask 0x00ffffff &&
+	checked 0 && has warning mark-rules "table ip t uses bits 0x00ffffff" "give the rule other bits, by a mask" && nft flush ruleset && mended
+ok "endpoint add has nothing to warn of where there are no marks"
+# What is not the packet's mark, or not of these bits
+nft -f - <<'END'
+table ip raw {
+	chain PREROUTING { type filter hook prerouting priority raw; ip daddr 172.17.0.2 iifname != "docker0" counter drop; }
+}
+table ip docker-bridges {
+	chain nat-postrouting {
+		type nat hook postrouting priority srcnat
+		oifname != "docker0" ip saddr 172.17.0.0/16 masquerade comment "meta mark set 0x5"
+	}
+	chain nat-prerouting { type nat hook prerouting priority dstnat; tcp dport 8080 dnat to 172.17.0.2:80; }
+}
+table inet firewalld {
+	chain rpfilter { type filter hook prerouting priority 10; }
+	chain own {
+		type filter hook output priority 0
+		ct mark 5 ct mark set ct mark | 4 counter
+		meta mark & 0xff000000 == 0x01000000 meta mark set meta mark & 0x00ffffff log prefix "meta mark set 5 "
+	}
+}
+END
+# Not every kernel has that
+nft 'add rule inet firewalld rpfilter meta nfproto ipv6 fib saddr . mark . iif oif missing drop' 2>/dev/null
+mended && has ok mark-rules "no rule that was looked at" ""
+ok "rules of Docker, firewalld and others that leave the mark alone"
+nft flush ruleset
+for rule in "ip rule" "ip -6 rule"; do
+	$rule add fwmark 0x80000/0xff0000 lookup 52 priority 5210
+	checked 0 && levels warning backlog mark-rules &&
+		has warning mark-rules "$rule uses bits 0x00ff0000 of mark-mask 0x00ffffff: \"priority 5210 fwmark 0x80000/0xff0000\"" "" &&
+		run 0 "${more[@]}" && if [ "$rule" = "ip rule" ]; then warned "ip rule"; else silent; fi && run 0 "${less[@]}" &&
+		$rule del priority 5210 && mended
+	ok "$rule uses the mark"
+done
+ip rule add fwmark 0x1000000/0xff000000 lookup 52 && ip rule add from 10.0.0.0/8 lookup 52 && mended
+ok "ip rule uses other bits, or none"
+ip rule del lookup 52
+ip rule del lookup 52
+
+# By way of nftables, and in the kernel's old tables, whichever it has
+for kind in nft legacy; do
+	iptables="iptables-$kind -t mangle"
+	name="a rule of iptables-$kind uses the mark"
+	if ! $iptables -A PREROUTING -j MARK --or-mark 0x4000 2>"$tmp/err"; then
+		n=$((n + 1))
+		echo "ok $n - $name # SKIP this kernel has no such tables"
+		continue
+	fi
+	checked 0 && levels warning backlog mark-rules && has warning mark-rules \
+		"iptables's table mangle uses bits 0x00004000 of mark-mask 0x00ffffff: \"-A PREROUTING -j MARK --set-xmark 0x4000/0x4000\"" "" &&
+		$iptables -F && $iptables -A PREROUTING -j CONNMARK --restore-mark --nfmask 0xff000000 --ctmask 0xff000000 &&
+		$iptables -A PREROUTING -j CONNMARK --set-xmark 0x1/0x1 && $iptables -A PREROUTING -m connmark --mark 0x1/0x1 -j ACCEPT &&
+		$iptables -A PREROUTING -m comment --comment "-j MARK --set-xmark 0x1/0x1" -j ACCEPT &&
+		$iptables -A PREROUTING -p udp -j TPROXY --on-port 99 --tproxy-mark 0x1000000/0xff000000 && mended &&
+		$iptables -A PREROUTING -p udp -j TPROXY --on-port 99 --tproxy-mark 0x200/0xf00 && checked 0 &&
+		has warning mark-rules "iptables's table mangle uses bits 0x00000f00" ""
+	ok "$name"
+	$iptables -F
+	[ $kind = legacy ] || nft flush ruleset
+done
+
+# Who listens, and where
+listens() {	# TYPE FAMILY ADDRESS PORT...: each of them, until stops()
+	python3 -c '
+import socket, sys, time
+ready, *words = sys.argv[1:]
+sockets = []
+for kind, family, address, port in zip(*[iter(words)] * 4):
+    s = socket.socket(getattr(socket, family.split(":")[0]), getattr(socket, kind))
+    if family.startswith("AF_INET6"):
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, family.endswith(":only"))
+    s.bind((address, int(port)))
+    if kind == "SOCK_STREAM":
+        s.listen()
+    sockets.append(s)
+open(ready, "w").close()
+time.sleep(1000)
+' "$tmp/listens" "$@" &
+	socket=$!
+	for ((i = 0; i < 300; i++)); do
+		[ -e "$tmp/listens" ] && break
+		sleep 0.1
+	done
+}
+stops() {
+	kill "$socket"
+	wait "$socket" 2>/dev/null
+	rm "$tmp/listens"
+}
+listens SOCK_DGRAM AF_INET 192.0.2.1 5063 SOCK_STREAM AF_INET6 2001:db8::1 5063 SOCK_DGRAM AF_INET 0.0.0.0 5060 \
+	SOCK_STREAM AF_INET6 :: 5060 SOCK_STREAM AF_INET 127.0.0.1 5062 && mended && stops
+ok "sockets that are bound to the endpoints' addresses, or at other ports"
+listens SOCK_DGRAM AF_INET 0.0.0.0 5063 SOCK_STREAM AF_INET 0.0.0.0 5062 SOCK_STREAM AF_INET6:only :: 5064 &&
+	checked 2 && levels fault sockets && has fault sockets "UDP 0.0.0.0 port 5063, which endpoint" "bind it to 192.0.2.1; ss -ulpn" &&
+	has fault sockets "TCP 0.0.0.0 port 5062, which endpoint" "bind it to 192.0.2.1; ss -tlpn" &&
+	has fault sockets "TCP :: port 5064, which endpoint" "bind it to 2001:db8::1" && stops
+ok "sockets at protected ports that are bound to all addresses"
+# With an endpoint of IPv4 alone
+run 0 endpoint del address 2001:db8::1 && listens SOCK_DGRAM AF_INET6:only :: 5062 && mended && stops &&
+	listens SOCK_DGRAM AF_INET6 :: 5063 && checked 2 && has fault sockets "UDP :: port 5063" "bind it to 192.0.2.1" && stops &&
+	run 0 endpoint add address 2001:db8::1 port-ps 5063 port-pc 5062,5064 && mended
+ok "a socket of IPv6 is one of IPv4 as well, unless it has IPV6_V6ONLY"
 
 # Policies of others; the cure is run as it stands
 while read -r level text words; do
