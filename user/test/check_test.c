@@ -1014,6 +1014,7 @@ static void test_iptables_marks(void)
 	iptables_rule(0, "-j CONNMARK --set-xmark 0x1/0x1");
 	iptables_rule(0, "-m comment --comment \"-m mark --mark 0x1 -j MARK --set-xmark 0x1/0x1\" -j ACCEPT");
 	iptables_rule(0, "-m mark --mark 0x1000000/0x1000000 -m comment --comment --mark -j ACCEPT");
+	iptables_rule(0x1, "-m comment --comment -m -j MARK --set-xmark 0x1/0x1");
 	iptables_rule(0, "-m comment --comment \"a \\\" -j MARK --set-mark 1\" -j ACCEPT");
 
 	/* One finding for those of a table with the same bits; the cure lets all of them be */
