@@ -240,8 +240,8 @@ static uint32_t iptables_bits(struct words w)
 /* What iptables-save writes */
 static void look_at_iptables(struct users *u, const char *command, const char *text)
 {
-	char table[32] = "", where[96];
 	const char *line, *next;
+	char where[96] = "";
 	struct words w;
 
 	for (line = text; *line; line = next) {
@@ -249,10 +249,10 @@ static void look_at_iptables(struct users *u, const char *command, const char *t
 		w.end = line + strcspn(line, "\n");
 		next = *w.end ? w.end + 1 : w.end;
 		if (*line == '*')
-			sscanf(line, "*%31s", table);
+			snprintf(where, sizeof(where), "%s's table %.*s", command,
+				 (int)(w.end - line - 1), line + 1);
 		if (strncmp(line, "-A ", 3))
 			continue;
-		snprintf(where, sizeof(where), "%s's table %s", command, table);
 		add_user(u, where, iptables_bits(w), line, w.end - line);
 	}
 }
@@ -373,7 +373,7 @@ static bool is_told(const struct check *c, const char *family, const char *table
 /* What nft lists: tables, in them chains, in them rules, each by a tab further in */
 static void look_at_nft(const struct check *c, struct users *u)
 {
-	char family[16] = "", table[64] = "", chain[64] = "", where[96], rule[200];
+	char family[16] = "", table[64] = "", chain[64] = "", where[96], rule[200], head[128];
 	const char *line, *next;
 	bool skipped = true;
 	struct words w;
@@ -381,14 +381,16 @@ static void look_at_nft(const struct check *c, struct users *u)
 	for (line = c->nft; *line; line = next) {
 		w.end = line + strcspn(line, "\n");
 		next = *w.end ? w.end + 1 : w.end;
-		if (sscanf(line, "table %15s %63s {", family, table) == 2) {
+		/* sscanf() would look for the end of all of it. */
+		snprintf(head, sizeof(head), "%.*s", (int)(w.end - line), line);
+		if (sscanf(head, "table %15s %63s {", family, table) == 2) {
 			skipped = is_told(c, family, table) ||
 				  (!strcmp(family, "ip") && !check_has_family(c, AF_INET)) ||
 				  (!strcmp(family, "ip6") && !check_has_family(c, AF_INET6));
 			*chain = '\0';
 		} else if (*line == '\t' && line[1] != '\t') {
 			*chain = '\0';
-			sscanf(line, "\tchain %63s {", chain);
+			sscanf(head, "\tchain %63s {", chain);
 		} else if (*chain && !skipped) {
 			w.at = line + strspn(line, "\t ");
 			snprintf(where, sizeof(where), "nftables' table %s %s", family, table);
@@ -491,13 +493,15 @@ static void found(struct check *c, const struct users *u, const struct user *use
 	while (room && !(room & 1))
 		room >>= 1;
 	room /= 4;
-	if (room && room >= c->ues)
+	if (!room)
+		check_cure(c, "give the rule other bits, by a mask: no three side by side are left");
+	else if (room < c->ues)
+		check_cure(c, "give the rule other bits, by a mask, or imsipsec config set mark-mask 0x%08" PRIx32
+			   ", which tells %" PRIu32 " registrations apart and no more", better, room);
+	else
 		check_cure(c, "imsipsec config set mark-mask 0x%08" PRIx32 ", or give the rule other bits; that "
 			   "mask tells %" PRIu32 " registrations apart, and is set while there is no bundle",
 			   better, room);
-	else
-		check_cure(c, "give the rule other bits, by a mask: those that are left side by side, 0x%08" PRIx32
-			   ", tell %" PRIu32 " registrations apart", better, room);
 }
 
 /* Return: how many findings there are. */

@@ -1028,9 +1028,10 @@ static void test_iptables_marks(void)
 	     "tells 16383 registrations apart");
 	with_iptables("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x8000/0x8000 -j ACCEPT\nCOMMIT\n");
 	c.ues = 16384;
-	only(CHECK_WARNING, "mark-rules", "0x00008000", "left side by side, 0xffff0000, tell 16383");
+	only(CHECK_WARNING, "mark-rules", "0x00008000", "give the rule other bits, by a mask, or imsipsec config set mark-mask 0xffff0000, "
+	     "which tells 16383");
 	with_iptables("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x8000 -j ACCEPT\nCOMMIT\n");
-	only(CHECK_WARNING, "mark-rules", "0x00ffffff", "left side by side, 0x00000000, tell 0 ");
+	only(CHECK_WARNING, "mark-rules", "0x00ffffff", "no three side by side are left");
 	with_iptables("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m mark --mark 0x8000 -j ACCEPT\nCOMMIT\n");
 	c.config.mark_mask = 0;
 	well("mark-rules", "there are no marks");
@@ -1165,6 +1166,8 @@ static void test_neighbours(void)
 	with_iptables(kube_proxy);
 	among("kube-proxy", 0xffff0000, 0);
 	with_iptables(kube_proxy);
+	among("kube-proxy", 0xffff8000, 0);
+	with_iptables(kube_proxy);
 	among("kube-proxy", 0x3fff, 0);
 	with_nft(kube_proxy_nft);
 	among("kube-proxy in nftables", 0xffffff, 1);
@@ -1174,6 +1177,8 @@ static void test_neighbours(void)
 	among("Calico", 0xffffff, 3);
 	with_iptables(calico);
 	among("Calico", 0xffff, 0);
+	with_iptables(calico);
+	among("Calico", 0x3fff, 0);
 	with_iptables(cilium);
 	among("Cilium", 0xffffff, 2);
 	with_iptables(docker_fwmark);
