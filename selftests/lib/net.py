@@ -304,10 +304,10 @@ def fragments(src, dst, proto, data, size, ident=None):
 
 
 def icmp_error(src, dst, kind, quoted):
-    """An ICMP error about a packet: 'port' unreachable, or 'size': too big for an MTU of 1,280."""
+    """An ICMP error about a packet: 'port' unreachable, or 'size': too big for an MTU of 1,280; or its type and code."""
     six = ':' in src
     number, code = {('port', False): (3, 3), ('port', True): (1, 4),
-                    ('size', False): (3, 4), ('size', True): (2, 0)}[kind, six]
+                    ('size', False): (3, 4), ('size', True): (2, 0)}.get((kind, six)) or kind
     data = struct.pack('>BBHI', number, code, 0, 1280 if kind == 'size' else 0) + quoted[:1200]
     proto = ICMP6 if six else ICMP
     value = checksum((pseudo(src, dst, proto, len(data)) if six else b'') + data)

@@ -10,6 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from net import FRAGMENT  # noqa: E402  pylint: disable=wrong-import-position
 from protected import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 
 OTHERS = {'UDP': UDP, 'UDP-Lite': UDPLITE, 'SCTP': SCTP, 'DCCP': DCCP}
@@ -267,6 +268,157 @@ def icmp_in(case):
         with c.counted('TCP', plaintext_in=1):
             World.wire.send(icmp_error(c.u, c.p, 'port', quoted))
         equal(error_of(client), 0, 'error of a connection')
+
+
+def quotes(c, told):
+    """How an ICMP error may quote a packet from P: name, f(port), and whether the kernel takes it for the port's.
+
+    A quotation is not checked much by who gets it: of IPv4's headers the length counts, of IPv6's the chain.
+    """
+    def data(port):
+        return layer4(c.p, c.u, UDP, port, told.to[port], bytes(64))
+    if c.fam == 'IPv4':
+        def four(offset=0, options=b'', size=None, first=None):
+            def packet(port):
+                whole = ip4(c.p, c.u, UDP, data(port), offset, options=options)
+                return ((bytes([first]) if first else whole[:1]) + whole[1:])[:size]
+            return packet
+        for bits in (0, 0x2000, 0x4000, 0x6000, 0x8000):
+            for offset in (0, 1, 185, 0x1fff):
+                yield f'fragment field {bits | offset:#06x}', four(bits | offset), True
+        for options in (4, 40):
+            for offset in (0, 3):
+                yield f'{options} bytes of options, offset {offset}', four(offset, b'\1' * options), True
+        for version in (0, 6):
+            yield f'version {version}', four(5, first=version << 4 | 5), True
+        for size in (28, 27, 24, 23, 20, 8, 0):
+            yield f'cut after {size} bytes', four(7, size=size), size == 28
+        return
+
+    def six(first, heads, size=None, version=6):
+        def packet(port):
+            whole = ip(c.p, c.u, first, heads + data(port))
+            return (bytes([version << 4]) + whole[1:])[:None if size is None else 40 + len(heads) + size]
+        return packet
+
+    def options(head):
+        return bytes([head, 0, 1, 4]) + bytes(4)
+
+    def routing(head, left):
+        return bytes([head, 2, 0, left]) + bytes(20)
+
+    def auth(head):
+        return bytes([head, 4]) + bytes(22)
+    for name, first, heads, taken in (
+            ('nothing', UDP, b'', True),
+            ('a first fragment', FRAGMENT, fragment_head(UDP, 0, True), True),
+            ('an atomic fragment', FRAGMENT, fragment_head(UDP, 0, False), True),
+            ('a later fragment', FRAGMENT, fragment_head(UDP, 8, True), False),
+            ('a last fragment', FRAGMENT, fragment_head(UDP, 800, False), False),
+            ('destination options', DSTOPTS, options(UDP), True),
+            ('hop-by-hop options', 0, options(UDP), True),
+            ('a routing header at its end', 43, routing(UDP, 0), True),
+            ('a routing header on its way', 43, routing(UDP, 1), True),
+            ('an authentication header', AH, auth(UDP), True),
+            ('all of them', 0, options(43) + routing(FRAGMENT, 1) + fragment_head(AH, 0, True) + auth(DSTOPTS) + options(UDP), True)):
+        yield f'behind {name}', six(first, heads), taken
+        for version in (0, 4):
+            yield f'behind {name}, version {version}', six(first, heads, version=version), taken
+        for size in (8, 7, 4, 3, 0):
+            yield f'behind {name}, cut after {size} bytes', six(first, heads, size), taken and size == 8
+
+
+class Told:
+    """Connected sockets that would tell of any error: at the protected ports, and at one that is not."""
+
+    def __init__(self, c):
+        self.c = c
+        self.level, self.mtu, recverr = (41, 24, 25) if c.fam == 'IPv6' else (0, 14, 11)
+        self.to = {PORT_PS: PORT_UC, PORT_PC[0]: PORT_US, PORT_PC[1]: PORT_US, FREE: FREE}
+        self.socks = dict(zip((*PORTS, FREE), (*c.udp, c.free)))
+        for port, s in self.socks.items():
+            s.connect((c.u, self.to[port]))
+            s.setsockopt(self.level, recverr, 1)
+        self.was = {port: self.of(port) for port in PORTS}
+
+    def of(self, port):
+        """What a socket has been told: an error, how many are in its queue, and the path MTU."""
+        s, queued = self.socks[port], 0
+        try:
+            while s.recvmsg(0, 512, socket.MSG_ERRQUEUE):
+                queued += 1
+        except BlockingIOError:
+            pass
+        return error_of(s), queued, s.getsockopt(self.level, self.mtu)
+
+    def nothing(self, port, text, packets, must_count=True):
+        """An error comes and nobody is told; it is counted, once, if it could have been believed."""
+        was = self.c.counts()
+
+        def grown():
+            return {k: v - was[k] for k, v in self.c.counts().items() if v != was[k]}
+        World.wire.send(*packets)
+        self.c.passed()
+        got = wait(grown, f'{text}: counted', 10) if must_count else grown()
+        check(got == {'plaintext-in': 1} or not must_count and not got, f'{text}: counted: {got}')
+        equal(self.of(port), self.was[port], f'{text}: error, errors queued, and MTU of the socket at port {port}')
+
+    def believed(self, text, packets):
+        """The same about a port that is not protected is believed, so that the test is one."""
+        World.wire.send(*packets)
+        wait(lambda: self.of(FREE)[1], f'{text}: the socket at a port that is not protected is told')
+
+
+@test('A10', 'ICMP in: whatever part of a packet is quoted, the socket at a protected port is not told, {}', each=ADDRESSES)
+def icmp_quotes(fam):
+    with Case(fam, WITH) as c:
+        told = Told(c)
+        for n, (name, quoted, taken) in enumerate(quotes(c, told)):
+            port = PORTS[n % 3]
+            for kind in ('port', 'size'):
+                text = f'{kind}, {name}'
+                told.nothing(port, text, [icmp_error(c.u, c.p, kind, quoted(port))], taken)
+            if taken:
+                told.believed(name, [icmp_error(c.u, c.p, 'port', quoted(FREE))])
+        check('mtu' not in World.p.ip(f'route get {c.u}'), 'the route has another MTU')
+        c.work()
+
+
+@test('A10', 'ICMP in: however an error comes, and of whatever kind, the socket at a protected port is not told, {}', each=ADDRESSES)
+def icmp_forms(fam):
+    kinds = ('port', 'size', *((3, n) for n in (0, 1, 2, 4, 13)), (4, 0), (11, 0), (12, 0)) if fam == 'IPv4' else \
+        ('port', 'size', *((1, n) for n in (0, 1, 3, 4)), (3, 0), (4, 0), (5, 0), (100, 0), (127, 3))
+    proto, at = (ICMP, 20) if fam == 'IPv4' else (ICMP6, 40)
+    with Case(fam, WITH) as c:
+        told = Told(c)
+        for n, kind in enumerate(kinds):
+            def error(port, how, kind=kind):
+                packet = icmp_error(c.u, c.p, kind, ip(c.p, c.u, UDP, layer4(c.p, c.u, UDP, port, told.to[port], bytes(64))))
+                return how(packet[at:])
+            hows = [*(lambda data, name=name: dict(forms(fam, c.u, c.p, proto, data))[name]
+                      for name, _ in forms(fam, c.u, c.p, proto, bytes(64)))]
+            hows += [lambda data, size=size: fragments(c.u, c.p, proto, data, size) for size in (8, 48)]
+            for k, how in enumerate(hows):
+                port = PORTS[(n + k) % 3]
+                told.nothing(port, f'type {kind}, form {k}', error(port, how))
+                if kind == 'port':
+                    told.believed(f'type {kind}, form {k}', error(FREE, how))
+        check('mtu' not in World.p.ip(f'route get {c.u}'), 'the route has another MTU')
+
+
+@test('A10', 'ICMP in: a connection in the making is not told, {}', each=ADDRESSES)
+def icmp_connection(fam):
+    with Case(fam, WITH) as c:
+        port, sport = c.b['port-pc'], PORT_US
+        client = c.client(port)
+        World.wire.seen()
+        client.connect_ex((c.u, sport))
+        syn = wait(lambda: [s.data[8:] for s in World.wire.seen() if not s.sent and s.proto == ESP], 'a SYN')[0]
+        for offset in (0, 1, 185) if fam == 'IPv4' else (0,):
+            quoted = ip4(c.p, c.u, TCP, syn[:20], offset) if fam == 'IPv4' else ip(c.p, c.u, TCP, syn[:20])
+            with c.counted('TCP', plaintext_in=1):
+                World.wire.send(icmp_error(c.u, c.p, 'port', quoted))
+            equal(error_of(client), 0, f'error of a connection, fragment offset {offset}')
 
 
 @test('A10', 'ICMP out: an error about what came protected would quote it, and does not leave, {}',
