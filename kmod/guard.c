@@ -259,7 +259,11 @@ static unsigned int ims_guard_judge_error(struct ims_net *in, const struct sk_bu
 	if (p->t.src.family == AF_INET)
 		shape = ims_parse_quoted4(skb, &quoted);
 	else
-		shape = ims_parse6(skb, &quoted);
+		shape = ims_parse_quoted6(skb, &quoted);
+	if (shape == IMS_SHAPE_BROKEN && !out) {
+		ep = ims_endpoint_of_addr(in, &quoted.t.src);
+		return ep ? ims_guard_drop_error(in, ep, skb, &quoted, p->proto, out) : NF_ACCEPT;
+	}
 	if (shape != IMS_SHAPE_PORTS)
 		return NF_ACCEPT;
 	if (out) {

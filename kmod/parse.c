@@ -20,7 +20,8 @@ static bool ims_parse_is_error(const struct sk_buff *skb, u8 proto, unsigned int
 
 	if (!type)
 		return false;
-	return proto == IPPROTO_ICMP ? icmp_is_err(*type) : icmpv6_is_err(*type);
+	/* ICMPv6 takes those that it does not know to sockets, too. */
+	return proto == IPPROTO_ICMP ? icmp_is_err(*type) : !(*type & ICMPV6_INFOMSG_MASK);
 }
 
 /**
@@ -240,6 +241,22 @@ enum ims_shape ims_parse6(const struct sk_buff *skb, struct ims_parsed *p)
 		return ims_parse_extended(skb, p);
 	p->offset += sizeof(*ip6h);
 	return ims_parse_ports(skb, ip6h->nexthdr, p);
+}
+
+/**
+ * ims_parse_quoted6() - addresses and ports of an IPv6 packet that an ICMP error quotes
+ * @skb: has the error
+ * @p: has the offset of the quoted IPv6 header, gets all else
+ *
+ * A later fragment of the error may have what the first one does not show.
+ *
+ * Return: what holds of @p; where even the addresses do not, they are AF_UNSPEC.
+ */
+enum ims_shape ims_parse_quoted6(const struct sk_buff *skb, struct ims_parsed *p)
+{
+	if (p->offset + sizeof(struct ipv6hdr) > skb->len)
+		return IMS_SHAPE_BROKEN;
+	return ims_parse6(skb, p);
 }
 
 /**

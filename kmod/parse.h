@@ -35,6 +35,7 @@ enum ims_shape ims_parse4_quick(const struct sk_buff *skb, const __be16 *ports,
 enum ims_shape ims_parse6_quick(const struct sk_buff *skb, const __be16 *ports,
 				struct ims_parsed *p);
 enum ims_shape ims_parse_quoted4(const struct sk_buff *skb, struct ims_parsed *p);
+enum ims_shape ims_parse_quoted6(const struct sk_buff *skb, struct ims_parsed *p);
 enum ims_shape ims_parse_ports(const struct sk_buff *skb, u8 proto, struct ims_parsed *p);
 bool ims_parse_is_sip(const struct sk_buff *skb, const struct ims_parsed *p);
 
