@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A10: ways round policies that do not lead round the guard, one test for each."""
 import os
+import select
 import socket
 import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from natted import Nft  # noqa: E402  pylint: disable=wrong-import-position
 from net import pack  # noqa: E402  pylint: disable=wrong-import-position
 from protected import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 
@@ -319,6 +321,77 @@ def routing_header(fam):
                     c.put(f'{name} to port {port}', by_way_of(port, *packed), plaintext_in=1)
     finally:
         World.p.ip(f'addr del {segment}/64 dev p0')
+
+
+@test('A10', 'routing header: one that a later fragment has does not lead round the guard, {}', each=('IPv6',))
+def routing_later(fam):
+    segment = '2001:db8::3'
+    World.p.ip(f'addr replace {segment}/64 dev p0 nodad')
+    try:
+        with World.p.sysctl(ipv6__conf__all__seg6_enabled=1, ipv6__conf__p0__seg6_enabled=1), Case(fam, WITH) as c:
+            def packets(port, at, order):
+                # The first fragment ends within the options, behind them, or within the routing header's addresses
+                routing = struct.pack('>BBBBBBH', UDP, 4, 4, 1, 1, 0, 0) + pack(c.p) + pack(segment)
+                data = struct.pack('>BBBB12x', 43, 1, 0x1e, 12) + routing + layer4(c.u, c.p, UDP, 5060, port, b'routed')
+                ident = next(idents)
+                return [fragment(c.u, segment, DSTOPTS, 0, True, data[:at], ident),
+                        fragment(c.u, segment, DSTOPTS, at, False, data[at:], ident)][::order]
+            for port in PORTS:
+                for at in (8, 16, 24, 32, 48, 56):
+                    for order in (1, -1):
+                        c.put(f'a first fragment of {at} bytes, port {port}', *packets(port, at, order), plaintext_in=1)
+            # With its ports in it, the first one says where it goes
+            World.wire.send(*packets(FREE, 64, 1))
+            equal(receive(c.free), b'routed', 'a port that is not protected')
+    finally:
+        World.p.ip(f'addr del {segment}/64 dev p0')
+
+
+REDIRECTED = 9990
+
+
+@test('A10', 'a protected port that is redirected: open over ESP, shut in clear, {}',
+      each=tuple((f, g) for f in ADDRESSES for g in ('drop', 'reject')))
+def redirect(case):
+    fam, guard = case
+    nft = Nft(World.p)
+    try:
+        with Case(fam, WITH, guard, sockets=False) as c:
+            # As a SIP server has them that listens elsewhere
+            udp, tcp = c.keep(World.p.udp(c.p, REDIRECTED)), c.keep(World.p.tcp(c.p, REDIRECTED, True))
+            nft.run('table inet turn {', 'chain pre {', 'type nat hook prerouting priority dstnat;',
+                    f'meta l4proto {{ udp, tcp }} th dport {PORT_PS} redirect to :{REDIRECTED}', '}', '}')
+            for n, proto in enumerate((UDP, UDP, TCP)):
+                for name, packets in forms(fam, c.u, c.p, proto, layer4(c.u, c.p, proto, 5070 + n, PORT_PS, bytes(40))):
+                    with c.counted(f'protocol {proto}, {name}', plaintext_in=1):
+                        World.wire.send(*packets)
+                        c.passed()
+                    equal(pending(udp), [], f'{name}: delivered')
+                    check(not accepted(tcp), f'{name}: accepted')
+                    if guard == 'drop':
+                        c.silent(f'an answer to {name}')
+            # Another program's port is its own
+            World.wire.send(c.clear(5060, REDIRECTED))
+            equal(receive(udp), bytes(40), 'to the port itself')
+            World.wire.seen()
+            with c.counted('over ESP'), Phone(c.b) as phone:
+                phone.ps.close()
+                phone.uc.sendto(b'over ESP', (c.p, PORT_PS))
+                data, sender = wait(lambda: select.select([udp], [], [], 0)[0] and udp.recvfrom(100), 'a message over ESP')
+                equal((data, sender[:2]), (b'over ESP', (c.u, c.b['port-uc'])), 'what has come')
+                udp.sendto(b'an answer', sender)
+                equal(receive(phone.uc), b'an answer', 'the answer')
+                client = c.keep(World.u.tcp(c.u, c.b['port-uc']))
+                client.connect_ex((c.p, PORT_PS))
+                server = c.keep(wait(lambda: accepted(tcp), 'a connection over ESP'))
+                for a, b in ((client, server), (server, client)):
+                    a.send(b'over TCP')
+                    equal(receive(b), b'over TCP', 'bytes over TCP')
+                wire_has([c.b['spi-ps'], c.b['spi-uc']])
+                server.close()
+    finally:
+        nft.run('table inet turn', 'delete table inet turn')
+        nft.close()
 
 
 if __name__ == '__main__':

@@ -71,6 +71,45 @@ def guard(fam):
     listener.close()
 
 
+@test('A10', 'nothing quotes in clear what came in a tunnel, when the SIP server is down, {}',
+      each=tuple((f, g) for f in ADDRESSES for g in ('drop', 'reject')))
+def icmp_out(case):
+    fam, guard = case
+    ep = nat_endpoint(fam, guard=guard)
+    ue = Handset(confirm(nat_bundle(ep)))
+    with World.p.sysctl(ipv4__icmp_ratelimit=0, ipv6__icmp__ratelimit=0, ipv4__ipfrag_time=1, ipv6__ip6frag_time=1), \
+            Sip(ep) as sip:
+        for port in (ep['port-ps'], *ep['port-pc']):
+            sip.socks.pop(port).close()
+
+        def said():
+            return [s for s in World.wire.seen() if not s.sent and not quiet(s) and s.sport != sip.FREE]
+        said()
+        for name in ('spi-ps', 'spi-pc'):
+            for proto in (UDP, UDPLITE):
+                with Counted(ep, f'{name}, protocol {proto}', plaintext_out=1):
+                    World.wire.send(ue.message(name, b'SECRET', proto=proto))
+                    sip.passed()
+                equal(said(), [], f'P has answered what came over {name}')
+        # A message that is never complete: after a second the kernel says so; of IPv6 such are not kept where it would
+        parts = fragments(ue.u, ue.p, UDP, layer4(ue.u, ue.p, UDP, ue.b['port-uc'], ue.b['port-ps'], b'SECRET' * 300), 1200)
+        with Counted(ep, 'half a message', plaintext_out=fam == 'IPv4'):
+            World.wire.send(ue.outer(ue.esp('spi-ps', parts[0])))
+        equal(said(), [], 'P has answered half a message')
+        # To what comes in clear the guard's own answer goes, to whomever it is: to where the UE is, and to its address within
+        for src in (ue.at, ue.u):
+            for proto in (UDP, UDPLITE):
+                with Counted(ep, f'in clear from {src}', plaintext_in=1, plaintext_out=1):
+                    World.wire.send(ue.message(data=b'SECRET'), ue.inner('spi-ps', b'in clear', src=src, proto=proto))
+                    sip.passed()
+                    wait(lambda: drops(ep)['drop-plaintext-in'], 'counted')
+                got = said()
+                equal([(s.dst, s.proto, s.data[:2]) for s in got],
+                      [(src, ICMP6, b'\1\4') if fam == 'IPv6' else (src, ICMP, b'\3\3')] if guard == 'reject' else [],
+                      f'answers to what comes in clear from {src}')
+                check(not any(b'SECRET' in s.data for s in got), 'what is quoted')
+
+
 @test('A10 A3', 'an SA in a tunnel serves nothing else: neither ESP without UDP nor transport mode within, {}', each=ADDRESSES)
 def other_mode(fam):
     ep = nat_endpoint(fam)
