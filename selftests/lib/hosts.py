@@ -306,14 +306,14 @@ def ipvs(c, where):
         vs.close()
 
 
-@host('IPVS at the protected ports, a real server on the host')
+@host('IPVS at the protected ports, a real server on the host', fails=STEPS)
 def ipvs_local(c):
     c.serve(lambda port: (World.p, c.p, TARGETS[port]))
     with ipvs(c, lambda port: (c.p, TARGETS[port])):
         yield
 
 
-@host('IPVS at the protected ports, a real server in a container')
+@host('IPVS at the protected ports, a real server in a container', fails=STEPS)
 def ipvs_container(c):
     c.serve(lambda port: (Space.c, CONTAINER[c.fam], port))
     with forwarding(), ipvs(c, lambda port: (CONTAINER[c.fam], port)):
@@ -388,7 +388,10 @@ def kube_service(c):
     return {({'IPv4': '10.96.0.10', 'IPv6': 'fd96::10'}[c.fam], 53): (CONTAINER[c.fam], 53)}
 
 
-@host("kube-proxy, the SIP server on the node's network")
+KUBE_NODE = "kube-proxy, the SIP server on the node's network"
+
+
+@host(KUBE_NODE)
 def kube_node(c):
     with forwarding(), rules(*kube_rules(c, kube_service(c), {30053: 0})):
         yield
