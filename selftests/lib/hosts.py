@@ -110,10 +110,11 @@ def place(dev, routes=True):
 def need(*modules):
     """The kernel has these; only user-mode Linux may not, whose configuration is ours."""
     for m in modules:
-        if subprocess.run(['modprobe', '-q', m], check=False).returncode and not os.path.isdir('/sys/module/' + m):
+        done = subprocess.run(['modprobe', m], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode and not os.path.isdir('/sys/module/' + m):
             if UML:
                 raise Skip(f'this kernel has no {m}')
-            raise RuntimeError(f'this kernel has no {m}')
+            raise RuntimeError(done.stdout)
 
 
 def forget():
@@ -235,6 +236,14 @@ def dnat_port(c):
 def dnat_addr(c):
     c.serve(lambda port: (World.p, SECOND[c.fam], port))
     with second(c), rules(*chain('prerouting', *to_targets(c, f'dnat {c.nf} to {SECOND[c.fam]}'))):
+        yield
+
+
+@host('stateless rewriting of the protected ports', clear='no', fails=STEPS)
+def stateless(c):
+    c.serve(lambda port: (World.p, c.p, TARGETS[port]))
+    with rules(*chain('prerouting', *(r for port, to in TARGETS.items() for r in both(f'L4 dport {port} L4 dport set {to}')),
+                      kind='filter', priority=-300)):
         yield
 
 
