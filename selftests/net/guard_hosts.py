@@ -23,6 +23,7 @@ MARKER = b'marker'
 # What is known not to work is given so many seconds; what works has all that it needs
 BRIEFLY, PATIENTLY, LONG = 0.3, 10, 600000
 IGMP = 2
+STAGES = ('registered', 'registered again')
 MATRIX = tuple((name, f) for name in HOSTS for f in ADDRESSES)
 # Those that see what is within a tunnel, or what is outside
 BEHIND_NAT = tuple((name, f) for name in (
@@ -254,6 +255,8 @@ class Cell:
         """Each step, or not, as it is known of the set-up."""
         for step, f in ((UDP_IN, self.udp_in), (USED, self.used), (UDP_OUT, self.udp_out), (TCP_IN, self.tcp_in), (TCP_OUT, self.tcp_out)):
             known = step in self.known.fails
+            if stage != STAGES[0]:
+                forget()
             World.wire.seen()
             try:
                 f(ue, b, BRIEFLY if known else PATIENTLY if not self.bad + self.leaks else 1)
@@ -305,25 +308,29 @@ class Cell:
         forget()
         with World.u.tcp(self.ue, b['port-uc']) as client:
             client.connect_ex((self.p, b['port-ps']))
-            server = wait(lambda: accepted(self.listeners[self.receive(b['port-ps'])]), 'a connection', patience)
-            self.talk(client, server, patience)
+            self.talk(client, wait(lambda: accepted(self.listeners[self.receive(b['port-ps'])]), 'a connection', patience), patience)
 
     def tcp_out(self, _, b, patience):
         forget()
         with World.u.tcp(self.ue, b['port-us'], True) as listener, self.client(self.speak(b['port-pc'])) as client:
             client.connect_ex((self.ue, b['port-us']))
-            server = wait(lambda: accepted(listener), 'a connection', patience)
-            self.talk(client, server, patience)
+            self.talk(wait(lambda: accepted(listener), 'a connection', patience), client, patience)
 
     @staticmethod
-    def talk(client, server, patience):
-        """Both ways; whoever accepted closes."""
-        with server:
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-            server.setblocking(False)
-            for a, z in ((client, server), (server, client)):
+    def talk(ue_end, p_end, patience):
+        """Both ways of a connection; the UE resets it, and nothing of it is on its way when P has heard of that."""
+        with ue_end, p_end:
+            for s in (ue_end, p_end):
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+                s.setblocking(False)
+            for a, z in ((ue_end, p_end), (p_end, ue_end)):
                 a.send(b'over TCP')
                 equal(receive(z, patience), b'over TCP', 'over TCP')
+            ue_end.close()
+            try:
+                raise Fail(f'after a reset: {receive(p_end, patience)!r}')
+            except ConnectionResetError:
+                pass
 
     def run(self):
         """All of it."""
@@ -331,8 +338,8 @@ class Cell:
         self.try_in('without a set')
         self.try_out('without a set')
         ue = None
-        for stage, n in (('registered', 0), ('registered again', 2)):
-            ue, b = self.register(ue, n)
+        for n, stage in enumerate(STAGES):
+            ue, b = self.register(ue, 2 * n)
             self.works(ue, b, stage)
         self.try_in('with sets')
         self.try_out('with sets')
