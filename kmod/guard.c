@@ -528,16 +528,12 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 	}
 }
 
-/* The ports of UDP or TCP, if they are at hand; @header: behind the IP header */
-static __always_inline const __be16 *ims_guard_ports(const struct sk_buff *skb, u8 proto,
-						     const void *header)
+/* Does UDP or TCP follow, with its ports at hand? */
+static __always_inline bool ims_guard_has_ports(const struct sk_buff *skb, u8 proto,
+						const __be16 *ports)
 {
-	const __be16 *ports = header;
-
-	if ((proto != IPPROTO_UDP && proto != IPPROTO_TCP) ||
-	    (const u8 *)(ports + 2) > skb_tail_pointer(skb))
-		return NULL;
-	return ports;
+	return (proto == IPPROTO_UDP || proto == IPPROTO_TCP) &&
+	       (const u8 *)(ports + 2) <= skb_tail_pointer(skb);
 }
 
 /* @ports: NULL: they have to be looked for */
@@ -581,14 +577,14 @@ static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct s
 						    enum ims_guard_place place)
 {
 	const struct iphdr *iph = ip_hdr(skb);
-	const __be16 *ports = NULL;
+	const __be16 *ports = (const void *)iph + iph->ihl * 4;
 
 	/* ESP is judged by what comes out of it */
 	if (iph->protocol == IPPROTO_ESP)
 		return NF_ACCEPT;
-	if (!(iph->frag_off & htons(IP_OFFSET)))
-		ports = ims_guard_ports(skb, iph->protocol, (const u8 *)iph + iph->ihl * 4);
-	if (ports && ims_guard_is_unrelated(in, skb, iph->protocol, ports, place))
+	if (iph->frag_off & htons(IP_OFFSET) || !ims_guard_has_ports(skb, iph->protocol, ports))
+		return ims_guard_look_quick(in, skb, state, NULL, place);
+	if (ims_guard_is_unrelated(in, skb, iph->protocol, ports, place))
 		return NF_ACCEPT;
 	return ims_guard_look_quick(in, skb, state, ports, place);
 }
@@ -598,12 +594,13 @@ static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct s
 						    enum ims_guard_place place)
 {
 	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
-	const __be16 *ports;
+	const __be16 *ports = (const void *)(ip6h + 1);
 
 	if (ip6h->nexthdr == IPPROTO_ESP)
 		return NF_ACCEPT;
-	ports = ims_guard_ports(skb, ip6h->nexthdr, ip6h + 1);
-	if (ports && ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, place))
+	if (!ims_guard_has_ports(skb, ip6h->nexthdr, ports))
+		return ims_guard_look_quick(in, skb, state, NULL, place);
+	if (ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, place))
 		return NF_ACCEPT;
 	return ims_guard_look_quick(in, skb, state, ports, place);
 }
