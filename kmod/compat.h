@@ -194,6 +194,22 @@ static inline void ims_compat_keep_source(struct sk_buff *skb)
 #endif
 }
 
+/*
+ * No flowtable takes the connection that a packet has begun: answers would leave, and more would
+ * be let in, without a look by netfilter. (All else that the bit does is to have an entry of UDP
+ * time out sooner.)
+ */
+static inline void ims_compat_keep_from_flowtable(struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_NF_CONNTRACK)
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+
+	if (ct && !test_bit(IPS_NAT_CLASH_BIT, &ct->status))
+		set_bit(IPS_NAT_CLASH_BIT, &ct->status);
+#endif
+}
+
 /* Addresses of sockets got a type of their own (6.19). */
 static inline int ims_compat_bind(struct socket *sock, void *addr, int len)
 {

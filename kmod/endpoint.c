@@ -83,6 +83,26 @@ struct ims_endpoint *ims_endpoint_of_addr(struct ims_net *in, const struct ims_a
 	return NULL;
 }
 
+/**
+ * ims_endpoint_sends_esp() - does ESP leave an address for an endpoint
+ * @in: where
+ * @addr: local address
+ * @nat_port: source port where ESP is in UDP, or 0
+ *
+ * Context: any, under RCU.
+ * Return: true if so.
+ */
+bool ims_endpoint_sends_esp(struct ims_net *in, const struct ims_addr *addr, __be16 nat_port)
+{
+	const struct ims_endpoint *ep;
+
+	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
+		if (ims_addr_equal(&ep->addr, addr) &&
+		    (!nat_port || (ep->encap && ep->nat_port == nat_port)))
+			return true;
+	return false;
+}
+
 static struct ims_port_map *ims_endpoint_port_map(struct ims_net *in)
 {
 	return rcu_dereference_protected(in->port_map, lockdep_is_held(&in->lock));
@@ -101,6 +121,9 @@ static int ims_endpoint_map_ports(struct ims_net *in, const struct ims_endpoint 
 	}
 	for (i = 0; i < ep->ports.n; i++)
 		set_bit(ntohs(ep->ports.port[i]), map->bits);
+	/* not shut: the guard looks at what leaves it */
+	if (ep->encap)
+		set_bit(ntohs(ep->nat_port), map->bits);
 	return 0;
 }
 
@@ -110,7 +133,7 @@ static bool ims_endpoint_uses_port(struct ims_net *in, __be16 port)
 	const struct ims_endpoint *ep;
 
 	list_for_each_entry(ep, &in->endpoint_list, node)
-		if (ims_endpoint_has_port(ep, port))
+		if (ims_endpoint_has_port(ep, port) || (ep->encap && ep->nat_port == port))
 			return true;
 	return false;
 }
@@ -132,6 +155,8 @@ static void ims_endpoint_unmap_ports(struct ims_net *in, const struct ims_endpoi
 	for (i = 0; i < gone->ports.n; i++)
 		if (!ims_endpoint_uses_port(in, gone->ports.port[i]))
 			clear_bit(ntohs(gone->ports.port[i]), map->bits);
+	if (gone->encap && !ims_endpoint_uses_port(in, gone->nat_port))
+		clear_bit(ntohs(gone->nat_port), map->bits);
 }
 
 static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_params *p,

@@ -109,6 +109,7 @@ bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port);
 struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_addr *addr,
 					  __be16 port);
 struct ims_endpoint *ims_endpoint_of_addr(struct ims_net *in, const struct ims_addr *addr);
+bool ims_endpoint_sends_esp(struct ims_net *in, const struct ims_addr *addr, __be16 nat_port);
 int ims_endpoint_restore_policies(struct ims_net *in);
 
 #endif /* _IMS_ENDPOINT_H */

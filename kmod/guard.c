@@ -126,7 +126,7 @@ static enum ims_ipsec_drop ims_guard_check_output(struct ims_net *in,
 	drop = ims_guard_check_owner(in, ep, x, p->proto);
 	if (drop != IMS_DROP_NOT)
 		return drop;
-	if (!ims_sa_is_live(x))
+	if (!ims_sa_is_live(x) || ims_sa_is_missing(skb))
 		return IMS_IPSEC_DROP_NO_LIVE_SET;
 	if (shape != IMS_SHAPE_PORTS || !ims_sa_covers(x, t))
 		return IMS_IPSEC_DROP_CROSS_PAIR;
@@ -306,9 +306,18 @@ static noinline unsigned int ims_guard_judge_changed(struct ims_net *in, struct 
 						     const struct ims_parsed *now)
 {
 	struct ims_parsed origin;
-	const bool changed = ims_guard_get_own_origin(skb, now, &origin);
+	unsigned int verdict;
 
-	return ims_guard_judge_input(in, skb, state, changed ? &origin : now, IMS_SHAPE_PORTS);
+	if (!ims_guard_get_own_origin(skb, now, &origin))
+		return ims_guard_judge_input(in, skb, state, now, IMS_SHAPE_PORTS);
+	verdict = ims_guard_judge_input(in, skb, state, &origin, IMS_SHAPE_PORTS);
+	/*
+	 * A connection whose first packet is dropped later would be known all the same, and stand
+	 * in the way of the UE's own.
+	 */
+	if (verdict == NF_ACCEPT && !ims_endpoint_of_port(in, &origin.t.dst, origin.t.dport))
+		verdict = ims_guard_judge_input(in, skb, state, now, IMS_SHAPE_PORTS);
+	return verdict;
 }
 
 /* What is delivered, as it came */
@@ -401,6 +410,27 @@ static unsigned int ims_guard_enter(struct ims_net *in, struct sk_buff *skb,
 	return ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
 }
 
+/*
+ * ESP of an endpoint keeps its source, too: a UE in transport mode knows no other, and a UE in
+ * a tunnel has a mapping in its NAT for this one.
+ *
+ * @nat_port: source port where ESP is in UDP, or 0
+ */
+static noinline void ims_guard_let_esp_out(struct ims_net *in, struct sk_buff *skb,
+					   __be16 nat_port)
+{
+	struct ims_addr src = { .family = AF_INET };
+
+	if (ip_hdr(skb)->version == 4) {
+		src.in.s_addr = ip_hdr(skb)->saddr;
+	} else {
+		src.family = AF_INET6;
+		src.in6 = ipv6_hdr(skb)->saddr;
+	}
+	if (ims_endpoint_sends_esp(in, &src, nat_port))
+		ims_compat_keep_source(skb);
+}
+
 /* What is sent, before anybody transforms it */
 static unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
 				     const struct nf_hook_state *state,
@@ -417,8 +447,11 @@ static unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
 		ep = ims_endpoint_of_port(in, &p->t.src, p->t.sport);
 	else
 		ep = ims_endpoint_of_addr(in, &p->t.src);
-	if (!ep)
+	if (!ep) {
+		if (shape == IMS_SHAPE_PORTS)
+			ims_guard_let_esp_out(in, skb, p->t.sport);
 		return NF_ACCEPT;
+	}
 	drop = ims_guard_check_output(in, ep, skb, p, shape);
 	if (drop == IMS_DROP_NOT)
 		return ims_guard_let_out(skb, state);
@@ -450,6 +483,7 @@ static noinline unsigned int ims_guard_leave(struct ims_net *in, struct sk_buff 
 				ims_guard_count(in, ep, drop, skb, &origin, true, false);
 				return NF_DROP;
 			}
+			ims_compat_keep_from_flowtable(skb);
 		}
 		ep = ims_endpoint_of_port(in, &origin.t.src, origin.t.sport);
 	}
@@ -580,8 +614,11 @@ static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct s
 	const __be16 *ports = (const void *)iph + iph->ihl * 4;
 
 	/* ESP is judged by what comes out of it */
-	if (iph->protocol == IPPROTO_ESP)
+	if (iph->protocol == IPPROTO_ESP) {
+		if (place == IMS_GUARD_DEPART)
+			ims_guard_let_esp_out(in, skb, 0);
 		return NF_ACCEPT;
+	}
 	if (iph->frag_off & htons(IP_OFFSET) || !ims_guard_has_ports(skb, iph->protocol, ports))
 		return ims_guard_look_quick(in, skb, state, NULL, place);
 	if (ims_guard_is_unrelated(in, skb, iph->protocol, ports, place))
@@ -596,8 +633,11 @@ static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct s
 	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
 	const __be16 *ports = (const void *)(ip6h + 1);
 
-	if (ip6h->nexthdr == IPPROTO_ESP)
+	if (ip6h->nexthdr == IPPROTO_ESP) {
+		if (place == IMS_GUARD_DEPART)
+			ims_guard_let_esp_out(in, skb, 0);
 		return NF_ACCEPT;
+	}
 	if (!ims_guard_has_ports(skb, ip6h->nexthdr, ports))
 		return ims_guard_look_quick(in, skb, state, NULL, place);
 	if (ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, place))
