@@ -293,10 +293,7 @@ bool ims_sa_is_missing(const struct sk_buff *skb)
 {
 	const struct dst_entry *dst = skb_dst(skb);
 
-	/*
-	 * There was none for the address and port that the packet had first; NAT has given it
-	 * others, for which there is one, over a route that leads nowhere: XFRM would jump to NULL.
-	 */
+	/* also the route below an SA that was found later leads nowhere then */
 	return dst && xfrm_dst_path(dst)->output == dst_discard_out;
 }
 

@@ -363,9 +363,9 @@ class Told:
             return {k: v - was[k] for k, v in self.c.counts().items() if v != was[k]}
         World.wire.send(*packets)
         self.c.passed()
+        equal(self.of(port), self.was[port], f'{text}: error, errors queued, and MTU of the socket at port {port}')
         got = wait(grown, f'{text}: counted', 10) if must_count else grown()
         check(got == {'plaintext-in': 1} or not must_count and not got, f'{text}: counted: {got}')
-        equal(self.of(port), self.was[port], f'{text}: error, errors queued, and MTU of the socket at port {port}')
 
     def believed(self, text, packets):
         """The same about a port that is not protected is believed, so that the test is one."""
