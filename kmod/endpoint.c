@@ -121,9 +121,8 @@ static int ims_endpoint_map_ports(struct ims_net *in, const struct ims_endpoint 
 	}
 	for (i = 0; i < ep->ports.n; i++)
 		set_bit(ntohs(ep->ports.port[i]), map->bits);
-	/* not shut: the guard looks at what leaves it */
 	if (ep->encap)
-		set_bit(ntohs(ep->nat_port), map->bits);
+		set_bit(ntohs(ep->nat_port), map->esp);
 	return 0;
 }
 
@@ -133,7 +132,17 @@ static bool ims_endpoint_uses_port(struct ims_net *in, __be16 port)
 	const struct ims_endpoint *ep;
 
 	list_for_each_entry(ep, &in->endpoint_list, node)
-		if (ims_endpoint_has_port(ep, port) || (ep->encap && ep->nat_port == port))
+		if (ims_endpoint_has_port(ep, port))
+			return true;
+	return false;
+}
+
+static bool ims_endpoint_uses_nat_port(struct ims_net *in, __be16 port)
+{
+	const struct ims_endpoint *ep;
+
+	list_for_each_entry(ep, &in->endpoint_list, node)
+		if (ep->encap && ep->nat_port == port)
 			return true;
 	return false;
 }
@@ -155,8 +164,8 @@ static void ims_endpoint_unmap_ports(struct ims_net *in, const struct ims_endpoi
 	for (i = 0; i < gone->ports.n; i++)
 		if (!ims_endpoint_uses_port(in, gone->ports.port[i]))
 			clear_bit(ntohs(gone->ports.port[i]), map->bits);
-	if (gone->encap && !ims_endpoint_uses_port(in, gone->nat_port))
-		clear_bit(ntohs(gone->nat_port), map->bits);
+	if (gone->encap && !ims_endpoint_uses_nat_port(in, gone->nat_port))
+		clear_bit(ntohs(gone->nat_port), map->esp);
 }
 
 static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_params *p,

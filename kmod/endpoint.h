@@ -34,13 +34,15 @@ struct ims_ports {
 /**
  * struct ims_port_map - the ports that any endpoint of a namespace has
  * @rcu: for freeing
- * @bits: by port; written under struct ims_net.lock
+ * @bits: by port, the protected ones; written under struct ims_net.lock
+ * @esp: by port, those that ESP in UDP leaves from; likewise
  *
  * So that what has nothing to do with an endpoint need not look at any.
  */
 struct ims_port_map {
 	struct rcu_head rcu;
 	DECLARE_BITMAP(bits, 65536);
+	DECLARE_BITMAP(esp, 65536);
 };
 
 /**

@@ -421,6 +421,9 @@ static noinline void ims_guard_let_esp_out(struct ims_net *in, struct sk_buff *s
 {
 	struct ims_addr src = { .family = AF_INET };
 
+	/* not tracked, not NATed */
+	if (!skb_nfct(skb))
+		return;
 	if (ip_hdr(skb)->version == 4) {
 		src.in.s_addr = ip_hdr(skb)->saddr;
 	} else {
@@ -448,7 +451,7 @@ static unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
 	else
 		ep = ims_endpoint_of_addr(in, &p->t.src);
 	if (!ep) {
-		if (shape == IMS_SHAPE_PORTS)
+		if (p->proto == IPPROTO_UDP && shape == IMS_SHAPE_PORTS)
 			ims_guard_let_esp_out(in, skb, p->t.sport);
 		return NF_ACCEPT;
 	}
@@ -537,12 +540,12 @@ static __always_inline bool ims_guard_is_unrelated(const struct ims_net *in,
 		if (skb->sk && test_bit(skb->sk->sk_num, map->bits))
 			return false;
 		return proto != IPPROTO_UDP || !ims_fou_is_possible(in->net);
-	case IMS_GUARD_LEAVE:
+	case IMS_GUARD_DEPART:
+		return proto != IPPROTO_UDP || !test_bit(ntohs(ports[0]), map->esp);
+	default:
 		origin = ims_compat_origin(skb);
 		return !origin || (!test_bit(ntohs(origin->src.u.all), map->bits) &&
 				   !test_bit(ntohs(origin->dst.u.all), map->bits));
-	default:
-		return true;
 	}
 }
 
