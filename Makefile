@@ -24,7 +24,7 @@ export PREFIX DESTDIR
 
 VM := $(CURDIR)/selftests/vm
 test_kernels := 6.1 6.12 uml
-NEWEST ?= sa neighbours
+NEWEST ?= sa neighbours guard guard_ways guard_modes guard_hosts gro endpoints
 
 all: modules user
 

@@ -4,6 +4,7 @@
 import contextlib
 import errno
 import os
+import re
 import select
 import socket
 import sys
@@ -14,6 +15,9 @@ from net import FRAGMENT  # noqa: E402  pylint: disable=wrong-import-position
 from protected import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 
 OTHERS = {'UDP': UDP, 'UDP-Lite': UDPLITE, 'SCTP': SCTP, 'DCCP': DCCP}
+# From 6.16 on the kernel does not know DCCP's checksum, and answers nothing whose checksum is wrong
+if tuple(map(int, re.findall(r'\d+', os.uname().release)[:2])) >= (6, 16):
+    del OTHERS['DCCP']
 RST, SYN, ACK = 4, 2, 16
 
 
@@ -156,7 +160,7 @@ def reject_out(case):
     why = {'cross_pair' if stage == WITH else 'no_live_set': 1}
     with Case(fam, stage, 'reject') as c:
         for index, port in enumerate(PORTS):
-            for s in (c.udp[index], c.lite[index]):
+            for s in (c.udp[index], *c.lite[index:index + 1]):
                 for data in (b'out', bytes(4000)):
                     with c.counted(f'from port {port}', **why):
                         try:
@@ -178,7 +182,7 @@ def bypass(case):
     fam, stage = case
     with Case(fam, stage, 'bypass') as c, c.counted('bypassed'):
         for index, port in enumerate(PORTS):
-            for proto, s in ((UDP, c.udp[index]), (UDPLITE, c.lite[index])):
+            for proto, s in ((UDP, c.udp[index]), *((UDPLITE, s) for s in c.lite[index:index + 1])):
                 phone = World.u.udp(c.u, FREE if proto == UDPLITE else 6000, proto)
                 phone.sendto(b'in', (c.p, port))
                 equal(receive(s), b'in', f'protocol {proto} to port {port}')
