@@ -43,6 +43,15 @@ static bool ims_fou_is(const struct sock *sk)
 	       !READ_ONCE(up->encap_err_lookup);
 }
 
+/*
+ * Does the kernel look on behind one of IPv6's extension headers? Not behind hop-by-hop
+ * options, whose number is GRE's second byte as well.
+ */
+static bool ims_fou_is_passed_on(u8 proto)
+{
+	return ipv6_ext_hdr(proto) && proto != NEXTHDR_HOP && proto != NEXTHDR_NONE;
+}
+
 /* Where does a protocol's header lead to? It may be another one of UDP with one within. */
 static struct ims_endpoint *ims_fou_follow(struct ims_net *in, const struct sk_buff *skb,
 					   struct ims_parsed *p, unsigned int depth)
@@ -51,6 +60,7 @@ static struct ims_endpoint *ims_fou_follow(struct ims_net *in, const struct sk_b
 	const struct guehdr *head;
 	struct ims_endpoint *ep;
 	struct guehdr _head;
+	enum ims_shape shape;
 	const struct sock *sk;
 
 	ep = depth ? ims_endpoint_of_port(in, &p->t.dst, p->t.dport) : NULL;
@@ -61,8 +71,9 @@ static struct ims_endpoint *ims_fou_follow(struct ims_net *in, const struct sk_b
 		return NULL;
 	direct.offset += sizeof(struct udphdr);
 	head = skb_header_pointer(skb, direct.offset, sizeof(_head), &_head);
+	/* the rest is in a later fragment, perhaps (IPv6) */
 	if (!head)
-		return NULL;
+		return ims_endpoint_of_addr(in, &p->t.dst);
 	/* the ports come first in all protocols that have any */
 	direct.t.sport = ((const __be16 *)head)[0];
 	direct.t.dport = ((const __be16 *)head)[1];
@@ -76,14 +87,18 @@ static struct ims_endpoint *ims_fou_follow(struct ims_net *in, const struct sk_b
 		*p = direct;
 		return ep;
 	}
-	if (head->version)
-		return NULL;	/* an IP packet, which is received anew */
-	gue.offset = direct.offset + sizeof(*head) + head->hlen * 4;
-	/* behind one of IPv6's extension headers the kernel would look on */
-	if (p->t.dst.family == AF_INET6 && ipv6_ext_hdr(head->proto_ctype))
-		return ims_endpoint_of_addr(in, &p->t.dst);
-	if (ims_parse_ports(skb, head->proto_ctype, &gue) != IMS_SHAPE_PORTS)
+	/* an IP packet, which is received anew, or nothing for anybody else */
+	if (head->version || head->control)
 		return NULL;
+	gue.offset = direct.offset + sizeof(*head) + head->hlen * 4;
+	if (p->t.dst.family == AF_INET6 && ims_fou_is_passed_on(head->proto_ctype))
+		return ims_endpoint_of_addr(in, &p->t.dst);
+	shape = ims_parse_ports(skb, head->proto_ctype, &gue);
+	if (shape == IMS_SHAPE_NO_PORTS)
+		return NULL;
+	/* ports that a later fragment has; or an ICMP error, which may be about any port */
+	if (shape != IMS_SHAPE_PORTS)
+		return ims_endpoint_of_addr(in, &p->t.dst);
 	ep = ims_fou_follow(in, skb, &gue, depth + 1);
 	if (ep)
 		*p = gue;

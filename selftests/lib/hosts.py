@@ -487,22 +487,37 @@ def vrf(c):
 
 # --- What takes packets before netfilter, or behind it
 
+@contextlib.contextmanager
+def fou(fam, ports):
+    """P takes these ports' packets out of UDP: by port, what is in them."""
+    six = ['fou6'] if fam == 'IPv6' else []
+    need('fou', *six)
+    command = f'ip {"-6 " if six else ""}fou'
+    try:
+        for port, what in ports.items():
+            World.p.run(f'{command} add port {port} {what}')
+        yield
+    finally:
+        for port in ports:
+            World.p.run(f'{command} del port {port}', ok=False)
+
+
 @host('GUE and FOU')
 def gue(c):
-    need('fou', *(['fou6'] if c.six else []))
-    six = '-6 ' if c.six else ''
-    ports = {GUE: 'gue', FOU_UDP: f'ipproto {UDP}', FOU_TCP: f'ipproto {TCP}'}
-
     def outer(port, data):
         return layer4(c.u, c.p, UDP, 40000, port, data)
 
-    def within(proto, data):
-        return struct.pack('>BBH', 0, proto, 0) + data
+    def within(proto, data, options=0):
+        return struct.pack('>BBH', options, proto, 0) + bytes(4 * options) + data
 
     def inner(proto, sport, port):
         return layer4(c.u, c.p, proto, sport, port, bytes(40))
     c.ways += [('in GUE', lambda *a: [ip(c.u, c.p, UDP, outer(GUE, within(a[0], inner(*a))))]),
                ('in GUE, fragments', lambda *a: fragments(c.u, c.p, UDP, outer(GUE, within(a[0], inner(*a))), 16)),
+               ('in GUE, in a second fragment', lambda *a: fragments(c.u, c.p, UDP, outer(GUE, within(a[0], inner(*a))), 8)),
+               ('in GUE, ports in a second fragment', lambda *a: fragments(c.u, c.p, UDP, outer(GUE, within(a[0], inner(*a), 3)), 24)),
+               ('in FOU, in a second fragment', lambda *a: fragments(c.u, c.p, UDP, outer(
+                   FOU_UDP if a[0] == UDP else FOU_TCP, inner(*a)), 8)),
                ('in GUE, twice', lambda *a: [ip(c.u, c.p, UDP, outer(GUE, within(UDP, outer(GUE, within(a[0], inner(*a))))))]),
                ('in FOU', lambda *a: [ip(c.u, c.p, UDP, outer(FOU_UDP if a[0] == UDP else FOU_TCP, inner(*a)))])]
     if c.six:
@@ -510,13 +525,8 @@ def gue(c):
                         44, fragment_head(a[0], 0, False) + inner(*a))))]),
                    ('in GUE, behind options', lambda *a: [ip(c.u, c.p, UDP, outer(GUE, within(
                        DSTOPTS, struct.pack('>BBBB4x', a[0], 0, 1, 4) + inner(*a))))])]
-    try:
-        for port, what in ports.items():
-            World.p.run(f'ip {six}fou add port {port} {what}')
+    with fou(c.fam, {GUE: 'gue', FOU_UDP: f'ipproto {UDP}', FOU_TCP: f'ipproto {TCP}'}):
         yield
-    finally:
-        for port in ports:
-            World.p.run(f'ip {six}fou del port {port}', ok=False)
 
 
 def set_xdp(fd):
