@@ -434,6 +434,18 @@ static noinline void ims_guard_let_esp_out(struct ims_net *in, struct sk_buff *s
 		ims_compat_keep_source(skb);
 }
 
+/* A port that is not shut: what leaves over a bundle keeps its source all the same. */
+static noinline void ims_guard_pass_output(struct ims_net *in, struct sk_buff *skb,
+					   const struct ims_parsed *p)
+{
+	const struct xfrm_state *x = ims_sa_of_output(skb);
+
+	if (x && ims_sa_is_shielded(x))
+		ims_compat_keep_source(skb);
+	else if (p->proto == IPPROTO_UDP)
+		ims_guard_let_esp_out(in, skb, p->t.sport);
+}
+
 /* What is sent, before anybody transforms it */
 static unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
 				     const struct nf_hook_state *state,
@@ -451,8 +463,8 @@ static unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
 	else
 		ep = ims_endpoint_of_addr(in, &p->t.src);
 	if (!ep) {
-		if (p->proto == IPPROTO_UDP && shape == IMS_SHAPE_PORTS)
-			ims_guard_let_esp_out(in, skb, p->t.sport);
+		if (shape == IMS_SHAPE_PORTS)
+			ims_guard_pass_output(in, skb, p);
 		return NF_ACCEPT;
 	}
 	drop = ims_guard_check_output(in, ep, skb, p, shape);
