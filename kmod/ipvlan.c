@@ -98,17 +98,30 @@ void ims_ipvlan_net_exit(struct ims_net *in)
 	in->visited = false;
 }
 
+static int ims_ipvlan_look(const struct net_device *dev)
+{
+	struct net *net = dev_net(dev);
+
+	if (!ims_ipvlan_lower(dev) || !READ_ONCE(ims_net(net)->guarded))
+		return 0;
+	return ims_ipvlan_guard(net);
+}
+
 /* Under RTNL */
 static int ims_ipvlan_event(struct notifier_block *nb, unsigned long event, void *ptr)
 {
-	const struct net_device *dev = netdev_notifier_info_to_dev(ptr);
-	struct net *net = dev_net(dev);
+	struct net_device *upper, *dev = netdev_notifier_info_to_dev(ptr);
+	struct list_head *iter;
+	int err;
 
-	/* new, or come from another namespace; also a lower one, which leaves some behind */
-	if (event != NETDEV_REGISTER || !ims_ipvlan_lower(dev) ||
-	    !READ_ONCE(ims_net(net)->guarded))
+	/* new, or come from another namespace */
+	if (event != NETDEV_REGISTER)
 		return NOTIFY_DONE;
-	return notifier_from_errno(ims_ipvlan_guard(net));
+	err = ims_ipvlan_look(dev);
+	/* a lower one leaves some behind when it comes */
+	netdev_for_each_upper_dev_rcu(dev, upper, iter)
+		err = err ?: ims_ipvlan_look(upper);
+	return notifier_from_errno(err);
 }
 
 static struct notifier_block ims_ipvlan_notifier = {

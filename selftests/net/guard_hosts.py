@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from hosts import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from natted import NAT_PORT, SO_MARK, TunnelUe, nat_bundle, nat_endpoint  # noqa: E402  pylint: disable=wrong-import-position
-from protected import FREE, forms  # noqa: E402  pylint: disable=wrong-import-position
+from protected import FREE, WITH, Case, forms  # noqa: E402  pylint: disable=wrong-import-position
 
 MARKER = b'marker'
 # What is known not to work is given so many seconds; what works has all that it needs
@@ -430,6 +430,17 @@ def meta_ipsec(case):
         equal([int(x) for x in re.findall(r'packets (\d+)', said.split('chain input')[1])], [3, 3, 1, 3], 'counted at input')
         c.nothing_in('in clear')
         equal(c.leaks, [], 'delivered')
+
+
+@test('A10', 'ipvlan l3s: nothing is in clear when its lower device goes to another namespace, {}', each=ADDRESSES)
+def lower_goes(fam):
+    need('ipvlan')
+    with Case(fam, WITH) as c:
+        World.p.ip('link add link p0 name i0 type ipvlan mode l3s')
+        with lower():
+            place('i0')
+            for port in PORTS:
+                c.put(f'port {port}', c.clear(5060, port), plaintext_in=1)
 
 
 @test('A10', 'the table of hosts in guard.rst says what is tested')
