@@ -71,17 +71,20 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 		ims_bundle_delete_all(in, NULL);
 		ims_endpoint_delete_all(in);
 		mutex_unlock(&in->lock);
+		ims_ipvlan_net_exit(in);
 	}
 	/* What found nothing left to restore, or lost the race: it takes the mutex. */
 	list_for_each_entry(net, nets, exit_list)
 		cancel_delayed_work_sync(&ims_net(net)->restore);
-	/* Expiries and SAs gone that lost the race, then the bundles' last references. */
+	/*
+	 * Expiries and SAs gone that lost the race, then the bundles' last references; no packet is
+	 * in the hooks any more either.
+	 */
 	flush_workqueue(ims_wq);
 	rcu_barrier();
 
 	list_for_each_entry(net, nets, exit_list) {
 		in = ims_net(net);
-		ims_ipvlan_net_exit(in);
 		ims_ues_exit(in);
 		ims_registrations_exit(in);
 		xa_destroy(&in->endpoints);
