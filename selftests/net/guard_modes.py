@@ -7,10 +7,13 @@ import os
 import re
 import select
 import socket
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from hosts import GUE, fou  # noqa: E402  pylint: disable=wrong-import-position
+from natted import Nft  # noqa: E402  pylint: disable=wrong-import-position
 from net import FRAGMENT  # noqa: E402  pylint: disable=wrong-import-position
 from protected import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 
@@ -223,6 +226,23 @@ def bypass_with_set(fam):
     equal(set(drops(ep).values()), {0}, 'dropped')
 
 
+@test('A10', 'bypass: where there is a set, it is used, whatever source NAT the host has, {}', each=ADDRESSES)
+def bypass_nat(fam):
+    with contextlib.closing(Nft(World.p)) as nft:
+        nft.run('add table inet nat; add chain inet nat out { type nat hook postrouting priority 100; }; '
+                'add rule inet nat out oifname "p0" meta l4proto { udp, tcp } masquerade random')
+        try:
+            with Case(fam, WITH, 'bypass') as c:
+                World.wire.seen()
+                for n, port in ((0, c.b['port-uc']), (PORTS.index(c.b['port-pc']), c.b['port-us'])):
+                    c.udp[n].sendto(b'over the set', (c.u, port))
+                c.left()
+                equal([s.spi for s in World.wire.seen() if not s.sent and (s.spi or b'over the set' in s.data)],
+                      [c.b['spi-uc'], c.b['spi-us']], 'SPIs that P sends')
+        finally:
+            nft.run('delete table inet nat')
+
+
 @test('A10', 'bypass: an endpoint beside it is shut, {}',
       each=tuple((f, o) for f in ADDRESSES for o in ('the older', 'the younger')))
 def bypass_beside(case):
@@ -415,6 +435,27 @@ def icmp_forms(fam):
                 if kind == 'port' and (fam == 'IPv4' or not name.startswith('fragments') or '64' in name):
                     told.believed(text, dict(ways(error(FREE)))[name])
         check('mtu' not in World.p.ip(f'route get {c.u}'), 'the route has another MTU')
+
+
+@test('A10', 'ICMP in GUE: the socket at a protected port is not told, {}', each=ADDRESSES)
+def icmp_in_gue(fam):
+    with fou(fam, {GUE: 'gue'}), Case(fam, WITH) as c:
+        told = Told(c)
+        proto, at = (ICMP, 20) if fam == 'IPv4' else (ICMP6, 40)
+        for port in PORTS:
+            for kind in ('port', 'size'):
+                quoted = ip(c.p, c.u, UDP, layer4(c.p, c.u, UDP, port, told.to[port], bytes(64)))
+                data = struct.pack('>BBH', 0, proto, 0) + icmp_error(c.u, c.p, kind, quoted)[at:]
+                told.nothing(port, kind, [ip(c.u, c.p, UDP, layer4(c.u, c.p, UDP, 40000, GUE, data))])
+
+
+@test('A10', 'FOU: GRE within, which has no ports, is let in, {}', each=ADDRESSES)
+def gre_in_fou(fam):
+    with fou(fam, {GUE: 'ipproto 47'}), Case(fam, WITH) as c, c.counted('GRE'):
+        # A checksum, a key, a sequence number, or none of them
+        for flags in (0, 0x10, 0x20, 0x30, 0x80):
+            World.wire.send(ip(c.u, c.p, UDP, layer4(c.u, c.p, UDP, 40000, GUE, bytes([flags, 0, 8, 0]) + bytes(60))))
+        c.passed()
 
 
 @test('A10', 'ICMP in: a connection in the making is not told, {}', each=ADDRESSES)
