@@ -439,6 +439,11 @@ def lower_goes(fam):
         World.p.ip('link add link p0 name i0 type ipvlan mode l3s')
         with lower():
             place('i0')
+
+            def hears():
+                World.wire.send(ip(c.u, c.p, UDP, layer4(c.u, c.p, UDP, FREE, FREE, b'marker')))
+                return pending(c.free)
+            wait(hears, 'the interface receives')
             for port in PORTS:
                 c.put(f'port {port}', c.clear(5060, port), plaintext_in=1)
 
