@@ -10,19 +10,11 @@
 # adds what the list says gets the rule for every packet.
 set -eu
 
+# shellcheck source=common
+. "$(dirname "$0")/common"
 unshare -n true || exit 2
-packages='iproute2=6.1.0-3 libbpf1=1:1.1.2-0+deb12u1 libelf1=0.188-2.1 libmnl0=1.0.4-3
-	libbsd0=0.11.7-2 libmd0=1.0.4-2'
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-# shellcheck disable=SC2086 # a list
-(cd "$dir" && apt-get -qq -o APT::Sandbox::User=root download $packages)
-for deb in "$dir"/*.deb; do
-	dpkg -x "$deb" "$dir"
-done
-PATH=$dir/usr/sbin:$dir/sbin:$dir/bin:$PATH
-LD_LIBRARY_PATH=$(find "$dir" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd:)
-export PATH LD_LIBRARY_PATH
+unpack iproute2=6.1.0-3 libbpf1=1:1.1.2-0+deb12u1 libelf1=0.188-2.1 libmnl0=1.0.4-3 \
+	libbsd0=0.11.7-2 libmd0=1.0.4-2
 
 seen=$(unshare -n sh -eu 2>&1 <<'END'
 ip -V | sed 's/, libbpf.*//'
@@ -59,7 +51,4 @@ mark 7: not taken
 END
 )
 
-echo "$seen"
-echo "on Linux $(uname -r)"
-[ "$seen" = "$expected" ] || { echo 'NOT as expected, which is:'; echo "$expected"; exit 1; }
-echo 'as expected: fwmark 0 takes every packet'
+compare "$seen" "$expected" 'fwmark 0 takes every packet'

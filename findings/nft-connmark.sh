@@ -12,22 +12,11 @@
 # the list is two other rules, and no error tells. JSON has the target's name and no masks.
 set -eu
 
+# shellcheck source=common
+. "$(dirname "$0")/common"
 unshare -n true || exit 2
-packages='nftables=1.0.6-2+deb12u2 libnftables1=1.0.6-2+deb12u2 libnftnl11=1.2.4-2 libmnl0=1.0.4-3
-	libjansson4=2.14-2 libxtables12=1.8.9-2 libgmp10=2:6.2.1+dfsg1-1.1
-	libedit2=3.1-20221030-2 libbsd0=0.11.7-2 libmd0=1.0.4-2 libtinfo6=6.4-4 iptables=1.8.9-2'
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
 # shellcheck disable=SC2086 # a list
-(cd "$dir" && apt-get -qq -o APT::Sandbox::User=root download $packages)
-for deb in "$dir"/*.deb; do
-	dpkg -x "$deb" "$dir"
-done
-PATH=$dir/usr/sbin:$dir/sbin:$dir/bin:$PATH
-LD_LIBRARY_PATH=$(find "$dir" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd:)
-export PATH LD_LIBRARY_PATH
-XTABLES_LIBDIR=$(echo "$dir"/usr/lib/*/xtables)
-export XTABLES_LIBDIR
+unpack $nft_packages iptables=1.8.9-2
 
 seen=$(unshare -n sh -eu 2>&1 <<'END'
 nft -v | cut -d' ' -f1,2
@@ -68,7 +57,4 @@ nft list, when that is loaded again:
 END
 )
 
-echo "$seen"
-echo "on Linux $(uname -r)"
-[ "$seen" = "$expected" ] || { echo 'NOT as expected, which is:'; echo "$expected"; exit 1; }
-echo 'as expected: the words are other rules'
+compare "$seen" "$expected" 'the words are other rules'

@@ -10,20 +10,11 @@
 # next. "-n" is for numbers, with JSON as well.
 set -eu
 
+# shellcheck source=common
+. "$(dirname "$0")/common"
 unshare -mn true || exit 2
-packages='nftables=1.0.6-2+deb12u2 libnftables1=1.0.6-2+deb12u2 libnftnl11=1.2.4-2 libmnl0=1.0.4-3
-	libjansson4=2.14-2 libxtables12=1.8.9-2 libgmp10=2:6.2.1+dfsg1-1.1
-	libedit2=3.1-20221030-2 libbsd0=0.11.7-2 libmd0=1.0.4-2 libtinfo6=6.4-4'
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
 # shellcheck disable=SC2086 # a list
-(cd "$dir" && apt-get -qq -o APT::Sandbox::User=root download $packages)
-for deb in "$dir"/*.deb; do
-	dpkg -x "$deb" "$dir"
-done
-PATH=$dir/usr/sbin:$dir/sbin:$dir/bin:$PATH
-LD_LIBRARY_PATH=$(find "$dir" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd:)
-export PATH LD_LIBRARY_PATH
+unpack $nft_packages
 
 seen=$(unshare -mn sh -eu 2>&1 <<'END'
 nft -v | cut -d' ' -f1,2
@@ -65,7 +56,4 @@ nft -nj list:
 END
 )
 
-echo "$seen"
-echo "on Linux $(uname -r)"
-[ "$seen" = "$expected" ] || { echo 'NOT as expected, which is:'; echo "$expected"; exit 1; }
-echo 'as expected: masks have names'
+compare "$seen" "$expected" 'masks have names'

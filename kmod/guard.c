@@ -691,30 +691,19 @@ static struct ims_net *ims_guard_host(const struct sk_buff *skb, const struct nf
 	return READ_ONCE(in->guarded) ? in : NULL;
 }
 
-static unsigned int ims_guard_visit4(void *priv, struct sk_buff *skb,
-				     const struct nf_hook_state *state)
+static unsigned int ims_guard_visitor(void *priv, struct sk_buff *skb,
+				      const struct nf_hook_state *state)
 {
+	const bool is_ipv4 = state->pf == NFPROTO_IPV4;
 	struct ims_net *in = ims_guard_host(skb, state);
-	unsigned int verdict = NF_ACCEPT;
+	unsigned int verdict;
 
-	if (in)
-		verdict = ims_guard_arrive4(in, skb, state);
-	if (in && verdict == NF_ACCEPT)
-		verdict = ims_guard_enter4(in, skb, state);
-	return verdict;
-}
-
-static unsigned int ims_guard_visit6(void *priv, struct sk_buff *skb,
-				     const struct nf_hook_state *state)
-{
-	struct ims_net *in = ims_guard_host(skb, state);
-	unsigned int verdict = NF_ACCEPT;
-
-	if (in)
-		verdict = ims_guard_arrive6(in, skb, state);
-	if (in && verdict == NF_ACCEPT)
-		verdict = ims_guard_enter6(in, skb, state);
-	return verdict;
+	if (!in)
+		return NF_ACCEPT;
+	verdict = is_ipv4 ? ims_guard_arrive4(in, skb, state) : ims_guard_arrive6(in, skb, state);
+	if (verdict != NF_ACCEPT)
+		return verdict;
+	return is_ipv4 ? ims_guard_enter4(in, skb, state) : ims_guard_enter6(in, skb, state);
 }
 
 /*
@@ -777,13 +766,13 @@ static const struct nf_hook_ops ims_guard_ops[IMS_GUARD_HOOKS] = {
 
 static const struct nf_hook_ops ims_guard_visit_ops[] = {
 	{
-		.hook = ims_guard_visit4,
+		.hook = ims_guard_visitor,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_LOCAL_IN,
 		.priority = NF_IP_PRI_LAST,
 	},
 	{
-		.hook = ims_guard_visit6,
+		.hook = ims_guard_visitor,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_LOCAL_IN,
 		.priority = NF_IP6_PRI_LAST,

@@ -26,8 +26,6 @@ struct ims_parsed {
 	struct ims_tuple t;
 };
 
-typedef enum ims_shape ims_parse_t(const struct sk_buff *skb, struct ims_parsed *p);
-
 enum ims_shape ims_parse4(const struct sk_buff *skb, struct ims_parsed *p);
 enum ims_shape ims_parse6(const struct sk_buff *skb, struct ims_parsed *p);
 enum ims_shape ims_parse4_quick(const struct sk_buff *skb, const __be16 *ports,

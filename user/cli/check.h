@@ -180,6 +180,7 @@ int check_dump(int bus, struct nlmsghdr *nlh,
 
 /* check_host.c */
 
+bool check_has_port(const struct imsipsec_endpoint *e, uint16_t port);
 bool check_has_family(const struct check *c, int family);
 
 /* What looks, one a row of check.c's table */

@@ -363,6 +363,17 @@ void check_default_policy(struct check *c)
 	}
 }
 
+/* Is a port one of the endpoint's? */
+bool check_has_port(const struct imsipsec_endpoint *e, uint16_t port)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_port_pc; i++)
+		if (e->port_pc[i] == port)
+			return true;
+	return e->port_ps == port;
+}
+
 /* Has any endpoint an address of that family? */
 bool check_has_family(const struct check *c, int family)
 {

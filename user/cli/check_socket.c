@@ -86,16 +86,6 @@ void check_gather_sockets(struct check *c)
 			c->sockets_error = true;
 }
 
-static bool has_port(const struct imsipsec_endpoint *e, uint16_t port)
-{
-	size_t i;
-
-	for (i = 0; i < e->n_port_pc; i++)
-		if (e->port_pc[i] == port)
-			return true;
-	return e->port_ps == port;
-}
-
 static bool is_any(const struct imsipsec_addr *a)
 {
 	return a->family == AF_INET ? !a->in.s_addr : IN6_IS_ADDR_UNSPECIFIED(&a->in6);
@@ -104,7 +94,7 @@ static bool is_any(const struct imsipsec_addr *a)
 /* Does it get what comes to the port of addresses of the endpoint's family? */
 static bool is_open(const struct check_socket *s, const struct imsipsec_endpoint *e)
 {
-	return is_any(&s->address) && has_port(e, s->port) && e->guard != IMSIPSEC_GUARD_BYPASS &&
+	return is_any(&s->address) && check_has_port(e, s->port) && e->guard != IMSIPSEC_GUARD_BYPASS &&
 	       (s->address.family == e->address.family ||
 		(s->address.family == AF_INET6 && !s->v6only));
 }

@@ -173,22 +173,12 @@ static int endpoint_del(int argc, char **argv)
 	return status;
 }
 
-static bool has_port(const struct imsipsec_endpoint *e, uint16_t port)
-{
-	size_t i;
-
-	for (i = 0; i < e->n_port_pc; i++)
-		if (e->port_pc[i] == port)
-			return true;
-	return e->port_ps == port;
-}
-
 static bool is_pool_of(const struct imsipsec_endpoint *e, const struct imsipsec_endpoint_params *p)
 {
 	size_t i;
 
 	for (i = 0; i < p->n_port_pc; i++)
-		if (p->port_pc[i] == e->port_ps || !has_port(e, p->port_pc[i]))
+		if (p->port_pc[i] == e->port_ps || !check_has_port(e, p->port_pc[i]))
 			return false;
 	return p->n_port_pc == e->n_port_pc;
 }
@@ -207,9 +197,9 @@ static int search_in_the_way(const struct imsipsec_endpoint *e, void *data)
 	if (!equal_addresses(&e->address, &r->p->address))
 		return 0;
 	for (i = 0; i < r->p->n_port_pc; i++)
-		if (has_port(e, r->p->port_pc[i]))
+		if (check_has_port(e, r->p->port_pc[i]))
 			break;
-	if (i == r->p->n_port_pc && !has_port(e, r->p->port_ps))
+	if (i == r->p->n_port_pc && !check_has_port(e, r->p->port_ps))
 		return 0;
 	r->found = *e;
 	r->n++;
