@@ -1274,7 +1274,8 @@ struct imsipsec_mech {
  * imsipsec_secagree_parse() - parse the value of a Security-Client,
  *	Security-Server or Security-Verify header
  * @list: NULL at first; grows by the mechanisms of the header, call again for
- *	the next header of the same name; to be freed whatever is returned
+ *	the next header of the same name, also where this one gave -EINVAL; to be
+ *	freed whatever is returned
  * @value: what stands behind the colon; need not end in NUL; may be folded
  * @len: its length
  *
@@ -1283,19 +1284,23 @@ struct imsipsec_mech {
  * be there and nothing twice; an SPI is at least 256, a port is neither 0 nor
  * 5060 nor 5061, and what ends in -c differs from what ends in -s.
  *
- * Return: 0; -EINVAL if it is malformed or out of range; -E2BIG over 64
- * mechanisms ipsec-3gpp in a list; -ENOMEM. On error @list holds what it held
- * before.
+ * A mechanism that is malformed or out of range is passed over: it is neither
+ * counted nor chosen. imsipsec_secagree_equal() compares its text.
+ *
+ * Return: 0; -EINVAL if no mechanism of all the headers so far is well-formed, so
+ * that what the last one gives holds for all; -E2BIG over 64 mechanisms ipsec-3gpp in
+ * a list, or over 64 that are malformed; -ENOMEM. Where it is not -EINVAL, @list
+ * holds on error what it held before.
  */
 int imsipsec_secagree_parse(struct imsipsec_secagree **list, const char *value, size_t len);
 
 /** imsipsec_secagree_free() - free a list, NULL is allowed */
 void imsipsec_secagree_free(struct imsipsec_secagree *list);
 
-/** imsipsec_secagree_count() - how many ipsec-3gpp mechanisms it has */
+/** imsipsec_secagree_count() - how many well-formed ipsec-3gpp mechanisms it has */
 size_t imsipsec_secagree_count(const struct imsipsec_secagree *list);
 
-/** imsipsec_secagree_get() - mechanism @i of the headers, valid until @list grows; or NULL */
+/** imsipsec_secagree_get() - mechanism @i of those, valid until @list grows; or NULL */
 const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree *list, size_t i);
 
 /**
@@ -1360,6 +1365,29 @@ int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec
 				   const struct imsipsec_algs *algs, size_t n);
 
 /**
+ * imsipsec_secagree_write_static() - write the value of Security-Server for a UE that has
+ *	no bundle
+ * @buf: gets it, with NUL
+ * @size: of @buf; 2048 is enough
+ * @algs: the P-CSCF's pairs in order of preference; NULL: every pair that the library
+ *	knows, strongest first
+ * @n: how many
+ * @modes: the modes that UEs may have, in order of preference; NULL:
+ *	IMSIPSEC_MODE_TRANS alone
+ * @n_modes: how many
+ *
+ * For a 421 or 494, beside Require: sec-agree: the P-CSCF's static list, which does not
+ * depend on what the UE offers (RFC 3329 clause 2.3.1). It has each pair in each mode, by
+ * a q that falls, and neither SPIs nor ports, which come with a bundle.
+ *
+ * Return: length without NUL; -ENOSPC if it does not fit; -EINVAL if there is no pair or
+ * no mode, or more than there are, or one that the library does not know.
+ */
+int imsipsec_secagree_write_static(char *buf, size_t size,
+				   const struct imsipsec_algs *algs, size_t n,
+				   const enum imsipsec_mode *modes, size_t n_modes);
+
+/**
  * imsipsec_secagree_equal() - do two headers say the same
  * @a: what was sent, or received first
  * @b: what came back
@@ -1368,10 +1396,10 @@ int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec
  * of the second REGISTER against that of the first (TS 33.203 clause 7.2:
  * else a bidding-down attack). Order of the mechanisms and of their
  * parameters does not matter, and a default that is spelled out equals one
- * that is not. Unknown algorithms are compared by their names; other
- * mechanisms and unknown parameters do not count.
+ * that is not. Unknown algorithms are compared by their names, a malformed
+ * mechanism byte by byte; other mechanisms and unknown parameters do not count.
  *
- * Return: false also if one of them is NULL or has no mechanism: what was
+ * Return: false also if one of them is NULL or has no well-formed mechanism: what was
  * never agreed on is not confirmed by saying nothing.
  */
 bool imsipsec_secagree_equal(const struct imsipsec_secagree *a, const struct imsipsec_secagree *b);

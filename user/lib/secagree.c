@@ -10,6 +10,9 @@
  * with blanks and folds allowed around each of the separators. What has one
  * meaning only is accepted though the grammar has it not: an empty element of
  * a list, an empty parameter, a line end behind the last one.
+ *
+ * A mechanism that is malformed is passed over. Its text is kept: what was sent, or received
+ * first, had it or had it not (bidding down).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -27,6 +30,9 @@
 #define NAME_MAX_LEN	31
 
 #define SPI_MIN		256	/* below: reserved by RFC 4303 */
+
+#define N_MODES		2
+#define STATIC_Q_STEP	50	/* in thousandths: each pair in each mode has its own q */
 
 enum param {
 	PARAM_ALG,
@@ -66,9 +72,18 @@ struct entry {
 	char names[N_NAMES][NAME_MAX_LEN + 1];
 };
 
+/* A mechanism that is malformed, as it stood there */
+struct malformed {
+	char *text;
+	size_t len;
+};
+
 struct imsipsec_secagree {
 	size_t n, room;
 	struct entry *entries;
+	size_t n_malformed;
+	struct malformed malformed[MECHS_MAX];
+	bool well_formed;	/* some mechanism is, ipsec-3gpp or another one */
 };
 
 static bool is_value_char(char c)
@@ -291,6 +306,7 @@ static int parse_mechanism(struct text *t, struct imsipsec_secagree *list)
 {
 	struct entry *entry;
 	struct text name;
+	int err;
 
 	name = take(t, is_token_char);
 	if (is_empty(&name))
@@ -303,51 +319,100 @@ static int parse_mechanism(struct text *t, struct imsipsec_secagree *list)
 	entry = list_grow(list);
 	if (!entry)
 		return -ENOMEM;
-	return parse_ipsec_3gpp(t, entry);
+	err = parse_ipsec_3gpp(t, entry);
+	if (err)
+		list->n--;
+	return err;
+}
+
+/* To the end of an element, whatever it has. A quoted string without end has the rest. */
+static void skip_element(struct text *t)
+{
+	while (!at_element_end(t)) {
+		if (!at(t, '"'))
+			t->p++;
+		else if (skip_quoted(t))
+			t->p = t->end;
+	}
+}
+
+static int keep_malformed(struct imsipsec_secagree *list, struct text text)
+{
+	struct malformed *m = &list->malformed[list->n_malformed];
+
+	if (list->n_malformed == MECHS_MAX)
+		return -E2BIG;
+	while (text.end > text.p && strchr(" \t\r\n", text.end[-1]))
+		text.end--;
+	m->len = length(&text);
+	/* Of no byte, there may be none. */
+	m->text = malloc(m->len + 1);
+	if (!m->text)
+		return -ENOMEM;
+	memcpy(m->text, text.p, m->len);
+	list->n_malformed++;
+	return 0;
+}
+
+static int parse_element(struct text *t, struct imsipsec_secagree *list)
+{
+	struct text text = *t;
+	int err;
+
+	err = parse_mechanism(t, list);
+	if (err != -EINVAL) {
+		list->well_formed |= !err;
+		return err;
+	}
+	*t = text;
+	skip_element(t);
+	text.end = t->p;
+	return keep_malformed(list, text);
 }
 
 static int parse_list(struct text *t, struct imsipsec_secagree *list)
 {
-	bool any = false;
 	int err;
 
 	for (;;) {
 		skip_lws(t);
 		if (!at_element_end(t)) {
-			err = parse_mechanism(t, list);
+			err = parse_element(t, list);
 			if (err)
 				return err;
-			any = true;
 		}
 		if (t->p == t->end)
-			return any ? 0 : -EINVAL;
+			return 0;
 		t->p++;
 	}
+}
+
+static void drop_malformed(struct imsipsec_secagree *list, size_t n)
+{
+	while (list->n_malformed > n)
+		free(list->malformed[--list->n_malformed].text);
 }
 
 int imsipsec_secagree_parse(struct imsipsec_secagree **list, const char *value, size_t len)
 {
 	struct text t = { value, value + len };
-	struct imsipsec_secagree *l = *list;
-	size_t n;
+	size_t n, n_malformed;
+	bool well_formed;
 	int err;
 
-	if (!len)
-		return -EINVAL;
-	if (!l) {
-		l = calloc(1, sizeof(*l));
-		if (!l)
-			return -ENOMEM;
-	}
-	n = l->n;
-	err = parse_list(&t, l);
-	if (!err) {
-		*list = l;
-		return 0;
-	}
-	l->n = n;
 	if (!*list)
-		imsipsec_secagree_free(l);
+		*list = calloc(1, sizeof(**list));
+	if (!*list)
+		return -ENOMEM;
+	n = (*list)->n;
+	n_malformed = (*list)->n_malformed;
+	well_formed = (*list)->well_formed;
+	err = parse_list(&t, *list);
+	if (!err)
+		return (*list)->well_formed ? 0 : -EINVAL;
+	(*list)->n = n;
+	drop_malformed(*list, n_malformed);
+	(*list)->well_formed = well_formed;
 	return err;
 }
 
@@ -355,6 +420,7 @@ void imsipsec_secagree_free(struct imsipsec_secagree *list)
 {
 	if (!list)
 		return;
+	drop_malformed(list, 0);
 	free(list->entries);
 	free(list);
 }
@@ -368,6 +434,8 @@ const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree
 {
 	return list && i < list->n ? &list->entries[i].mech : NULL;
 }
+
+static const enum imsipsec_mode trans = IMSIPSEC_MODE_TRANS;
 
 static const struct imsipsec_mech *find_offer(const struct imsipsec_secagree *client,
 					      const struct imsipsec_algs *pair,
@@ -391,7 +459,6 @@ int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
 			     const enum imsipsec_mode *modes, size_t n_modes,
 			     const struct imsipsec_mech **mech)
 {
-	static const enum imsipsec_mode trans = IMSIPSEC_MODE_TRANS;
 	const struct imsipsec_mech *m;
 	size_t i, j;
 
@@ -448,24 +515,44 @@ static const char *mode_text(enum imsipsec_mode mode)
 	return mode == IMSIPSEC_MODE_UDP_ENC_TUN ? "UDP-enc-tun" : imsipsec_mode_name(mode);
 }
 
+/* What a mechanism begins with; q is not written where it is 0. */
+static int print_algs(struct output *out, const struct imsipsec_algs *pair,
+		      enum imsipsec_mode mode, unsigned int q)
+{
+	const char *alg = imsipsec_alg_name(pair->alg);
+	const char *ealg = imsipsec_ealg_name(pair->ealg);
+	const char *mod = mode_text(mode);
+
+	if (!alg || !ealg || !mod || q > 1000)
+		return -EINVAL;
+	if (out->len)
+		print(out, ", ");
+	print(out, "ipsec-3gpp");
+	if (q)
+		print_q(out, q);
+	print(out, ";alg=%s;prot=esp;mod=%s;ealg=%s", alg, mod, ealg);
+	return 0;
+}
+
 static int print_mech(struct output *out, const struct imsipsec_mech *m)
 {
-	const char *alg = imsipsec_alg_name(m->alg);
-	const char *ealg = imsipsec_ealg_name(m->ealg);
-	const char *mode = mode_text(m->mode);
+	int err;
 
-	if (!alg || !ealg || !mode || !m->esp || m->q > 1000 ||
-	    m->spi_c < SPI_MIN || m->spi_s < SPI_MIN || m->spi_c == m->spi_s ||
+	if (!m->esp || m->spi_c < SPI_MIN || m->spi_s < SPI_MIN || m->spi_c == m->spi_s ||
 	    !m->port_c || !m->port_s || m->port_c == m->port_s)
 		return -EINVAL;
-
-	print(out, "ipsec-3gpp");
-	if (m->q)
-		print_q(out, m->q);
-	print(out, ";alg=%s;prot=esp;mod=%s;ealg=%s", alg, mode, ealg);
+	err = print_algs(out, &(struct imsipsec_algs){ m->alg, m->ealg }, m->mode, m->q);
+	if (err)
+		return err;
 	print(out, ";spi-c=%u;spi-s=%u;port-c=%u;port-s=%u",
 	      m->spi_c, m->spi_s, m->port_c, m->port_s);
 	return 0;
+}
+
+/* Return: length without NUL, or -ENOSPC */
+static int finish(const struct output *out)
+{
+	return out->len < out->size ? (int)out->len : -ENOSPC;
 }
 
 int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *mechs, size_t n)
@@ -477,13 +564,11 @@ int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *
 	if (!n || n > MECHS_MAX)
 		return -EINVAL;
 	for (i = 0; i < n; i++) {
-		if (i)
-			print(&out, ", ");
 		err = print_mech(&out, &mechs[i]);
 		if (err)
 			return err;
 	}
-	return out.len < size ? (int)out.len : -ENOSPC;
+	return finish(&out);
 }
 
 int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec_bundle *bundle,
@@ -518,36 +603,86 @@ int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec
 	return found ? imsipsec_secagree_write(buf, size, mechs, n) : -EINVAL;
 }
 
-static bool entry_equal(const struct entry *a, const struct entry *b)
+int imsipsec_secagree_write_static(char *buf, size_t size,
+				   const struct imsipsec_algs *algs, size_t n,
+				   const enum imsipsec_mode *modes, size_t n_modes)
 {
-	const struct imsipsec_mech *x = &a->mech, *y = &b->mech;
-	int i;
+	struct output out = { .buf = buf, .size = size };
+	unsigned int q;
+	size_t i, j;
+	int err;
 
-	for (i = 0; i < N_NAMES; i++)
-		if (strcmp(a->names[i], b->names[i]))
+	_Static_assert(N_PAIRS * N_MODES * STATIC_Q_STEP <= 1000, "q falls from 1 at most");
+
+	if (!algs) {
+		algs = imsipsec_pairs;
+		n = N_PAIRS;
+	}
+	if (!modes) {
+		modes = &trans;
+		n_modes = 1;
+	}
+	if (!n || n > N_PAIRS || !n_modes || n_modes > N_MODES)
+		return -EINVAL;
+	q = n * n_modes * STATIC_Q_STEP;
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < n_modes; j++, q -= STATIC_Q_STEP) {
+			err = print_algs(&out, &algs[i], modes[j], q);
+			if (err)
+				return err;
+		}
+	}
+	return finish(&out);
+}
+
+static bool entry_equal(const struct imsipsec_secagree *a, size_t i,
+			const struct imsipsec_secagree *b, size_t j)
+{
+	const struct entry *v = &a->entries[i], *w = &b->entries[j];
+	const struct imsipsec_mech *x = &v->mech, *y = &w->mech;
+	int k;
+
+	for (k = 0; k < N_NAMES; k++)
+		if (strcmp(v->names[k], w->names[k]))
 			return false;
 	return x->q == y->q && x->spi_c == y->spi_c && x->spi_s == y->spi_s &&
 	       x->port_c == y->port_c && x->port_s == y->port_s;
 }
 
-bool imsipsec_secagree_equal(const struct imsipsec_secagree *a, const struct imsipsec_secagree *b)
+static bool malformed_equal(const struct imsipsec_secagree *a, size_t i,
+			    const struct imsipsec_secagree *b, size_t j)
+{
+	const struct malformed *x = &a->malformed[i], *y = &b->malformed[j];
+
+	return x->len == y->len && !memcmp(x->text, y->text, x->len);
+}
+
+/* Does @b have each of the @n of @a, in any order? It has as many. */
+static bool all_there(const struct imsipsec_secagree *a, const struct imsipsec_secagree *b, size_t n,
+		      bool (*equal)(const struct imsipsec_secagree *a, size_t i,
+				    const struct imsipsec_secagree *b, size_t j))
 {
 	uint64_t used = 0;
 	size_t i, j;
 
 	_Static_assert(MECHS_MAX <= 64, "a bit of \"used\" for each mechanism");
 
-	/* Fail closed: a server that forgot what it sent must not accept an absent header. */
-	if (!imsipsec_secagree_count(a) || imsipsec_secagree_count(a) != imsipsec_secagree_count(b))
-		return false;
-
-	for (i = 0; i < a->n; i++) {
-		for (j = 0; j < b->n; j++)
-			if (!(used & 1ULL << j) && entry_equal(&a->entries[i], &b->entries[j]))
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < n; j++)
+			if (!(used & 1ULL << j) && equal(a, i, b, j))
 				break;
-		if (j == b->n)
+		if (j == n)
 			return false;
 		used |= 1ULL << j;
 	}
 	return true;
+}
+
+bool imsipsec_secagree_equal(const struct imsipsec_secagree *a, const struct imsipsec_secagree *b)
+{
+	/* Fail closed: a server that forgot what it sent must not accept an absent header. */
+	if (!imsipsec_secagree_count(a) || imsipsec_secagree_count(a) != imsipsec_secagree_count(b))
+		return false;
+	return a->n_malformed == b->n_malformed && all_there(a, b, a->n, entry_equal) &&
+	       all_there(a, b, a->n_malformed, malformed_equal);
 }

@@ -150,6 +150,60 @@ static void check_choose(const struct imsipsec_secagree *a, const enum imsipsec_
 	check_server(a, m);
 }
 
+/* Behind a malformed mechanism, the same input has the same mechanisms. */
+static void check_beside(const struct imsipsec_secagree *a, const uint8_t *data, size_t size)
+{
+	static const char bad[] = "ipsec-3gpp;spi-c=1,";
+	struct imsipsec_secagree *beside = NULL;
+	const struct imsipsec_mech *m, *n;
+	char *text = malloc(sizeof(bad) - 1 + size);
+	size_t i;
+	int err;
+
+	check(text, "memory");
+	memcpy(text, bad, sizeof(bad) - 1);
+	memcpy(text + sizeof(bad) - 1, data, size);
+	err = imsipsec_secagree_parse(&beside, text, sizeof(bad) - 1 + size);
+	/* The malformed ones may be too many now. */
+	check(!err || err == -E2BIG, "beside a malformed one");
+	if (!err) {
+		for (i = 0; (m = imsipsec_secagree_get(a, i)); i++) {
+			n = imsipsec_secagree_get(beside, i);
+			check(n && n->alg == m->alg && n->ealg == m->ealg && n->mode == m->mode &&
+			      n->spi_c == m->spi_c && n->port_s == m->port_s, "the same mechanisms");
+		}
+		check(!imsipsec_secagree_get(beside, i), "as many mechanisms");
+		check(!imsipsec_secagree_equal(a, beside) && !imsipsec_secagree_equal(beside, a),
+		      "E5: the malformed one is compared");
+	}
+	imsipsec_secagree_free(beside);
+	free(text);
+}
+
+/* The static list for a random choice of pairs and modes */
+static void check_static(const uint8_t *data, size_t size)
+{
+	struct imsipsec_secagree *list = NULL;
+	struct imsipsec_algs algs[9];
+	enum imsipsec_mode modes[2];
+	size_t i, n = size < 9 ? size : 9, n_modes = size % 3;
+	char buf[2048];
+	int len;
+
+	for (i = 0; i < n; i++)
+		algs[i] = (struct imsipsec_algs){ data[i] % 6, data[i] / 6 % 6 };
+	for (i = 0; i < n_modes; i++)
+		modes[i] = data[i] % 4;
+	len = imsipsec_secagree_write_static(buf, sizeof(buf), algs, n, modes, n_modes);
+	check(len == -EINVAL || len == (int)strlen(buf), "write the static list");
+	if (len < 0)
+		return;
+	check(!strstr(buf, "spi") && !strstr(buf, "port"), "no SPIs in the static list");
+	check(imsipsec_secagree_parse(&list, buf, len) == -EINVAL && !imsipsec_secagree_count(list),
+	      "nothing to be chosen in the static list");
+	imsipsec_secagree_free(list);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const enum imsipsec_mode modes[] = {
@@ -161,11 +215,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_algs(data, size);
 	check_via(data, size);
+	check_static(data, size);
 	err = imsipsec_secagree_parse(&a, (const char *)data, size);
-	check(!err == !!a, "a list if and only if there is no error");
 	check(err == 0 || err == -EINVAL || err == -E2BIG, "errno");
-	if (err)
+	if (err) {
+		check(!imsipsec_secagree_count(a), "nothing of what is refused");
+		imsipsec_secagree_free(a);
 		return 0;
+	}
 
 	n = imsipsec_secagree_count(a);
 	for (i = 0; i < n; i++)
@@ -174,6 +231,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_choose(a, modes, 1);
 	check_choose(a, modes + 1, 1);
 	check_choose(a, modes, 2);
+	if (n)
+		check_beside(a, data, size);
 
 	check(!imsipsec_secagree_parse(&b, (const char *)data, size), "parse again");
 	check(imsipsec_secagree_equal(a, b) == (n > 0), "equal to itself");

@@ -214,8 +214,7 @@ static const struct {
 	{ "line end inside", "ipsec-3gpp;alg=hmac-md5-96\r\n" REST },
 	{ "two line ends behind", TEXT_A "\r\n\r\n" },
 	{ "bare carriage return", TEXT_A "\r" },
-	{ "other mechanism malformed", TEXT_A ", tls;=1" },
-	{ "second mechanism malformed", TEXT_A ", ipsec-3gpp;alg=hmac-md5-96" },
+	{ "two that are malformed", "tls;=1, ipsec-3gpp;alg=hmac-md5-96" },
 	{ "B5: spi-c = spi-s", "ipsec-3gpp;alg=hmac-md5-96;spi-c=1000;spi-s=1000;port-c=3000;"
 	  "port-s=4000" },
 	{ "B5: SPI 0", "ipsec-3gpp;alg=hmac-md5-96;spi-c=0;spi-s=1000;port-c=3000;port-s=4000" },
@@ -258,10 +257,55 @@ static void test_bad(void)
 	for (i = 0; i < ARRAY_SIZE(bad_cases); i++) {
 		struct imsipsec_secagree *list = NULL;
 
-		ok(parse(&list, bad_cases[i].text) == -EINVAL && !list,
+		ok(parse(&list, bad_cases[i].text) == -EINVAL && !imsipsec_secagree_count(list),
 		   "refuse: %s", bad_cases[i].name);
 		imsipsec_secagree_free(list);
 	}
+}
+
+/* Each of the malformed ones, ahead of a good one, behind it, and as a header of its own */
+static void test_beside(void)
+{
+	const struct imsipsec_mech a = MECH_A;
+	struct imsipsec_secagree *list, *again, *without;
+	char text[1024];
+	unsigned int missed = 0, uncompared = 0, apart = 0;
+	const char *bad;
+	bool ends;
+	size_t i, j;
+
+	without = NULL;
+	if (parse(&without, TEXT_A))
+		abort();
+	for (i = 0; i < ARRAY_SIZE(bad_cases); i++) {
+		bad = bad_cases[i].text;
+		/* A quoted string without end has all that is behind it. */
+		ends = !strstr(bad_cases[i].name, "quoted string") || strstr(bad_cases[i].name, "text behind");
+		for (j = 0; j < 2; j++) {
+			if (!j && !ends)
+				continue;
+			snprintf(text, sizeof(text), "%s,%s", j ? TEXT_A : bad, j ? bad : TEXT_A);
+			list = again = NULL;
+			missed += parse(&list, text) || imsipsec_secagree_count(list) != 1 ||
+				  !mech_is(imsipsec_secagree_get(list, 0), &a);
+			/* What is empty, or line ends, is no mechanism. */
+			if (strspn(bad, " \t\r\n,") != strlen(bad))
+				uncompared += imsipsec_secagree_equal(list, without) ||
+					      imsipsec_secagree_equal(without, list);
+			uncompared += parse(&again, text) || !imsipsec_secagree_equal(list, again);
+			imsipsec_secagree_free(list);
+			imsipsec_secagree_free(again);
+		}
+		list = NULL;
+		apart += parse(&list, bad) != -EINVAL || parse(&list, TEXT_A) ||
+			 imsipsec_secagree_count(list) != 1 || parse(&list, bad) ||
+			 imsipsec_secagree_count(list) != 1;
+		imsipsec_secagree_free(list);
+	}
+	imsipsec_secagree_free(without);
+	ok(!missed, "E6: a malformed mechanism beside a good one is passed over");
+	ok(!uncompared, "E5: what is passed over is compared");
+	ok(!apart, "E6: a malformed mechanism in a header of its own is passed over");
 }
 
 static void test_bytes(void)
@@ -272,14 +316,16 @@ static void test_bytes(void)
 	char text[] = TEXT_A ";foo=?";
 	size_t len, most;
 
-	ok(parse_n(&list, nul, sizeof(nul) - 1) == -EINVAL && !list, "refuse: a NUL inside");
+	ok(parse_n(&list, nul, sizeof(nul) - 1) == -EINVAL && !imsipsec_secagree_count(list),
+	   "refuse: a NUL inside");
 	for (control = 1; control < ' '; control++) {
 		if (strchr("\t\n\r", control))
 			continue;
 		text[sizeof(text) - 2] = control;
 		taken += !parse(&list, text);
 	}
-	ok(!taken && !list, "refuse: control characters");
+	ok(!taken && !imsipsec_secagree_count(list), "refuse: control characters");
+	imsipsec_secagree_free(list);
 
 	/*
 	 * Cut short at each byte, it is an error, or ends between two mechanisms,
@@ -338,8 +384,8 @@ static void test_repeated(void)
 	   !imsipsec_secagree_get(list, 0), "repeated headers: only tls so far");
 	ok(!parse(&list, TEXT_A) && imsipsec_secagree_count(list) == 1,
 	   "repeated headers: the second adds to the first");
-	err = parse(&list, TEXT_A ", ipsec-3gpp;alg=hmac-md5-96");
-	ok(err == -EINVAL && imsipsec_secagree_count(list) == 1 &&
+	err = parse(&list, ",ipsec-3gpp;alg=hmac-md5-96");
+	ok(!err && imsipsec_secagree_count(list) == 1 &&
 	   mech_is(imsipsec_secagree_get(list, 0), &a),
 	   "repeated headers: a bad one leaves what was there");
 	imsipsec_secagree_free(list);
@@ -351,7 +397,7 @@ static void test_repeated(void)
 
 static void test_many(void)
 {
-	struct imsipsec_secagree *list = NULL;
+	struct imsipsec_secagree *list = NULL, *other;
 	char *text;
 	size_t len;
 	int i, err = 0;
@@ -361,6 +407,18 @@ static void test_many(void)
 	ok(!err && imsipsec_secagree_count(list) == 64, "parse: 64 mechanisms");
 	ok(parse(&list, TEXT_A) == -E2BIG && imsipsec_secagree_count(list) == 64,
 	   "refuse: the 65th mechanism");
+	for (i = 0; i < 64 && !err; i++)
+		err = parse(&list, i ? "tls;=" : "tls;=2");
+	ok(!err, "parse: 64 malformed mechanisms beside them");
+	other = NULL;
+	for (i = 0; i < 64; i++)
+		err |= parse(&other, TEXT_A);
+	for (i = 0; i < 64; i++)
+		err |= parse(&other, i < 63 ? "tls;=" : "tls;=2");
+	ok(!err && imsipsec_secagree_equal(list, other), "E5: equal, in another order");
+	imsipsec_secagree_free(other);
+	ok(parse(&list, "tls;=") == -E2BIG && parse(&list, "tls") == 0 &&
+	   imsipsec_secagree_count(list) == 64, "refuse: the 65th malformed mechanism");
 	imsipsec_secagree_free(list);
 
 	/* A megabyte of what is passed over costs time in proportion, and no memory. */
@@ -548,6 +606,18 @@ static void test_equal(void)
 		{ "unknown parameters do not count", TEXT_A ";foo=1", TEXT_A ";foo=2;bar", true },
 		{ "unknown algorithm, same name", "ipsec-3gpp;alg=foo" REST,
 		  "ipsec-3gpp;alg=FOO" REST, true },
+		{ "a malformed mechanism, blanks around it, another order",
+		  TEXT_A ", ipsec-3gpp;spi-c=1 ", "ipsec-3gpp;spi-c=1," TEXT_A, true },
+		{ "E5: the stronger one was made malformed", TEXT_A "," PHONE_MD5_NULL,
+		  "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc;" "," PHONE_MD5_NULL, false },
+		{ "E5: a malformed one added", TEXT_A, TEXT_A ",ipsec-3gpp;spi-c=1", false },
+		{ "E5: a malformed one of another mechanism added", TEXT_A, "tls;=1," TEXT_A, false },
+		{ "E5: a malformed one for another", TEXT_A ",ipsec-3gpp;spi-c=1",
+		  TEXT_A ",ipsec-3gpp;spi-c=2", false },
+		{ "E5: a malformed one for its beginning", TEXT_A ",ipsec-3gpp;spi-c=1",
+		  TEXT_A ",ipsec-3gpp;spi-c=", false },
+		{ "E5: one of two malformed ones twice", TEXT_A ",ipsec-3gpp;spi-c=1,ipsec-3gpp;spi-c=2",
+		  TEXT_A ",ipsec-3gpp;spi-c=1,ipsec-3gpp;spi-c=1", false },
 		{ "E5: alg", "ipsec-3gpp;alg=hmac-sha-1-96" REST, b, false },
 		{ "E5: ealg", TEXT_A, "ipsec-3gpp;alg=hmac-sha-1-96" REST, false },
 		{ "E5: the stronger one removed", TEXT_A "," PHONE_MD5_NULL, PHONE_MD5_NULL,
@@ -900,10 +970,60 @@ static void test_write_server(void)
 	   "Security-Server: EINVAL, an algorithm that the library does not know");
 }
 
+static void test_write_static(void)
+{
+	static const char all[] =
+		"ipsec-3gpp;q=0.45;alg=null;prot=esp;mod=trans;ealg=aes-gcm, "
+		"ipsec-3gpp;q=0.4;alg=aes-gmac;prot=esp;mod=trans;ealg=aes-gcm, "
+		"ipsec-3gpp;q=0.35;alg=aes-gmac;prot=esp;mod=trans;ealg=null, "
+		"ipsec-3gpp;q=0.3;alg=hmac-sha-1-96;prot=esp;mod=trans;ealg=aes-cbc, "
+		"ipsec-3gpp;q=0.25;alg=hmac-sha-1-96;prot=esp;mod=trans;ealg=des-ede3-cbc, "
+		"ipsec-3gpp;q=0.2;alg=hmac-sha-1-96;prot=esp;mod=trans;ealg=null, "
+		"ipsec-3gpp;q=0.15;alg=hmac-md5-96;prot=esp;mod=trans;ealg=aes-cbc, "
+		"ipsec-3gpp;q=0.1;alg=hmac-md5-96;prot=esp;mod=trans;ealg=des-ede3-cbc, "
+		"ipsec-3gpp;q=0.05;alg=hmac-md5-96;prot=esp;mod=trans;ealg=null";
+	static const char both[] =
+		"ipsec-3gpp;q=0.2;alg=hmac-sha-1-96;prot=esp;mod=UDP-enc-tun;ealg=aes-cbc, "
+		"ipsec-3gpp;q=0.15;alg=hmac-sha-1-96;prot=esp;mod=trans;ealg=aes-cbc, "
+		"ipsec-3gpp;q=0.1;alg=hmac-md5-96;prot=esp;mod=UDP-enc-tun;ealg=null, "
+		"ipsec-3gpp;q=0.05;alg=hmac-md5-96;prot=esp;mod=trans;ealg=null";
+	static const struct imsipsec_algs two[] = { { SHA1, AES }, { MD5, NONE } };
+	static const struct imsipsec_algs unknown[] = { { SHA1, AES }, { MD5, 99 } };
+	static const enum imsipsec_mode modes[] = { ENC_TUN, TRANS, TRANS }, no_mode[] = { 99 };
+	struct imsipsec_secagree *list = NULL;
+	char buf[2048];
+	int len;
+
+	len = imsipsec_secagree_write_static(buf, sizeof(buf), NULL, 0, NULL, 0);
+	ok(len == (int)strlen(buf) && !strcmp(buf, all), "E6: static list: all pairs, no SPI, no port");
+	/* It is no offer: nobody can take it for one. */
+	ok(parse(&list, buf) == -EINVAL && !imsipsec_secagree_count(list),
+	   "E6: static list: has nothing to be chosen");
+	imsipsec_secagree_free(list);
+	len = imsipsec_secagree_write_static(buf, sizeof(buf), two, 2, modes, 2);
+	ok(len == (int)strlen(buf) && !strcmp(buf, both),
+	   "E6: static list: two pairs, both modes, in order of preference");
+	ok(imsipsec_secagree_write_static(buf, len + 1, two, 2, modes, 2) == len &&
+	   imsipsec_secagree_write_static(buf, len, two, 2, modes, 2) == -ENOSPC &&
+	   imsipsec_secagree_write_static(NULL, 0, two, 2, modes, 2) == -ENOSPC,
+	   "E6: static list: ENOSPC");
+	len = imsipsec_secagree_write_static(buf, sizeof(buf), NULL, 0, modes, 2);
+	ok(len > 0 && strstr(buf, "q=0.9;") && strstr(buf, "q=0.05;"),
+	   "E6: static list: the longest has %d bytes, 2048 are enough", len);
+	ok(imsipsec_secagree_write_static(buf, sizeof(buf), two, 0, NULL, 0) == -EINVAL &&
+	   imsipsec_secagree_write_static(buf, sizeof(buf), two, 10, NULL, 0) == -EINVAL &&
+	   imsipsec_secagree_write_static(buf, sizeof(buf), two, 2, modes, 0) == -EINVAL &&
+	   imsipsec_secagree_write_static(buf, sizeof(buf), two, 2, modes, 3) == -EINVAL &&
+	   imsipsec_secagree_write_static(buf, sizeof(buf), unknown, 2, NULL, 0) == -EINVAL &&
+	   imsipsec_secagree_write_static(buf, sizeof(buf), two, 2, no_mode, 1) == -EINVAL,
+	   "E6: static list: EINVAL for none, too many, and what the library does not know");
+}
+
 int main(void)
 {
 	test_good();
 	test_bad();
+	test_beside();
 	test_bytes();
 	test_any_order();
 	test_repeated();
@@ -913,6 +1033,7 @@ int main(void)
 	test_equal();
 	test_write();
 	test_write_server();
+	test_write_static();
 	test_subsets();
 	return done();
 }
