@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <imsipsec.h>
+#include <internal.h>
 
 /* Of the text that a finding has, and its cure */
 #define CHECK_TEXT	512
@@ -171,12 +172,9 @@ void check_gather_sockets(struct check *c);
 
 /* check_gather.c: what is not a file */
 
-struct nlmsghdr;
-
 void check_gather(struct check *c);
 void check_gather_rules(struct check *c);
-int check_dump(int bus, struct nlmsghdr *nlh,
-	       int (*each)(const struct nlmsghdr *nlh, void *data), void *data);
+int check_dump(int bus, struct nlmsghdr *nlh, uint16_t type, imsipsec_reply_fn each, void *data);
 
 /* check_host.c */
 

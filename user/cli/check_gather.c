@@ -85,41 +85,29 @@ static enum check_default default_of(uint8_t value)
 	return value == XFRM_USERPOLICY_BLOCK ? CHECK_DEFAULT_BLOCK : CHECK_DEFAULT_ACCEPT;
 }
 
-static int gather_default(const struct nlmsghdr *nlh, void *data)
+static int gather_default(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
 	const struct xfrm_userpolicy_default *d = mnl_nlmsg_get_payload(nlh);
 	struct check *c = data;
 
+	(void)h;
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*d))
-		return MNL_CB_ERROR;
+		return -EBADMSG;
 	c->default_in = default_of(d->in);
 	c->default_out = default_of(d->out);
-	return MNL_CB_STOP;
+	return 0;
 }
 
 /* What cannot be had stays unknown. */
 static void gather_defaults(struct check *c)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_XFRM, SOCK_CLOEXEC);
-	struct xfrm_userpolicy_default *d;
-	struct nlmsghdr *nlh;
-	char buf[1024];
-	ssize_t n;
+	char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct xfrm_userpolicy_default))];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 
-	if (!nl)
-		return;
-	nlh = mnl_nlmsg_put_header(buf);
 	nlh->nlmsg_type = XFRM_MSG_GETDEFAULT;
-	nlh->nlmsg_flags = NLM_F_REQUEST;
-	d = mnl_nlmsg_put_extra_header(nlh, sizeof(*d));
-	memset(d, 0, sizeof(*d));
-	if (!mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) &&
-	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) > 0) {
-		n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		if (n > 0)
-			mnl_cb_run(buf, n, 0, 0, gather_default, c);
-	}
-	mnl_socket_close(nl);
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	mnl_nlmsg_put_extra_header(nlh, sizeof(struct xfrm_userpolicy_default));
+	imsipsec_nl_ask(NETLINK_XFRM, nlh, XFRM_MSG_GETDEFAULT, gather_default, c);
 }
 
 /* What a command writes, to be freed; NULL, and *@error if it did not work. */
@@ -200,28 +188,12 @@ void check_gather_rules(struct check *c)
 
 /*
  * Ask the kernel for all of a kind. @nlh: the request, with its type and its header; @each
- * gets what it answers. Return: 0, or -1.
+ * gets what it answers, which has @type. Return: 0, or negative: it is not all.
  */
-int check_dump(int bus, struct nlmsghdr *nlh,
-	       int (*each)(const struct nlmsghdr *nlh, void *data), void *data)
+int check_dump(int bus, struct nlmsghdr *nlh, uint16_t type, imsipsec_reply_fn each, void *data)
 {
-	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
-	char buf[32768];
-	int ret = -1;
-	ssize_t n;
-
-	if (!nl)
-		return -1;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	if (!mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) &&
-	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) > 0) {
-		do {
-			n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-			ret = n > 0 ? mnl_cb_run(buf, n, 0, 0, each, data) : -1;
-		} while (ret > 0);
-	}
-	mnl_socket_close(nl);
-	return ret;
+	return imsipsec_nl_ask(bus, nlh, type, each, data);
 }
 
 void check_gather(struct check *c)

@@ -7,6 +7,7 @@
  * are the rules of nftables, iptables and ip6tables, in all tables and chains, whether a
  * packet comes to them or not, and policy routing.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
@@ -400,7 +401,7 @@ static void look_at_nft(const struct check *c, struct users *u)
 	}
 }
 
-static int gather_fwmark(const struct nlmsghdr *nlh, void *data)
+static int gather_fwmark(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
 	const struct fib_rule_hdr *hdr = mnl_nlmsg_get_payload(nlh);
 	struct check_fwmark f = { .mark = 0 };
@@ -408,10 +409,11 @@ static int gather_fwmark(const struct nlmsghdr *nlh, void *data)
 	bool masked = false;
 	struct check *c = data;
 
+	(void)h;
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*hdr))
-		return MNL_CB_ERROR;
+		return -EBADMSG;
 	if (hdr->family != AF_INET && hdr->family != AF_INET6)
-		return MNL_CB_OK;
+		return 0;
 	f.family = hdr->family;
 	mnl_attr_for_each(attr, nlh, sizeof(*hdr)) {
 		switch (mnl_attr_get_type(attr)) {
@@ -429,10 +431,10 @@ static int gather_fwmark(const struct nlmsghdr *nlh, void *data)
 	if (f.mark && !masked)
 		f.mask = ALL_BITS;
 	if (!f.mask)
-		return MNL_CB_OK;
+		return 0;
 	c->fwmarks = check_grow(c->fwmarks, &c->n_fwmarks, sizeof(*c->fwmarks));
 	c->fwmarks[c->n_fwmarks - 1] = f;
-	return MNL_CB_OK;
+	return 0;
 }
 
 void check_gather_fwmarks(struct check *c)
@@ -443,7 +445,7 @@ void check_gather_fwmarks(struct check *c)
 	/* Of all families */
 	nlh->nlmsg_type = RTM_GETRULE;
 	mnl_nlmsg_put_extra_header(nlh, sizeof(struct fib_rule_hdr));
-	c->fwmarks_error = check_dump(NETLINK_ROUTE, nlh, gather_fwmark, c);
+	c->fwmarks_error = check_dump(NETLINK_ROUTE, nlh, RTM_NEWRULE, gather_fwmark, c);
 }
 
 static void look_at_routing(const struct check *c, struct users *u)

@@ -8,6 +8,7 @@
  * that blocks it, or asks for other SAs, has it dropped before.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <linux/xfrm.h>
@@ -29,7 +30,7 @@ static void set_address(struct imsipsec_addr *a, int family, const xfrm_address_
 		memcpy(&a->in6, &from->a6, sizeof(a->in6));
 }
 
-static int gather_policy(const struct nlmsghdr *nlh, void *data)
+static int gather_policy(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
 	const struct xfrm_userpolicy_info *info = mnl_nlmsg_get_payload(nlh);
 	const struct xfrm_selector *sel = &info->sel;
@@ -39,11 +40,12 @@ static int gather_policy(const struct nlmsghdr *nlh, void *data)
 	struct check_policy *p;
 	size_t i, n;
 
+	(void)h;
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*info))
-		return MNL_CB_ERROR;
+		return -EBADMSG;
 	/* Those of sockets have a higher one */
 	if (info->dir != XFRM_POLICY_IN && info->dir != XFRM_POLICY_OUT)
-		return MNL_CB_OK;
+		return 0;
 	c->policies = check_grow(c->policies, &c->n_policies, sizeof(*c->policies));
 	p = &c->policies[c->n_policies - 1];
 	p->dir = info->dir;
@@ -89,11 +91,11 @@ static int gather_policy(const struct nlmsghdr *nlh, void *data)
 			/* Only what goes by an interface of that number */
 			if (mnl_attr_get_u32(attr)) {
 				c->n_policies--;
-				return MNL_CB_OK;
+				return 0;
 			}
 		}
 	}
-	return MNL_CB_OK;
+	return 0;
 }
 
 void check_gather_policies(struct check *c)
@@ -103,7 +105,7 @@ void check_gather_policies(struct check *c)
 
 	nlh->nlmsg_type = XFRM_MSG_GETPOLICY;
 	mnl_nlmsg_put_extra_header(nlh, sizeof(struct xfrm_userpolicy_id));
-	c->policies_error = check_dump(NETLINK_XFRM, nlh, gather_policy, c);
+	c->policies_error = check_dump(NETLINK_XFRM, nlh, XFRM_MSG_NEWPOLICY, gather_policy, c);
 }
 
 static bool has_prefix(const struct imsipsec_addr *net, unsigned int bits,

@@ -6,6 +6,7 @@
  * to the same port of every other address of the host, and by broadcast, in clear.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
@@ -17,19 +18,12 @@
 #include "check.h"
 #include "cli.h"
 
-static void set_address(struct imsipsec_addr *a, int family, const void *from)
+static struct imsipsec_addr address_of(int family, const void *from)
 {
-	const struct in6_addr *in6 = from;
+	struct imsipsec_addr a = { .family = family };
 
-	a->family = family;
-	if (family == AF_INET) {
-		memcpy(&a->in, from, sizeof(a->in));
-	} else if (IN6_IS_ADDR_V4MAPPED(in6)) {
-		a->family = AF_INET;
-		memcpy(&a->in, &in6->s6_addr[12], sizeof(a->in));
-	} else {
-		a->in6 = *in6;
-	}
+	memcpy(&a.in6, from, family == AF_INET ? sizeof(a.in) : sizeof(a.in6));
+	return imsipsec_addr_unmapped(&a);
 }
 
 struct gather {
@@ -37,7 +31,7 @@ struct gather {
 	uint8_t proto;
 };
 
-static int gather_socket(const struct nlmsghdr *nlh, void *data)
+static int gather_socket(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
 	const struct inet_diag_msg *m = mnl_nlmsg_get_payload(nlh);
 	const struct gather *g = data;
@@ -45,19 +39,20 @@ static int gather_socket(const struct nlmsghdr *nlh, void *data)
 	struct check_socket *s;
 	struct check *c = g->c;
 
+	(void)h;
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m))
-		return MNL_CB_ERROR;
+		return -EBADMSG;
 	c->sockets = check_grow(c->sockets, &c->n_sockets, sizeof(*c->sockets));
 	s = &c->sockets[c->n_sockets - 1];
 	s->proto = g->proto;
 	s->port = ntohs(m->id.idiag_sport);
-	set_address(&s->address, m->idiag_family, m->id.idiag_src);
+	s->address = address_of(m->idiag_family, m->id.idiag_src);
 	if (m->id.idiag_if && !if_indextoname(m->id.idiag_if, s->interface))
 		snprintf(s->interface, sizeof(s->interface), "%u", (unsigned int)m->id.idiag_if);
 	mnl_attr_for_each(attr, nlh, sizeof(*m))
 		if (mnl_attr_get_type(attr) == INET_DIAG_SKV6ONLY)
 			s->v6only = mnl_attr_get_u8(attr);
-	return MNL_CB_OK;
+	return 0;
 }
 
 static int gather(struct check *c, uint8_t proto, uint8_t family)
@@ -73,7 +68,7 @@ static int gather(struct check *c, uint8_t proto, uint8_t family)
 	req->sdiag_protocol = proto;
 	/* A socket of UDP that is not connected has TCP's state "closed". */
 	req->idiag_states = proto == IPPROTO_TCP ? 1 << TCP_LISTEN : 1 << TCP_CLOSE;
-	return check_dump(NETLINK_SOCK_DIAG, nlh, gather_socket, &g);
+	return check_dump(NETLINK_SOCK_DIAG, nlh, SOCK_DIAG_BY_FAMILY, gather_socket, &g);
 }
 
 void check_gather_sockets(struct check *c)

@@ -7,6 +7,17 @@
 
 #include "internal.h"
 
+/* A socket of both families has IPv4 addresses in the form of IPv6 (RFC 4291 clause 2.5.5.2). */
+struct imsipsec_addr imsipsec_addr_unmapped(const struct imsipsec_addr *addr)
+{
+	struct imsipsec_addr a = { .family = AF_INET };
+
+	if (addr->family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&addr->in6))
+		return *addr;
+	memcpy(&a.in, &addr->in6.s6_addr[12], sizeof(a.in));
+	return a;
+}
+
 int imsipsec_addr_parse(struct imsipsec_addr *addr, const char *text)
 {
 	struct imsipsec_addr a = { 0 };
@@ -31,16 +42,18 @@ int imsipsec_addr_parse(struct imsipsec_addr *addr, const char *text)
 	if (inet_pton(AF_INET6, buf, &a.in6) != 1)
 		return -EINVAL;
 	a.family = AF_INET6;
-	*addr = a;
+	*addr = imsipsec_addr_unmapped(&a);
 	return 0;
 }
 
 const char *imsipsec_addr_format(const struct imsipsec_addr *addr, char *buf, size_t size)
 {
+	const struct imsipsec_addr a = imsipsec_addr_unmapped(addr);
+
 	if (!size)
 		return buf;
 	/* The members of the union begin where it begins. */
-	if (!inet_ntop(addr->family, &addr->in, buf, size))
+	if (!inet_ntop(a.family, &a.in, buf, size))
 		snprintf(buf, size, "?");
 	return buf;
 }

@@ -374,12 +374,14 @@ static const char *name_in(const struct nlmsghdr *nlh, uint16_t type)
 int imsipsec_put_addr(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 		      const struct imsipsec_addr *addr)
 {
-	switch (addr->family) {
+	const struct imsipsec_addr a = imsipsec_addr_unmapped(addr);
+
+	switch (a.family) {
 	case AF_INET:
-		mnl_attr_put(nlh, type, sizeof(addr->in), &addr->in);
+		mnl_attr_put(nlh, type, sizeof(a.in), &a.in);
 		return 0;
 	case AF_INET6:
-		mnl_attr_put(nlh, type, sizeof(addr->in6), &addr->in6);
+		mnl_attr_put(nlh, type, sizeof(a.in6), &a.in6);
 		return 0;
 	default:
 		return imsipsec_fail(h, -EINVAL, "%s: neither IPv4 nor IPv6", name_in(nlh, type));

@@ -144,15 +144,10 @@ static int exchange_one(struct imsipsec *h, struct nlmsghdr *nlh,
 {
 	int err;
 
-	h->bundle.id = 0;
-	err = imsipsec_nl_exchange(h, nlh, bundle_reply, NULL);
-	if (err)
-		return err;
-	if (!h->bundle.id)
-		return imsipsec_fail(h, -EBADMSG, "no reply of the kernel");
-	if (bundle)
+	err = imsipsec_nl_get(h, nlh, bundle_reply, NULL);
+	if (!err && bundle)
 		*bundle = &h->bundle;
-	return 0;
+	return err;
 }
 
 static int put_params(struct imsipsec *h, struct nlmsghdr *nlh,
@@ -369,7 +364,7 @@ int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filte
 	}
 	if (linger)
 		mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_LINGER, linger);
-	err = imsipsec_nl_exchange(h, nlh, flush_reply, &flushed);
+	err = imsipsec_nl_get(h, nlh, flush_reply, &flushed);
 	if (!err && count)
 		*count = flushed;
 	return err;

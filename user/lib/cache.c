@@ -559,6 +559,7 @@ static int choose_tx(struct imsipsec_cache *c, const struct query *q, struct ent
 	return 0;
 }
 
+/* The query has no pointer into an entry: they come and go in here. */
 static int look_up(struct imsipsec_cache *c, const struct query *q,
 		   int (*choose)(struct imsipsec_cache *c, const struct query *q,
 				 struct entry **best), struct imsipsec_found *found)
@@ -566,6 +567,9 @@ static int look_up(struct imsipsec_cache *c, const struct query *q,
 	struct entry *best = NULL;
 	int err, tries;
 
+	err = imsipsec_nl_check_process(c->h);
+	if (err)
+		return err;
 	for (tries = 0; !best && tries < 2; tries++) {
 		/* What is not there may be in the events. */
 		if (tries || c->stale) {
@@ -598,24 +602,39 @@ int imsipsec_rx_tuple(struct imsipsec_cache *c,
 		      const struct imsipsec_addr *remote, uint16_t remote_port,
 		      struct imsipsec_found *found)
 {
+	const struct imsipsec_addr own = imsipsec_addr_unmapped(local);
+	const struct imsipsec_addr other = imsipsec_addr_unmapped(remote);
 	const struct query q = {
 		.key = KEY_PS,
-		.local = local, .local_port = local_port,
-		.remote = remote, .remote_port = remote_port,
+		.local = &own, .local_port = local_port,
+		.remote = &other, .remote_port = remote_port,
 	};
 
 	return look_up(c, &q, choose_tuple, found);
 }
 
+static bool copy(void *to, size_t size, const void *from, size_t len)
+{
+	if (len > size)
+		return false;
+	if (len)
+		memcpy(to, from, len);
+	return true;
+}
+
 int imsipsec_tx(struct imsipsec_cache *c, const void *owner, size_t owner_len,
 		const void *contact, size_t contact_len, struct imsipsec_found *found)
 {
+	uint8_t owner_copy[IMSIPSEC_OWNER_MAX], contact_copy[IMSIPSEC_CONTACT_MAX];
 	const struct query q = {
 		.key = KEY_NAME,
-		.owner = owner, .owner_len = owner_len,
-		.contact = contact, .contact_len = contact_len,
+		.owner = owner_copy, .owner_len = owner_len,
+		.contact = contact_copy, .contact_len = contact_len,
 	};
 
+	if (!copy(owner_copy, sizeof(owner_copy), owner, owner_len) ||
+	    !copy(contact_copy, sizeof(contact_copy), contact, contact_len))
+		return imsipsec_fail(c->h, -ENOENT, "no such bundle");
 	return look_up(c, &q, choose_tx, found);
 }
 
@@ -703,8 +722,10 @@ int imsipsec_cache_fd(const struct imsipsec_cache *c)
 int imsipsec_cache_dispatch(struct imsipsec_cache *c,
 			    int (*cb)(const struct imsipsec_event *event, void *data), void *data)
 {
-	int err = tell_heard(c, cb, data);
+	int err = imsipsec_nl_check_process(c->h);
 
+	if (!err)
+		err = tell_heard(c, cb, data);
 	return err ? err : refresh(c, cb, data);
 }
 

@@ -123,7 +123,7 @@ int imsipsec_config_get(struct imsipsec *h, const struct imsipsec_config **confi
 	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_CONFIG_GET, 0);
 	int err;
 
-	err = imsipsec_nl_exchange(h, nlh, config_reply, NULL);
+	err = imsipsec_nl_get(h, nlh, config_reply, NULL);
 	if (!err)
 		*config = &h->config;
 	return err;

@@ -135,15 +135,10 @@ static int exchange_one(struct imsipsec *h, struct nlmsghdr *nlh,
 {
 	int err;
 
-	h->endpoint.id = 0;
-	err = imsipsec_nl_exchange(h, nlh, endpoint_reply, NULL);
-	if (err)
-		return err;
-	if (!h->endpoint.id)
-		return imsipsec_fail(h, -EBADMSG, "no reply of the kernel");
-	if (endpoint)
+	err = imsipsec_nl_get(h, nlh, endpoint_reply, NULL);
+	if (!err && endpoint)
 		*endpoint = &h->endpoint;
-	return 0;
+	return err;
 }
 
 int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_params *params,

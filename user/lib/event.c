@@ -159,6 +159,9 @@ int imsipsec_event_dispatch(struct imsipsec_events *ev,
 	size_t len;
 	int err;
 
+	err = imsipsec_nl_check_process(ev->h);
+	if (err)
+		return err;
 	for (;;) {
 		err = imsipsec_event_input(ev, cb, data);
 		if (err)

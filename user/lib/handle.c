@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -127,7 +128,8 @@ static int kernel_error(struct imsipsec_exchange *x, const struct nlmsghdr *nlh,
 			       mnl_nlmsg_get_payload_len(nlh) - offset, extack_attr, &ext))
 		ext = (struct extack){ 0 };
 	/* The module never says so without a text; generic netlink does, of an old family id. */
-	if (err == -ENOENT && !ext.msg_len && x->request->nlmsg_type != GENL_ID_CTRL)
+	if (err == -ENOENT && !ext.msg_len && x->h->family &&
+	    x->request->nlmsg_type == x->h->family)
 		return imsipsec_fail(x->h, -ENODEV, "the kernel module ims_ipsec was unloaded");
 	describe(x->h, err, &ext, x->request);
 	return err;
@@ -158,6 +160,7 @@ static int input_done(struct imsipsec_exchange *x, const struct nlmsghdr *nlh)
 static void input_reply(struct imsipsec_exchange *x, const struct nlmsghdr *nlh)
 {
 	/* Once it failed or was ended, the rest is read only to be out of the way. */
+	x->replied = true;
 	if (x->err || !x->reply)
 		return;
 	x->err = x->reply(x->h, nlh, x->data);
@@ -196,7 +199,7 @@ bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len)
 			err = input_done(x, nlh);
 			break;
 		default:
-			if (nlh->nlmsg_type == x->request->nlmsg_type)
+			if (nlh->nlmsg_type == x->type)
 				input_reply(x, nlh);
 			continue;
 		}
@@ -278,28 +281,91 @@ struct nlmsghdr *imsipsec_nl_request(struct imsipsec *h, uint8_t cmd, uint16_t f
 	return begin_request(h, h->family, cmd, IMS_IPSEC_FAMILY_VERSION, flags);
 }
 
-/* Send a request, have @reply called for each reply, return how it ended. */
-int imsipsec_nl_exchange(struct imsipsec *h, struct nlmsghdr *request,
-			 imsipsec_reply_fn reply, void *data)
+/*
+ * After fork() both processes have the socket, and each would get what the kernel answers
+ * the other one.
+ */
+int imsipsec_nl_check_process(struct imsipsec *h)
 {
-	struct imsipsec_exchange x = {
-		.h = h,
-		.request = request,
-		.reply = reply,
-		.data = data,
-	};
-	int fd = mnl_socket_get_fd(h->nl), err;
+	if (h->pid == getpid())
+		return 0;
+	return imsipsec_fail(h, -ECHILD, "it was opened by another process: open one after fork()");
+}
+
+static int exchange(struct imsipsec_exchange *x)
+{
+	struct imsipsec *h = x->h;
+	int fd, err;
 	size_t len;
 
-	err = send_request(h, request);
+	err = imsipsec_nl_check_process(h);
+	if (err)
+		return err;
+	fd = mnl_socket_get_fd(h->nl);
+	err = send_request(h, x->request);
 	if (err)
 		return imsipsec_fail_system(h, err);
 	do {
 		err = imsipsec_nl_recv(fd, h->reply, sizeof(h->reply), 0, &len);
 		if (err)
 			return imsipsec_fail_system(h, err);
-	} while (!imsipsec_nl_input(&x, h->reply, len));
-	return x.err;
+	} while (!imsipsec_nl_input(x, h->reply, len));
+	return x->err;
+}
+
+/* Send a request, have @reply called for each reply, return how it ended. */
+int imsipsec_nl_exchange(struct imsipsec *h, struct nlmsghdr *request,
+			 imsipsec_reply_fn reply, void *data)
+{
+	struct imsipsec_exchange x = {
+		.h = h, .request = request, .type = request->nlmsg_type,
+		.reply = reply, .data = data,
+	};
+
+	return exchange(&x);
+}
+
+/* Likewise, of a request that has a reply: to be acknowledged is not enough. */
+int imsipsec_nl_get(struct imsipsec *h, struct nlmsghdr *request,
+		    imsipsec_reply_fn reply, void *data)
+{
+	struct imsipsec_exchange x = {
+		.h = h, .request = request, .type = request->nlmsg_type,
+		.reply = reply, .data = data,
+	};
+	int err = exchange(&x);
+
+	if (err || x.replied)
+		return err;
+	return imsipsec_fail(h, -EBADMSG, "no reply of the kernel");
+}
+
+/*
+ * Ask another netlink family, such as NETLINK_XFRM, which has @bus; what it answers has
+ * @type. The request has its type, its flags and its header.
+ */
+int imsipsec_nl_ask(int bus, struct nlmsghdr *request, uint16_t type,
+		    imsipsec_reply_fn reply, void *data)
+{
+	struct imsipsec *h = calloc(1, sizeof(*h));
+	struct imsipsec_exchange x = {
+		.h = h, .request = request, .type = type, .reply = reply, .data = data,
+	};
+	int err = -ENOMEM;
+
+	if (!h)
+		return err;
+	h->pid = getpid();
+	request->nlmsg_seq = 1;
+	h->nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
+	if (h->nl && !mnl_socket_bind(h->nl, 0, MNL_SOCKET_AUTOPID))
+		err = exchange(&x);
+	else
+		err = -errno;
+	if (h->nl)
+		mnl_socket_close(h->nl);
+	free(h);
+	return err;
 }
 
 /* ---- Opening and closing --------------------------------------------- */
@@ -368,7 +434,7 @@ static int resolve_family(struct imsipsec *h)
 	int err;
 
 	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, IMS_IPSEC_FAMILY_NAME);
-	err = imsipsec_nl_exchange(h, nlh, family_reply, NULL);
+	err = imsipsec_nl_get(h, nlh, family_reply, NULL);
 	if (err)
 		return err;
 	return h->family && h->group ? 0 : -EBADMSG;
@@ -395,6 +461,7 @@ int imsipsec_nl_open(struct imsipsec **handle)
 	if (!h)
 		return -ENOMEM;
 
+	h->pid = getpid();
 	h->nl = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
 	if (!h->nl) {
 		err = -errno;
@@ -462,14 +529,32 @@ const char *imsipsec_open_strerror(int err)
 	switch (err) {
 	case -ENOENT:
 		return "the kernel module ims_ipsec is not loaded";
+	case -ENODEV:
+		return "the kernel module ims_ipsec was unloaded meanwhile, open again";
 	case -EPERM:
+	case -EACCES:
 		return "CAP_NET_ADMIN is needed in the network namespace";
 	case -ENOMEM:
+	case -ENOBUFS:
 		return "out of memory";
+	case -EMFILE:
+		return "the process has too many open files (RLIMIT_NOFILE)";
+	case -ENFILE:
+		return "the host has too many open files (fs.file-max)";
+	case -ENOSPC:
+		return "the user watches too many files by epoll (fs.epoll.max_user_watches)";
+	case -ESTALE:
+		return "too many bundles came and went while they were dumped, open again";
 	case -EBADMSG:
+	case -EMSGSIZE:
+	case -EINVAL:
+	case -EOPNOTSUPP:
 		return "this libimsipsec does not understand the kernel module ims_ipsec";
 	case -EPROTONOSUPPORT:
+	case -EAFNOSUPPORT:
 		return "the kernel has no generic netlink";
+	case -ENOPROTOOPT:
+		return "the kernel is too old: its netlink has no extended acknowledgements";
 	default:
 		return "no netlink socket to be had";
 	}

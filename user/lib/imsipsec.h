@@ -15,8 +15,15 @@
  *   the library does not understand, and -ENODEV if the module was unloaded
  *   (close the handle and open another one). -EINVAL is also the library's own
  *   answer to what does not fit into a request.
- * - A handle belongs to one thread at a time; several handles are independent
- *   of each other. The library keeps no global state and prints nothing.
+ * - A handle, a subscription and a cache belong to one thread at a time, and to
+ *   the process that opened them; several are independent of each other. After
+ *   fork() every call with the other process's gives -ECHILD, but for those that
+ *   close, which close the process's own files and disturb the other one in
+ *   nothing. The library keeps no global state and prints nothing.
+ * - What a call takes may be what an earlier one with the same handle or cache
+ *   gave out.
+ * - An address that goes in may be an IPv4-mapped one, ::ffff:192.0.2.1, as a socket
+ *   of both families has it: it is taken for the IPv4 address.
  * - What happened some time ago has happened so many milliseconds ago;
  *   IMSIPSEC_NEVER if it has not.
  * - A struct that goes in begins with its own size, so that it can grow:
@@ -58,9 +65,10 @@ struct imsipsec;
  *
  * The kernel loads the module by itself if it is installed.
  *
- * Return: 0; -ENOENT if the module is not loaded; -EPERM without
- * CAP_NET_ADMIN; -ENOMEM and what socket(2) gives. There being no handle,
- * imsipsec_open_strerror() has the text.
+ * Return: 0; -ENOENT if the module is not loaded, -ENODEV if it was unloaded
+ * meanwhile; -EPERM without CAP_NET_ADMIN; -EMFILE, -ENFILE, -ENOMEM and what else
+ * socket(2) gives; -EBADMSG and -EOPNOTSUPP if module and library are not of one
+ * age. There being no handle, imsipsec_open_strerror() has the text.
  */
 int imsipsec_open(struct imsipsec **h);
 
@@ -114,7 +122,10 @@ struct imsipsec_addr {
 	};
 };
 
-/** imsipsec_addr_parse() - from text; an IPv6 address may stand in []; 0 or -EINVAL */
+/**
+ * imsipsec_addr_parse() - from text; an IPv6 address may stand in [], an IPv4-mapped one
+ *	gives AF_INET; 0 or -EINVAL
+ */
 int imsipsec_addr_parse(struct imsipsec_addr *addr, const char *text);
 
 /** imsipsec_addr_format() - to text, into @buf, which it returns; INET6_ADDRSTRLEN is enough */
@@ -669,7 +680,10 @@ struct imsipsec_bundle {
  * @endpoint: id of the endpoint that it belongs to
  * @owner: the SIP server's name for the subscriber (IMPI)
  * @owner_len: 1 to IMSIPSEC_OWNER_MAX bytes
- * @contact: the SIP server's name for the contact or reg-id
+ * @contact: the SIP server's name for the contact: owner and contact are the key of a
+ *	registration. It is made of +sip.instance and reg-id of the Contact where it has
+ *	them (RFC 5626), else of its address; never of its port, for the Contact of a
+ *	protected REGISTER names another one, port_us, than that of the first, in clear
  * @contact_len: 1 to IMSIPSEC_CONTACT_MAX bytes
  * @mode: 0: IMSIPSEC_MODE_TRANS
  * @alg: integrity algorithm
@@ -1148,7 +1162,8 @@ struct imsipsec_found {
  * imsipsec_cache_open() - subscribe to the events, then dump all bundles
  * @cache: gets it, to be closed with imsipsec_cache_close(); NULL on error
  *
- * Return: as imsipsec_open(); -ESTALE if too much came and went meanwhile.
+ * Return: as imsipsec_open(); -ESTALE if too much came and went meanwhile; -ENOSPC if
+ * epoll_ctl(2) has reached a limit.
  */
 int imsipsec_cache_open(struct imsipsec_cache **cache);
 
@@ -1188,7 +1203,7 @@ const char *imsipsec_cache_strerror(const struct imsipsec_cache *c);
  * bundle that the connection was opened over, which may have gone: see
  * imsipsec_rx_tuple().
  *
- * No system call where the bundle is in the cache and ACTIVE or OLD there. A
+ * No system call but getpid() where the bundle is in the cache and ACTIVE or OLD there. A
  * packet may just have taken one into use that is TEMPORARY or ESTABLISHED: the
  * kernel is asked.
  *
@@ -1411,7 +1426,8 @@ bool imsipsec_secagree_equal(const struct imsipsec_secagree *a, const struct ims
  * @via: the value of the first Via header field, of which the first element
  *	counts; need not end in NUL; may be folded
  * @len: its length
- * @addr: gets the address of sent-by; an IPv4-mapped one is an IPv4 address
+ * @addr: gets the address of sent-by; an IPv4-mapped one, which a socket of both
+ *	families writes there, gives AF_INET, as everywhere
  * @port: gets its port; where it is absent, that of the transport (RFC 3261 clause
  *	18.1.1): 5061 for TLS, else 5060; may be NULL
  *

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
@@ -29,6 +30,7 @@
 
 struct imsipsec {
 	struct mnl_socket *nl;
+	pid_t pid;			/* of the process that it belongs to */
 	uint16_t family;
 	uint32_t group;			/* multicast group of the events */
 	uint32_t seq;
@@ -63,8 +65,10 @@ typedef int (*imsipsec_reply_fn)(struct imsipsec *h, const struct nlmsghdr *nlh,
  * struct imsipsec_exchange - one request and what comes back
  * @h: the handle, whose error text is set
  * @request: what was sent, to find the attribute that an error is about
+ * @type: of replies
  * @reply: called for each reply; may be NULL
  * @data: passed to @reply
+ * @replied: there was a reply
  * @interrupted: a dump was inconsistent
  * @err: what @reply returned if that was not 0, which ends the calls of it; in
  *	the end, the result of the exchange
@@ -72,8 +76,10 @@ typedef int (*imsipsec_reply_fn)(struct imsipsec *h, const struct nlmsghdr *nlh,
 struct imsipsec_exchange {
 	struct imsipsec *h;
 	const struct nlmsghdr *request;
+	uint16_t type;
 	imsipsec_reply_fn reply;
 	void *data;
+	bool replied;
 	bool interrupted;
 	int err;
 };
@@ -82,6 +88,11 @@ int imsipsec_nl_open(struct imsipsec **h);
 struct nlmsghdr *imsipsec_nl_request(struct imsipsec *h, uint8_t cmd, uint16_t flags);
 int imsipsec_nl_exchange(struct imsipsec *h, struct nlmsghdr *request,
 			 imsipsec_reply_fn reply, void *data);
+int imsipsec_nl_get(struct imsipsec *h, struct nlmsghdr *request,
+		    imsipsec_reply_fn reply, void *data);
+int imsipsec_nl_ask(int bus, struct nlmsghdr *request, uint16_t type,
+		    imsipsec_reply_fn reply, void *data);
+int imsipsec_nl_check_process(struct imsipsec *h);
 bool imsipsec_nl_ok(const struct nlmsghdr *nlh, int left);
 bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len);
 int imsipsec_nl_recv(int fd, void *buf, size_t size, int flags, size_t *len);
@@ -143,6 +154,7 @@ void imsipsec_cache_walk(const struct imsipsec_cache *c,
 /* addr.c */
 
 bool imsipsec_addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b);
+struct imsipsec_addr imsipsec_addr_unmapped(const struct imsipsec_addr *addr);
 
 /* names.c: what RFC 3329 writes, found without regard to case; 0 if unknown */
 

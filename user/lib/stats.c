@@ -66,21 +66,17 @@ int imsipsec_stats_parse(const struct nlmsghdr *nlh, struct imsipsec_stats *stat
 
 static int stats_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
-	*(bool *)data = true;
+	(void)data;
 	return imsipsec_stats_parse(nlh, &h->stats);
 }
 
 int imsipsec_stats_get(struct imsipsec *h, const struct imsipsec_stats **stats)
 {
 	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_STATS_GET, 0);
-	bool replied = false;
 	int err;
 
-	err = imsipsec_nl_exchange(h, nlh, stats_reply, &replied);
-	if (err)
-		return err;
-	if (!replied)
-		return imsipsec_fail(h, -EBADMSG, "no reply of the kernel");
-	*stats = &h->stats;
-	return 0;
+	err = imsipsec_nl_get(h, nlh, stats_reply, NULL);
+	if (!err)
+		*stats = &h->stats;
+	return err;
 }

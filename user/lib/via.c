@@ -53,17 +53,15 @@ static int parse_protocol(struct text *t, struct text *transport)
 	return 0;
 }
 
-static int parse_addr(const struct text *text, int family, struct imsipsec_addr *addr)
+static int parse_addr(const struct text *text, bool ipv6, struct imsipsec_addr *addr)
 {
 	char buf[INET6_ADDRSTRLEN];
 
-	if (length(text) >= sizeof(buf))
+	if (length(text) >= sizeof(buf) || !memchr(text->p, ':', length(text)) == ipv6)
 		return -EINVAL;
 	memcpy(buf, text->p, length(text));
 	buf[length(text)] = '\0';
-	if (imsipsec_addr_parse(addr, buf) || addr->family != family)
-		return -EINVAL;
-	return 0;
+	return imsipsec_addr_parse(addr, buf);
 }
 
 static bool is_name_char(char c)
@@ -101,10 +99,10 @@ static int parse_host(struct text *t, struct imsipsec_addr *addr)
 		if (!at(t, ']'))
 			return -EINVAL;
 		t->p++;
-		return parse_addr(&host, AF_INET6, addr);
+		return parse_addr(&host, true, addr);
 	}
 	host = take(t, is_host_char);
-	if (!parse_addr(&host, AF_INET, addr))
+	if (!parse_addr(&host, false, addr))
 		return 0;
 	return is_host_name(host) ? -EAFNOSUPPORT : -EINVAL;
 }
@@ -131,17 +129,6 @@ static int parse_port(struct text *t, uint16_t *port)
 	return 0;
 }
 
-/* A socket of both families has IPv4 addresses in this form. */
-static struct imsipsec_addr unmapped(const struct imsipsec_addr *addr)
-{
-	struct imsipsec_addr a = { .family = AF_INET };
-
-	if (addr->family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&addr->in6))
-		return *addr;
-	memcpy(&a.in, &addr->in6.s6_addr[12], sizeof(a.in));
-	return a;
-}
-
 int imsipsec_via_sent_by(const char *via, size_t len, struct imsipsec_addr *addr, uint16_t *port)
 {
 	struct text t = { via, via + len }, transport;
@@ -166,7 +153,7 @@ int imsipsec_via_sent_by(const char *via, size_t len, struct imsipsec_addr *addr
 		return -EINVAL;
 	if (host)
 		return host;
-	*addr = unmapped(&a);
+	*addr = a;
 	if (port)
 		*port = p;
 	return 0;
@@ -175,7 +162,8 @@ int imsipsec_via_sent_by(const char *via, size_t len, struct imsipsec_addr *addr
 int imsipsec_via_is_natted(const char *via, size_t len, const struct imsipsec_addr *source,
 			   bool *natted)
 {
-	struct imsipsec_addr a, b = unmapped(source);
+	const struct imsipsec_addr b = imsipsec_addr_unmapped(source);
+	struct imsipsec_addr a;
 	int err;
 
 	err = imsipsec_via_sent_by(via, len, &a, NULL);

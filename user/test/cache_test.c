@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../lib/internal.h"
@@ -129,6 +130,16 @@ static struct imsipsec_bundle *bundle_of(uint32_t id)
 
 	for (i = 0; i < BUNDLES_MAX; i++)
 		if (kernel.bundles[i].id == id)
+			return &kernel.bundles[i];
+	return NULL;
+}
+
+static struct imsipsec_bundle *bundle_at(uint32_t mark)
+{
+	size_t i;
+
+	for (i = 0; i < BUNDLES_MAX; i++)
+		if (kernel.bundles[i].id && kernel.bundles[i].mark == mark)
 			return &kernel.bundles[i];
 	return NULL;
 }
@@ -344,6 +355,7 @@ int __wrap_imsipsec_event_open(struct imsipsec_events **ev)
 	*ev = __real_calloc(1, sizeof(**ev));
 	(*ev)->h = __real_calloc(1, sizeof(*(*ev)->h));
 	(*ev)->h->nl = event_nl;
+	(*ev)->h->pid = getpid();
 	(*ev)->h->family = FAMILY;
 	kernel.listens = true;
 	return 0;
@@ -353,6 +365,7 @@ int __wrap_imsipsec_open(struct imsipsec **h)
 {
 	*h = __real_calloc(1, sizeof(**h));
 	(*h)->nl = request_nl;
+	(*h)->pid = getpid();
 	(*h)->family = FAMILY;
 	return 0;
 }
@@ -869,6 +882,138 @@ static void test_memory(void)
 	   "memory: not for an event, but for the dump after it");
 }
 
+/* What was found names what is looked for, and goes while it is. */
+static bool tx_by_own(void)
+{
+	struct imsipsec_found found, again;
+	uint32_t id;
+
+	reset();
+	open_cache();
+	id = known(1, 1, IMSIPSEC_STATE_OLD);
+	imsipsec_rx_mark(cache, 5, &found);
+	destroy(id);
+	return imsipsec_tx(cache, found.bundle->owner, found.bundle->owner_len, found.bundle->contact,
+			   found.bundle->contact_len, &again) == -ENOENT;
+}
+
+static bool rx_tuple_by_own(void)
+{
+	struct imsipsec_found found, again;
+	uint32_t id;
+
+	reset();
+	open_cache();
+	id = known(1, 2, IMSIPSEC_STATE_OLD);
+	imsipsec_rx_mark(cache, 6, &found);
+	destroy(id);
+	return imsipsec_rx_tuple(cache, &found.bundle->address, found.bundle->port_ps,
+				 &found.bundle->ue_address, 1, &again) == -ENOENT;
+}
+
+/* It goes as the kernel is asked about it, and the search goes on. */
+static bool rx_tuple_by_own_asked(void)
+{
+	struct imsipsec_found found, again;
+	uint32_t id;
+
+	reset();
+	open_cache();
+	id = known(1, 0, IMSIPSEC_STATE_ACTIVE);
+	known(1, 2, IMSIPSEC_STATE_ESTABLISHED);
+	imsipsec_rx_mark(cache, 6, &found);
+	bundle_at(6)->id = 0;
+	return !imsipsec_rx_tuple(cache, &found.bundle->address, found.bundle->port_ps,
+				  &found.bundle->ue_address, found.bundle->port_uc, &again) &&
+	       again.bundle->id == id;
+}
+
+/* In a process of its own, which AddressSanitizer ends where it finds something */
+static bool apart(bool (*test)(void))
+{
+	int status = -1;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		_exit(!test());
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+static void test_own_pointers(void)
+{
+	struct imsipsec_found found;
+
+	ok(apart(tx_by_own), "INPUT: own pointers: tx with what was found, which goes meanwhile");
+	ok(apart(rx_tuple_by_own), "INPUT: own pointers: rx_tuple with what was found, which goes meanwhile");
+	ok(apart(rx_tuple_by_own_asked),
+	   "INPUT: own pointers: rx_tuple with what was found, which the kernel does not know any more");
+	reset();
+	open_cache();
+	ok(imsipsec_tx(cache, NULL, 0, NULL, 0, &found) == -ENOENT &&
+	   imsipsec_tx(cache, &kernel, IMSIPSEC_OWNER_MAX + 1, "c", 1, &found) == -ENOENT &&
+	   imsipsec_tx(cache, "c", 1, &kernel, IMSIPSEC_CONTACT_MAX + 1, &found) == -ENOENT,
+	   "INPUT: tx: ENOENT for names that no bundle can have");
+}
+
+/* Addresses as a socket of both families has them */
+static void test_mapped(void)
+{
+	struct imsipsec_addr local = { .family = AF_INET6 }, remote = { .family = AF_INET6 };
+	struct imsipsec_found found;
+	uint32_t id;
+
+	reset();
+	open_cache();
+	id = known(1, 0, IMSIPSEC_STATE_ACTIVE);
+	inet_pton(AF_INET6, "::ffff:192.0.2.1", &local.in6);
+	inet_pton(AF_INET6, "::ffff:10.0.0.1", &remote.in6);
+	ok(!imsipsec_rx_tuple(cache, &local, 5063, &remote, 6301, &found) && found.bundle->id == id &&
+	   !imsipsec_rx_tuple(cache, &local, 5062, &remote, 6300, &found) && no_system_call(),
+	   "INPUT: rx_tuple: addresses of a socket of both families");
+}
+
+static int calls_of_child(void)
+{
+	struct imsipsec_found found;
+	struct heard heard = { 0 };
+
+	if (rx(4) != -ECHILD || rx_tuple(1, 5063, 6301) != -ECHILD || tx(1) != -ECHILD ||
+	    imsipsec_cache_dispatch(cache, hear, &heard) != -ECHILD || heard.n ||
+	    imsipsec_rx_mark(cache, 8, &found) != -ECHILD || kernel.requests || kernel.reads)
+		return 1;
+	imsipsec_cache_close(cache);
+	/* To close is but to close: what the other process has to hear is still there. */
+	return kernel.requests || kernel.reads ? 2 : 0;
+}
+
+static void test_fork(void)
+{
+	struct heard heard = { 0 };
+	int status = -1;
+	pid_t child;
+	uint32_t id;
+
+	reset();
+	open_cache();
+	id = known(1, 0, IMSIPSEC_STATE_ACTIVE);
+	create(2, 2, 0);
+	rx(8);
+	create(3, 3, 0);
+	kernel.requests = kernel.reads = 0;
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		_exit(calls_of_child());
+	waitpid(child, &status, 0);
+	ok(WIFEXITED(status) && !WEXITSTATUS(status), "INPUT: fork: every call with another process's cache: ECHILD (%d)",
+	   WEXITSTATUS(status));
+	ok(rx(4) == (int)id && readable() && !imsipsec_cache_dispatch(cache, hear, &heard) && heard.n == 2 &&
+	   !readable() && rx(12) > 0, "INPUT: fork: the process that opened it goes on, and hears all");
+}
+
 static uint64_t random_state = 0x33203;
 
 static uint32_t random_below(uint32_t n)
@@ -895,16 +1040,6 @@ static int tx_of_kernel(unsigned int user)
 			best = b;
 	}
 	return best ? (int)best->id : -ENOENT;
-}
-
-static struct imsipsec_bundle *bundle_at(uint32_t mark)
-{
-	size_t i;
-
-	for (i = 0; i < BUNDLES_MAX; i++)
-		if (kernel.bundles[i].id && kernel.bundles[i].mark == mark)
-			return &kernel.bundles[i];
-	return NULL;
 }
 
 /*
@@ -995,6 +1130,9 @@ int main(void)
 	test_nat_mapping();
 	test_tx();
 	test_memory();
+	test_own_pointers();
+	test_mapped();
+	test_fork();
 	test_random(false);
 	test_random(true);
 	return done();

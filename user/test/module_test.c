@@ -1313,6 +1313,59 @@ static void test_many(void)
 	imsipsec_event_close(small);
 }
 
+/* What a child does with the handles of its parent, which it has, too, and waits in it for */
+static int calls_of_child(struct imsipsec_events *ev, struct imsipsec_cache *c, uint32_t id)
+{
+	const struct imsipsec_bundle *b;
+	struct imsipsec_found found;
+	uint64_t seq = 0;
+
+	if (imsipsec_bundle_get(h, id, &b) != -ECHILD || imsipsec_rx_mark(c, 4, &found) != -ECHILD ||
+	    imsipsec_event_dispatch(ev, last_seq, &seq) != -ECHILD || seq ||
+	    imsipsec_cache_dispatch(c, NULL, NULL) != -ECHILD)
+		return 1;
+	imsipsec_event_close(ev);
+	imsipsec_cache_close(c);
+	imsipsec_close(h);
+	if (imsipsec_open(&h) || imsipsec_bundle_get(h, id, &b) || b->id != id)
+		return 2;
+	imsipsec_close(h);
+	return 0;
+}
+
+static void test_fork(void)
+{
+	const struct imsipsec_bundle *b = NULL;
+	struct imsipsec_events *ev;
+	struct imsipsec_cache *c;
+	uint32_t first, second;
+	uint64_t seq = 0;
+	int status = -1;
+	pid_t pid;
+
+	if (imsipsec_event_open(&ev) || imsipsec_cache_open(&c) || make_bundle(1, &b)) {
+		ok(false, "INPUT: fork: open");
+		return;
+	}
+	first = b->id;
+	make_bundle(2, &b);
+	second = b->id;
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(calls_of_child(ev, c, second));
+	waitpid(pid, &status, 0);
+	ok(WIFEXITED(status) && !WEXITSTATUS(status),
+	   "INPUT: fork: ECHILD with handles of another process, its own one works (%d)", WEXITSTATUS(status));
+	ok(!imsipsec_bundle_get(h, first, &b) && b->id == first && see_in_cache(b, c) == 0 &&
+	   !imsipsec_event_dispatch(ev, last_seq, &seq) && seq,
+	   "INPUT: fork: the child has closed them, and the process that opened them goes on");
+	imsipsec_bundle_delete(h, first, 0);
+	imsipsec_bundle_delete(h, second, 0);
+	imsipsec_event_close(ev);
+	imsipsec_cache_close(c);
+}
+
 /* In a user namespace of its own, a process has no power over the network namespace. */
 static void test_eperm(void)
 {
@@ -1356,6 +1409,7 @@ int main(void)
 	test_flush();
 	test_trace();
 	test_loss();
+	test_fork();
 	test_many();
 	test_eperm();
 	imsipsec_close(h);

@@ -6,9 +6,13 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "../lib/internal.h"
 #include "tap.h"
@@ -95,6 +99,7 @@ static struct imsipsec *reset(void)
 {
 	memset(&kernel, 0, sizeof(kernel));
 	memset(&handle, 0, sizeof(handle));
+	handle.pid = getpid();
 	handle.family = FAMILY;
 	handle.group = GROUP;
 	return &handle;
@@ -1427,6 +1432,339 @@ static void test_socket(void)
 	   imsipsec_strerror(h));
 }
 
+/* ---- Success without an answer ------------------------------------------ */
+
+static void test_no_reply(void)
+{
+	const struct imsipsec_endpoint *e = NULL;
+	const struct imsipsec_config *c = NULL;
+	const struct imsipsec_bundle *b = NULL;
+	const struct imsipsec_stats *s = NULL;
+	struct imsipsec *h = reset();
+	uint32_t n = 7;
+
+	put_ack(datagram());
+	ok(imsipsec_config_get(h, &c) == -EBADMSG && !c, "INPUT: config_get: acknowledged without a reply: %s",
+	   imsipsec_strerror(h));
+	h = reset();
+	put_ack(datagram());
+	ok(imsipsec_bundle_get(h, 9, &b) == -EBADMSG && !b, "INPUT: bundle_get: acknowledged without a reply");
+	h = reset();
+	put_ack(datagram());
+	ok(imsipsec_endpoint_get(h, 9, &e) == -EBADMSG && !e, "INPUT: endpoint_get: acknowledged without a reply");
+	h = reset();
+	put_ack(datagram());
+	ok(imsipsec_stats_get(h, &s) == -EBADMSG && !s, "INPUT: stats_get: acknowledged without a reply");
+	h = reset();
+	put_ack(datagram());
+	ok(imsipsec_bundle_flush(h, NULL, 0, &n) == -EBADMSG && n == 7,
+	   "INPUT: bundle_flush: acknowledged without a reply");
+}
+
+/* ---- Other families than the module's, for the command --------------------- */
+
+static int count_rule(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
+{
+	(void)h;
+	*(unsigned int *)data += nlh->nlmsg_type == RTM_NEWRULE;
+	return 0;
+}
+
+/* Two rules, then the end, which has @err; what it gives, and how many it has seen */
+static int ask(int err, uint16_t flags, unsigned int *n)
+{
+	alignas(8) char buf[64];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buf);
+	struct datagram *d;
+
+	reset();
+	d = datagram();
+	finish(d, message(d, RTM_NEWRULE, NLM_F_MULTI, 1));
+	finish(d, message(d, RTM_NEWROUTE, NLM_F_MULTI, 1));
+	finish(d, message(d, RTM_NEWRULE, NLM_F_MULTI | flags, 1));
+	d = datagram();
+	finish(d, done_message(d, err, flags));
+	request->nlmsg_type = RTM_GETRULE;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	*n = 0;
+	return imsipsec_nl_ask(NETLINK_ROUTE, request, RTM_NEWRULE, count_rule, n);
+}
+
+static void test_ask(void)
+{
+	alignas(8) char buf[64];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buf);
+	struct datagram *d;
+	unsigned int n;
+
+	ok(!ask(0, 0, &n) && n == 2 && kernel.sent == 1 &&
+	   ((struct nlmsghdr *)kernel.request)->nlmsg_flags == (NLM_F_REQUEST | NLM_F_DUMP),
+	   "CHECK: dump of another family");
+	ok(ask(-EIO, 0, &n) == -EIO && n == 2, "CHECK: dump of another family: it ends with an error");
+	ok(ask(-ENOENT, 0, &n) == -ENOENT, "CHECK: dump of another family: what is not there is not the module");
+	ok(ask(0, NLM_F_DUMP_INTR, &n) == -ESTALE, "CHECK: dump of another family: it is not consistent");
+	reset();
+	d = datagram();
+	finish(d, message(d, RTM_NEWRULE, NLM_F_MULTI, 1));
+	d = datagram();
+	d->err = ENOBUFS;
+	request->nlmsg_type = RTM_GETRULE;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	ok(imsipsec_nl_ask(NETLINK_ROUTE, request, RTM_NEWRULE, count_rule, &n) == -ENOBUFS,
+	   "CHECK: dump of another family: a part of it got lost");
+}
+
+/* ---- What goes in is the handle's own ------------------------------------ */
+
+/* What an earlier call has given out is good for the next. */
+static void test_own_pointers(void)
+{
+	struct imsipsec_bundle_filter f = { .size = sizeof(f) };
+	struct imsipsec_endpoint_params ep = { .size = sizeof(ep) };
+	struct imsipsec_bundle_params p;
+	const struct imsipsec_endpoint *e;
+	const struct imsipsec_config *c;
+	const struct imsipsec_bundle *b;
+	struct imsipsec *h = reset();
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh = reply(d, 0, IMS_IPSEC_CMD_BUNDLE_GET);
+	struct nlattr *attr;
+
+	put_bundle(nlh, 9);
+	finish(d, nlh);
+	put_ack(d);
+	imsipsec_bundle_get(h, 9, &b);
+	make_params(&p);
+	p.owner = b->owner;
+	p.owner_len = b->owner_len;
+	p.contact = b->contact;
+	p.contact_len = b->contact_len;
+	kernel.n = kernel.next = kernel.sent = 0;
+	d->len = 0;
+	d = datagram();
+	nlh = reply(d, 0, IMS_IPSEC_CMD_BUNDLE_NEW);
+	put_bundle(nlh, 10);
+	finish(d, nlh);
+	put_ack(d);
+	ok(!imsipsec_bundle_new(h, &p, &b) && b->id == 10 &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_OWNER, "alice", 5) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_CONTACT, "c\0d", 3),
+	   "INPUT: own pointers: bundle_new with what bundle_get gave");
+	f.owner = b->owner;
+	f.owner_len = b->owner_len;
+	f.contact = b->contact;
+	f.contact_len = b->contact_len;
+	f.ue_address = b->ue_address;
+	kernel.n = kernel.next = kernel.sent = 0;
+	d->len = 0;
+	d = datagram();
+	finish(d, done_message(d, 0, 0));
+	ok(!imsipsec_bundle_dump(h, &f, NULL, NULL) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_OWNER, "alice", 5) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_CONTACT, "c\0d", 3) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_UE_ADDRESS, "\12\0\0\5", 4),
+	   "INPUT: own pointers: bundle_dump with what bundle_new gave");
+
+	h = reset();
+	d = datagram();
+	nlh = reply(d, 0, IMS_IPSEC_CMD_ENDPOINT_GET);
+	put_endpoint(nlh, 4);
+	finish(d, nlh);
+	put_ack(d);
+	imsipsec_endpoint_get(h, 4, &e);
+	ep.address = e->address;
+	ep.port_pc = e->port_pc;
+	ep.n_port_pc = e->n_port_pc;
+	ep.hw_offload_interface = e->hw_offload_interface;
+	kernel.n = kernel.next = kernel.sent = 0;
+	d->len = 0;
+	d = datagram();
+	nlh = reply(d, 0, IMS_IPSEC_CMD_ENDPOINT_NEW);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_ID, 5);
+	finish(d, nlh);
+	put_ack(d);
+	ok(!imsipsec_endpoint_add(h, &ep, &e) && e->id == 5 && !e->n_port_pc &&
+	   requested(IMS_IPSEC_A_ENDPOINT_PORT_PC, 2, 1) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE, INTERFACE, strlen(INTERFACE)),
+	   "INPUT: own pointers: endpoint_add with what endpoint_get gave");
+
+	h = reset();
+	d = datagram();
+	nlh = reply(d, 0, IMS_IPSEC_CMD_CONFIG_GET);
+	put_config(nlh);
+	finish(d, nlh);
+	put_ack(d);
+	imsipsec_config_get(h, &c);
+	kernel.n = kernel.next = kernel.sent = 0;
+	d->len = 0;
+	put_ack(datagram());
+	ok(!imsipsec_config_set(h, c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 22) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, LIST, strlen(LIST)),
+	   "INPUT: own pointers: config_set with what config_get gave");
+	attr = mnl_nlmsg_get_payload_offset((void *)kernel.request, GENL_HDRLEN);
+	ok(mnl_attr_ok(attr, 8), "INPUT: own pointers: the request is whole");
+}
+
+/* ---- IPv4 addresses of a socket of both families --------------------------- */
+
+static struct imsipsec_addr mapped(const char *text)
+{
+	struct imsipsec_addr a = { .family = AF_INET6 };
+
+	if (inet_pton(AF_INET6, text, &a.in6) != 1)
+		abort();
+	return a;
+}
+
+static void test_mapped(void)
+{
+	static const uint8_t ue[] = { 10, 0, 0, 5 }, own[] = { 192, 0, 2, 1 }, nat[] = { 203, 0, 113, 7 };
+	struct imsipsec_endpoint_params ep = { .size = sizeof(ep), .address = mapped("::ffff:192.0.2.1") };
+	struct imsipsec_bundle_filter f = { .size = sizeof(f), .ue_address = mapped("::ffff:10.0.0.5") };
+	const struct imsipsec_addr a = mapped("::ffff:10.0.0.5"), other = mapped("::fffe:10.0.0.5");
+	struct imsipsec_bundle_params p;
+	char text[INET6_ADDRSTRLEN];
+	struct imsipsec_addr parsed;
+	struct imsipsec *h = reset();
+
+	ok(!imsipsec_addr_parse(&parsed, "::ffff:10.0.0.5") && parsed.family == AF_INET &&
+	   !memcmp(&parsed.in, ue, 4) && !imsipsec_addr_parse(&parsed, "[::FFFF:a00:5]") &&
+	   parsed.family == AF_INET && !memcmp(&parsed.in, ue, 4), "INPUT: mapped: addr_parse");
+	ok(!imsipsec_addr_parse(&parsed, "::fffe:10.0.0.5") && parsed.family == AF_INET6 &&
+	   !imsipsec_addr_parse(&parsed, "::10.0.0.5") && parsed.family == AF_INET6,
+	   "INPUT: mapped: addr_parse, what is like it");
+	ok(!strcmp(imsipsec_addr_format(&a, text, sizeof(text)), "10.0.0.5") &&
+	   strchr(imsipsec_addr_format(&other, text, sizeof(text)), ':'), "INPUT: mapped: addr_format");
+	put_ack(datagram());
+	imsipsec_endpoint_add(h, &ep, NULL);
+	ok(requested_is(IMS_IPSEC_A_ENDPOINT_ADDRESS, own, 4), "INPUT: mapped: endpoint_add");
+	h = reset();
+	put_ack(datagram());
+	make_params(&p);
+	p.ue_address = a;
+	p.mode = IMSIPSEC_MODE_UDP_ENC_TUN;
+	p.ue_nat_address = mapped("::ffff:203.0.113.7");
+	imsipsec_bundle_new(h, &p, NULL);
+	/* The request is wiped, but for the copy that was sent. */
+	ok(requested_is(IMS_IPSEC_A_BUNDLE_UE_ADDRESS, ue, 4) &&
+	   requested_is(IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, nat, 4), "INPUT: mapped: bundle_new");
+	h = reset();
+	finish(datagram(), done_message(&kernel.answers[0], 0, 0));
+	imsipsec_bundle_dump(h, &f, NULL, NULL);
+	ok(requested_is(IMS_IPSEC_A_BUNDLE_UE_ADDRESS, ue, 4), "INPUT: mapped: bundle_dump");
+	h = reset();
+	put_ack(datagram());
+	imsipsec_bundle_flush(h, &f, 0, NULL);
+	ok(requested_is(IMS_IPSEC_A_BUNDLE_UE_ADDRESS, ue, 4), "INPUT: mapped: bundle_flush");
+	h = reset();
+	finish(datagram(), done_message(&kernel.answers[0], 0, 0));
+	imsipsec_trace_dump(h, &a, NULL, NULL);
+	ok(requested_is(IMS_IPSEC_A_TRACE_UE_ADDRESS, ue, 4), "INPUT: mapped: trace_dump");
+	h = reset();
+	finish(datagram(), done_message(&kernel.answers[0], 0, 0));
+	imsipsec_trace_dump(h, &other, NULL, NULL);
+	ok(requested_is(IMS_IPSEC_A_TRACE_UE_ADDRESS, &other.in6, 16), "INPUT: mapped: what is like it is IPv6");
+}
+
+/* ---- After fork() ---------------------------------------------------------- */
+
+static int see_no_event(const struct imsipsec_event *event, void *data)
+{
+	(void)event;
+	(void)data;
+	return 77;
+}
+
+/* Bits of the calls that do not give ECHILD, or send something, with another process's handle */
+static int calls_of_child(void)
+{
+	struct imsipsec_endpoint_params ep = { .size = sizeof(ep) };
+	struct imsipsec_config set = { .size = sizeof(set) };
+	struct imsipsec_algs algs[9];
+	const struct imsipsec_endpoint *e;
+	const struct imsipsec_config *c;
+	const struct imsipsec_bundle *b;
+	const struct imsipsec_stats *s;
+	struct imsipsec_bundle_params p;
+	struct imsipsec *h = &handle;
+	struct imsipsec_events ev = { .h = h };
+	size_t n = 9, i;
+	int errs[20];
+
+	make_params(&p);
+	imsipsec_addr_parse(&ep.address, "192.0.2.1");
+	i = 0;
+	errs[i++] = imsipsec_config_get(h, &c);
+	errs[i++] = imsipsec_config_set(h, &set);
+	errs[i++] = imsipsec_algorithm_dump(h, NULL, NULL);
+	errs[i++] = imsipsec_algs_get(h, algs, &n);
+	errs[i++] = imsipsec_offload_dump(h, "eth0", 0, NULL, NULL);
+	errs[i++] = imsipsec_endpoint_add(h, &ep, NULL);
+	errs[i++] = imsipsec_endpoint_delete(h, 1, true);
+	errs[i++] = imsipsec_endpoint_get(h, 1, &e);
+	errs[i++] = imsipsec_endpoint_dump(h, NULL, NULL);
+	errs[i++] = imsipsec_bundle_new(h, &p, NULL);
+	errs[i++] = imsipsec_bundle_confirm(h, 1, 1, 0, 0);
+	errs[i++] = imsipsec_bundle_extend(h, 1, 1);
+	errs[i++] = imsipsec_bundle_delete(h, 1, 0);
+	errs[i++] = imsipsec_bundle_get(h, 1, &b);
+	errs[i++] = imsipsec_bundle_dump(h, NULL, NULL, NULL);
+	errs[i++] = imsipsec_bundle_claim(h, "alice", 5, NULL, NULL);
+	errs[i++] = imsipsec_bundle_flush(h, NULL, 0, NULL);
+	errs[i++] = imsipsec_stats_get(h, &s);
+	errs[i++] = imsipsec_trace_dump(h, NULL, NULL, NULL);
+	errs[i++] = imsipsec_event_dispatch(&ev, see_no_event, NULL);
+	while (i--)
+		if (errs[i] != -ECHILD || kernel.sent || kernel.next)
+			return 1 + i;
+	return strstr(imsipsec_strerror(h), "fork()") ? 0 : 99;
+}
+
+static void test_fork(void)
+{
+	struct imsipsec *h = reset();
+	int status = -1;
+	pid_t child;
+
+	put_ack(datagram());
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		_exit(calls_of_child());
+	waitpid(child, &status, 0);
+	ok(WIFEXITED(status) && !WEXITSTATUS(status), "INPUT: fork: every call with another process's handle: ECHILD (%d)",
+	   WEXITSTATUS(status));
+	ok(!imsipsec_bundle_confirm(h, 9, 1, 0, 0), "INPUT: fork: the process that opened it goes on");
+}
+
+/* ---- Why there is no handle -------------------------------------------------- */
+
+static void test_open_strerror(void)
+{
+	static const int errs[] = {
+		-ENOENT, -ENODEV, -EPERM, -ENOMEM, -EMFILE, -ENFILE, -ENOSPC, -ESTALE, -EBADMSG,
+		-EPROTONOSUPPORT, -ENOPROTOOPT,
+	};
+	struct rlimit old, none = { 0, 0 };
+	unsigned int same = 0;
+	struct imsipsec *h;
+	size_t i, j;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(errs); i++)
+		for (j = 0; j <= i; j++)
+			same += !strcmp(imsipsec_open_strerror(errs[i]),
+					imsipsec_open_strerror(j < i ? errs[j] : -12345));
+	ok(!same, "INPUT: open_strerror: each has a text of its own");
+	getrlimit(RLIMIT_NOFILE, &old);
+	none.rlim_max = old.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &none);
+	err = imsipsec_open(&h);
+	setrlimit(RLIMIT_NOFILE, &old);
+	ok(err == -EMFILE && !h && strstr(imsipsec_open_strerror(err), "open files"),
+	   "INPUT: open_strerror: no file to be had: %s", imsipsec_open_strerror(err));
+}
+
 /* ---- Malformed replies ------------------------------------------------- */
 
 typedef void (*put_fn)(struct nlmsghdr *nlh);
@@ -2030,6 +2368,12 @@ int main(void)
 	test_offload();
 	test_errors();
 	test_socket();
+	test_no_reply();
+	test_ask();
+	test_own_pointers();
+	test_mapped();
+	test_fork();
+	test_open_strerror();
 	test_objects();
 	test_events();
 	test_mutations();
