@@ -48,18 +48,18 @@ void parse_args(int argc, char **argv, struct arg *args, size_t n)
 /* Decimal, or hexadecimal behind 0x, up to @max; @end gets what is behind it. */
 static bool parse_number(const char *text, uint64_t max, uint64_t *value, char **end)
 {
+	size_t digits;
 	int base = 10;
 
 	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
 		base = 16;
 		text += 2;
 	}
-	/* strtoull() takes signs and blanks. */
-	if (!strchr("0123456789abcdefABCDEF", *text) || !*text)
-		return false;
+	/* strtoull() takes signs, blanks, and another 0x. */
+	digits = strspn(text, base == 16 ? "0123456789abcdefABCDEF" : "0123456789");
 	errno = 0;
 	*value = strtoull(text, end, base);
-	return *end != text && !errno && *value <= max;
+	return digits && *end == text + digits && !errno && *value <= max;
 }
 
 bool parse_u32(const char *text, void *to)

@@ -44,6 +44,7 @@ struct check_policy {
 	int family;
 	uint32_t index;
 	uint32_t priority;		/* the lowest comes first */
+	bool sub;			/* of those that are asked first, whatever the priority */
 	bool blocks;
 	bool marked;			/* only for some marks */
 	bool esp_transport;		/* in ESP's transport mode, over any SA, or not at all */

@@ -6,6 +6,8 @@
  * What leaves a protected port needs the endpoint's, which has 3, or by way of a NAT 1 or
  * 2. For what comes in an endpoint has none, for the guard judges; one of somebody else's
  * that blocks it, or asks for other SAs, has it dropped before.
+ *
+ * Sub-policies (ip xfrm policy ... ptype sub) are asked besides, and both have to agree.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,6 +36,7 @@ static int gather_policy(struct imsipsec *h, const struct nlmsghdr *nlh, void *d
 {
 	const struct xfrm_userpolicy_info *info = mnl_nlmsg_get_payload(nlh);
 	const struct xfrm_selector *sel = &info->sel;
+	const struct xfrm_userpolicy_type *type;
 	const struct xfrm_user_tmpl *t;
 	const struct nlattr *attr;
 	struct check *c = data;
@@ -86,6 +89,11 @@ static int gather_policy(struct imsipsec *h, const struct nlmsghdr *nlh, void *d
 			break;
 		case XFRMA_MARK:
 			p->marked |= ((struct xfrm_mark *)mnl_attr_get_payload(attr))->m;
+			break;
+		case XFRMA_POLICY_TYPE:
+			type = mnl_attr_get_payload(attr);
+			p->sub = mnl_attr_get_payload_len(attr) >= sizeof(*type) &&
+				 type->type == XFRM_POLICY_TYPE_SUB;
 			break;
 		case XFRMA_IF_ID:
 			/* Only what goes by an interface of that number */
@@ -140,7 +148,7 @@ static bool is_own(const struct check_policy *p, const struct imsipsec_endpoint 
 {
 	const unsigned int bits = e->address.family == AF_INET ? 32 : 128;
 
-	if (p->dir != XFRM_POLICY_OUT || p->blocks || !p->templates || p->local_prefix != bits ||
+	if (p->dir != XFRM_POLICY_OUT || p->sub || p->blocks || !p->templates || p->local_prefix != bits ||
 	    p->port_mask != 0xffff || p->proto)
 		return false;
 	if (p->priority == PRIORITY_PORT)
@@ -151,6 +159,9 @@ static bool is_own(const struct check_policy *p, const struct imsipsec_endpoint 
 
 static bool is_in_the_way(const struct check_policy *p, const struct imsipsec_endpoint *e)
 {
+	/* What the main one asks for is done, too. */
+	if (p->dir == XFRM_POLICY_OUT && p->sub)
+		return p->blocks || p->templates;
 	if (p->dir == XFRM_POLICY_OUT)
 		return p->priority <= PRIORITY_PORT && !is_own(p, e);
 	return p->blocks || !p->esp_transport;
@@ -165,7 +176,7 @@ static bool is_excepted(const struct check *c, const struct check_policy *p,
 
 	for (i = 0; i < c->n_policies; i++) {
 		q = &c->policies[i];
-		if (q->dir == p->dir && q->priority < p->priority && matches(q, e, port) &&
+		if (q->dir == p->dir && q->sub == p->sub && q->priority < p->priority && matches(q, e, port) &&
 		    is_for_all(q) && !is_in_the_way(q, e))
 			return true;
 	}
@@ -180,15 +191,17 @@ static void found(struct check *c, const struct check_policy *p, const struct im
 	const char *dir = out ? "out" : "in";
 
 	check_found(c, is_for_all(p) ? CHECK_FAULT : CHECK_WARNING,
-		    "an XFRM policy of somebody else's, dir %s, local %s/%u, remote %s/%u%s, priority %" PRIu32
-		    ", %s what %s %s %" PRIu16 " of endpoint %" PRIu32, dir,
+		    "an XFRM %spolicy of somebody else's, dir %s, local %s/%u, remote %s/%u%s, priority %" PRIu32
+		    ", %s what %s %s %" PRIu16 " of endpoint %" PRIu32, p->sub ? "sub-" : "", dir,
 		    imsipsec_addr_format(&p->local, local, sizeof(local)), p->local_prefix,
 		    imsipsec_addr_format(&p->remote, remote, sizeof(remote)), p->remote_prefix,
 		    p->marked ? ", some marks" : p->proto || p->remote_port ? ", not all of it" : "",
 		    p->priority,
 		    p->blocks ? "drops" : out ? "has other SAs, or none, for" : "asks for other SAs of",
 		    out ? "leaves" : "comes to", what, port, e->id);
-	if (out)
+	if (p->sub)
+		check_cure(c, "ip xfrm policy delete dir %s index %" PRIu32 " ptype sub", dir, p->index);
+	else if (out)
 		check_cure(c, "ip xfrm policy delete dir out index %" PRIu32 ", or give it a priority above %u",
 			   p->index, PRIORITY_PORT);
 	else

@@ -489,6 +489,39 @@ static void test_policies(void)
 	add_policy(IN, 4500, 1)->blocks = true;
 	c.endpoints[0].nat_traversal = true;
 	only(CHECK_FAULT, "policies", "what comes to UDP port 4500", "index 8");
+
+	/* Sub-policies are asked besides, whatever their priority. */
+	begin();
+	p = add_policy(OUT, 0, 5000);
+	p->blocks = p->sub = true;
+	only(CHECK_FAULT, "policies", "an XFRM sub-policy of somebody else's, dir out, local 192.0.2.1/32, remote 0.0.0.0/0, "
+	     "priority 5000, drops what leaves port 5063", "ip xfrm policy delete dir out index 9 ptype sub");
+	begin();
+	p = add_policy(OUT, 5062, 5000);
+	p->templates = p->sub = true;
+	only(CHECK_FAULT, "policies", "has other SAs, or none, for what leaves port 5062", "ptype sub");
+	begin();
+	add_policy(OUT, 0, 0)->sub = true;
+	well("policies", "no XFRM policy of somebody else's");
+	begin();
+	p = add_policy(OUT, 5063, 3);
+	p->templates = p->sub = true;
+	only(CHECK_FAULT, "policies", "what leaves port 5063", "ptype sub");
+	/* One that lets all in excepts from those of its own kind alone. */
+	begin();
+	p = add_policy(IN, 0, 9999);
+	p->blocks = p->sub = true;
+	add_policy(IN, 0, 1);
+	only(CHECK_FAULT, "policies", "drops what comes to port 5063", "delete dir in index 8 ptype sub");
+	begin();
+	add_policy(IN, 0, 9999)->blocks = true;
+	add_policy(IN, 0, 1)->sub = true;
+	only(CHECK_FAULT, "policies", "drops what comes to port 5063", "delete dir in index 8, or one ahead");
+	begin();
+	p = add_policy(IN, 0, 9999);
+	p->blocks = p->sub = true;
+	add_policy(IN, 0, 1)->sub = true;
+	well("policies", "no XFRM policy of somebody else's");
 }
 
 static void test_algorithms(void)
@@ -1248,6 +1281,23 @@ static void test_sockets(void)
 	only(CHECK_WARNING, "sockets", "does not tell its sockets", "ss -tuln");
 }
 
+/* What numbers of the command line are not */
+static void test_numbers(void)
+{
+	static const char *const bad[] = {
+		"", "x", "0x", "0x0x10", "0X0x10", "0x 10", "0x+1", "0x-1", " 1", "+1", "-1", "a0", "1a", "0xg",
+		"4294967296", "18446744073709551617",
+	};
+	uint32_t value;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		ok(!parse_u32(bad[i], &value), "INPUT: not a number: \"%s\"", bad[i]);
+	ok(parse_u32("0x10", &value) && value == 16 && parse_u32("010", &value) && value == 10 &&
+	   parse_u32("0XfF", &value) && value == 255 && parse_u32("4294967295", &value) && value == UINT32_MAX,
+	   "INPUT: numbers");
+}
+
 int main(void)
 {
 	if (!mkdtemp(root))
@@ -1270,6 +1320,7 @@ int main(void)
 	test_fwmarks();
 	test_neighbours();
 	test_sockets();
+	test_numbers();
 	check_free(&c);
 	remove_all();
 	return done();

@@ -46,7 +46,7 @@ refused 'endpoint add: "address" is missing' endpoint add
 refused 'endpoint add: "address" needs a value' endpoint add address
 refused 'endpoint add: "address" is there twice' endpoint add address 192.0.2.1 address 192.0.2.1
 refused 'endpoint add: the value of "address" is not valid' endpoint add address 192.0.2
-for port in 0 65536 -1 x '' 5062x ' 5062' 0x 1.5; do
+for port in 0 65536 -1 x '' 5062x ' 5062' 0x 1.5 0x0x10 0X0x10 0x+10 '0x 10' a0 0xg; do
 	refused 'endpoint add: the value of "port-ps" is not valid' \
 		endpoint add address 192.0.2.1 port-ps "$port"
 done
@@ -104,7 +104,7 @@ for name in preferred-alg preferred-ealg disable-deprecated-algorithms; do
 		refused "config set: the value of \"$name\" is not valid" config set $name "$value"
 	done
 done
-for mask in '' x -1 4294967296 0x; do
+for mask in '' x -1 4294967296 0x 0x0xff 0x-1; do
 	refused 'config set: the value of "mark-mask" is not valid' config set mark-mask "$mask"
 done
 for name in nat-traversal nat-follow-address; do

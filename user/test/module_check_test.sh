@@ -443,6 +443,19 @@ warning asks_for_other_SAs_of_what_comes_to dir in src 10.0.0.0/8 dst 192.0.2.0/
 fault has_other_SAs,_or_none,_for_what_leaves_port_5063 dir out src 192.0.2.0/24 dst 0.0.0.0/0
 fault drops_what_leaves_port_5063 dir out src ::/0 dst ::/0 action block priority 2
 END
+# Those that are asked besides; not every kernel has them
+if ip xfrm policy add dir out src 192.0.2.1/32 dst 0.0.0.0/0 ptype sub action block priority 5000 2>"$tmp/err"; then
+	checked 2 && has fault policies "XFRM sub-policy of somebody else's, dir out" "ip xfrm policy delete dir out index" &&
+		has fault policies "priority 5000, drops what leaves port 5063" "ptype sub" && cure policies && mended &&
+		ip xfrm policy add dir out src 192.0.2.1/32 dst 0.0.0.0/0 ptype sub priority 1 && mended &&
+		ip xfrm policy add dir in src 0.0.0.0/0 dst 192.0.2.1/32 ptype sub action block && checked 2 &&
+		has fault policies "drops what comes to port 5063" "ptype sub" && cure policies && mended
+	ok "XFRM has sub-policies"
+	ip xfrm policy flush ptype sub
+else
+	n=$((n + 1))
+	echo "ok $n - XFRM has sub-policies # SKIP this kernel has no CONFIG_XFRM_SUB_POLICY"
+fi
 ip xfrm policy add dir out src 192.0.2.0/24 dst 0.0.0.0/0 priority 100 && ip xfrm policy add dir fwd src 0.0.0.0/0 dst 0.0.0.0/0 action block &&
 	ip xfrm policy add dir in src 0.0.0.0/0 dst 192.0.2.1/32 dport 22 proto tcp action block && mended
 ok "XFRM has policies that are in nobody's way"
