@@ -1243,7 +1243,10 @@ int imsipsec_rx_tuple(struct imsipsec_cache *c,
  * @found: gets it: the ACTIVE one, else the oldest that is ESTABLISHED
  *
  * From @found->bundle->port_pc to port_us (TS 33.203 clause 7.1); but the answer to
- * a REGISTER leaves over the bundle that the REGISTER came over.
+ * a REGISTER leaves over the bundle that the REGISTER came over. A UE that has one
+ * socket names port_uc in Via, for answers (RFC 3261 clause 18.2.2), and in Contact,
+ * for requests: over UDP it is sent to from port_ps, over the other pair of SAs. The
+ * answer to a request comes to port_ps, which its Via has to name.
  *
  * In IMSIPSEC_MODE_UDP_ENC_TUN, if @found->bundle->unmarked is false, what is sent
  * needs SO_MARK, which takes CAP_NET_ADMIN or CAP_NET_RAW: the mark of this bundle
@@ -1365,10 +1368,11 @@ int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *
  *	imsipsec_secagree_choose() chose the bundle's; NULL: that pair alone
  * @n: how many; 0: as NULL
  *
- * The UE chooses the first of the list that it has (TS 33.203 clause 7.2), or
- * the one of the highest q (RFC 3329 clause 2.3.1). q falls from each to the
- * next, so that both are what the P-CSCF chose, and no two are the same (clause
- * 2.2). It is 0.1 where there is one pair: P-CSCFs in the field write q there too.
+ * Best is that pair alone, with q=0.1, as P-CSCFs in the field write it: there are UEs
+ * that take the first of a list even if they did not offer it. Others choose the first
+ * that they have (TS 33.203 clause 7.2), or the one of the highest q (RFC 3329 clause
+ * 2.3.1). So the bundle's pair is the first of a list, the others follow in their
+ * order, and q falls from each to the next; no two are the same (clause 2.2).
  *
  * All of them have the bundle's mode. A list of all pairs has more than 1,000
  * bytes, which the UE repeats in Security-Verify.

@@ -576,8 +576,7 @@ int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec
 {
 	const struct imsipsec_algs single = { bundle->alg, bundle->ealg };
 	struct imsipsec_mech mechs[N_PAIRS];
-	bool found = false;
-	size_t i;
+	size_t i, at, first;
 
 	if (!algs || !n) {
 		algs = &single;
@@ -585,22 +584,28 @@ int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec
 	}
 	if (n > N_PAIRS)
 		return -EINVAL;
+	for (first = 0; first < n; first++) {
+		if (algs[first].alg == bundle->alg && algs[first].ealg == bundle->ealg)
+			break;
+	}
+	if (first == n)
+		return -EINVAL;
+	/* There are UEs that take the first, whatever they have offered. */
 	for (i = 0; i < n; i++) {
-		mechs[i] = (struct imsipsec_mech){
+		at = i == first ? 0 : i + (i < first);
+		mechs[at] = (struct imsipsec_mech){
 			.alg = algs[i].alg,
 			.ealg = algs[i].ealg,
 			.mode = bundle->mode,
 			.esp = true,
-			.q = (n - i) * 100,
+			.q = (n - at) * 100,
 			.spi_c = bundle->spi_pc,
 			.spi_s = bundle->spi_ps,
 			.port_c = bundle->port_pc,
 			.port_s = bundle->port_ps,
 		};
-		if (algs[i].alg == bundle->alg && algs[i].ealg == bundle->ealg)
-			found = true;
 	}
-	return found ? imsipsec_secagree_write(buf, size, mechs, n) : -EINVAL;
+	return imsipsec_secagree_write(buf, size, mechs, n);
 }
 
 int imsipsec_secagree_write_static(char *buf, size_t size,

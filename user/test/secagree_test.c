@@ -926,8 +926,8 @@ static void test_subsets(void)
 
 static void test_write_server(void)
 {
-	static const char list[] = SERVER_MECH(2, "hmac-sha-1-96", "aes-cbc") ", "
-				   SERVER_MECH(1, "hmac-md5-96", "null");
+	static const char list[] = SERVER_MECH(2, "hmac-md5-96", "null") ", "
+				   SERVER_MECH(1, "hmac-sha-1-96", "aes-cbc");
 	static const struct imsipsec_algs two[] = { { SHA1, AES }, { MD5, NONE } };
 	struct imsipsec_bundle b = bundle_with(MD5, NONE);
 	struct imsipsec_algs ten[ARRAY_SIZE(pairs) + 1] = { { MD5, NONE } };
@@ -939,22 +939,25 @@ static void test_write_server(void)
 	ok(len == (int)strlen(buf) && !strcmp(buf, SERVER_MECH(1, "hmac-md5-96", "null")),
 	   "Security-Server: single");
 	len = imsipsec_secagree_write_server(buf, sizeof(buf), &b, two, 2);
-	ok(len == (int)strlen(buf) && !strcmp(buf, list), "Security-Server: a list");
+	ok(len == (int)strlen(buf) && !strcmp(buf, list), "Security-Server: E6: a list, the bundle's pair first");
 	ok(imsipsec_secagree_write_server(buf, len + 1, &b, two, 2) == len &&
 	   imsipsec_secagree_write_server(buf, len, &b, two, 2) == -ENOSPC &&
 	   imsipsec_secagree_write_server(NULL, 0, &b, two, 2) == -ENOSPC,
 	   "Security-Server: ENOSPC");
+	b = bundle_with(pairs[0].alg, pairs[0].ealg);
 	len = imsipsec_secagree_write_server(buf, sizeof(buf), &b, pairs, ARRAY_SIZE(pairs));
 	ok(len == (int)strlen(buf) && !strcmp(buf, SERVER_LIST), "Security-Server: all pairs");
+	b = bundle_with(MD5, NONE);
 	ok(imsipsec_secagree_write_server(buf, sizeof(buf), &b, ten, ARRAY_SIZE(ten)) == -EINVAL,
 	   "Security-Server: EINVAL, more pairs than there are");
 	ok(imsipsec_secagree_write_server(buf, sizeof(buf), &b, two, 1) == -EINVAL,
 	   "Security-Server: EINVAL, the bundle's pair is not in the list");
 	b.mode = ENC_TUN;
 	len = imsipsec_secagree_write_server(buf, sizeof(buf), &b, two, 2);
-	ok(len == (int)strlen(buf) && !strcmp(buf, SERVER_MECH_MODE(2, "hmac-sha-1-96", "aes-cbc",
+	ok(len == (int)strlen(buf) && !strcmp(buf, SERVER_MECH_MODE(2, "hmac-md5-96", "null",
 								    "UDP-enc-tun") ", "
-				      SERVER_MECH_MODE(1, "hmac-md5-96", "null", "UDP-enc-tun")),
+				      SERVER_MECH_MODE(1, "hmac-sha-1-96", "aes-cbc",
+						       "UDP-enc-tun")),
 	   "Security-Server: G2: UDP-enc-tun in all of a list");
 	b.spi_pc = UINT32_MAX;
 	b.spi_ps = UINT32_MAX - 1;

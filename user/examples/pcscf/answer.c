@@ -35,9 +35,10 @@ static void transmit(const struct net_source *source, const struct sip_msg *msg,
 		net_send_conn(source->conn, text, len);
 	else if (!source->protected)
 		net_send(source->local, NET_UDP, &source->address,
-			 sip_via_port(msg, source->port), 0, text, len);
+			 sip_via_rport(msg) ? source->port : sip_via_port(msg), 0, text, len);
 	else if (ue)
-		net_send(source->local, NET_UDP_PC, &ue->address, ue->port_us, ue->mark, text, len);
+		/* where it was sent from is port_uc, whatever the UE listens at */
+		ue_send(ue, sip_via_port(msg), text, len);
 }
 
 void answer_end(struct sip_reply *reply, const struct sip_msg *msg,

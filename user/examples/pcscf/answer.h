@@ -13,7 +13,7 @@ void answer_begin(struct sip_reply *reply, const struct sip_msg *msg,
 
 /*
  * End it, and send it: over the connection of the request; in clear to where
- * the request came from; over the SAs from port_pc to the port_us of @ue.
+ * the request came from; over the set of @ue to the port in Via, see ue_send().
  */
 void answer_end(struct sip_reply *reply, const struct sip_msg *msg,
 		const struct net_source *source, const struct ue *ue);

@@ -13,6 +13,7 @@
 #define GRACE_MS	30000		/* the SAs outlive the registration by so much */
 
 struct imsipsec *ipsec;
+struct imsipsec_cache *cache;
 
 static uint64_t cookie;		/* of the last bundle that was asked for */
 
@@ -80,6 +81,7 @@ int make_bundle(struct ue *ue, const struct imsipsec_mech *mech, char *server, s
 	ue->bundle = bundle->id;
 	ue->port_uc = bundle->port_uc;
 	ue->port_us = bundle->port_us;
+	ue->port_pc = bundle->port_pc;
 	ue->mark = mark_of(bundle);
 	if (bundle->mode == IMSIPSEC_MODE_UDP_ENC_TUN)
 		log("bundle %u: ESP in UDP, to %s port %u", bundle->id,

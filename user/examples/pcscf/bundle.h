@@ -13,6 +13,7 @@
 
 /* Open before the rest is called */
 extern struct imsipsec *ipsec;
+extern struct imsipsec_cache *cache;
 
 /* Return: 0 or a negative errno. */
 int bundle_begin(void);

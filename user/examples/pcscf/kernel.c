@@ -37,6 +37,7 @@ static void take_over(const struct imsipsec_bundle *bundle)
 	ue->nat = bundle->ue_nat_address;
 	ue->port_uc = bundle->port_uc;
 	ue->port_us = bundle->port_us;
+	ue->port_pc = bundle->port_pc;
 	ue->mark = mark_of(bundle);
 	if (write_security_server(bundle, server, sizeof(server), &ue->server))
 		error("bundle %u: its algorithms are not ours", bundle->id);

@@ -15,6 +15,7 @@
 
 #define NET_LOCAL_MAX	8	/* addresses */
 #define NET_CONN_MAX	256	/* TCP connections, over all addresses */
+#define NET_PC_MAX	4	/* protected client ports */
 
 /* A socket of a local address */
 enum net_socket {
@@ -22,15 +23,15 @@ enum net_socket {
 	NET_TCP,
 	NET_UDP_PS,		/* protected: requests from the UE come here */
 	NET_TCP_PS,
-	NET_UDP_PC,		/* protected: all that goes to the UE over UDP leaves here */
-	NET_N_SOCKETS,
+	NET_UDP_PC,		/* protected, one for each port_pc: what goes to port_us leaves here */
+	NET_N_SOCKETS = NET_UDP_PC + NET_PC_MAX,
 };
 
 /* One of our addresses, with its sockets */
 struct net_local {
 	struct imsipsec_addr address;
 	uint32_t endpoint;	/* id of the endpoint that guards its protected ports */
-	int fd[NET_N_SOCKETS];
+	int fd[NET_N_SOCKETS];	/* -1: there is none */
 };
 
 /* Where a message came from */

@@ -12,10 +12,16 @@
 struct options opt = {
 	.port = 5060,
 	.port_ps = 5063,
-	.port_pc = 5062,
+	/*
+	 * Two, so that a set that a UE re-registers with has another one than the set
+	 * before: the answer leaves over the new one.
+	 */
+	.port_pc = { 5062, 5064 },
+	.n_port_pc = 2,
 	.realm = "ims.example",
 	.n_algs = sizeof(opt.algs) / sizeof(opt.algs[0]),
 	.linger = 32000,
+	.single = true,
 };
 
 struct net_local locals[NET_LOCAL_MAX];
@@ -51,14 +57,16 @@ static void usage(void)
 	      "  -l, --listen ADDRESS   IPv4 or IPv6, up to 8 of them\n"
 	      "      --port PORT        for what is not protected (5060)\n"
 	      "      --port-ps PORT     protected server port (5063)\n"
-	      "      --port-pc PORT     protected client port (5062)\n"
+	      "      --port-pc LIST     protected client ports, up to 4 (5062,5064)\n"
 	      "      --vectors FILE     lines IMPI RAND AUTN XRES CK IK, in hex\n"
 	      "      --realm REALM      of the challenge (ims.example)\n"
 	      "      --algs LIST        alg=ealg,... in order of preference (what the kernel\n"
 	      "                         is configured to allow, see imsipsec algorithms)\n"
 	      "      --security-server list|single\n"
-	      "                         all of these, or the chosen pair only (list)\n"
+	      "                         all of these, the chosen pair first, or that one\n"
+	      "                         only, which all UEs understand (single)\n"
 	      "      --reauthenticate   challenge a UE that registers again, over its set\n"
+	      "      --send-options     ask each UE that has registered for its OPTIONS\n"
 	      "      --nat              UEs may be behind NATs: mod=UDP-enc-tun for these\n"
 	      "      --nat-inner private|public\n"
 	      "                         their address within the tunnel: their own, as in Via,\n"
@@ -85,10 +93,22 @@ static uint16_t port_option(const char *text)
 	return (uint16_t)port;
 }
 
+static void ports_option(char *text)
+{
+	opt.n_port_pc = 0;
+	for (char *port = strtok(text, ","); port; port = strtok(NULL, ",")) {
+		if (opt.n_port_pc == NET_PC_MAX)
+			usage();
+		opt.port_pc[opt.n_port_pc++] = port_option(port);
+	}
+	if (!opt.n_port_pc)
+		usage();
+}
+
 void options(int argc, char **argv)
 {
-	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, REAUTHENTICATE, NAT,
-	       NAT_INNER, FORCE_UDP_ENCAP, LINGER, DELETE, DIE_AT };
+	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, REAUTHENTICATE,
+	       SEND_OPTIONS, NAT, NAT_INNER, FORCE_UDP_ENCAP, LINGER, DELETE, DIE_AT };
 	static const struct option known[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "port", required_argument, NULL, PORT },
@@ -99,6 +119,7 @@ void options(int argc, char **argv)
 		{ "algs", required_argument, NULL, ALGS },
 		{ "security-server", required_argument, NULL, SERVER },
 		{ "reauthenticate", no_argument, NULL, REAUTHENTICATE },
+		{ "send-options", no_argument, NULL, SEND_OPTIONS },
 		{ "nat", no_argument, NULL, NAT },
 		{ "nat-inner", required_argument, NULL, NAT_INNER },
 		{ "force-udp-encap", no_argument, NULL, FORCE_UDP_ENCAP },
@@ -122,7 +143,7 @@ void options(int argc, char **argv)
 			break;
 		case PORT:	opt.port = port_option(optarg); break;
 		case PORT_PS:	opt.port_ps = port_option(optarg); break;
-		case PORT_PC:	opt.port_pc = port_option(optarg); break;
+		case PORT_PC:	ports_option(optarg); break;
 		case VECTORS:	opt.vectors = optarg; break;
 		case REALM:	opt.realm = optarg; break;
 		case ALGS:	opt.algs_text = optarg; break;
@@ -133,6 +154,9 @@ void options(int argc, char **argv)
 			break;
 		case REAUTHENTICATE:
 			opt.reauthenticate = true;
+			break;
+		case SEND_OPTIONS:
+			opt.send_options = true;
 			break;
 		case NAT:	opt.nat = true; break;
 		case NAT_INNER:

@@ -12,7 +12,8 @@
 #include "net.h"
 
 struct options {
-	uint16_t port, port_ps, port_pc;
+	uint16_t port, port_ps, port_pc[NET_PC_MAX];
+	size_t n_port_pc;
 	const char *vectors, *realm;
 	const char *algs_text;		/* NULL: the kernel's configuration */
 	struct imsipsec_algs algs[16];	/* in order of preference */
@@ -21,6 +22,7 @@ struct options {
 	const char *die_at;		/* a step of a registration, NULL: live */
 	unsigned int die_turn;		/* not the first time, but this one */
 	bool single, reauthenticate, delete_endpoint, verbose;
+	bool send_options;		/* to each UE that has registered */
 	bool nat;			/* UEs may be behind one */
 	bool nat_inner_public;		/* then the NAT's address is the one within the tunnel */
 	bool force_udp_encap;		/* take all for being behind one */

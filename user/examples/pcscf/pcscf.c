@@ -17,15 +17,17 @@
  *		   reauthenticate, a new bundle beside it, and a new challenge
  *   any message   its mark says which UE and which bundle it came over, whatever
  *		   identity it names
+ *   OPTIONS	   to the UE, if asked to: imsipsec_tx() says over which bundle
  *   Expires: 0	   over the SAs: the bundles go a moment later, after the 200 OK
  *   events	   the kernel ends a bundle whose time ran out: forget the UE
  *   end	   endpoint and bundles stay, unless --delete-endpoint is given
  *
- * What leaves toward the UE over UDP leaves from port_pc to port_us; over TCP
- * an answer takes the connection of its request (TS 33.203 clause 7.1). Through a
- * NAT it needs the mark of its registration, as UEs behind NATs may have the same
- * address and ports: over UDP here, while a TCP connection has the one that it was
- * accepted with (net.ipv4.tcp_fwmark_accept = 1).
+ * What leaves toward the UE over UDP leaves from port_pc to port_us, of the set that
+ * the request came over, or from port_ps to port_uc where the UE names that: see
+ * ue_send(). Over TCP an answer takes the connection of its request (TS 33.203 clause
+ * 7.1). Through a NAT it needs the mark of its registration, as UEs behind NATs may have
+ * the same address and ports: over UDP here, while a TCP connection has the one that it
+ * was accepted with (net.ipv4.tcp_fwmark_accept = 1).
  *
  * It stands in for the whole of the IMS: it knows the AKA vectors, answers
  * OPTIONS and MESSAGE itself, and forwards nothing.
@@ -48,7 +50,6 @@
 #include "sip.h"
 #include "ue.h"
 
-static struct imsipsec_cache *cache;
 static int signals;
 
 /* ---- What comes in --------------------------------------------------- */
@@ -82,11 +83,14 @@ static void receive_protected(const struct sip_msg *msg, const struct net_source
 
 	if (!ue) {
 		/* Over the SAs of a bundle that is gone, or not ours */
-		answer(msg, source, NULL, "403 Forbidden", NULL);
+		if (msg->method)
+			answer(msg, source, NULL, "403 Forbidden", NULL);
 		return;
 	}
-	log("%s over bundle %u, %s, of %s", msg->method, bundle->id,
+	log("%s over bundle %u, %s, of %s", msg->method ? msg->method : "an answer", bundle->id,
 	    imsipsec_state_name(bundle->state), ue->owner);
+	if (!msg->method)
+		return;
 	if (!names_only(msg, ue->owner))
 		answer(msg, source, ue, "403 Forbidden", "not the identity of this registration");
 	else if (!strcmp(msg->method, "REGISTER"))
@@ -110,10 +114,12 @@ static void receive(const struct net_source *source, char *text, size_t len)
 		log("malformed message from %s port %u", ADDR(&source->address), source->port);
 		return;
 	}
-	if (!msg.method || !strcmp(msg.method, "ACK"))
+	if (msg.method && !strcmp(msg.method, "ACK"))
 		return;
 	if (source->protected)
 		receive_protected(&msg, source);
+	else if (!msg.method)
+		return;
 	else if (!strcmp(msg.method, "REGISTER"))
 		register_in_clear(&msg, source);
 	else
@@ -137,14 +143,27 @@ static bool ready(int fd)
 
 /* ---- Start ----------------------------------------------------------- */
 
+static bool has_our_ports(const struct imsipsec_endpoint *endpoint)
+{
+	size_t i, j;
+
+	for (i = 0; i < opt.n_port_pc; i++) {
+		for (j = 0; j < endpoint->n_port_pc && endpoint->port_pc[j] != opt.port_pc[i]; j++)
+			;
+		if (j == endpoint->n_port_pc)
+			return false;
+	}
+	return endpoint->n_port_pc == opt.n_port_pc;
+}
+
 /* The endpoint that a process before this one left, if it has our address and ports */
 static int on_endpoint(const struct imsipsec_endpoint *endpoint, void *data)
 {
 	struct net_local *local = data;
 
 	if (net_addr_equal(&endpoint->address, &local->address) &&
-	    endpoint->port_ps == opt.port_ps && endpoint->n_port_pc == 1 &&
-	    endpoint->port_pc[0] == opt.port_pc && (!opt.nat || endpoint->nat_traversal))
+	    endpoint->port_ps == opt.port_ps && has_our_ports(endpoint) &&
+	    (!opt.nat || endpoint->nat_traversal))
 		local->endpoint = endpoint->id;
 	return 0;
 }
@@ -155,8 +174,8 @@ static int make_endpoint(struct net_local *local)
 		.size = sizeof(params),
 		.address = local->address,
 		.port_ps = opt.port_ps,
-		.port_pc = &opt.port_pc,
-		.n_port_pc = 1,
+		.port_pc = opt.port_pc,
+		.n_port_pc = opt.n_port_pc,
 		.nat_traversal = opt.nat ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_CONFIG,
 	};
 	const struct imsipsec_endpoint *endpoint;
@@ -174,26 +193,27 @@ static int make_endpoint(struct net_local *local)
 /* The endpoint first: from the moment on that they are bound, the ports are shut. */
 static bool start_local(struct net_local *local)
 {
-	const uint16_t ports[NET_N_SOCKETS] = {
+	uint16_t ports[NET_N_SOCKETS] = {
 		[NET_UDP] = opt.port, [NET_TCP] = opt.port,
 		[NET_UDP_PS] = opt.port_ps, [NET_TCP_PS] = opt.port_ps,
-		[NET_UDP_PC] = opt.port_pc,
 	};
 	int err = make_endpoint(local);
+
+	memcpy(&ports[NET_UDP_PC], opt.port_pc, sizeof(opt.port_pc));
 
 	if (err) {
 		error("endpoint %s: %s", ADDR(&local->address), imsipsec_strerror(ipsec));
 		return false;
 	}
-	for (int i = 0; i < NET_N_SOCKETS; i++) {
+	for (size_t i = 0; i < NET_UDP_PC + opt.n_port_pc; i++) {
 		err = net_bind(local, (enum net_socket)i, ports[i]);
 		if (err) {
 			error("%s port %u: %s", ADDR(&local->address), ports[i], strerror(-err));
 			return false;
 		}
 	}
-	log("endpoint %u at %s: port %u, port_ps %u, port_pc %u", local->endpoint,
-	    ADDR(&local->address), opt.port, opt.port_ps, opt.port_pc);
+	log("endpoint %u at %s: port %u, port_ps %u, %zu port_pc", local->endpoint,
+	    ADDR(&local->address), opt.port, opt.port_ps, opt.n_port_pc);
 	return true;
 }
 

@@ -16,24 +16,28 @@
 #include "identity.h"
 #include "options.h"
 #include "register.h"
+#include "request.h"
 
 #define EXPIRES_DEFAULT	3600
 #define EXPIRES_MAX	600000		/* seconds, the value of TS 24.229 */
 
-/* All headers of a name as one list; NULL if there is none or one is malformed */
+/* All headers of a name as one list; NULL if there is none, or nothing well-formed in them */
 static struct imsipsec_secagree *secagree_of(const struct sip_msg *msg, const char *name)
 {
 	struct imsipsec_secagree *list = NULL;
+	int err = -EINVAL;
 	const char *value;
 	size_t i = 0;
 
 	while ((value = sip_header(msg, name, &i))) {
-		if (imsipsec_secagree_parse(&list, value, strlen(value))) {
-			imsipsec_secagree_free(list);
-			return NULL;
-		}
+		err = imsipsec_secagree_parse(&list, value, strlen(value));
+		if (err && err != -EINVAL)
+			break;
 	}
-	return list;
+	if (!err)
+		return list;
+	imsipsec_secagree_free(list);
+	return NULL;
 }
 
 static unsigned int expires_of(const struct sip_msg *msg)
@@ -48,6 +52,25 @@ static unsigned int expires_of(const struct sip_msg *msg)
 	else if (header)
 		expires = strtoul(header, NULL, 10);
 	return expires < EXPIRES_MAX ? (unsigned int)expires : EXPIRES_MAX;
+}
+
+/*
+ * Which of a subscriber's registrations this is: that of its instance and reg-id (RFC 5626)
+ * if Contact has them, else the one at its address. Never that of the port in Contact, which
+ * is another one over a set than in clear (TS 24.229 clause 5.1.1.2.2). An emergency
+ * registration stands beside a normal one (clause 5.1.6).
+ */
+static void name_registration(struct ue *ue, const char *contact)
+{
+	const char *sos = sip_uri_has_param(ue->uri, "sos") ? ";sos" : "";
+	char instance[IMSIPSEC_CONTACT_MAX - 32], reg_id[16] = "";
+
+	if (!sip_param(contact, "+sip.instance", instance, sizeof(instance)) || !*instance) {
+		snprintf(ue->contact, sizeof(ue->contact), "%s%s", ADDR(&ue->address), sos);
+		return;
+	}
+	sip_param(contact, "reg-id", reg_id, sizeof(reg_id));
+	snprintf(ue->contact, sizeof(ue->contact), "%s;reg-id=%s%s", instance, reg_id, sos);
 }
 
 /* Where a UE is, and the mode that it may have there */
@@ -121,26 +144,35 @@ static bool has_other_modes(const struct imsipsec_secagree *client, enum imsipse
 	return i;
 }
 
+/*
+ * 421 or 494: they say what the UE may offer, without SPIs and ports, and that it has to
+ * (RFC 3329 clause 2.3.1).
+ */
+static void demand_agreement(const struct sip_msg *msg, const struct net_source *source,
+			     const struct ue *over, const char *status, enum imsipsec_mode mode,
+			     const char *warning)
+{
+	struct sip_reply reply;
+	char list[2048];
+
+	answer_begin(&reply, msg, source, status);
+	sip_reply_add(&reply, "Require: sec-agree\r\n");
+	if (imsipsec_secagree_write_static(list, sizeof(list), opt.algs, opt.n_algs, &mode, 1) > 0)
+		sip_reply_add(&reply, "Security-Server: %s\r\n", list);
+	sip_reply_add(&reply, "Warning: 399 pcscf \"%s\"\r\n", warning);
+	answer_end(&reply, msg, source, over);
+}
+
 static void refuse_no_agreement(const struct sip_msg *msg, const struct net_source *source,
 				const struct ue *over, const struct imsipsec_secagree *client,
 				enum imsipsec_mode mode)
 {
-	struct sip_reply reply;
-
-	if (mode == IMSIPSEC_MODE_UDP_ENC_TUN && has_other_modes(client, mode)) {
+	if (mode == IMSIPSEC_MODE_UDP_ENC_TUN && has_other_modes(client, mode))
 		answer(msg, source, over, "403 Forbidden",
 		       "behind a NAT there is ipsec-3gpp with mod=UDP-enc-tun alone");
-		return;
-	}
-	answer_begin(&reply, msg, source, "494 Security Agreement Required");
-	sip_reply_add(&reply, "Warning: 399 pcscf \"ipsec-3gpp with mod=%s,",
-		      imsipsec_mode_name(mode));
-	for (size_t i = 0; i < opt.n_algs; i++)
-		sip_reply_add(&reply, "%s alg=%s;ealg=%s", i ? "," : "",
-			      imsipsec_alg_name(opt.algs[i].alg),
-			      imsipsec_ealg_name(opt.algs[i].ealg));
-	sip_reply_add(&reply, "\"\r\n");
-	answer_end(&reply, msg, source, over);
+	else
+		demand_agreement(msg, source, over, "494 Security Agreement Required", mode,
+				 "no pair of algorithms in common");
 }
 
 static void refuse_no_bundle(const struct sip_msg *msg, const struct net_source *source,
@@ -214,13 +246,14 @@ static void begin_authentication(const struct sip_msg *msg, const struct net_sou
 	struct ue *ue;
 	int err;
 
-	if (!sip_header(msg, "Security-Client", NULL)) {
-		answer(msg, source, over, "421 Extension Required\r\nRequire: sec-agree", NULL);
-		return;
-	}
 	err = locate(msg, source, over, &place);
 	if (err) {
 		refuse_no_place(msg, source, over, err);
+		return;
+	}
+	if (!sip_header(msg, "Security-Client", NULL)) {
+		demand_agreement(msg, source, over, "421 Extension Required", place.mode,
+				 "no Security-Client");
 		return;
 	}
 	client = secagree_of(msg, "Security-Client");
@@ -242,17 +275,18 @@ static void begin_authentication(const struct sip_msg *msg, const struct net_sou
 	ue->address = place.address;
 	ue->nat = place.nat;
 	ue->client = client;
-	if (!contact || !sip_uri(contact, ue->contact, sizeof(ue->contact))) {
+	if (!contact || !sip_uri(contact, ue->uri, sizeof(ue->uri))) {
 		answer(msg, source, over, "400 Bad Request", "no contact");
 		ue_drop(ue);
 		return;
 	}
-	/* Over its set, a UE behind a NAT names the NAT's address (TS 24.229 annex F). */
-	if (over && over->nat.family)
+	/* What comes over a set is of that set's registration, whatever Contact says. */
+	if (over) {
 		strcpy(ue->contact, over->contact);
-	/* Another contact is another registration, and touches no set of this one. */
-	if (over && !strcmp(ue->contact, over->contact))
 		ue->over = over->bundle;
+	} else {
+		name_registration(ue, contact);
+	}
 	if (challenge(ue, msg, source, mech, over))
 		ue_drop(ue);
 	return;
@@ -305,19 +339,34 @@ static bool agreement_holds(const struct sip_msg *msg, const struct ue *ue)
 	return holds;
 }
 
+/* A parameter of the UE's Contact, which the registrar says again (RFC 5626 clause 6) */
+static void add_param(struct sip_reply *reply, const char *contact, const char *name,
+		      const char *quote)
+{
+	char value[IMSIPSEC_CONTACT_MAX];
+
+	if (sip_param(contact, name, value, sizeof(value)) && *value && !strpbrk(value, "\"\\"))
+		sip_reply_add(reply, ";%s=%s%s%s", name, quote, value, quote);
+}
+
 static void accept_register(const struct sip_msg *msg, const struct net_source *source,
 			    struct ue *ue, unsigned int expires)
 {
-	const char *header = sip_header(msg, "Contact", NULL), *contact = ue->contact;
+	const char *contact = sip_header(msg, "Contact", NULL);
 	struct sip_reply reply;
-	char uri[sizeof(ue->contact)];
 
-	/* The one that the UE looks for is not the one that it began with. */
-	if (ue->nat.family && header && sip_uri(header, uri, sizeof(uri)))
-		contact = uri;
+	/* The UE looks for the one of this request, which is not the one that it began with. */
+	if (contact)
+		sip_uri(contact, ue->uri, sizeof(ue->uri));
 	answer_begin(&reply, msg, source, "200 OK");
-	if (expires)
-		sip_reply_add(&reply, "Contact: <%s>;expires=%u\r\n", contact, expires);
+	if (expires && *ue->uri) {
+		sip_reply_add(&reply, "Contact: <%s>", ue->uri);
+		if (contact) {
+			add_param(&reply, contact, "+sip.instance", "\"");
+			add_param(&reply, contact, "reg-id", "");
+		}
+		sip_reply_add(&reply, ";expires=%u\r\n", expires);
+	}
 	answer_end_and_keep(&reply, msg, source, ue);
 }
 
@@ -368,7 +417,9 @@ void register_protected(const struct sip_msg *msg, const struct net_source *sour
 		return;
 	}
 	if (!agreement_holds(msg, ue)) {
-		answer(msg, source, ue, "494 Security Agreement Required", "security agreement differs");
+		demand_agreement(msg, source, ue, "494 Security Agreement Required",
+				 ue->nat.family ? IMSIPSEC_MODE_UDP_ENC_TUN : IMSIPSEC_MODE_TRANS,
+				 "security agreement differs");
 		if (first)
 			ue_end(ue, opt.linger);
 		return;
@@ -408,4 +459,6 @@ void register_protected(const struct sip_msg *msg, const struct net_source *sour
 	accept_register(msg, source, ue, expires);
 	if (first)
 		step("registered");
+	if (opt.send_options)
+		request_options(ue);
 }

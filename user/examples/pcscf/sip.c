@@ -307,23 +307,61 @@ bool sip_uri(const char *value, char *buf, size_t size)
 	return true;
 }
 
-uint16_t sip_via_port(const struct sip_msg *msg, uint16_t source_port)
+/* Behind "sip:user@" */
+static const char *uri_host(const char *uri)
 {
-	const char *via = sip_header(msg, "Via", NULL);
-	const char *s = via + strcspn(via, " \t");
-	unsigned long port;
-	char text[8];
+	const char *host = strchr(uri, ':');
+	const char *user;
 
-	if (sip_param(via, "rport", text, sizeof(text)))
-		return source_port;
-	s = skip_blanks(s);
+	if (!host)
+		return NULL;
+	user = strchr(++host, '@');
+	return user ? user + 1 : host;
+}
+
+/* The port of "host:port" at @s; 0: there is none */
+static uint16_t host_port(const char *s)
+{
+	unsigned long port;
+
 	if (*s == '[')
 		s += strcspn(s, "]");
-	s += strcspn(s, ":;,");
+	s += strcspn(s, ":;,?");
 	if (*s != ':')
-		return 5060;
+		return 0;
 	port = strtoul(s + 1, NULL, 10);
-	return port > 0 && port <= 65535 ? (uint16_t)port : 5060;
+	return port <= 65535 ? (uint16_t)port : 0;
+}
+
+uint16_t sip_via_port(const struct sip_msg *msg)
+{
+	const char *via = sip_header(msg, "Via", NULL);
+	uint16_t port = host_port(skip_blanks(via + strcspn(via, " \t")));
+
+	return port ? port : 5060;
+}
+
+bool sip_via_rport(const struct sip_msg *msg)
+{
+	char text[8];
+
+	return sip_param(sip_header(msg, "Via", NULL), "rport", text, sizeof(text));
+}
+
+uint16_t sip_uri_port(const char *uri)
+{
+	const char *host = uri_host(uri);
+
+	return host ? host_port(host) : 0;
+}
+
+bool sip_uri_has_param(const char *uri, const char *name)
+{
+	const char *host = uri_host(uri);
+	char value[16];
+
+	/* One whose value is too long does not count. */
+	return host && sip_param(host, name, value, sizeof(value));
 }
 
 void sip_reply_add(struct sip_reply *reply, const char *fmt, ...)

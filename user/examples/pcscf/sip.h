@@ -73,8 +73,17 @@ bool sip_digest_param(const char *value, const char *name, char *buf, size_t siz
 /* The URI of To, From or Contact, without what is around it */
 bool sip_uri(const char *value, char *buf, size_t size);
 
-/* The port that Via asks for responses to be sent to (RFC 3261, RFC 3581) */
-uint16_t sip_via_port(const struct sip_msg *msg, uint16_t source_port);
+/* The port of sent-by in Via, where responses go (RFC 3261 clause 18.2.2) */
+uint16_t sip_via_port(const struct sip_msg *msg);
+
+/* Does Via ask for the source port instead (RFC 3581)? */
+bool sip_via_rport(const struct sip_msg *msg);
+
+/* The port of a URI; 0: it names none */
+uint16_t sip_uri_port(const char *uri);
+
+/* Has a URI that parameter, with a value or without? */
+bool sip_uri_has_param(const char *uri, const char *name);
 
 /* Begin a reply: the status line and what is copied from the request */
 void sip_reply_begin(struct sip_reply *reply, const struct sip_msg *request, const char *status,

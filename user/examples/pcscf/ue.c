@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "ue.h"
 
 struct ue *ues;
@@ -44,4 +45,22 @@ struct ue *ue_of_bundle(uint32_t id)
 	while (ue && ue->bundle != id)
 		ue = ue->next;
 	return ue;
+}
+
+static enum net_socket socket_at(uint16_t port_pc)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < opt.n_port_pc && opt.port_pc[i] != port_pc; i++)
+		;
+	return (enum net_socket)(NET_UDP_PC + i);
+}
+
+void ue_send(const struct ue *ue, uint16_t port, const char *text, size_t len)
+{
+	if (port == ue->port_uc)
+		net_send(ue->local, NET_UDP_PS, &ue->address, port, ue->mark, text, len);
+	else
+		net_send(ue->local, socket_at(ue->port_pc), &ue->address, ue->port_us, ue->mark,
+			 text, len);
 }

@@ -27,10 +27,11 @@ struct ue {
 	uint32_t over;		/* the bundle that its REGISTER came over, 0: in clear, or unknown */
 	bool taken_over;	/* from a process before this one */
 	char owner[IMSIPSEC_OWNER_MAX + 1];
-	char contact[IMSIPSEC_CONTACT_MAX + 1];
+	char contact[IMSIPSEC_CONTACT_MAX + 1];	/* which of the owner's registrations */
+	char uri[IMSIPSEC_CONTACT_MAX + 1];	/* of Contact, where requests go; "": unknown */
 	struct imsipsec_addr address;		/* within the tunnel, if there is one */
 	struct imsipsec_addr nat;		/* where ESP in UDP goes; family 0: it is not in UDP */
-	uint16_t port_uc, port_us;
+	uint16_t port_uc, port_us, port_pc;
 	uint32_t mark;				/* of what is sent to it, 0: none */
 	struct imsipsec_secagree *client;	/* as first received; NULL if taken over */
 	struct imsipsec_secagree *server;	/* as sent */
@@ -51,5 +52,12 @@ struct ue *ue_new(struct net_local *local, enum ue_state state);
 void ue_drop(struct ue *ue);
 
 struct ue *ue_of_bundle(uint32_t id);
+
+/*
+ * Send over the set of @ue, over UDP: from port_pc to port_us (TS 33.203 clause 7.1). A UE
+ * that names its port_uc in Via or Contact, @port, has that socket alone: it is sent to
+ * from port_ps, which is the other pair that the set has an SA for.
+ */
+void ue_send(const struct ue *ue, uint16_t port, const char *text, size_t len);
 
 #endif /* PCSCF_UE_H */
