@@ -10,9 +10,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from ims import (ADDRESSES, AUTH_KEY, DSTOPTS, ESP, PORT_PC, PORT_PS, PORT_UC, UDP, UDPLITE,  # noqa: E402
-                 Fail, World, accepted, bundle, check, endpoint, equal, esp_data, family, fragments, ip, ip4, layer4, pending,
+                 Fail, Skip, World, accepted, bundle, check, endpoint, equal, esp_data, family, fragments, ip, ip4, layer4, pending,
                  quiet, receive, table, wait)
-
 
 
 def has_socket(proto):
@@ -28,6 +27,14 @@ PORTS = (PORT_PS, *PORT_PC)
 FREE, CLOSED = 9999, 9998
 # Newer kernels have no UDP-Lite; packets of it come all the same
 LITE = has_socket(UDPLITE)
+
+
+def need_lite():
+    """For what is about nothing but those sockets; other tests go without where there are none."""
+    if not LITE:
+        raise Skip('this kernel has no UDP-Lite sockets')
+
+
 STAGES = ('before the first bundle', 'with a bundle', 'after the last bundle')
 BEFORE, WITH, AFTER = STAGES
 XFRM_POLICY_IN, XFRM_POLICY_OUT = 0, 1

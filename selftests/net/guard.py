@@ -56,6 +56,23 @@ def plaintext_out(case):
             c.nothing_out(f'sockets at port {port}')
 
 
+@test('A10', 'UDP-Lite: a socket at a protected port gets nothing in clear, and nothing leaves from it, {}',
+      each=tuple((f, s) for f in ADDRESSES for s in STAGES))
+def lite_sockets(case):
+    need_lite()
+    fam, stage = case
+    with Case(fam, stage) as c:
+        for port, s in zip(PORTS, c.lite):
+            c.put(f'UDP-Lite to port {port}', c.clear(5060, port, UDPLITE), plaintext_in=1)
+            with c.counted(f'UDP-Lite from port {port}', **{'cross_pair' if stage == WITH else 'no_live_set': 1}):
+                try:
+                    s.sendto(b'out', (c.u, FREE))
+                except OSError:
+                    pass
+            c.left()
+            c.silent(f'UDP-Lite from port {port}')
+
+
 @test('A10', 'out: packets of raw sockets are dropped and counted, {}',
       each=tuple((f, n) for f in ADDRESSES for n in PROTOCOLS))
 def raw_out(case):

@@ -94,7 +94,7 @@ def cross_out(fam):
     with Pair(fam) as c:
         for index, wrong in ((0, (PORT_US, FREE)), (1, (PORT_UC, FREE)), (2, (PORT_UC, PORT_US, FREE))):
             for to in wrong:
-                for s in (c.udp[index], c.lite[index]):
+                for s in (c.udp[index], *c.lite[index:index + 1]):
                     with c.counted(f'from port {PORTS[index]} to {to}', cross_pair=1):
                         try:
                             s.sendto(b'cross', (c.u, to))
@@ -116,10 +116,11 @@ def no_set_out(fam):
 
         def nowhere(to, what):
             for index, port in enumerate(PORTS):
-                with c.counted(f'from port {port} to {what}', no_live_set=3):
+                lite = c.lite[index:index + 1]
+                with c.counted(f'from port {port} to {what}', no_live_set=2 + len(lite)):
                     client = c.client(port)
                     for send in (lambda s=c.udp[index]: s.sendto(b'x', (to, PORT_UC)),
-                                 lambda s=c.lite[index]: s.sendto(b'x', (to, PORT_US)),
+                                 *(lambda s=s: s.sendto(b'x', (to, PORT_US)) for s in lite),
                                  lambda s=client: s.connect_ex((to, PORT_US))):
                         try:
                             send()
