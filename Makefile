@@ -80,10 +80,10 @@ define build_for_tests
 endef
 
 # Without BTF: it would take pahole, and nothing here reads it. 6.12 has the network interface that tests make up
-# as well, for what takes several CPUs
+# as well, for what takes several CPUs, and 7.3, for drivers are called in another way there
 build-for-6.1 build-for-6.12 build-for-7.3: build-for-%:
 	$(call build_module,$*,$(test_kdir),modules,W=1 CONFIG_DEBUG_INFO_BTF_MODULES=)
-	$(if $(filter 6.12,$*),$(call build_for_tests,6.12-nic,selftests/offload,CONFIG_DEBUG_INFO_BTF_MODULES=))
+	$(if $(filter 6.12 7.3,$*),$(call build_for_tests,$*-nic,selftests/offload,CONFIG_DEBUG_INFO_BTF_MODULES=))
 
 # With the KUnit suites inside; and the network interface that tests make up
 build-for-uml:

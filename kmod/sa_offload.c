@@ -34,13 +34,13 @@ int ims_sa_offload(struct xfrm_state *x, const struct net_device *dev, bool out,
 	mutex_lock(&net->xfrm.xfrm_cfg_mutex);
 	err = xfrm_dev_state_add(net, x, &xuo, extack);
 	mutex_unlock(&net->xfrm.xfrm_cfg_mutex);
-	if (err)
-		return err;
-	if (x->xso.dev == dev)
+	if (!err && x->xso.dev == dev)
 		return 0;
 	/* It passes over some refusals, and takes another device for one that is gone. */
-	ims_sa_withdraw(x);
-	return -EOPNOTSUPP;
+	if (!err)
+		ims_sa_withdraw(x);
+	ims_compat_keep_gso(x);
+	return err ?: -EOPNOTSUPP;
 }
 
 /**

@@ -14,7 +14,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
-from ims import GCM, AEAD, P4, TOP, Fail, Phone, Skip, World, bundle, check, echo, endpoint, equal, table, wait  # noqa: E402
+from ims import GCM, AEAD, P4, TOP, UML, Fail, Phone, Skip, World, bundle, check, echo, endpoint, equal, table, wait  # noqa: E402
 
 BUS = '/sys/bus/netdevsim'
 DEBUGFS = '/sys/kernel/debug'
@@ -24,8 +24,9 @@ GCM_PAIRS = [pair for pair, sa in AEAD.items() if sa is GCM]
 LONG = 600000
 GUARD = 3  # policies of an endpoint
 WAYS = ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc')
-# User-mode Linux's, and 6.12's for what takes several CPUs
-NIC_KO, NIC_KO_SMP = TOP + '/build/uml-nic/nic.ko', TOP + '/build/6.12-nic/nic.ko'
+# User-mode Linux's, and the newest kernel's; beside these 6.12's for what takes several CPUs
+NIC_KO = f'{TOP}/build/{"uml" if UML else "7.3"}-nic/nic.ko'
+NIC_KO_SMP = TOP + '/build/6.12-nic/nic.ko' if '6.12.' in os.uname().release else NIC_KO
 NIC_PARAMETERS = '/sys/module/nic/parameters/'
 NIC_FULL = {'sas': 1000, 'error': 28, 'text': 'the table is full', 'wait_add': 0, 'wait_free': 0, 'clash': 0, 'delete_ms': 0}
 # What the driver says, bundle-new's error, and the reason

@@ -131,8 +131,6 @@ def run(dev, end, how, demanded, knob, n):
 
 def each_way(end, cases):
     """Each way in which it can go, in each of the cases: demanded or not, what waits, and the n-th."""
-    if not UML:
-        raise Skip('shown in user-mode Linux')
     dev = Nic()
     try:
         for how in GO:

@@ -26,6 +26,13 @@
 
 #define NIC_FEATURES	(NETIF_F_HW_ESP | NETIF_F_HW_ESP_TX_CSUM | NETIF_F_GSO_ESP)
 
+/* The device became an argument in 6.16: Kbuild looks for it, as it does for the module */
+#ifdef IMS_HAVE_STATE_DELETE_DEV
+#define NIC_DEV		struct net_device *nic_dev,
+#else
+#define NIC_DEV
+#endif
+
 static unsigned int sas = 1000;
 module_param(sas, uint, 0644);
 MODULE_PARM_DESC(sas, "It has room for so many SAs");
@@ -118,7 +125,7 @@ static void nic_add_clash(struct xfrm_state *x)
 	xfrm_state_put(other);
 }
 
-static int nic_state_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
+static int nic_state_add(NIC_DEV struct xfrm_state *x, struct netlink_ext_ack *extack)
 {
 	struct nic_sa *sa = kzalloc(sizeof(*sa), GFP_KERNEL);
 	struct nic_sa *other;
@@ -150,7 +157,7 @@ static int nic_state_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 }
 
 /* Under x->lock */
-static void nic_state_delete(struct xfrm_state *x)
+static void nic_state_delete(NIC_DEV struct xfrm_state *x)
 {
 	struct nic_sa *sa = (struct nic_sa *)x->xso.offload_handle;
 
@@ -163,7 +170,7 @@ static void nic_state_delete(struct xfrm_state *x)
 	spin_unlock_bh(&nic_lock);
 }
 
-static void nic_state_free(struct xfrm_state *x)
+static void nic_state_free(NIC_DEV struct xfrm_state *x)
 {
 	struct nic_sa *sa = (struct nic_sa *)x->xso.offload_handle;
 
