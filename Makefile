@@ -11,7 +11,7 @@
 #   make lint              what reads and builds, and runs nothing
 #   make mutate [M=ID]     break each rule, and see its test fail
 #   make soak              500 UEs re-registered at once, for ten minutes
-#   make newest            the module on the newest kernel that Debian has, in a VM
+#   make newest            every test on the newest kernel that Debian has
 #   make suites            the kernel's own tests of XFRM, with the module loaded
 #   make bench             what it costs, beside the peers' way
 #   make clean
@@ -24,7 +24,6 @@ export PREFIX DESTDIR
 
 VM := $(CURDIR)/selftests/vm
 test_kernels := 6.1 6.12 uml
-NEWEST ?= sa neighbours guard guard_ways guard_modes guard_hosts gro endpoints
 
 all: modules user
 
@@ -122,9 +121,7 @@ soak:
 
 # Not one of test_kernels: it is a large download, and what Debian 12 has not
 newest:
-	$(VM)/setup vm kbuild test
-	$(MAKE) module-7.3
-	set -e; for t in $(NEWEST); do $(VM)/run --kernel 7.3 -- selftests/net/$$t.py; done
+	selftests/check -k 7.3
 
 suites:
 	selftests/check --long suites
