@@ -38,7 +38,7 @@
  *
  * Outbound: sendto() from the protected port; a dummy device takes the packets.
  *
- * Ciphers are what a machine with AES in its CPU has: aesni_intel, sha1_ssse3.
+ * Ciphers are what a machine with AES in its CPU has: net_load_ciphers().
  *
  * A figure counts only if all packets arrived with what was in them or, outbound,
  * if each SA's own counter rose by what was sent over it.
@@ -738,9 +738,7 @@ int main(int argc, char **argv)
 		rows[i] = parse_row(argv[i + 2]);
 	qsort(rows, n_rows, sizeof(*rows), compare_rows);
 
-	/* As udev does where the CPU has what they need */
-	net_load("aesni_intel", true);
-	net_load("sha1_ssse3", true);
+	net_load_ciphers();
 	check_clock();
 	spinning = start_spinner();
 	for (; n_rows; n_rows -= n, rows += n) {

@@ -50,6 +50,14 @@ void net_load(const char *module, bool there)
 	fclose(f);
 }
 
+void net_load_ciphers(void)
+{
+	net_load("aesni_intel", true);
+	/* newer kernels have that of SHA-1 built in */
+	if (!system("modinfo sha1_ssse3 >/dev/null 2>&1"))
+		net_load("sha1_ssse3", true);
+}
+
 /* ---- Messages -------------------------------------------------------- */
 
 static struct nlmsghdr *start_message(char *buf, uint16_t type)

@@ -11,6 +11,8 @@ struct tap {
 };
 
 void net_load(const char *module, bool there);
+/* As udev does where the CPU has what they need */
+void net_load_ciphers(void);
 void net_make(const struct setup *s);
 void net_add_address(const struct setup *s);
 void net_open_tap(struct tap *tap, const char *name, int flags);

@@ -128,9 +128,7 @@ int main(int argc, char **argv)
 		sys = &opensips;
 	else
 		errx(2, "usage: parallel ours|stock");
-	/* As udev does where the CPU has what they need */
-	net_load("aesni_intel", true);
-	net_load("sha1_ssse3", true);
+	net_load_ciphers();
 	for (struct cpu *cpu = cpus; cpu < cpus + CPUS; cpu++)
 		prepare(cpu, sys);
 
