@@ -36,7 +36,10 @@ def scapy():
 
 def made(auth, enc, fam):
     p, u = ADDRESSES[fam]
-    return bundle(endpoint(p), ue_address=u, auth_alg=auth, enc_alg=enc)
+    b = bundle(endpoint(p), ue_address=u, auth_alg=auth, enc_alg=enc)
+    # However long it takes
+    World.nl.do('bundle-confirm', id=b['id'], lifetime=600000)
+    return b
 
 
 class Texts:

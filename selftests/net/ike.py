@@ -360,7 +360,10 @@ def certificates():
         def messages():
             data = b'message %d' % next(serial)
             for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc'):
-                phone.deliver(name, data)
+                try:
+                    phone.deliver(name, data)
+                except TimeoutError as e:
+                    raise Fail(f'{name}: {e}; of XFRM P counts {World.p.xfrm_stat()}, U {World.u.xfrm_stat()}') from None
         with Rounds(messages) as rounds, Tunnel('pubkey', states) as tunnel:
             tunnel.works()
             rounds.more()
