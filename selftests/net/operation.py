@@ -62,7 +62,7 @@ class Shell:
         os.kill(children(self.process.pid).get(name, self.process.pid), signal.SIGINT)
 
     def ends(self, *statuses):
-        status = self.process.wait(30)
+        status = self.process.wait(120)
         self.has()
         check(status in (statuses or (0,)), f'it ends with {status}: {self.said[-2000:]}')
 
