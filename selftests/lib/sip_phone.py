@@ -194,6 +194,14 @@ class Phone:
         sock = self.sock(over.port_c if over else self.clear_port)
         sock.sendto(text.encode(), (self.p, int(over.server['port-s']) if over else CLEAR))
 
+    def connect(self, over):
+        """A TCP connection from port_uc to port_ps."""
+        s = World.u.tcp(self.address, over.port_c)
+        s.connect_ex((self.p, int(over.server['port-s'])))
+        if not select.select([], [s], [], 20)[1] or s.getsockopt(1, 4):
+            raise Fail(f'no TCP connection: {os.strerror(s.getsockopt(1, 4))}')
+        return s
+
     def next(self, wanted, timeout=20):
         """The next message that is wanted; others are kept for the next call."""
         for m in self.heard:

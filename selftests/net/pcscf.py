@@ -10,9 +10,11 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 # pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
-from ims import PAIRS, before, check, equal, main, setup, teardown, test, wait  # noqa: E402
-from sip_phone import INSTANCE, REALM, UE2, Pcscf, Phone, Set, bundles, states  # noqa: E402
+from document import Document  # noqa: E402
+from ims import P4, PAIRS, World, before, check, equal, main, receive, setup, teardown, test, wait  # noqa: E402
+from sip_phone import INSTANCE, REALM, UE1, UE2, Pcscf, Phone, Set, bundles, imsipsec, states  # noqa: E402
 
+DOC = Document('operation.rst')
 FAMILIES = ('IPv4', 'IPv6')
 
 
@@ -63,6 +65,21 @@ def back_in_clear():
         equal(states(), {5000: 'active', 5002: 'temporary'}, 'the sets')
         ue.confirm(second)
         equal(states(), {5002: 'active'}, 'the sets')
+
+
+@test('PHONE', 'a phone that names its instance over a set, and not in clear, is one registration')
+def late_instance():
+    class Late(Phone):
+        """As the test says."""
+
+        def contact(self, over):
+            return super().contact(over) + (f';+sip.instance={INSTANCE};reg-id=1' if over else '')
+
+    with Pcscf('--reauthenticate'), Late() as ue:
+        first, second = Set(5000, 6301), Set(5002, 6303)
+        ue.sign_up(first)
+        again(ue, first, second)
+        leave(ue, second)
 
 
 @test('PHONE', 'registrations of one phone: its instance with each reg-id, and the emergency one')
@@ -216,6 +233,58 @@ def malformed(where):
             equal(answer.status, '401', f'the answer to an offer with {what}')
             ue.agree(s, answer)
             ue.confirm(s)
+
+
+# --- Where a phone is
+
+@test('PHONE C1 IDLE', 'an address given to another subscriber, whose phone has the same ports, is refused until {}',
+      each=('flush ue', 'idle-timeout'))
+def inherited_address(cure):
+    command = DOC.block('An address that changes hands', cure)[0].split()[1:]
+    if cure == 'idle-timeout':
+        imsipsec(*command)
+        # Not so long
+        World.nl.do('config-set', {'idle-timeout': 1000})
+    with Pcscf():
+        with Phone(UE1) as gone:
+            gone.sign_up(Set(5000))
+        with Phone(UE2) as heir:
+            own = Set(6000)
+            answer = heir.register(own)
+            if cure == 'idle-timeout' and answer.status == '401':
+                # It took so long
+                heir.agree(own, answer)
+            else:
+                equal(answer.status, '403', f'the answer while the other one is there, {answer}')
+                World.nl.do('bundle-get', id=bundles()[5000]['id'])
+                if cure == 'flush ue':
+                    refusal = imsipsec('trace', 'ue', heir.address)
+                    check('ue1@ims.example' in str(refusal), f'trace does not name who has the port: {refusal}')
+                    imsipsec(*command)
+                else:
+                    wait(lambda: not states(), 'the idle set goes')
+                heir.challenge(own)
+            heir.confirm(own)
+            equal(states(), {6000: 'active'}, 'the sets')
+
+
+@test('PHONE', 'IPv4 by sockets of both families: UDP and TCP, a re-authentication, a NAT')
+def both_families():
+    with Pcscf('--both-families', '--reauthenticate', '--nat', addresses=(P4,)) as pcscf, Phone() as ue:
+        first, second = Set(5000, 6301), Set(5002, 6303)
+        ue.sign_up(first)
+        again(ue, first, second)
+        equal({b['ue-address'] for b in bundles().values()}, {ue.address}, 'addresses')
+        with ue.connect(second) as s:
+            s.send(ue.text_of('MESSAGE', second).encode())
+            check(receive(s).startswith(b'SIP/2.0 200 '), 'the answer over TCP')
+        leave(ue, second)
+        check(not pcscf.said('::ffff:'), 'an address in another form')
+    with Pcscf('--both-families', '--nat', addresses=(P4,)), Phone() as ue:
+        ue.host = '10.0.0.5'
+        equal(ue.register(Set(6000, more=';mod=UDP-enc-tun')).status, '401', 'the answer to one behind a NAT')
+        got = bundles()[6000]
+        equal((got['mode'], got['ue-address'], got['ue-nat-address']), ('udp-enc-tun', '10.0.0.5', ue.address), 'where it is')
 
 
 if __name__ == '__main__':

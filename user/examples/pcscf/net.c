@@ -28,6 +28,8 @@ struct net_conn {
 	char buf[SIP_MAX + 1];
 };
 
+bool net_both_families;
+
 static struct net_conn *conns[NET_CONN_MAX];
 
 union sockaddr_any {
@@ -47,6 +49,14 @@ static socklen_t to_sockaddr(union sockaddr_any *to, const struct imsipsec_addr 
 {
 	memset(to, 0, sizeof(*to));
 	to->sa.sa_family = (sa_family_t)addr->family;
+	if (addr->family == AF_INET && net_both_families) {
+		to->sa.sa_family = AF_INET6;
+		to->in6.sin6_addr.s6_addr[10] = 0xff;
+		to->in6.sin6_addr.s6_addr[11] = 0xff;
+		memcpy(&to->in6.sin6_addr.s6_addr[12], &addr->in, sizeof(addr->in));
+		to->in6.sin6_port = htons(port);
+		return sizeof(to->in6);
+	}
 	if (addr->family == AF_INET) {
 		to->in.sin_addr = addr->in;
 		to->in.sin_port = htons(port);
@@ -70,12 +80,28 @@ static void from_sockaddr(struct net_source *source, const union sockaddr_any *f
 	}
 }
 
+int net_family(const struct imsipsec_addr *addr)
+{
+	return addr->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->in6) ? AF_INET :
+									      addr->family;
+}
+
+static in_addr_t ipv4_of(const struct imsipsec_addr *addr)
+{
+	in_addr_t in;
+
+	if (addr->family == AF_INET)
+		return addr->in.s_addr;
+	memcpy(&in, &addr->in6.s6_addr[12], sizeof(in));
+	return in;
+}
+
 bool net_addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b)
 {
-	if (a->family != b->family)
+	if (net_family(a) != net_family(b))
 		return false;
-	if (a->family == AF_INET)
-		return a->in.s_addr == b->in.s_addr;
+	if (net_family(a) == AF_INET)
+		return ipv4_of(a) == ipv4_of(b);
 	return IN6_ARE_ADDR_EQUAL(&a->in6, &b->in6);
 }
 
@@ -90,16 +116,18 @@ static time_t now(void)
 int net_bind(struct net_local *local, enum net_socket which, uint16_t port)
 {
 	bool tcp = which == NET_TCP || which == NET_TCP_PS;
-	int family = local->address.family, on = 1, fd, err;
 	union sockaddr_any sa;
 	socklen_t len = to_sockaddr(&sa, &local->address, port);
+	int family = sa.sa.sa_family, on = 1, fd, err;
+	int v6only = local->address.family == AF_INET6;
 
 	fd = socket(family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	if ((tcp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))) ||
 	    (!tcp && setsockopt(fd, SOL_SOCKET, SO_RCVMARK, &on, sizeof(on))) ||
-	    (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
+	    (family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only))) ||
 	    bind(fd, &sa.sa, len) || (tcp && listen(fd, BACKLOG))) {
 		err = -errno;
 		close(fd);

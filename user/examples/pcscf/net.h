@@ -44,6 +44,16 @@ struct net_source {
 	struct net_conn *conn;	/* NULL: over UDP */
 };
 
+/*
+ * IPv4 by sockets of both families: addresses come as ::ffff:192.0.2.1, and are handed to
+ * the library as they are. Set before the first net_bind().
+ */
+extern bool net_both_families;
+
+/* Of such an address, AF_INET */
+int net_family(const struct imsipsec_addr *addr);
+
+/* Such an address is the one that it stands for. */
 bool net_addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b);
 
 /* Bind one socket. Return: 0 or a negative errno. */

@@ -55,6 +55,7 @@ static void usage(void)
 {
 	fputs("usage: pcscf -l ADDRESS [-l ADDRESS]... --vectors FILE [OPTION]...\n"
 	      "  -l, --listen ADDRESS   IPv4 or IPv6, up to 8 of them\n"
+	      "      --both-families    IPv4 by sockets of IPv6, as ::ffff:192.0.2.1\n"
 	      "      --port PORT        for what is not protected (5060)\n"
 	      "      --port-ps PORT     protected server port (5063)\n"
 	      "      --port-pc LIST     protected client ports, up to 4 (5062,5064)\n"
@@ -107,10 +108,11 @@ static void ports_option(char *text)
 
 void options(int argc, char **argv)
 {
-	enum { PORT = 256, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, REAUTHENTICATE,
+	enum { BOTH_FAMILIES = 256, PORT, PORT_PS, PORT_PC, VECTORS, REALM, ALGS, SERVER, REAUTHENTICATE,
 	       SEND_OPTIONS, NAT, NAT_INNER, FORCE_UDP_ENCAP, LINGER, DELETE, DIE_AT };
 	static const struct option known[] = {
 		{ "listen", required_argument, NULL, 'l' },
+		{ "both-families", no_argument, NULL, BOTH_FAMILIES },
 		{ "port", required_argument, NULL, PORT },
 		{ "port-ps", required_argument, NULL, PORT_PS },
 		{ "port-pc", required_argument, NULL, PORT_PC },
@@ -140,6 +142,9 @@ void options(int argc, char **argv)
 				usage();
 			memset(locals[n_locals].fd, 0xff, sizeof(locals[n_locals].fd));
 			n_locals++;
+			break;
+		case BOTH_FAMILIES:
+			net_both_families = true;
 			break;
 		case PORT:	opt.port = port_option(optarg); break;
 		case PORT_PS:	opt.port_ps = port_option(optarg); break;

@@ -117,7 +117,7 @@ static int locate(const struct sip_msg *msg, const struct net_source *source,
 	/* An address of another family, as through NAT64, no tunnel of this one can have. */
 	if (natted && !opt.nat_inner_public &&
 	    !imsipsec_via_sent_by(via, strlen(via), &sent_by, NULL) &&
-	    sent_by.family == source->address.family)
+	    sent_by.family == net_family(&source->address))
 		place->address = sent_by;
 	return 0;
 }
