@@ -9,6 +9,7 @@
 #   make check-quick       one kernel, one test of each requirement: minutes
 #   make check-long [PARTS=…]  what takes hours
 #   make lint              what reads and builds, and runs nothing
+#   make generate          what the kernel's generator makes of the netlink spec
 #   make mutate [M=ID]     break each rule, and see its test fail
 #   make soak              500 UEs re-registered at once, for ten minutes
 #   make newest            every test on the newest kernel that Debian has
@@ -113,6 +114,10 @@ check-long:
 lint:
 	selftests/check --lint
 
+generate:
+	$(VM)/setup fetch uml lint
+	selftests/ynl/generate
+
 mutate:
 	selftests/mutate $(M)
 
@@ -133,6 +138,6 @@ clean:
 	rm -rf build
 	if [ -e user/Makefile ]; then $(MAKE) -C user clean; fi
 
-.PHONY: all modules modules_install user install vm-setup demo check check-quick check-long lint mutate soak newest suites bench clean
+.PHONY: all modules modules_install user install vm-setup demo check check-quick check-long lint generate mutate soak newest suites bench clean
 .PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%) module-7.3 build-for-7.3
 .PHONY: $(foreach k,6.1 6.12 7.3,stale_code-$(k) build-stale_code-$(k))

@@ -109,6 +109,24 @@ static inline void ims_compat_state_free(struct xfrm_state *x)
 #endif
 }
 
+/*
+ * A family's table got an entry for each of both ways to ask, each with its policy (6.2). Before,
+ * an operation had one entry, and one policy for both.
+ */
+#ifndef IMS_HAVE_GENL_SPLIT_OPS
+struct genl_split_ops {
+	int (*doit)(struct sk_buff *skb, struct genl_info *info);
+	int (*dumpit)(struct sk_buff *skb, struct netlink_callback *cb);
+	const struct nla_policy *policy;
+	unsigned int maxattr;
+	u8 cmd;
+	u8 flags;
+};
+#endif
+
+int ims_compat_set_ops(struct genl_family *family, const struct genl_split_ops *ops,
+		       unsigned int n_ops);
+
 /* A dump got a struct genl_info of its own (6.6). */
 static inline struct nlattr **ims_compat_dump_attrs(struct netlink_callback *cb)
 {

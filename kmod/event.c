@@ -20,7 +20,7 @@ static struct sk_buff *ims_event_begin(struct ims_net *in, enum ims_ipsec_event_
 
 	in->event_seq++;
 	in->n_events[type]++;
-	if (!genl_has_listeners(&ims_genl_family, in->net, IMS_MCGRP_EVENTS))
+	if (!genl_has_listeners(&ims_genl_family, in->net, IMS_IPSEC_NLGRP_EVENTS))
 		return NULL;
 	skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
 	if (!skb)
@@ -44,7 +44,7 @@ static void ims_event_end(struct ims_net *in, struct sk_buff *skb, void *hdr, in
 		return;
 	}
 	genlmsg_end(skb, hdr);
-	genlmsg_multicast_netns(&ims_genl_family, in->net, skb, 0, IMS_MCGRP_EVENTS,
+	genlmsg_multicast_netns(&ims_genl_family, in->net, skb, 0, IMS_IPSEC_NLGRP_EVENTS,
 				GFP_KERNEL);
 }
 

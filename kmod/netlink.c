@@ -64,6 +64,27 @@ int ims_netlink_require(struct genl_info *info, const int *attrs)
 }
 
 /**
+ * ims_netlink_check_len() - refuse bytes of a length that they cannot have
+ * @nla: the attribute, may be NULL
+ * @name: what it is
+ * @max: most bytes; there is one at least
+ * @extack: gets the reason
+ *
+ * The policies, which are generated, have one limit of a length at most.
+ *
+ * Return: 0 or -ERANGE.
+ */
+int ims_netlink_check_len(const struct nlattr *nla, const char *name, int max,
+			  struct netlink_ext_ack *extack)
+{
+	if (!nla || (nla_len(nla) >= 1 && nla_len(nla) <= max))
+		return 0;
+	NL_SET_ERR_MSG_ATTR_FMT(extack, nla, "%s has %d bytes, out of 1 to %d", name, nla_len(nla),
+				max);
+	return -ERANGE;
+}
+
+/**
  * ims_netlink_get_addr() - get an address of either family
  * @addr: gets it
  * @nla: the attribute
@@ -177,119 +198,9 @@ void *ims_netlink_put_dump_header(struct sk_buff *skb, struct netlink_callback *
 			   NLM_F_MULTI, cmd);
 }
 
-static const struct genl_ops ims_genl_ops[] = {
-	{
-		.cmd = IMS_IPSEC_CMD_CONFIG_GET,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_config_get_policy,
-		.maxattr = IMS_IPSEC_A_CONFIG_MAX,
-		.doit = ims_netlink_config_get,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_CONFIG_SET,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_config_set_policy,
-		.maxattr = IMS_IPSEC_A_CONFIG_MAX,
-		.doit = ims_netlink_config_set,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_ENDPOINT_NEW,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_endpoint_new_policy,
-		.maxattr = IMS_IPSEC_A_ENDPOINT_MAX,
-		.doit = ims_netlink_endpoint_new,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_ENDPOINT_DEL,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_endpoint_del_policy,
-		.maxattr = IMS_IPSEC_A_ENDPOINT_MAX,
-		.doit = ims_netlink_endpoint_del,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_ENDPOINT_GET,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_endpoint_get_policy,
-		.maxattr = IMS_IPSEC_A_ENDPOINT_MAX,
-		.doit = ims_netlink_endpoint_get,
-		.dumpit = ims_netlink_endpoint_dump,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_BUNDLE_NEW,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_bundle_new_policy,
-		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
-		.doit = ims_netlink_bundle_new,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_BUNDLE_CONFIRM,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_bundle_confirm_policy,
-		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
-		.doit = ims_netlink_bundle_confirm,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_BUNDLE_DEL,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_bundle_del_policy,
-		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
-		.doit = ims_netlink_bundle_del,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_BUNDLE_GET,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_bundle_get_policy,
-		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
-		.doit = ims_netlink_bundle_get,
-		.dumpit = ims_netlink_bundle_dump,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_BUNDLE_EXTEND,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_bundle_extend_policy,
-		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
-		.doit = ims_netlink_bundle_extend,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_ALGORITHM_GET,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_algorithm_get_policy,
-		.maxattr = IMS_IPSEC_A_ALGORITHM_MAX,
-		.dumpit = ims_netlink_algorithm_dump,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_OFFLOAD_GET,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_offload_get_policy,
-		.maxattr = IMS_IPSEC_A_OFFLOAD_MAX,
-		.dumpit = ims_netlink_offload_dump,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_BUNDLE_FLUSH,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_bundle_flush_policy,
-		.maxattr = IMS_IPSEC_A_BUNDLE_MAX,
-		.doit = ims_netlink_bundle_flush,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_STATS_GET,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_stats_get_policy,
-		.maxattr = IMS_IPSEC_A_STATS_MAX,
-		.doit = ims_netlink_stats_get,
-	},
-	{
-		.cmd = IMS_IPSEC_CMD_TRACE_GET,
-		.flags = GENL_UNS_ADMIN_PERM,
-		.policy = ims_trace_get_policy,
-		.maxattr = IMS_IPSEC_A_TRACE_MAX,
-		.dumpit = ims_netlink_trace_dump,
-	},
-};
-
+/* The generated table of groups has no flags; events carry identities. */
 static const struct genl_multicast_group ims_genl_groups[] = {
-	/* its events carry identities */
-	[IMS_MCGRP_EVENTS] = {
+	[IMS_IPSEC_NLGRP_EVENTS] = {
 		.name = IMS_IPSEC_MCGRP_EVENTS,
 		.flags = GENL_MCAST_CAP_NET_ADMIN,
 	},
@@ -302,8 +213,6 @@ struct genl_family ims_genl_family __ro_after_init = {
 	.netnsok = true,
 	/* the namespace's lock is all that requests share */
 	.parallel_ops = true,
-	.ops = ims_genl_ops,
-	.n_ops = ARRAY_SIZE(ims_genl_ops),
 	.resv_start_op = IMS_IPSEC_CMD_CONFIG_GET,
 	.mcgrps = ims_genl_groups,
 	.n_mcgrps = ARRAY_SIZE(ims_genl_groups),
@@ -316,7 +225,10 @@ struct genl_family ims_genl_family __ro_after_init = {
  */
 int __init ims_netlink_init(void)
 {
-	return genl_register_family(&ims_genl_family);
+	int err = ims_compat_set_ops(&ims_genl_family, ims_ipsec_nl_ops,
+				     ARRAY_SIZE(ims_ipsec_nl_ops));
+
+	return err ? err : genl_register_family(&ims_genl_family);
 }
 
 /**

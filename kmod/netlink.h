@@ -5,17 +5,15 @@
 #include <linux/ims_ipsec.h>
 #include <net/genetlink.h>
 
+#include "compat.h"
+#include "netlink_gen.h"
+
 struct ims_addr;
 struct ims_alg_list;
 struct ims_bundle;
 struct ims_endpoint;
 struct ims_net;
 struct ims_offload_wish;
-
-/* Groups, in the order of the family's table */
-enum {
-	IMS_MCGRP_EVENTS,
-};
 
 extern struct genl_family ims_genl_family;
 
@@ -26,6 +24,8 @@ void ims_netlink_exit(void);
 int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u64 allowed, u64 multi,
 			    struct netlink_ext_ack *extack);
 int ims_netlink_require(struct genl_info *info, const int *attrs);
+int ims_netlink_check_len(const struct nlattr *nla, const char *name, int max,
+			  struct netlink_ext_ack *extack);
 int ims_netlink_get_addr(struct ims_addr *addr, const struct nlattr *nla,
 			 struct netlink_ext_ack *extack);
 int ims_netlink_put_addr(struct sk_buff *skb, int attr, const struct ims_addr *addr);
@@ -39,55 +39,20 @@ void *ims_netlink_put_dump_header(struct sk_buff *skb, struct netlink_callback *
 	ims_netlink_require(info, (const int []){ __VA_ARGS__, 0 })
 
 /*
- * One policy a command. What a policy does not name is refused; where a
- * command's dump and its single request differ, the handlers refuse the rest.
+ * The spec's operations and their policies are in netlink_gen.h, which is generated. The handlers
+ * do what the spec says of their operation. What a policy does not name is refused; where a dump
+ * and a single request differ, the handlers refuse the rest, for 6.1 has one policy for both. What
+ * is no attribute of an operation may be beyond the end of its attrs.
  *
- * The handlers do what the spec says of their operation. Context: process,
- * sleeping; they take struct ims_net.lock.
+ * Context: process, sleeping; they take struct ims_net.lock.
  */
 
-/* netlink_config.c */
-extern const struct nla_policy ims_config_get_policy[IMS_IPSEC_A_CONFIG_MAX + 1];
-extern const struct nla_policy ims_config_set_policy[IMS_IPSEC_A_CONFIG_MAX + 1];
-int ims_netlink_config_get(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info);
-
 /* netlink_endpoint.c */
-extern const struct nla_policy ims_endpoint_new_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1];
-extern const struct nla_policy ims_endpoint_del_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1];
-extern const struct nla_policy ims_endpoint_get_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1];
-int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_endpoint_del(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_endpoint_get(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_endpoint_dump(struct sk_buff *skb, struct netlink_callback *cb);
 struct ims_endpoint *ims_netlink_find_endpoint(struct ims_net *in, const struct nlattr *id,
 					       struct netlink_ext_ack *extack);
 
 /* netlink_bundle.c */
-extern const struct nla_policy ims_bundle_new_policy[IMS_IPSEC_A_BUNDLE_MAX + 1];
-extern const struct nla_policy ims_bundle_confirm_policy[IMS_IPSEC_A_BUNDLE_MAX + 1];
-extern const struct nla_policy ims_bundle_del_policy[IMS_IPSEC_A_BUNDLE_MAX + 1];
-extern const struct nla_policy ims_bundle_get_policy[IMS_IPSEC_A_BUNDLE_MAX + 1];
-int ims_netlink_bundle_new(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_bundle_confirm(struct sk_buff *skb, struct genl_info *info);
-extern const struct nla_policy ims_bundle_extend_policy[IMS_IPSEC_A_BUNDLE_MAX + 1];
-int ims_netlink_bundle_extend(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_bundle_del(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_bundle_get(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb);
-extern const struct nla_policy ims_bundle_flush_policy[IMS_IPSEC_A_BUNDLE_MAX + 1];
-int ims_netlink_bundle_flush(struct sk_buff *skb, struct genl_info *info);
 int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b);
-
-/* netlink_algorithm.c */
-extern const struct nla_policy ims_algorithm_get_policy[IMS_IPSEC_A_ALGORITHM_MAX + 1];
-int ims_netlink_algorithm_dump(struct sk_buff *skb, struct netlink_callback *cb);
-
-/* netlink_stats.c */
-extern const struct nla_policy ims_stats_get_policy[IMS_IPSEC_A_STATS_MAX + 1];
-extern const struct nla_policy ims_trace_get_policy[IMS_IPSEC_A_TRACE_MAX + 1];
-int ims_netlink_stats_get(struct sk_buff *skb, struct genl_info *info);
-int ims_netlink_trace_dump(struct sk_buff *skb, struct netlink_callback *cb);
 
 /* netlink_offload.c */
 
@@ -99,8 +64,6 @@ enum ims_netlink_offload {
 	IMS_OFFLOAD_ATTRS,
 };
 
-extern const struct nla_policy ims_offload_get_policy[IMS_IPSEC_A_OFFLOAD_MAX + 1];
-int ims_netlink_offload_dump(struct sk_buff *skb, struct netlink_callback *cb);
 int ims_netlink_get_offload(struct ims_offload_wish *wish, const struct nlattr *const *a,
 			    struct netlink_ext_ack *extack);
 int ims_netlink_put_offload(struct sk_buff *skb, const struct ims_endpoint *ep);

@@ -7,8 +7,6 @@
 #include "netns.h"
 #include "sa.h"
 
-const struct nla_policy ims_algorithm_get_policy[IMS_IPSEC_A_ALGORITHM_MAX + 1] = {};
-
 /* The pairs that are allowed, in order of preference, then the others. */
 static u32 ims_netlink_order_algorithms(struct ims_net *in, struct ims_alg_list *order)
 {
@@ -47,7 +45,7 @@ static int ims_netlink_put_algorithm(struct sk_buff *skb, struct net *net,
 	return 0;
 }
 
-int ims_netlink_algorithm_dump(struct sk_buff *skb, struct netlink_callback *cb)
+int ims_ipsec_nl_algorithm_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct net *net = sock_net(skb->sk);
 	struct ims_alg_list order;

@@ -12,83 +12,6 @@
 #include "netns.h"
 #include "sa.h"
 
-static struct netlink_range_validation ims_linger_range = {
-	.max = IMS_IPSEC_TIMEOUT_MAX,
-};
-
-static struct netlink_range_validation ims_lifetime_range = {
-	.min = 1,
-	.max = IMS_IPSEC_LIFETIME_MAX,
-};
-
-const struct nla_policy ims_bundle_new_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
-	[IMS_IPSEC_A_BUNDLE_ENDPOINT] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_BUNDLE_OWNER] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_OWNER_MAX),
-	[IMS_IPSEC_A_BUNDLE_CONTACT] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_CONTACT_MAX),
-	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
-	[IMS_IPSEC_A_BUNDLE_PORT_UC] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_BUNDLE_PORT_US] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_BUNDLE_PORT_PC] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_BUNDLE_SPI_UC] = NLA_POLICY_MIN(NLA_BE32, IMS_IPSEC_SPI_MIN),
-	[IMS_IPSEC_A_BUNDLE_SPI_US] = NLA_POLICY_MIN(NLA_BE32, IMS_IPSEC_SPI_MIN),
-	[IMS_IPSEC_A_BUNDLE_MODE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_MODE_TRANS,
-						     IMS_IPSEC_MODE_UDP_ENC_TUN),
-	[IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
-	[IMS_IPSEC_A_BUNDLE_UE_NAT_PORT] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_BUNDLE_UNMARKED] = { .type = NLA_FLAG },
-	[IMS_IPSEC_A_BUNDLE_AUTH_ALG] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_AUTH_ALG_HMAC_MD5_96,
-							 IMS_IPSEC_AUTH_ALG_NULL),
-	[IMS_IPSEC_A_BUNDLE_ENC_ALG] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_ENC_ALG_NULL,
-							IMS_IPSEC_ENC_ALG_AES_GCM),
-	[IMS_IPSEC_A_BUNDLE_ALLOWED_ALGORITHMS] = {
-		.type = NLA_STRING, .len = IMS_IPSEC_ALGORITHMS_MAX,
-	},
-	[IMS_IPSEC_A_BUNDLE_REPLACE] = { .type = NLA_FLAG },
-	[IMS_IPSEC_A_BUNDLE_COOKIE] = { .type = NLA_U64 },
-	[IMS_IPSEC_A_BUNDLE_IK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
-	[IMS_IPSEC_A_BUNDLE_CK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
-};
-
-const struct nla_policy ims_bundle_confirm_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
-	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_BUNDLE_LIFETIME] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_lifetime_range),
-	[IMS_IPSEC_A_BUNDLE_OLDER] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_OLDER_KEEP,
-						      IMS_IPSEC_OLDER_DROP),
-	[IMS_IPSEC_A_BUNDLE_OVER] = NLA_POLICY_MIN(NLA_U32, 1),
-};
-
-const struct nla_policy ims_bundle_extend_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
-	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_BUNDLE_LIFETIME] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_lifetime_range),
-};
-
-const struct nla_policy ims_bundle_del_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
-	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_BUNDLE_LINGER] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_linger_range),
-};
-
-const struct nla_policy ims_bundle_get_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
-	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_BUNDLE_ENDPOINT] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_BUNDLE_OWNER] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_OWNER_MAX),
-	[IMS_IPSEC_A_BUNDLE_CONTACT] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_CONTACT_MAX),
-	[IMS_IPSEC_A_BUNDLE_STATE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_STATE_TEMPORARY,
-						      IMS_IPSEC_STATE_OLD),
-	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
-	[IMS_IPSEC_A_BUNDLE_OLDER_THAN] = NLA_POLICY_MIN(NLA_U32, 1),
-};
-
-const struct nla_policy ims_bundle_flush_policy[IMS_IPSEC_A_BUNDLE_MAX + 1] = {
-	[IMS_IPSEC_A_BUNDLE_ENDPOINT] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_BUNDLE_OWNER] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_OWNER_MAX),
-	[IMS_IPSEC_A_BUNDLE_CONTACT] = NLA_POLICY_RANGE(NLA_BINARY, 1, IMS_IPSEC_CONTACT_MAX),
-	[IMS_IPSEC_A_BUNDLE_STATE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_STATE_TEMPORARY,
-						      IMS_IPSEC_STATE_OLD),
-	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
-	[IMS_IPSEC_A_BUNDLE_OLDER_THAN] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_BUNDLE_LINGER] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_linger_range),
-};
-
 /* What names a single one, and what selects among many */
 #define IMS_BUNDLE_GET_DO	BIT_ULL(IMS_IPSEC_A_BUNDLE_ID)
 #define IMS_BUNDLE_GET_DUMP	(BIT_ULL(IMS_IPSEC_A_BUNDLE_ENDPOINT) |	\
@@ -209,6 +132,27 @@ static int ims_netlink_get_bundle_algs(struct ims_bundle_params *p, struct genl_
 	return err;
 }
 
+/* The policies have no limit for a number that is big-endian. */
+static int ims_netlink_get_spi(__be32 *spi, const struct nlattr *nla,
+			       struct netlink_ext_ack *extack)
+{
+	*spi = nla_get_be32(nla);
+	if (ntohl(*spi) >= IMS_IPSEC_SPI_MIN)
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, nla, "SPIs below 256 are reserved");
+	return -ERANGE;
+}
+
+/* Whose bundle, in a request for one or in a filter */
+static int ims_netlink_check_names(struct nlattr **a, struct netlink_ext_ack *extack)
+{
+	int err = ims_netlink_check_len(a[IMS_IPSEC_A_BUNDLE_OWNER], "owner",
+					IMS_IPSEC_OWNER_MAX, extack);
+
+	return err ? err : ims_netlink_check_len(a[IMS_IPSEC_A_BUNDLE_CONTACT], "contact",
+						 IMS_IPSEC_CONTACT_MAX, extack);
+}
+
 /* What has a meaning in mode UDP-enc-tun alone */
 static int ims_netlink_get_bundle_nat(struct ims_bundle_params *p, struct genl_info *info)
 {
@@ -249,6 +193,12 @@ static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct gen
 				  IMS_IPSEC_A_BUNDLE_AUTH_ALG, IMS_IPSEC_A_BUNDLE_ENC_ALG,
 				  IMS_IPSEC_A_BUNDLE_IK, IMS_IPSEC_A_BUNDLE_CK);
 	if (!err)
+		err = ims_netlink_check_names(a, info->extack);
+	if (!err)
+		err = ims_netlink_get_spi(&p->spi_uc, a[IMS_IPSEC_A_BUNDLE_SPI_UC], info->extack);
+	if (!err)
+		err = ims_netlink_get_spi(&p->spi_us, a[IMS_IPSEC_A_BUNDLE_SPI_US], info->extack);
+	if (!err)
 		err = ims_netlink_get_addr(&p->ue_addr, a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS],
 					   info->extack);
 	if (err)
@@ -258,8 +208,6 @@ static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct gen
 	p->port_us = nla_get_be16(a[IMS_IPSEC_A_BUNDLE_PORT_US]);
 	if (a[IMS_IPSEC_A_BUNDLE_PORT_PC])
 		p->port_pc = nla_get_be16(a[IMS_IPSEC_A_BUNDLE_PORT_PC]);
-	p->spi_uc = nla_get_be32(a[IMS_IPSEC_A_BUNDLE_SPI_UC]);
-	p->spi_us = nla_get_be32(a[IMS_IPSEC_A_BUNDLE_SPI_US]);
 	p->mode = IMS_IPSEC_MODE_TRANS;
 	if (a[IMS_IPSEC_A_BUNDLE_MODE])
 		p->mode = nla_get_u32(a[IMS_IPSEC_A_BUNDLE_MODE]);
@@ -322,7 +270,7 @@ unlock:
 	return err;
 }
 
-int ims_netlink_bundle_new(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_bundle_new_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	int rem, err = __ims_netlink_bundle_new(info);
 	struct nlattr *nla;
@@ -338,7 +286,7 @@ int ims_netlink_bundle_new(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-int ims_netlink_bundle_confirm(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_bundle_confirm_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	const struct nlattr *older = info->attrs[IMS_IPSEC_A_BUNDLE_OLDER];
 	const struct nlattr *over = info->attrs[IMS_IPSEC_A_BUNDLE_OVER];
@@ -368,7 +316,7 @@ int ims_netlink_bundle_confirm(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-int ims_netlink_bundle_extend(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_bundle_extend_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct ims_bundle *b;
@@ -390,7 +338,7 @@ int ims_netlink_bundle_extend(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-int ims_netlink_bundle_del(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_bundle_del_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct nlattr *attr;
@@ -415,7 +363,7 @@ int ims_netlink_bundle_del(struct sk_buff *skb, struct genl_info *info)
 	return b ? 0 : -ENOENT;
 }
 
-int ims_netlink_bundle_get(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_bundle_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct sk_buff *reply;
@@ -450,6 +398,8 @@ static int ims_netlink_bundle_check_dump(struct netlink_callback *cb, struct nla
 	int err;
 
 	err = ims_netlink_check_attrs(cb->nlh, IMS_BUNDLE_GET_DUMP, 0, cb->extack);
+	if (!err)
+		err = ims_netlink_check_names(a, cb->extack);
 	if (!err && a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS])
 		err = ims_netlink_get_addr(&addr, a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS], cb->extack);
 	return err;
@@ -488,7 +438,7 @@ static bool ims_netlink_bundle_matches(const struct ims_bundle *b, struct nlattr
 				       ims_addr_len(&t.dst));
 }
 
-int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb)
+int ims_ipsec_nl_bundle_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct nlattr **attrs = ims_compat_dump_attrs(cb);
 	struct ims_net *in = ims_net(sock_net(skb->sk));
@@ -525,7 +475,7 @@ int ims_netlink_bundle_dump(struct sk_buff *skb, struct netlink_callback *cb)
 /* Bundles that are deleted before other requests get their turn */
 #define IMS_BUNDLE_FLUSH_BATCH	32
 
-int ims_netlink_bundle_flush(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_bundle_flush_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	const struct nlattr *ue = info->attrs[IMS_IPSEC_A_BUNDLE_UE_ADDRESS];
 	const struct nlattr *nla = info->attrs[IMS_IPSEC_A_BUNDLE_LINGER];
@@ -540,6 +490,8 @@ int ims_netlink_bundle_flush(struct sk_buff *skb, struct genl_info *info)
 	int err;
 
 	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, 0, info->extack);
+	if (!err)
+		err = ims_netlink_check_names(info->attrs, info->extack);
 	if (!err && ue)
 		err = ims_netlink_get_addr(&addr, ue, info->extack);
 	if (err)

@@ -5,49 +5,12 @@
 #include "netlink.h"
 #include "netns.h"
 
-static struct netlink_range_validation ims_timeout_range = {
-	.min = IMS_IPSEC_TIMEOUT_MIN,
-	.max = IMS_IPSEC_TIMEOUT_MAX,
-};
-
-const struct nla_policy ims_config_get_policy[IMS_IPSEC_A_CONFIG_MAX + 1] = {};
-
-const struct nla_policy ims_config_set_policy[IMS_IPSEC_A_CONFIG_MAX + 1] = {
-	[IMS_IPSEC_A_CONFIG_MIN_SPI] = NLA_POLICY_MIN(NLA_BE32, IMS_IPSEC_SPI_MIN),
-	[IMS_IPSEC_A_CONFIG_MAX_SPI] = NLA_POLICY_MIN(NLA_BE32, IMS_IPSEC_SPI_MIN),
-	[IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT] =
-		NLA_POLICY_FULL_RANGE(NLA_U64, &ims_timeout_range),
-	[IMS_IPSEC_A_CONFIG_PORT_PC] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_CONFIG_PORT_PS] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_CONFIG_MAX_BUNDLES] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_CONFIG_MAX_PENDING] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_CONFIG_MAX_SETS] = NLA_POLICY_RANGE(NLA_U32, 1, IMS_IPSEC_SETS_MAX),
-	[IMS_IPSEC_A_CONFIG_OLD_TIMEOUT] = NLA_POLICY_FULL_RANGE(NLA_U64, &ims_timeout_range),
-	[IMS_IPSEC_A_CONFIG_IDLE_TIMEOUT] = { .type = NLA_U64 },
-	[IMS_IPSEC_A_CONFIG_MARK_MASK] = { .type = NLA_U32 },
-	[IMS_IPSEC_A_CONFIG_NAT_TRAVERSAL] = NLA_POLICY_MAX(NLA_U8, 1),
-	[IMS_IPSEC_A_CONFIG_NAT_PORT] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS] = NLA_POLICY_MAX(NLA_U8, 1),
-	[IMS_IPSEC_A_CONFIG_HW_OFFLOAD] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_OFFLOAD_OFF,
-							   IMS_IPSEC_OFFLOAD_PACKET),
-	[IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED] = NLA_POLICY_MAX(NLA_U8, 1),
-	/* text, but NLA_STRING cannot be empty */
-	[IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE] = { .type = NLA_BINARY, .len = IFNAMSIZ },
-	[IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS] = {
-		.type = NLA_BINARY, .len = IMS_IPSEC_ALGORITHMS_MAX,
-	},
-	[IMS_IPSEC_A_CONFIG_PREFERRED_ALG] = NLA_POLICY_MAX(NLA_U32, IMS_IPSEC_AUTH_ALG_NULL),
-	[IMS_IPSEC_A_CONFIG_PREFERRED_EALG] = NLA_POLICY_MAX(NLA_U32, IMS_IPSEC_ENC_ALG_AES_GCM),
-	[IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS] = NLA_POLICY_MAX(NLA_U8, 1),
-};
-
 static int ims_netlink_put_algs(struct sk_buff *skb, const struct ims_alg_prefs *algs)
 {
 	char allowed[IMS_IPSEC_ALGORITHMS_MAX];
-	size_t len = ims_alg_list_format(&algs->allowed, allowed, sizeof(allowed));
 
-	if (nla_put(skb, IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, len, allowed) ||
+	ims_alg_list_format(&algs->allowed, allowed, sizeof(allowed));
+	if (nla_put_string(skb, IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, allowed) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_PREFERRED_ALG, algs->preferred_alg) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_PREFERRED_EALG, algs->preferred_ealg) ||
 	    nla_put_u8(skb, IMS_IPSEC_A_CONFIG_DISABLE_DEPRECATED_ALGORITHMS,
@@ -83,7 +46,7 @@ static int ims_netlink_put_config(struct sk_buff *skb, const struct ims_config *
 	return ims_netlink_put_algs(skb, &c->algs);
 }
 
-int ims_netlink_config_get(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_config_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct sk_buff *reply;
@@ -142,7 +105,7 @@ static int ims_netlink_check_mark_mask(const struct ims_net *in, u32 mask,
 	return -EBUSY;
 }
 
-int ims_netlink_config_set(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_config_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct nlattr **a = info->attrs;

@@ -10,30 +10,6 @@
 #include "netlink.h"
 #include "netns.h"
 
-const struct nla_policy ims_endpoint_new_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = {
-	[IMS_IPSEC_A_ENDPOINT_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
-	[IMS_IPSEC_A_ENDPOINT_PORT_PS] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_ENDPOINT_PORT_PC] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_ENDPOINT_GUARD] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_GUARD_DROP,
-							IMS_IPSEC_GUARD_BYPASS),
-	[IMS_IPSEC_A_ENDPOINT_NAT_TRAVERSAL] = NLA_POLICY_MAX(NLA_U8, 1),
-	[IMS_IPSEC_A_ENDPOINT_NAT_PORT] = NLA_POLICY_MIN(NLA_BE16, 1),
-	[IMS_IPSEC_A_ENDPOINT_NAT_SHARED] = NLA_POLICY_MAX(NLA_U8, 1),
-	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE] = { .type = NLA_BINARY, .len = IFNAMSIZ },
-	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_OFFLOAD_OFF,
-							     IMS_IPSEC_OFFLOAD_PACKET),
-	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED] = NLA_POLICY_MAX(NLA_U8, 1),
-};
-
-const struct nla_policy ims_endpoint_del_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = {
-	[IMS_IPSEC_A_ENDPOINT_ID] = NLA_POLICY_MIN(NLA_U32, 1),
-	[IMS_IPSEC_A_ENDPOINT_FORCE] = { .type = NLA_FLAG },
-};
-
-const struct nla_policy ims_endpoint_get_policy[IMS_IPSEC_A_ENDPOINT_MAX + 1] = {
-	[IMS_IPSEC_A_ENDPOINT_ID] = NLA_POLICY_MIN(NLA_U32, 1),
-};
-
 /* What names a single one; a dump has nothing to select by */
 #define IMS_ENDPOINT_GET_DO	BIT(IMS_IPSEC_A_ENDPOINT_ID)
 #define IMS_ENDPOINT_GET_DUMP	0
@@ -152,7 +128,7 @@ static int ims_netlink_get_endpoint_params(struct ims_endpoint_params *p,
 	return err;
 }
 
-int ims_netlink_endpoint_new(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_endpoint_new_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct ims_endpoint_params p = {};
@@ -195,7 +171,7 @@ unlock:
 	return err;
 }
 
-int ims_netlink_endpoint_del(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_endpoint_del_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct ims_endpoint *ep;
@@ -223,7 +199,7 @@ int ims_netlink_endpoint_del(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-int ims_netlink_endpoint_get(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_endpoint_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct ims_endpoint *ep;
@@ -251,7 +227,7 @@ int ims_netlink_endpoint_get(struct sk_buff *skb, struct genl_info *info)
 	return ims_netlink_reply(reply, hdr, info, err);
 }
 
-int ims_netlink_endpoint_dump(struct sk_buff *skb, struct netlink_callback *cb)
+int ims_ipsec_nl_endpoint_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct ims_net *in = ims_net(sock_net(skb->sk));
 	struct ims_endpoint *ep;

@@ -10,16 +10,10 @@
 #include "netns.h"
 #include "offload.h"
 
-const struct nla_policy ims_offload_get_policy[IMS_IPSEC_A_OFFLOAD_MAX + 1] = {
-	[IMS_IPSEC_A_OFFLOAD_INTERFACE] = NLA_POLICY_RANGE(NLA_BINARY, 1, IFNAMSIZ),
-	[IMS_IPSEC_A_OFFLOAD_MODE] = NLA_POLICY_RANGE(NLA_U32, IMS_IPSEC_OFFLOAD_CRYPTO,
-						      IMS_IPSEC_OFFLOAD_PACKET),
-};
-
 #define IMS_OFFLOAD_GET_DUMP	(BIT(IMS_IPSEC_A_OFFLOAD_INTERFACE) | \
 				 BIT(IMS_IPSEC_A_OFFLOAD_MODE))
 
-/* Text, and NLA_STRING cannot be empty; it may end in NUL. */
+/* It may end in NUL. */
 static int ims_netlink_get_ifname(char *ifname, const struct nlattr *nla,
 				  struct netlink_ext_ack *extack)
 {
@@ -146,7 +140,7 @@ static int ims_netlink_put_try(struct sk_buff *skb, const struct ims_alg_pair *p
 	return 0;
 }
 
-int ims_netlink_offload_dump(struct sk_buff *skb, struct netlink_callback *cb)
+int ims_ipsec_nl_offload_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct nlattr **a = ims_compat_dump_attrs(cb);
 	u32 i, mode = IMS_IPSEC_OFFLOAD_CRYPTO;

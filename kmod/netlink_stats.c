@@ -10,12 +10,6 @@
 #include "netlink.h"
 #include "netns.h"
 
-const struct nla_policy ims_stats_get_policy[IMS_IPSEC_A_STATS_MAX + 1] = {};
-
-const struct nla_policy ims_trace_get_policy[IMS_IPSEC_A_TRACE_MAX + 1] = {
-	[IMS_IPSEC_A_TRACE_UE_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
-};
-
 static int ims_netlink_put_events(struct sk_buff *skb, const struct ims_net *in)
 {
 	static const int attrs[] = {
@@ -85,7 +79,7 @@ static int ims_netlink_put_stats(struct sk_buff *skb, const struct ims_net *in)
 	return ims_netlink_put_events(skb, in);
 }
 
-int ims_netlink_stats_get(struct sk_buff *skb, struct genl_info *info)
+int ims_ipsec_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct sk_buff *reply;
@@ -123,7 +117,7 @@ static int ims_netlink_put_refusal(struct sk_buff *skb, const struct ims_journal
 	    nla_put_be16(skb, IMS_IPSEC_A_TRACE_PORT_US, r->port_us) ||
 	    nla_put_be32(skb, IMS_IPSEC_A_TRACE_SPI_UC, r->spi_uc) ||
 	    nla_put_be32(skb, IMS_IPSEC_A_TRACE_SPI_US, r->spi_us) ||
-	    nla_put_u32(skb, IMS_IPSEC_A_TRACE_ERRNO, r->err) ||
+	    nla_put_u32(skb, IMS_IPSEC_A_TRACE_ERROR, r->err) ||
 	    (*r->text && nla_put_string(skb, IMS_IPSEC_A_TRACE_TEXT, r->text)))
 		return -EMSGSIZE;
 	return 0;
@@ -212,7 +206,7 @@ static int ims_netlink_put_traces(struct sk_buff *skb, struct netlink_callback *
 	}
 }
 
-int ims_netlink_trace_dump(struct sk_buff *skb, struct netlink_callback *cb)
+int ims_ipsec_nl_trace_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	const struct nlattr *nla = ims_compat_dump_attrs(cb)[IMS_IPSEC_A_TRACE_UE_ADDRESS];
 	struct ims_net *in = ims_net(sock_net(skb->sk));

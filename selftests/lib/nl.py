@@ -68,7 +68,8 @@ class Attr:
         if self.kind == 'flag':
             return b''
         if isinstance(value, str):
-            return address(value) if self.is_address() else value.encode()
+            # Text that is empty is a NUL; other text needs none
+            return address(value) if self.is_address() else value.encode() or b'\0'
         return bytes(value)
 
     def unpack(self, spec, data):
@@ -103,8 +104,12 @@ class Spec:
                 self.enums[d['name']] = {n: i for i, n in enumerate(names, d.get('value-start', 0))}
         self.sets = {}
         for s in y['attribute-sets']:
-            self.sets[s['name']] = {a['name']: Attr(self, i, a)
-                                    for i, a in enumerate(s['attributes'], 1)}
+            if 'subset-of' in s:
+                whole = self.sets[s['subset-of']]
+                self.sets[s['name']] = {a['name']: whole[a['name']] for a in s['attributes']}
+            else:
+                self.sets[s['name']] = {a['name']: Attr(self, i, a)
+                                        for i, a in enumerate(s['attributes'], 1)}
         self.ops, value = {}, 0
         for op in y['operations']['list']:
             value = op.get('value', value + 1)

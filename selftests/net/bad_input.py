@@ -27,6 +27,17 @@ OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard', 'nat-traversal', 'na
                            'disable-deprecated-algorithms', 'max-sets', 'old-timeout', 'idle-timeout',
                            'mark-mask', 'nat-traversal', 'nat-port', 'nat-follow-address', *OFFLOAD}}
 SPEC = Spec()
+# What the spec's descriptions say, and its checks cannot
+for a in SPEC.sets['bundle'].values():
+    if a.name in ('owner', 'contact'):
+        a.checks.update({'min-len': 1, 'max-len': SPEC.consts[a.name + '-max']})
+    elif a.name in ('spi-uc', 'spi-us'):
+        a.checks['min'] = SPEC.consts['spi-min']
+    elif a.name == 'allowed-algorithms':
+        a.checks['min-len'] = 1
+for a in (SPEC.sets['config']['min-spi'], SPEC.sets['config']['max-spi']):
+    a.checks['min'] = SPEC.consts['spi-min']
+SPEC.sets['offload']['interface'].checks['min-len'] = 1
 MODES = tuple((op, mode) for op, o in SPEC.ops.items() for mode in ('do', 'dump') if mode in o)
 
 
@@ -111,8 +122,9 @@ def bad_payloads(a, good):
         yield from (('with a payload', b'\1'), ('with a payload', b'\0\0\0\0'))
         return
     n = len(good)
-    if a.kind != 'string' or a.checks.get('min-len'):
-        yield 'empty', b''
+    yield 'empty', b''
+    if a.kind == 'string' and a.checks.get('min-len'):
+        yield 'a lone NUL', b'\0'
     if a.size:
         for m in {1, 2, 4, 8, 3, n - 1, n + 1, 16, 64, 4000} - {n, 0}:
             yield f'of {m} bytes', (good + bytes(4000))[:m]

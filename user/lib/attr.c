@@ -186,7 +186,7 @@ static const char *const trace_names[] = {
 	[IMS_IPSEC_A_TRACE_PORT_US] = "port-us",
 	[IMS_IPSEC_A_TRACE_SPI_UC] = "spi-uc",
 	[IMS_IPSEC_A_TRACE_SPI_US] = "spi-us",
-	[IMS_IPSEC_A_TRACE_ERRNO] = "errno",
+	[IMS_IPSEC_A_TRACE_ERROR] = "error",
 	[IMS_IPSEC_A_TRACE_TEXT] = "text",
 	[IMS_IPSEC_A_TRACE_DROP] = "drop",
 	[IMS_IPSEC_A_TRACE_SOURCE] = "source",
@@ -400,7 +400,7 @@ int imsipsec_put_bytes(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 	return 0;
 }
 
-/* Without NUL; it may be empty, and @text need not end in NUL if it is too long. */
+/* Without NUL, but for one that is empty; @text need not end in NUL if it is too long. */
 int imsipsec_put_text(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 		      const char *text, size_t max)
 {
@@ -408,7 +408,7 @@ int imsipsec_put_text(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 
 	if (len)
 		return imsipsec_put_bytes(h, nlh, type, text, len, max);
-	mnl_attr_put(nlh, type, 0, NULL);
+	mnl_attr_put(nlh, type, 1, "");
 	return 0;
 }
 

@@ -35,7 +35,7 @@ static int trace_attr(const struct nlattr *attr, void *data)
 		return imsipsec_attr_be32(attr, &t->spi_uc);
 	case IMS_IPSEC_A_TRACE_SPI_US:
 		return imsipsec_attr_be32(attr, &t->spi_us);
-	case IMS_IPSEC_A_TRACE_ERRNO:
+	case IMS_IPSEC_A_TRACE_ERROR:
 		err = imsipsec_attr_u32(attr, &value);
 		t->error = (int)value;
 		return err;

@@ -298,7 +298,7 @@ static void put_refusal(struct nlmsghdr *nlh)
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_TRACE_PORT_US, htons(6300));
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_SPI_UC, htonl(25656));
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_SPI_US, htonl(0xfffffffe));
-	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_ERRNO, EADDRINUSE);
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_TRACE_ERROR, EADDRINUSE);
 	mnl_attr_put_strz(nlh, IMS_IPSEC_A_TRACE_TEXT, "somebody has it");
 }
 
@@ -723,7 +723,7 @@ static void test_requests(void)
 	ep.hw_offload_required = IMSIPSEC_CHOICE_OFF;
 	imsipsec_endpoint_add(h, &ep, NULL);
 	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 5) &&
-	   requested_is(IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE, "", 0) &&
+	   requested_is(IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE, "", 1) &&
 	   requested_is(IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED, "\0", 1),
 	   "endpoint_add: no interface, whatever the configuration says");
 	h = reset();
@@ -845,7 +845,7 @@ static void test_requests(void)
 	c.set = IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS;
 	c.allowed_algorithms = "";
 	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 1) &&
-	   requested_is(IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, "", 0),
+	   requested_is(IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, "", 1),
 	   "config_set: an empty list");
 	h = reset();
 	c.allowed_algorithms = long_list();
@@ -861,7 +861,7 @@ static void test_requests(void)
 	memset(c.hw_offload_interface, 0, sizeof(c.hw_offload_interface));
 	c.hw_offload_required = false;
 	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 2) &&
-	   requested_is(IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE, "", 0) &&
+	   requested_is(IMS_IPSEC_A_CONFIG_HW_OFFLOAD_INTERFACE, "", 1) &&
 	   requested_is(IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED, "\0", 1),
 	   "config_set: no interface");
 	h = reset();

@@ -84,7 +84,10 @@ for d in spec["definitions"]:
     want[f"{lib}-{d['value-start'] + len(names)}"] = "-"
 
 sets = {s["name"]: [a["name"] for a in s["attributes"]] for s in spec["attribute-sets"]}
+whole = {s["name"]: s.get("subset-of", s["name"]) for s in spec["attribute-sets"]}
 for name, attributes in sets.items():
+    if whole[name] != name:
+        continue
     for value, attribute in enumerate(attributes, 1):
         show(c_name(PREFIX, "A", name, attribute), value)
     show(c_name(PREFIX, "A", name, "MAX"), len(attributes))
@@ -134,6 +137,8 @@ consts = {d["name"] for d in spec["definitions"] if d["type"] == "const"}
 enums = {d["name"] for d in spec["definitions"] if d["type"] == "enum"}
 for s in spec["attribute-sets"]:
     for a in s["attributes"]:
+        if a["name"] not in sets.get(whole[s["name"]], []):
+            errors.append(f"{s['name']}: {a['name']} of {whole[s['name']]}")
         for k, v in a.get("checks", {}).items():
             if isinstance(v, str) and v not in consts:
                 errors.append(f"{s['name']}.{a['name']}: {k}: {v}")

@@ -1,40 +1,35 @@
-/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
-/*
- * Generic netlink family "ims_ipsec": the P-CSCF side of IMS access security
- * (ipsec-3gpp, 3GPP TS 33.203, RFC 3329).
- *
- * Documentation/netlink/specs/ims_ipsec.yaml describes every operation and
- * attribute; the two are compared by the tests.
- *
- * Ports are __be16 and SPIs __be32; times are __u64 milliseconds, relative;
- * addresses are binary, 4 or 16 bytes, and their length tells the family.
- */
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause) */
+/* Do not edit directly, auto-generated from: */
+/*	Documentation/netlink/specs/ims_ipsec.yaml */
+/* YNL-GEN uapi header */
+
 #ifndef _UAPI_LINUX_IMS_IPSEC_H
 #define _UAPI_LINUX_IMS_IPSEC_H
 
 #define IMS_IPSEC_FAMILY_NAME		"ims_ipsec"
 #define IMS_IPSEC_FAMILY_VERSION	1
-#define IMS_IPSEC_MCGRP_EVENTS		"events"
 
-#define IMS_IPSEC_OWNER_MAX		128	/* bytes: an IMPI */
-#define IMS_IPSEC_CONTACT_MAX		256	/* bytes: a contact or a reg-id */
-#define IMS_IPSEC_KEY_LEN		16	/* bytes: IK, CK */
-#define IMS_IPSEC_PORT_PC_MAX		64	/* client ports an endpoint */
-#define IMS_IPSEC_ALGORITHMS_MAX	512	/* bytes: a list of algorithms */
-#define IMS_IPSEC_INTERFACE_MAX		15	/* bytes: an interface's name */
-#define IMS_IPSEC_SETS_MAX		4	/* bundles a registration */
-#define IMS_IPSEC_SPI_MIN		256	/* below: reserved by RFC 4303 */
-#define IMS_IPSEC_TIMEOUT_MIN		100ULL		/* milliseconds */
-#define IMS_IPSEC_TIMEOUT_MAX		3600000ULL	/* milliseconds: an hour */
-#define IMS_IPSEC_LIFETIME_MAX		4294967295000ULL /* milliseconds */
+#define IMS_IPSEC_OWNER_MAX		128
+#define IMS_IPSEC_CONTACT_MAX		256
+#define IMS_IPSEC_KEY_LEN		16
+#define IMS_IPSEC_PORT_PC_MAX		64
+#define IMS_IPSEC_ALGORITHMS_MAX	512
+#define IMS_IPSEC_INTERFACE_MAX		15
+#define IMS_IPSEC_SETS_MAX		4
+#define IMS_IPSEC_SPI_MIN		256
+#define IMS_IPSEC_TIMEOUT_MIN		100
+#define IMS_IPSEC_TIMEOUT_MAX		3600000
+#define IMS_IPSEC_LIFETIME_MAX		4294967295000
 
 /**
- * enum ims_ipsec_auth_alg - integrity algorithm, "alg" of RFC 3329
- * @IMS_IPSEC_AUTH_ALG_HMAC_MD5_96: HMAC-MD5-96
- * @IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96: HMAC-SHA-1-96
- * @IMS_IPSEC_AUTH_ALG_AES_GMAC: AES-GMAC with a 128-bit key, without encryption;
- *	together with AES-GCM, which is AES-GCM alone, as some phones offer it
- * @IMS_IPSEC_AUTH_ALG_NULL: none beside AES-GCM
+ * enum ims_ipsec_auth_alg - Integrity algorithm, "alg" of RFC 3329. Not every
+ *   pair with an enc-alg is one of TS 33.203: algorithm-get lists them.
+ * @IMS_IPSEC_AUTH_ALG_HMAC_MD5_96: HMAC-MD5-96.
+ * @IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96: HMAC-SHA-1-96.
+ * @IMS_IPSEC_AUTH_ALG_AES_GMAC: AES-GMAC with a 128-bit key, without
+ *   encryption; together with AES-GCM, which is AES-GCM alone, as some phones
+ *   offer it.
+ * @IMS_IPSEC_AUTH_ALG_NULL: None beside AES-GCM.
  */
 enum ims_ipsec_auth_alg {
 	IMS_IPSEC_AUTH_ALG_HMAC_MD5_96 = 1,
@@ -44,11 +39,11 @@ enum ims_ipsec_auth_alg {
 };
 
 /**
- * enum ims_ipsec_enc_alg - encryption algorithm, "ealg" of RFC 3329
- * @IMS_IPSEC_ENC_ALG_NULL: no encryption
- * @IMS_IPSEC_ENC_ALG_AES_CBC: AES-CBC with a 128-bit key
- * @IMS_IPSEC_ENC_ALG_DES_EDE3_CBC: 3DES-CBC
- * @IMS_IPSEC_ENC_ALG_AES_GCM: AES-GCM with a 128-bit key
+ * enum ims_ipsec_enc_alg - Encryption algorithm, "ealg" of RFC 3329.
+ * @IMS_IPSEC_ENC_ALG_NULL: No encryption.
+ * @IMS_IPSEC_ENC_ALG_AES_CBC: AES-CBC with a 128-bit key.
+ * @IMS_IPSEC_ENC_ALG_DES_EDE3_CBC: 3DES-CBC.
+ * @IMS_IPSEC_ENC_ALG_AES_GCM: AES-GCM with a 128-bit key.
  */
 enum ims_ipsec_enc_alg {
 	IMS_IPSEC_ENC_ALG_NULL = 1,
@@ -58,10 +53,10 @@ enum ims_ipsec_enc_alg {
 };
 
 /**
- * enum ims_ipsec_mode - "mod" of RFC 3329
- * @IMS_IPSEC_MODE_TRANS: ESP in transport mode
+ * enum ims_ipsec_mode - ESP mode, "mod" of RFC 3329.
+ * @IMS_IPSEC_MODE_TRANS: ESP in transport mode.
  * @IMS_IPSEC_MODE_UDP_ENC_TUN: ESP in tunnel mode, in UDP (RFC 3948), for a UE
- *	behind a NAT
+ *   behind a NAT.
  */
 enum ims_ipsec_mode {
 	IMS_IPSEC_MODE_TRANS = 1,
@@ -69,11 +64,11 @@ enum ims_ipsec_mode {
 };
 
 /**
- * enum ims_ipsec_state - where a bundle stands in its life
- * @IMS_IPSEC_STATE_TEMPORARY: challenged, the 200 OK is still to come
- * @IMS_IPSEC_STATE_ESTABLISHED: confirmed by the 200 OK
- * @IMS_IPSEC_STATE_ACTIVE: the one that the P-CSCF sends over
- * @IMS_IPSEC_STATE_OLD: superseded or being deleted, still receiving
+ * enum ims_ipsec_state - Where a bundle stands in its life.
+ * @IMS_IPSEC_STATE_TEMPORARY: Challenged, the 200 OK is still to come.
+ * @IMS_IPSEC_STATE_ESTABLISHED: Confirmed by the 200 OK.
+ * @IMS_IPSEC_STATE_ACTIVE: The one that the P-CSCF sends over.
+ * @IMS_IPSEC_STATE_OLD: Superseded or being deleted, still receiving.
  */
 enum ims_ipsec_state {
 	IMS_IPSEC_STATE_TEMPORARY = 1,
@@ -83,10 +78,13 @@ enum ims_ipsec_state {
 };
 
 /**
- * enum ims_ipsec_guard - what becomes of what touches a protected port unprotected
- * @IMS_IPSEC_GUARD_DROP: it is dropped
- * @IMS_IPSEC_GUARD_REJECT: it is dropped, and its sender told, by ICMP or RST
- * @IMS_IPSEC_GUARD_BYPASS: it passes; IPsec is optional
+ * enum ims_ipsec_guard - What becomes of what touches a protected port
+ *   unprotected.
+ * @IMS_IPSEC_GUARD_DROP: It is dropped.
+ * @IMS_IPSEC_GUARD_REJECT: It is dropped, and its sender told, by ICMP, or by
+ *   RST where it is TCP from outside; but never where it had come protected.
+ * @IMS_IPSEC_GUARD_BYPASS: It passes, in and out, and is not counted. IPsec is
+ *   optional: there is protection only where there is a bundle.
  */
 enum ims_ipsec_guard {
 	IMS_IPSEC_GUARD_DROP = 1,
@@ -95,10 +93,11 @@ enum ims_ipsec_guard {
 };
 
 /**
- * enum ims_ipsec_older - what becomes of a registration's older sets at the 200 OK
- * @IMS_IPSEC_OLDER_KEEP: the one that the request came over is sent over until the
- *	UE uses the new one; the others are deleted
- * @IMS_IPSEC_OLDER_DROP: they are deleted, the new one is used at once
+ * enum ims_ipsec_older - What becomes of a registration's older bundles at the
+ *   200 OK.
+ * @IMS_IPSEC_OLDER_KEEP: The one that the request came over is sent over until
+ *   the UE uses the new one; the others are deleted.
+ * @IMS_IPSEC_OLDER_DROP: They are deleted, the new one is used at once.
  */
 enum ims_ipsec_older {
 	IMS_IPSEC_OLDER_KEEP = 1,
@@ -106,13 +105,14 @@ enum ims_ipsec_older {
 };
 
 /**
- * enum ims_ipsec_drop - why the guard dropped a packet
- * @IMS_IPSEC_DROP_PLAINTEXT_IN: it came to a protected port unprotected
- * @IMS_IPSEC_DROP_PLAINTEXT_OUT: it would have left one unprotected
- * @IMS_IPSEC_DROP_FOREIGN_SA: over an SA that is not the endpoint's
- * @IMS_IPSEC_DROP_CROSS_PAIR: there is a set, not for these addresses and ports
- * @IMS_IPSEC_DROP_NO_LIVE_SET: the set has gone, or there was none
- * @IMS_IPSEC_DROP_UDP_ONLY: it was not UDP, and the set is for nothing else
+ * enum ims_ipsec_drop - Why the guard dropped a packet.
+ * @IMS_IPSEC_DROP_PLAINTEXT_IN: It came to a protected port unprotected.
+ * @IMS_IPSEC_DROP_PLAINTEXT_OUT: It would have left one unprotected.
+ * @IMS_IPSEC_DROP_FOREIGN_SA: Over an SA that is not the endpoint's.
+ * @IMS_IPSEC_DROP_CROSS_PAIR: There is a set, not for these addresses and
+ *   ports.
+ * @IMS_IPSEC_DROP_NO_LIVE_SET: The set has gone, or there was none.
+ * @IMS_IPSEC_DROP_UDP_ONLY: It was not UDP, and the set is for nothing else.
  */
 enum ims_ipsec_drop {
 	IMS_IPSEC_DROP_PLAINTEXT_IN = 1,
@@ -124,9 +124,9 @@ enum ims_ipsec_drop {
 };
 
 /**
- * enum ims_ipsec_trace_kind - what is remembered of
- * @IMS_IPSEC_TRACE_KIND_REFUSAL: a bundle-new that failed
- * @IMS_IPSEC_TRACE_KIND_DROP: a packet that the guard dropped
+ * enum ims_ipsec_trace_kind - What is remembered.
+ * @IMS_IPSEC_TRACE_KIND_REFUSAL: A bundle-new that failed.
+ * @IMS_IPSEC_TRACE_KIND_DROP: A packet that the guard dropped.
  */
 enum ims_ipsec_trace_kind {
 	IMS_IPSEC_TRACE_KIND_REFUSAL = 1,
@@ -134,11 +134,11 @@ enum ims_ipsec_trace_kind {
 };
 
 /**
- * enum ims_ipsec_offload - what does ESP's work
- * @IMS_IPSEC_OFFLOAD_OFF: XFRM, a packet at a time
- * @IMS_IPSEC_OFFLOAD_SOFTWARE: XFRM, with GRO and GSO of ESP
- * @IMS_IPSEC_OFFLOAD_CRYPTO: a network interface encrypts and decrypts
- * @IMS_IPSEC_OFFLOAD_PACKET: it does all of ESP; which no bundle can have yet
+ * enum ims_ipsec_offload - What does ESP's work.
+ * @IMS_IPSEC_OFFLOAD_OFF: XFRM, a packet at a time.
+ * @IMS_IPSEC_OFFLOAD_SOFTWARE: XFRM, with GRO and GSO of ESP.
+ * @IMS_IPSEC_OFFLOAD_CRYPTO: A network interface encrypts and decrypts.
+ * @IMS_IPSEC_OFFLOAD_PACKET: It does all of ESP; which no bundle can have yet.
  */
 enum ims_ipsec_offload {
 	IMS_IPSEC_OFFLOAD_OFF = 1,
@@ -148,19 +148,19 @@ enum ims_ipsec_offload {
 };
 
 /**
- * enum ims_ipsec_offload_reason - why an interface does not do what it should
- * @IMS_IPSEC_OFFLOAD_REASON_NO_INTERFACE: there is none of that name
- * @IMS_IPSEC_OFFLOAD_REASON_DOWN: it is down
- * @IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT: its driver has no ESP offload of that kind,
- *	or the kernel has not
- * @IMS_IPSEC_OFFLOAD_REASON_FEATURE_OFF: it has, and it is switched off
- *	(ethtool -K, esp-hw-offload)
- * @IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION: not in mode UDP-enc-tun
- * @IMS_IPSEC_OFFLOAD_REASON_ALGORITHM: its driver refuses the algorithms
- * @IMS_IPSEC_OFFLOAD_REASON_TABLE_FULL: it has as many SAs as it can
- * @IMS_IPSEC_OFFLOAD_REASON_REFUSED: its driver refuses, for another reason
- * @IMS_IPSEC_OFFLOAD_REASON_NO_MEMORY: there was no memory
- * @IMS_IPSEC_OFFLOAD_REASON_LOST: it did, then it went down or away
+ * enum ims_ipsec_offload_reason - Why an interface does not do what it should.
+ * @IMS_IPSEC_OFFLOAD_REASON_NO_INTERFACE: There is none of that name.
+ * @IMS_IPSEC_OFFLOAD_REASON_DOWN: It is down.
+ * @IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT: Its driver has no ESP offload of that
+ *   kind, or the kernel has not.
+ * @IMS_IPSEC_OFFLOAD_REASON_FEATURE_OFF: It has, and it is switched off
+ *   (ethtool -K, esp-hw-offload).
+ * @IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION: Not in mode udp-enc-tun.
+ * @IMS_IPSEC_OFFLOAD_REASON_ALGORITHM: Its driver refuses the algorithms.
+ * @IMS_IPSEC_OFFLOAD_REASON_TABLE_FULL: It has as many SAs as it can.
+ * @IMS_IPSEC_OFFLOAD_REASON_REFUSED: Its driver refuses, for another reason.
+ * @IMS_IPSEC_OFFLOAD_REASON_NO_MEMORY: There was no memory.
+ * @IMS_IPSEC_OFFLOAD_REASON_LOST: It did, then it went down or away.
  */
 enum ims_ipsec_offload_reason {
 	IMS_IPSEC_OFFLOAD_REASON_NO_INTERFACE = 1,
@@ -176,12 +176,14 @@ enum ims_ipsec_offload_reason {
 };
 
 /**
- * enum ims_ipsec_resource - what a network namespace can have so many of
- * @IMS_IPSEC_RESOURCE_ENDPOINTS: max-endpoints
- * @IMS_IPSEC_RESOURCE_REGISTRATIONS: as many as marks within mark-mask tell apart
- * @IMS_IPSEC_RESOURCE_BUNDLES: max-bundles
- * @IMS_IPSEC_RESOURCE_PENDING: bundles that are temporary: max-pending
- * @IMS_IPSEC_RESOURCE_SPIS: SPIs of the range, two a bundle
+ * enum ims_ipsec_resource - What a network namespace can have so many of.
+ * @IMS_IPSEC_RESOURCE_ENDPOINTS: At most max-endpoints.
+ * @IMS_IPSEC_RESOURCE_REGISTRATIONS: As many as marks within mark-mask tell
+ *   apart.
+ * @IMS_IPSEC_RESOURCE_BUNDLES: At most max-bundles.
+ * @IMS_IPSEC_RESOURCE_PENDING: Bundles that are temporary, at most
+ *   max-pending.
+ * @IMS_IPSEC_RESOURCE_SPIS: SPIs from min-spi to max-spi, two a bundle.
  */
 enum ims_ipsec_resource {
 	IMS_IPSEC_RESOURCE_ENDPOINTS = 1,
@@ -192,18 +194,21 @@ enum ims_ipsec_resource {
 };
 
 /**
- * enum ims_ipsec_event_type - what happened, to a bundle as a rule
- * @IMS_IPSEC_EVENT_TYPE_CREATED: its four SAs are in place
- * @IMS_IPSEC_EVENT_TYPE_CONFIRMED: it became ESTABLISHED
- * @IMS_IPSEC_EVENT_TYPE_EXPIRED: its time ran out, it is gone
- * @IMS_IPSEC_EVENT_TYPE_DELETED: it was deleted, it is gone
- * @IMS_IPSEC_EVENT_TYPE_ACTIVATED: it is the one to send over
- * @IMS_IPSEC_EVENT_TYPE_SUPERSEDED: a newer one is, it drains
- * @IMS_IPSEC_EVENT_TYPE_NAT_MAPPING: it is sent to another port, or address, of the
- *	UE's NAT
- * @IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK: software does what an interface should
- * @IMS_IPSEC_EVENT_TYPE_NEARLY_FULL: of no bundle: 90 % of a resource are in use, for the
- *	first time since it was less than 80 %
+ * enum ims_ipsec_event_type - What happened, to a bundle as a rule.
+ * @IMS_IPSEC_EVENT_TYPE_CREATED: The four SAs are in place.
+ * @IMS_IPSEC_EVENT_TYPE_CONFIRMED: The bundle became established.
+ * @IMS_IPSEC_EVENT_TYPE_EXPIRED: Its time ran out, it is gone.
+ * @IMS_IPSEC_EVENT_TYPE_DELETED: It was deleted, it is gone.
+ * @IMS_IPSEC_EVENT_TYPE_ACTIVATED: It is the one to send over.
+ * @IMS_IPSEC_EVENT_TYPE_SUPERSEDED: It drains: a newer one is sent over, or,
+ *   with reason request, it is being deleted.
+ * @IMS_IPSEC_EVENT_TYPE_NAT_MAPPING: It is sent to another port, or address,
+ *   of the UE's NAT.
+ * @IMS_IPSEC_EVENT_TYPE_OFFLOAD_FALLBACK: Software does what an interface
+ *   should; the bundle has the reason.
+ * @IMS_IPSEC_EVENT_TYPE_NEARLY_FULL: Of no bundle: 90 % of a resource are in
+ *   use, or more are than a new limit allows. Told again when less than 80 %
+ *   have been in between.
  */
 enum ims_ipsec_event_type {
 	IMS_IPSEC_EVENT_TYPE_CREATED = 1,
@@ -218,22 +223,26 @@ enum ims_ipsec_event_type {
 };
 
 /**
- * enum ims_ipsec_reason - why it happened
- * @IMS_IPSEC_REASON_REQUEST: a request of this family
- * @IMS_IPSEC_REASON_TEMPORARY_TIMEOUT: no 200 OK within temporary-timeout
- * @IMS_IPSEC_REASON_LIFETIME: the lifetime given by confirm ran out
- * @IMS_IPSEC_REASON_ENDPOINT: its endpoint was deleted with force
- * @IMS_IPSEC_REASON_USED: the UE sent a SIP message over it, or over the newer one
- * @IMS_IPSEC_REASON_RUNNING_OUT: the older one's lifetime was about to run out
- * @IMS_IPSEC_REASON_CHALLENGE: a new challenge, before the 200 OK to the last
- * @IMS_IPSEC_REASON_NEWER: the 200 OK for a newer one left it out
- * @IMS_IPSEC_REASON_REPLACED: the UE, having lost its state, offered its SPIs again;
- *	or somebody came from the address that a temporary one's UE, behind a NAT, only
- *	says that it has
- * @IMS_IPSEC_REASON_IDLE: nothing came over it for idle-timeout
- * @IMS_IPSEC_REASON_NAT: an authenticated packet came from there
- * @IMS_IPSEC_REASON_INTERFACE: its interface cannot, which the bundle says more of
- * @IMS_IPSEC_REASON_SA_GONE: somebody else has taken one of its SAs away
+ * enum ims_ipsec_reason - Why it happened.
+ * @IMS_IPSEC_REASON_REQUEST: A request of this family.
+ * @IMS_IPSEC_REASON_TEMPORARY_TIMEOUT: No 200 OK within temporary-timeout.
+ * @IMS_IPSEC_REASON_LIFETIME: The lifetime given by bundle-confirm ran out.
+ * @IMS_IPSEC_REASON_ENDPOINT: The endpoint was deleted with force.
+ * @IMS_IPSEC_REASON_USED: The UE sent a SIP message over it, or over the newer
+ *   one.
+ * @IMS_IPSEC_REASON_RUNNING_OUT: The lifetime of the older one was about to
+ *   run out.
+ * @IMS_IPSEC_REASON_CHALLENGE: There was a new challenge before the 200 OK to
+ *   the last.
+ * @IMS_IPSEC_REASON_NEWER: The 200 OK for a newer one left it out.
+ * @IMS_IPSEC_REASON_REPLACED: The UE, having lost its state, offered its SPIs
+ *   again; or, of a temporary one in mode udp-enc-tun, somebody came from the
+ *   address that its UE only says that it has.
+ * @IMS_IPSEC_REASON_IDLE: Nothing came over it for idle-timeout.
+ * @IMS_IPSEC_REASON_NAT: An authenticated packet came from there.
+ * @IMS_IPSEC_REASON_INTERFACE: Its interface cannot; the bundle's
+ *   offload-reason says more.
+ * @IMS_IPSEC_REASON_SA_GONE: Somebody else has taken one of its SAs away.
  */
 enum ims_ipsec_reason {
 	IMS_IPSEC_REASON_REQUEST = 1,
@@ -277,7 +286,7 @@ enum {
 	IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED,
 
 	__IMS_IPSEC_A_CONFIG_MAX,
-	IMS_IPSEC_A_CONFIG_MAX = __IMS_IPSEC_A_CONFIG_MAX - 1
+	IMS_IPSEC_A_CONFIG_MAX = (__IMS_IPSEC_A_CONFIG_MAX - 1)
 };
 
 enum {
@@ -306,7 +315,7 @@ enum {
 	IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT,
 
 	__IMS_IPSEC_A_ENDPOINT_MAX,
-	IMS_IPSEC_A_ENDPOINT_MAX = __IMS_IPSEC_A_ENDPOINT_MAX - 1
+	IMS_IPSEC_A_ENDPOINT_MAX = (__IMS_IPSEC_A_ENDPOINT_MAX - 1)
 };
 
 enum {
@@ -359,7 +368,7 @@ enum {
 	IMS_IPSEC_A_BUNDLE_RX_REPLAYED,
 
 	__IMS_IPSEC_A_BUNDLE_MAX,
-	IMS_IPSEC_A_BUNDLE_MAX = __IMS_IPSEC_A_BUNDLE_MAX - 1
+	IMS_IPSEC_A_BUNDLE_MAX = (__IMS_IPSEC_A_BUNDLE_MAX - 1)
 };
 
 enum {
@@ -375,7 +384,7 @@ enum {
 	IMS_IPSEC_A_EVENT_LIMIT,
 
 	__IMS_IPSEC_A_EVENT_MAX,
-	IMS_IPSEC_A_EVENT_MAX = __IMS_IPSEC_A_EVENT_MAX - 1
+	IMS_IPSEC_A_EVENT_MAX = (__IMS_IPSEC_A_EVENT_MAX - 1)
 };
 
 enum {
@@ -387,7 +396,7 @@ enum {
 	IMS_IPSEC_A_ALGORITHM_DRIVER,
 
 	__IMS_IPSEC_A_ALGORITHM_MAX,
-	IMS_IPSEC_A_ALGORITHM_MAX = __IMS_IPSEC_A_ALGORITHM_MAX - 1
+	IMS_IPSEC_A_ALGORITHM_MAX = (__IMS_IPSEC_A_ALGORITHM_MAX - 1)
 };
 
 enum {
@@ -396,7 +405,7 @@ enum {
 	IMS_IPSEC_A_FALLBACK_COUNT,
 
 	__IMS_IPSEC_A_FALLBACK_MAX,
-	IMS_IPSEC_A_FALLBACK_MAX = __IMS_IPSEC_A_FALLBACK_MAX - 1
+	IMS_IPSEC_A_FALLBACK_MAX = (__IMS_IPSEC_A_FALLBACK_MAX - 1)
 };
 
 enum {
@@ -409,7 +418,7 @@ enum {
 	IMS_IPSEC_A_OFFLOAD_TEXT,
 
 	__IMS_IPSEC_A_OFFLOAD_MAX,
-	IMS_IPSEC_A_OFFLOAD_MAX = __IMS_IPSEC_A_OFFLOAD_MAX - 1
+	IMS_IPSEC_A_OFFLOAD_MAX = (__IMS_IPSEC_A_OFFLOAD_MAX - 1)
 };
 
 enum {
@@ -438,7 +447,7 @@ enum {
 	IMS_IPSEC_A_STATS_NEARLY_FULL,
 
 	__IMS_IPSEC_A_STATS_MAX,
-	IMS_IPSEC_A_STATS_MAX = __IMS_IPSEC_A_STATS_MAX - 1
+	IMS_IPSEC_A_STATS_MAX = (__IMS_IPSEC_A_STATS_MAX - 1)
 };
 
 enum {
@@ -454,7 +463,7 @@ enum {
 	IMS_IPSEC_A_TRACE_PORT_US,
 	IMS_IPSEC_A_TRACE_SPI_UC,
 	IMS_IPSEC_A_TRACE_SPI_US,
-	IMS_IPSEC_A_TRACE_ERRNO,
+	IMS_IPSEC_A_TRACE_ERROR,
 	IMS_IPSEC_A_TRACE_TEXT,
 	IMS_IPSEC_A_TRACE_DROP,
 	IMS_IPSEC_A_TRACE_SOURCE,
@@ -465,7 +474,7 @@ enum {
 	IMS_IPSEC_A_TRACE_SPI,
 
 	__IMS_IPSEC_A_TRACE_MAX,
-	IMS_IPSEC_A_TRACE_MAX = __IMS_IPSEC_A_TRACE_MAX - 1
+	IMS_IPSEC_A_TRACE_MAX = (__IMS_IPSEC_A_TRACE_MAX - 1)
 };
 
 enum {
@@ -487,7 +496,9 @@ enum {
 	IMS_IPSEC_CMD_TRACE_GET,
 
 	__IMS_IPSEC_CMD_MAX,
-	IMS_IPSEC_CMD_MAX = __IMS_IPSEC_CMD_MAX - 1
+	IMS_IPSEC_CMD_MAX = (__IMS_IPSEC_CMD_MAX - 1)
 };
+
+#define IMS_IPSEC_MCGRP_EVENTS	"events"
 
 #endif /* _UAPI_LINUX_IMS_IPSEC_H */
