@@ -57,7 +57,7 @@ static inline int ims_compat_init_state(struct xfrm_state *x,
 #endif
 }
 
-/* Where a driver refuses an SA, XFRM takes GRO and GSO from the SA as well (6.15): they come back. */
+/* Where a driver refuses an SA, XFRM takes GRO and GSO from it as well (6.15): they come back. */
 static inline void ims_compat_keep_gso(struct xfrm_state *x)
 {
 #ifndef IMS_HAVE_INIT_STATE_FLAGS
