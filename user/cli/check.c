@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
+#include "check_rules.h"
 #include "cli.h"
 
 static const struct check_row {
@@ -51,7 +51,9 @@ static const char *const level_names[] = {
 /* Return: @array with room for one more than @n, which counts it. It is zero. */
 void *check_grow(void *array, size_t *n, size_t size)
 {
-	array = realloc(array, (*n + 1) * size);
+	/* Twice as much at a time */
+	if (!(*n & (*n - 1)))
+		array = realloc(array, (*n ? 2 * *n : 1) * size);
 	if (!array)
 		die(EXIT_KERNEL, "%s", strerror(ENOMEM));
 	memset((char *)array + *n * size, 0, size);
@@ -101,7 +103,7 @@ void check_free(struct check *c)
 	free(c->algorithms);
 	free(c->addresses);
 	free(c->policies);
-	free(c->nft);
+	json_object_put(c->nft);
 	free(c->iptables[0]);
 	free(c->iptables[1]);
 	free(c->iptables_nft[0]);

@@ -72,6 +72,8 @@ struct check_fwmark {
 	uint32_t mark, mask;
 };
 
+struct json_object;			/* of json-c */
+
 /**
  * struct check - what the checks look at, and what they found
  * @root: goes before the names of the files that they read: "", or a test's folder
@@ -90,7 +92,8 @@ struct check_fwmark {
  * @policies: of XFRM
  * @n_policies: how many
  * @policies_error: it would not tell
- * @nft: what `nft -s list ruleset` wrote; NULL: nothing, see @nft_error
+ * @nft: the objects that `nft -j -n -s list ruleset` wrote, an array; NULL: nothing, see
+ *	@nft_error
  * @nft_error: why
  * @iptables: what iptables-save wrote, of IPv4 and IPv6; NULL: it was not asked, there
  *	are no tables of that kind, or @iptables_error
@@ -124,7 +127,7 @@ struct check {
 	struct check_policy *policies;
 	size_t n_policies;
 	bool policies_error;
-	char *nft;
+	struct json_object *nft;
 	const char *nft_error;
 	char *iptables[2];
 	const char *iptables_error[2];

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "check_rules.h"
 #include "cli.h"
 
 static int gather_endpoint(const struct imsipsec_endpoint *e, void *data)
@@ -158,12 +158,12 @@ static void gather_iptables(struct check *c, unsigned int i, const char *names,
 }
 
 /* Those of nftables that iptables made: nft lacks the masks of some, and shows none of others. */
-static void gather_iptables_nft(struct check *c, unsigned int i, const char *table,
+static void gather_iptables_nft(struct check *c, unsigned int i, const char *family,
 				const char *command)
 {
 	const char *error;
 
-	if (!strstr(c->nft, table))
+	if (!check_nft_has_table(c, family))
 		return;
 	c->iptables_nft[i] = output_of(command, &error);
 	if (c->iptables_nft[i] && strstr(c->iptables_nft[i], "unsupported")) {
@@ -174,14 +174,20 @@ static void gather_iptables_nft(struct check *c, unsigned int i, const char *tab
 
 void check_gather_rules(struct check *c)
 {
-	c->nft = output_of("nft -s list ruleset", &c->nft_error);
+	char *nft = output_of("nft -j -n -s list ruleset", &c->nft_error);
+
+	if (nft) {
+		c->nft_error = "writes no JSON that is understood";
+		c->nft = check_nft_parse(nft);
+		free(nft);
+	}
 	gather_iptables(c, 0, "/proc/net/ip_tables_names", "iptables-legacy-save",
 			"iptables-save");
 	gather_iptables(c, 1, "/proc/net/ip6_tables_names", "ip6tables-legacy-save",
 			"ip6tables-save");
 	if (c->nft) {
-		gather_iptables_nft(c, 0, "table ip ", "iptables-nft-save");
-		gather_iptables_nft(c, 1, "table ip6 ", "ip6tables-nft-save");
+		gather_iptables_nft(c, 0, "ip", "iptables-nft-save");
+		gather_iptables_nft(c, 1, "ip6", "ip6tables-nft-save");
 	}
 	check_gather_fwmarks(c);
 }

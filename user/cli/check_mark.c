@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
+#include "check_rules.h"
 #include "cli.h"
 
 #define ALL_BITS	UINT32_MAX
@@ -57,45 +57,6 @@ static void add_user(struct users *u, const char *where, uint32_t bits, const ch
 	snprintf(user->where, sizeof(user->where), "%s", where);
 	snprintf(user->rule, sizeof(user->rule), "%.*s", (int)len, rule);
 	user->bits = bits;
-}
-
-/* A rule, word by word */
-struct words {
-	const char *at, *end;
-	char word[64];
-};
-
-/*
- * What stands in quotes is one word, with the first quote before it, so that it is none of
- * those that mean something.
- */
-static bool next_word(struct words *w)
-{
-	const char *from;
-	size_t len;
-
-	while (w->at < w->end && strchr(" \t()", *w->at))
-		w->at++;
-	if (w->at == w->end)
-		return false;
-	from = w->at++;
-	if (*from == '"') {
-		while (w->at < w->end && *w->at != '"')
-			w->at += *w->at == '\\' && w->at + 1 < w->end ? 2 : 1;
-		len = w->at - from;
-		w->at += w->at < w->end;
-	} else {
-		while (w->at < w->end && !strchr(" \t()", *w->at))
-			w->at++;
-		len = w->at - from;
-	}
-	snprintf(w->word, sizeof(w->word), "%.*s", (int)len, from);
-	return true;
-}
-
-static bool is(const struct words *w, const char *word)
-{
-	return !strcmp(w->word, word);
 }
 
 static bool is_number(const char *word, uint32_t *value)
@@ -169,22 +130,22 @@ static const struct option *find_option(const char *of, const char *name)
 }
 
 /* The bits of the mark that a rule of iptables uses */
-static uint32_t iptables_bits(struct words w)
+static uint32_t iptables_bits(struct check_words w)
 {
 	uint32_t bits = 0, value, mask, nfmask = ALL_BITS, ctmask = ALL_BITS;
 	bool restores = false, saves = false, shifts = false;
 	const struct option *o;
-	char of[64] = "";
+	char of[sizeof(w.word)] = "";
 
-	while (next_word(&w)) {
-		if (is(&w, "-m") || is(&w, "-j")) {
-			if (next_word(&w))
+	while (check_next_word(&w)) {
+		if (check_is_word(&w, "-m") || check_is_word(&w, "-j")) {
+			if (check_next_word(&w))
 				strcpy(of, w.word);
 			continue;
 		}
 		/* It need not have quotes, whatever it is. */
-		if (is(&w, "--comment")) {
-			next_word(&w);
+		if (check_is_word(&w, "--comment")) {
+			check_next_word(&w);
 			continue;
 		}
 		o = find_option(of, w.word);
@@ -206,7 +167,7 @@ static uint32_t iptables_bits(struct words w)
 		default:
 			break;
 		}
-		if (!next_word(&w) || !is_masked(w.word, &value, &mask))
+		if (!check_next_word(&w) || !is_masked(w.word, &value, &mask))
 			continue;
 		switch (o->use) {
 		case USE_MASK:
@@ -243,7 +204,7 @@ static void look_at_iptables(struct users *u, const char *command, const char *t
 {
 	const char *line, *next;
 	char where[96] = "";
-	struct words w;
+	struct check_words w;
 
 	for (line = text; *line; line = next) {
 		w.at = line;
@@ -258,146 +219,152 @@ static void look_at_iptables(struct users *u, const char *command, const char *t
 	}
 }
 
-static bool is_and(const struct words *w)
+/* ---- nftables ---------------------------------------------------------- */
+
+static bool is_mark(struct json_object *e)
 {
-	return is(w, "&") || is(w, "and");
+	return !strcmp(check_nft_string(check_nft_get(e, "meta"), "key"), "mark");
 }
 
-static bool is_or(const struct words *w)
+static bool is_json_number(struct json_object *e, uint32_t *value)
 {
-	return is(w, "|") || is(w, "or") || is(w, "^") || is(w, "xor");
+	*value = json_object_get_int64(e);
+	return json_object_is_type(e, json_type_int);
 }
 
-/* Behind a packet's mark, where it is read: *@w goes on behind what belongs to it. */
-static uint32_t nft_read(struct words *w)
+/* Bits of the packet's mark that an expression reads; fib's, ct's and a socket's mark are others. */
+static uint32_t nft_read(struct json_object *e)
 {
-	struct words before = *w;
-	unsigned int length;
-	uint32_t value;
+	struct json_object *and = check_nft_get(e, "&");
+	uint32_t bits = 0, value;
+	size_t i;
 
-	if (!next_word(w))
+	if (is_mark(e))
 		return ALL_BITS;
-	if (is_and(w)) {
-		if (next_word(w) && is_number(w->word, &value))
-			return value;
-		return ALL_BITS;
+	if (check_nft_length(and) == 2 && is_json_number(check_nft_at(and, 1), &value))
+		return nft_read(check_nft_at(and, 0)) & value;
+	if (json_object_is_type(e, json_type_object)) {
+		json_object_object_foreach(e, key, member) {
+			(void)key;
+			bits |= nft_read(member);
+		}
 	}
-	/* nft's way to write a mask of the highest bits */
-	if ((!is(w, "==") && !is(w, "!=")) || next_word(w))
-		if (sscanf(w->word, "0x%" SCNx32 "/%u", &value, &length) == 2 && length <= 32)
-			return length ? ALL_BITS << (32 - length) : 0;
-	*w = before;
+	for (i = 0; i < check_nft_length(e); i++)
+		bits |= nft_read(check_nft_at(e, i));
+	return bits;
+}
+
+/* "meta mark 0x10000/16": nft's way to write a mask of the highest bits */
+static uint32_t nft_match(struct json_object *match)
+{
+	struct json_object *prefix = check_nft_get(check_nft_get(match, "right"), "prefix");
+	uint32_t length;
+
+	if (is_mark(check_nft_get(match, "left")) && is_json_number(check_nft_get(prefix, "len"), &length) &&
+	    length <= 32)
+		return length ? ALL_BITS << (32 - length) : 0;
+	return nft_read(match);
+}
+
+/* Bits that may be set in a value */
+static uint32_t nft_may_have(struct json_object *e)
+{
+	struct json_object *and = check_nft_get(e, "&");
+	uint32_t value;
+	size_t i;
+
+	if (is_json_number(e, &value))
+		return value;
+	for (i = 0; i < check_nft_length(and); i++)
+		if (is_json_number(check_nft_at(and, i), &value))
+			return value;
 	return ALL_BITS;
 }
 
-/* Behind "meta mark set": a mark is left as it was but for some bits, or it is a new one. */
-static uint32_t nft_set(struct words *w)
+/* A mark is left as it was but for some bits, or @value is a new one. *@kept: it is left so */
+static uint32_t nft_set(struct json_object *value, bool *kept)
 {
-	uint32_t bits = 0, value;
-	struct words before;
-	bool and;
+	static const char *const operators[] = { "&", "|", "^" };
+	struct json_object *parts, *part;
+	uint32_t bits = 0, of_part, number;
+	bool part_kept;
+	size_t i, j;
 
-	if (!next_word(w) || (is(w, "meta") && !next_word(w)) || !is(w, "mark"))
-		return ALL_BITS;
-	for (;;) {
-		before = *w;
-		if (!next_word(w))
-			return bits;
-		/* Shifted */
-		if (is(w, "<<") || is(w, ">>"))
-			return ALL_BITS;
-		and = is_and(w);
-		if (!and && !is_or(w)) {
-			*w = before;
-			return bits;
+	*kept = is_mark(value);
+	if (*kept)
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(operators); i++) {
+		parts = check_nft_get(value, operators[i]);
+		for (j = 0; j < check_nft_length(parts); j++) {
+			part = check_nft_at(parts, j);
+			of_part = nft_set(part, &part_kept);
+			if (part_kept) {
+				*kept = true;
+				bits |= of_part;
+			} else if (i) {
+				bits |= nft_may_have(part);
+			} else {
+				bits |= is_json_number(part, &number) ? ~number : ALL_BITS;
+			}
 		}
-		if (!next_word(w))
-			return ALL_BITS;
-		/* Something else, of which some bits are taken */
-		while (!is_number(w->word, &value)) {
-			if (and || !next_word(w))
-				return ALL_BITS;
-			if (!is_and(w))
-				continue;
-			if (!next_word(w) || !is_number(w->word, &value))
-				return ALL_BITS;
-			break;
-		}
-		bits |= and ? ~value : value;
 	}
+	return *kept ? bits : ALL_BITS;
 }
 
-/* The bits of the mark that a rule of nftables uses; fib's, ct's and a socket's mark are others. */
-static uint32_t nft_bits(struct words w)
+/* The bits of the mark that a rule of nftables uses */
+static uint32_t nft_bits(struct json_object *expr)
 {
 	static const char *const opaque[] = { "MARK", "CONNMARK", "TPROXY", "mark" };
-	char before[64] = "", before_that[64] = "";
-	struct words ahead;
+	struct json_object *statement, *match, *mangle, *xt;
 	uint32_t bits = 0;
-	const char *name;
-	size_t i;
+	size_t i, j;
+	bool kept;
 
-	for (; next_word(&w); strcpy(before_that, before), strcpy(before, w.word)) {
+	for (i = 0; i < check_nft_length(expr); i++) {
+		statement = check_nft_at(expr, i);
+		match = check_nft_get(statement, "match");
+		mangle = check_nft_get(statement, "mangle");
+		xt = check_nft_get(statement, "xt");
+		if (match)
+			bits |= nft_match(match);
+		else if (is_mark(check_nft_get(mangle, "key")))
+			bits |= nft_set(check_nft_get(mangle, "value"), &kept);
+		else if (!xt)
+			bits |= nft_read(statement);
 		/* Of iptables, not translated */
-		name = w.word + (*w.word == '"');
-		if (!strcmp(before_that, "xt"))
-			for (i = 0; i < ARRAY_SIZE(opaque); i++)
-				if (!strcmp(name, opaque[i]))
-					return ALL_BITS;
-		if (!is(&w, "mark") ||
-		    (strcmp(before, "meta") && strcmp(before, "set") && strcmp(before, "|") &&
-		     strcmp(before, "or") && strcmp(before, "^") && strcmp(before, "xor")))
-			continue;
-		ahead = w;
-		if (next_word(&ahead) && is(&ahead, "set")) {
-			w = ahead;
-			bits |= nft_set(&w);
-		} else {
-			bits |= nft_read(&w);
-		}
+		for (j = 0; j < ARRAY_SIZE(opaque); j++)
+			if (!strcmp(check_nft_string(xt, "name"), opaque[j]))
+				bits = ALL_BITS;
 	}
 	return bits;
 }
 
-/* Is a table of nftables one that iptables-save has told of? */
-static bool is_told(const struct check *c, const char *family, const char *table)
-{
-	const char *text = c->iptables_nft[!strcmp(family, "ip6")];
-	char line[72];
-
-	if ((strcmp(family, "ip") && strcmp(family, "ip6")) || !text)
-		return false;
-	snprintf(line, sizeof(line), "\n*%s\n", table);
-	return strstr(text, line) || !strncmp(text, line + 1, strlen(line + 1));
-}
-
-/* What nft lists: tables, in them chains, in them rules, each by a tab further in */
 static void look_at_nft(const struct check *c, struct users *u)
 {
-	char family[16] = "", table[64] = "", chain[64] = "", where[96], rule[200], head[128];
-	const char *line, *next;
-	bool skipped = true;
-	struct words w;
+	const char *family, *table, *before[2] = { "", "" };
+	struct json_object *rule;
+	char where[96], text[200];
+	bool told = false;
+	size_t i, n;
 
-	for (line = c->nft; *line; line = next) {
-		w.end = line + strcspn(line, "\n");
-		next = *w.end ? w.end + 1 : w.end;
-		/* sscanf() would look for the end of all of it. */
-		snprintf(head, sizeof(head), "%.*s", (int)(w.end - line), line);
-		if (sscanf(head, "table %15s %63s {", family, table) == 2) {
-			skipped = is_told(c, family, table) ||
-				  (!strcmp(family, "ip") && !check_has_family(c, AF_INET)) ||
-				  (!strcmp(family, "ip6") && !check_has_family(c, AF_INET6));
-			*chain = '\0';
-		} else if (*line == '\t' && line[1] != '\t') {
-			*chain = '\0';
-			sscanf(head, "\tchain %63s {", chain);
-		} else if (*chain && !skipped) {
-			w.at = line + strspn(line, "\t ");
-			snprintf(where, sizeof(where), "nftables' table %s %s", family, table);
-			snprintf(rule, sizeof(rule), "%s: %.*s", chain, (int)(w.end - w.at), w.at);
-			add_user(u, where, nft_bits(w), rule, strlen(rule));
-		}
+	for (i = 0; i < check_nft_length(c->nft); i++) {
+		rule = check_nft_get(check_nft_at(c->nft, i), "rule");
+		family = check_nft_string(rule, "family");
+		table = check_nft_string(rule, "table");
+		if (!rule || (!strcmp(family, "ip") && !check_has_family(c, AF_INET)) ||
+		    (!strcmp(family, "ip6") && !check_has_family(c, AF_INET6)))
+			continue;
+		/* All rules of a table stand together. */
+		if (strcmp(before[0], family) || strcmp(before[1], table))
+			told = check_is_told(c, family, table);
+		before[0] = family;
+		before[1] = table;
+		if (told)
+			continue;
+		snprintf(where, sizeof(where), "nftables' table %s %s", family, table);
+		n = snprintf(text, sizeof(text), "%.60s: ", check_nft_string(rule, "chain"));
+		check_nft_text(check_nft_get(rule, "expr"), text + n, sizeof(text) - n);
+		add_user(u, where, nft_bits(check_nft_get(rule, "expr")), text, strlen(text));
 	}
 }
 

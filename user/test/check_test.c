@@ -12,10 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "../cli/check.h"
+#include "../cli/check_rules.h"
 #include "../cli/cli.h"
 #include "tap.h"
 
@@ -39,6 +41,10 @@ int fail(const char *fmt, ...)
 	(void)fmt;
 	return EXIT_KERNEL;
 }
+
+/* What nft writes of the rulesets below, by their text: nft_json.py makes it. */
+static struct json_object *rulesets;
+static FILE *texts;		/* to write them to, for nft_json.py */
 
 static char root[] = "/tmp/check_test.XXXXXX";
 static struct check c;
@@ -176,7 +182,7 @@ static void begin(void)
 	add_algorithm(IMSIPSEC_ALG_NULL, IMSIPSEC_EALG_AES_GCM, "seqiv(rfc4106-gcm-aesni)");
 	add_algorithm(IMSIPSEC_ALG_HMAC_SHA_1_96, IMSIPSEC_EALG_AES_CBC,
 		      "echainiv(authenc(hmac(sha1-avx2),cbc-aes-aesni))");
-	c.nft = strdup("");
+	c.nft = json_object_new_array();
 }
 
 /* How many there are of a level */
@@ -666,15 +672,36 @@ static void test_limits(void)
 
 static void with_nft(const char *text)
 {
+	struct json_object *o;
+
 	begin();
-	free(c.nft);
-	c.nft = strdup(text);
+	if (texts) {
+		fwrite(text, 1, strlen(text) + 1, texts);
+		return;
+	}
+	if (!json_object_object_get_ex(rulesets, text, &o))
+		die(1, "nft.json has not got this, see nft_json.py:\n%s", text);
+	json_object_put(c.nft);
+	c.nft = json_object_get(check_nft_get(o, "nftables"));
+}
+
+/* The objects as nft would write them, where it does not take them as text */
+static void with_objects(const char *text)
+{
+	char all[4096];
+
+	begin();
+	json_object_put(c.nft);
+	snprintf(all, sizeof(all), "{\"nftables\": [%s]}", text);
+	c.nft = check_nft_parse(all);
+	if (!c.nft)
+		die(1, "no JSON:\n%s", all);
 }
 
 #define TABLE(rules)							\
 	"table inet filter {\n"						\
 	"\tset sip {\n\t\ttype inet_service\n\t\telements = { 5062, 5064 }\n\t}\n\n" \
-	"\tchain in {\n\t\ttype filter hook input priority filter; policy drop;\n" rules "\t}\n\n" \
+	"\tchain in {\n\t\ttype filter hook input priority filter; policy drop;\n" rules "\t\tth dport @sip accept\n\t}\n\n" \
 	"\tchain other {\n\t\tudp dport 4500 drop\n\t}\n}\n"
 
 static void test_nft(void)
@@ -689,8 +716,6 @@ static void test_nft(void)
 	well("firewall", "rules speak of all that is needed");
 	with_nft(TABLE("\t\tmeta l4proto { icmp, esp } accept\n\t\tmeta ipsec exists accept\n"));
 	well("firewall", "rules speak of all that is needed");
-	with_nft(TABLE("\t\tmeta l4proto esp counter accept\n\t\txt match \"policy\" counter accept\n"));
-	well("firewall", "rules speak of all that is needed");
 	with_nft(TABLE("\t\tip protocol 50 accept\n\t\tudp dport { 4000-5061, 5063 } accept\n"));
 	well("firewall", "rules speak of all that is needed");
 
@@ -698,7 +723,7 @@ static void test_nft(void)
 	only(CHECK_WARNING, "firewall", "nftables' chain inet filter in drops what no rule takes, "
 	     "and none of that table speaks of ESP", "meta l4proto esp accept");
 	with_nft(TABLE("\t\tmeta l4proto esp drop\n\t\tudp dport 5063 accept\n"));
-	only(CHECK_WARNING, "firewall", "has a rule that refuses ESP: \"meta l4proto esp drop\"", "accepts");
+	only(CHECK_WARNING, "firewall", "has a rule that refuses ESP: \"meta l4proto 50 drop\"", "accepts");
 	with_nft(TABLE("\t\tmeta l4proto esp accept\n\t\tudp dport 15063 accept\n"
 		       "\t\tip saddr 10.0.0.0 tcp dport 506 accept\n"
 		       "\t\ttcp dport 506 ip6 saddr 2001:db8::5063 accept\n"));
@@ -712,10 +737,10 @@ static void test_nft(void)
 
 	/* Dropped by the last rule; sent; of the other family; at another hook */
 	with_nft("table ip f {\n\tchain in {\n\t\ttype filter hook input priority 0; policy accept;\n"
-		 "\t\tmeta ipsec exists accept\n\t\treject with icmpx admin-prohibited\n\t}\n}\n");
+		 "\t\tmeta ipsec exists accept\n\t\treject\n\t}\n}\n");
 	only(CHECK_WARNING, "firewall", "chain ip f in drops", "esp accept");
 	with_nft("table ip f {\n\tchain in {\n\t\ttype filter hook input priority 0; policy accept;\n"
-		 "\t\treject with icmpx admin-prohibited\n\t\taccept\n\t}\n}\n");
+		 "\t\treject\n\t\taccept\n\t}\n}\n");
 	well("firewall", "no input or output chain");
 	with_nft("table ip f {\n\tchain o {\n\t\ttype filter hook output priority 0; policy drop;\n"
 		 "\t\tip protocol esp accept\n\t}\n}\n");
@@ -734,12 +759,12 @@ static void test_nft(void)
 
 	/* What could not be looked at is said */
 	begin();
-	free(c.nft);
+	json_object_put(c.nft);
 	c.nft = NULL;
 	c.nft_error = "is not installed";
 	well("firewall", "there are no tables");
 	begin();
-	free(c.nft);
+	json_object_put(c.nft);
 	c.nft = NULL;
 	c.nft_error = "is not installed";
 	write_file("/proc/modules", "nf_tables 1 0 - Live 0x0\nesp4 1 0 - Live 0x0\n");
@@ -749,6 +774,15 @@ static void test_nft(void)
 	c.iptables_error[1] = "failed";
 	only(CHECK_WARNING, "firewall", "ip6tables-save failed", "install iptables");
 }
+
+/* Objects of the table "f" */
+#define FILTER(family, name, policy)					\
+	"{\"table\": {\"family\": \"" family "\", \"name\": \"f\"}}, {\"chain\": {\"family\": \"" family "\", \"table\": \"f\", " \
+	"\"name\": \"" name "\", \"type\": \"filter\", \"hook\": \"input\", \"prio\": 0, \"policy\": \"" policy "\"}}"
+#define RULE(family, chain, expr)					\
+	"{\"rule\": {\"family\": \"" family "\", \"table\": \"f\", \"chain\": \"" chain "\", \"expr\": [" expr "]}}"
+#define XT(type, name)	"{\"xt\": {\"type\": \"" type "\", \"name\": \"" name "\"}}"
+#define IS_ESP	"{\"match\": {\"op\": \"==\", \"left\": {\"meta\": {\"key\": \"l4proto\"}}, \"right\": 50}}"
 
 #define CHAIN(family, rules)						\
 	"table " family " f {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n" \
@@ -802,12 +836,25 @@ static void test_nft_rules(void)
 	with_nft(FIREWALLD("\t\tmeta ipsec exists accept\n"));
 	only(CHECK_WARNING, "firewall", "firewalld filter_INPUT drops what no rule takes, and none of that table speaks of ESP",
 	     "meta l4proto esp accept");
-	/* By way of iptables */
-	with_nft("table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy drop;\n"
-		 "\t\tcounter packets 1 bytes 2 jump ufw-before-input\n\t}\n\n\tchain ufw-before-input {\n"
-		 "\t\tmeta l4proto esp counter packets 0 bytes 0 accept\n"
-		 "\t\txt match \"policy\" counter packets 0 bytes 0 accept\n\t}\n}\n");
+	/* By way of iptables, which does not tell more itself */
+	with_objects(FILTER("ip", "INPUT", "drop")
+		     ", {\"chain\": {\"family\": \"ip\", \"table\": \"f\", \"name\": \"ufw-before-input\"}}, "
+		     RULE("ip", "INPUT", "{\"counter\": null}, {\"jump\": {\"target\": \"ufw-before-input\"}}") ", "
+		     RULE("ip", "ufw-before-input", IS_ESP ", {\"counter\": null}, {\"accept\": null}") ", "
+		     RULE("ip", "ufw-before-input", XT("match", "policy") ", {\"counter\": null}, {\"accept\": null}"));
 	well("firewall", "rules speak of all that is needed");
+	with_objects(FILTER("ip", "INPUT", "drop") ", "
+		     RULE("ip", "INPUT", IS_ESP ", {\"accept\": null}") ", "
+		     RULE("ip", "INPUT", XT("match", "multiport") ", {\"counter\": null}, {\"accept\": null}"));
+	only(CHECK_WARNING, "firewall", "cannot tell whether \"xt match multiport counter accept\" takes port 5063", "if not");
+	with_objects(FILTER("ip", "INPUT", "accept") ", "
+		     RULE("ip", "INPUT", IS_ESP ", " XT("match", "comment") ", {\"counter\": null}, " XT("target", "REJECT")));
+	only(CHECK_WARNING, "firewall", "refuses ESP: \"meta l4proto 50 xt match comment counter xt target REJECT\"", "nft delete rule");
+	/* Which it does, as a rule */
+	with_objects(FILTER("ip", "INPUT", "drop") ", " RULE("ip", "INPUT", XT("match", "multiport") ", {\"accept\": null}"));
+	c.iptables_nft[0] = strdup("*f\n:INPUT DROP [0:0]\n-A INPUT -p esp -j ACCEPT\n"
+				   "-A INPUT -p udp -m multiport --dports 5062,5063:5064 -j ACCEPT\nCOMMIT\n");
+	well("firewall", "of nftables, iptables drop what no rule takes, rules speak");
 	/* At the end of what a chain leads to */
 	with_nft("table inet f {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n"
 		 "\t\ttcp dport 22 accept\n\t\tmeta ipsec exists accept\n\t\tjump rest\n\t}\n\n\tchain rest {\n"
@@ -818,7 +865,7 @@ static void test_nft_rules(void)
 	with_nft(CHAIN("ip6", "\t\tip6 nexthdr esp drop\n"));
 	well("firewall", "no input or output chain");
 	with_nft6(CHAIN("ip6", "\t\tip6 nexthdr esp drop\n"));
-	only(CHECK_WARNING, "firewall", "chain ip6 f in has a rule that refuses ESP: \"ip6 nexthdr esp drop\"", "nft delete rule");
+	only(CHECK_WARNING, "firewall", "chain ip6 f in has a rule that refuses ESP: \"ip6 nexthdr 50 drop\"", "nft delete rule");
 	with_nft6(CHAIN("inet", "\t\tip6 saddr 2001:db8::/32 meta l4proto { esp, ah } counter packets 0 bytes 0 drop\n"));
 	only(CHECK_WARNING, "firewall", "refuses ESP", "nft delete rule");
 	with_nft6(CHAIN("ip6", "\t\tudp dport 4500 drop\n"));
@@ -837,9 +884,14 @@ static void test_nft_rules(void)
 	well("firewall", "no input or output chain");
 	with_nft(CHAIN("inet", "\t\tmeta l4proto vmap { ah : accept, esp : drop }\n"));
 	only(CHECK_WARNING, "firewall", "refuses ESP", "nft delete rule");
-	with_nft("table inet f {\n\tchain pre {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
-		 "\t\tgoto more\n\t}\n\n\tchain more {\n\t\tjump more2\n\t}\n\n\tchain more2 {\n\t\tjump more\n"
-		 "\t\tip protocol esp drop\n\t}\n}\n");
+	with_objects("{\"table\": {\"family\": \"inet\", \"name\": \"f\"}}, {\"chain\": {\"family\": \"inet\", \"table\": \"f\", "
+		     "\"name\": \"pre\", \"type\": \"filter\", \"hook\": \"prerouting\", \"prio\": -300, \"policy\": \"accept\"}}, "
+		     "{\"chain\": {\"family\": \"inet\", \"table\": \"f\", \"name\": \"more\"}}, "
+		     "{\"chain\": {\"family\": \"inet\", \"table\": \"f\", \"name\": \"more2\"}}, "
+		     RULE("inet", "pre", "{\"goto\": {\"target\": \"more\"}}") ", "
+		     RULE("inet", "more", "{\"jump\": {\"target\": \"more2\"}}") ", "
+		     RULE("inet", "more2", "{\"jump\": {\"target\": \"more\"}}") ", "
+		     RULE("inet", "more2", IS_ESP ", {\"drop\": null}"));
 	only(CHECK_WARNING, "firewall", "chain inet f pre has a rule that refuses ESP", "nft delete rule");
 
 	/* Of one family only */
@@ -857,9 +909,71 @@ static void test_nft_rules(void)
 		 "\t\tmeta ipsec exists accept\n\t}\n}\n");
 	only(CHECK_WARNING, "firewall", "cannot tell whether \"ip saddr 10.0.0.0/8 accept\" takes ESP",
 	     "if not, a rule such as: meta l4proto esp accept");
-	with_nft("table netdev f {\n\tchain in {\n\t\ttype filter hook ingress device \"eth0\" priority 0; policy drop;\n"
+	with_nft("table netdev f {\n\tchain in {\n\t\ttype filter hook ingress device \"lo\" priority 0; policy drop;\n"
 		 "\t\tmeta l4proto esp accept\n\t}\n}\n");
 	only(CHECK_WARNING, "firewall", "chain netdev f in drops what no rule takes: cannot tell", "nft list chain netdev f in");
+}
+
+/* What the words of others are, and what a rule is for */
+static void test_nft_meaning(void)
+{
+	/* The comment of a chain comes ahead of its type. */
+	with_nft("table inet f {\n\tcomment \"esp\"\n\n\tchain in {\n\t\tcomment \"meta l4proto esp accept\"\n"
+		 "\t\ttype filter hook input priority filter; policy drop;\n\t\tmeta ipsec exists accept\n\t}\n}\n");
+	only(CHECK_WARNING, "firewall", "chain inet f in drops what no rule takes, and none of that table speaks of ESP", "esp");
+	with_nft(CHAIN("inet", "\t\ttcp dport 22 accept comment \"udp dport 5063 drop\"\n"
+			      "\t\tlog prefix \"meta l4proto esp drop \" counter\n"));
+	well("firewall", "no input or output chain");
+	with_nft("table inet f {\n\tchain in {\n\t\ttype filter hook input priority filter; policy drop;\n"
+		 "\t\ttcp dport 22 accept comment \"meta l4proto esp accept\"\n\t\tmeta ipsec exists accept\n\t}\n}\n");
+	only(CHECK_WARNING, "firewall", "none of that table speaks of ESP", "esp");
+
+	/* Only what a rule uses is one */
+	with_nft("table inet f {\n\tset s {\n\t\ttype inet_proto\n\t\telements = { esp }\n\t}\n\n\tchain in {\n"
+		 "\t\ttype filter hook input priority filter; policy drop;\n\t\tmeta ipsec exists accept\n\t}\n}\n");
+	only(CHECK_WARNING, "firewall", "none of that table speaks of ESP", "esp");
+	with_nft("table inet f {\n\tmap m {\n\t\ttype inet_proto : verdict\n\t\telements = { esp : drop, ah : accept }\n\t}\n\n"
+		 "\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n\t\tmeta l4proto vmap @m\n\t}\n}\n");
+	only(CHECK_WARNING, "firewall", "refuses ESP: \"meta l4proto vmap @m\"", "nft delete rule");
+
+	/* All but some */
+	with_nft(CHAIN("inet", "\t\tmeta l4proto != { tcp, udp, icmp } drop\n"));
+	only(CHECK_WARNING, "firewall", "refuses ESP", "nft delete rule");
+	with_nft(CHAIN("inet", "\t\tmeta l4proto != esp accept\n\t\tudp dport != 5062-5064 drop\n"));
+	well("firewall", "no input or output chain");
+	with_nft(CHAIN("inet", "\t\tudp dport >= 5064 drop\n"));
+	only(CHECK_WARNING, "firewall", "refuses port 5064 of endpoint 1: \"udp dport >= 5064 drop\"", "nft delete rule");
+	with_nft(CHAIN("inet", "\t\tmeta l4proto . th dport { tcp . 5063, udp . 22, sctp . 5062 } drop\n"));
+	only(CHECK_WARNING, "firewall", "refuses port 5063 of endpoint 1", "nft delete rule");
+	with_nft(CHAIN("inet", "\t\tmeta l4proto udp drop\n"));
+	check_run(&c);
+	ok(count(CHECK_WARNING) == 3 && has(CHECK_WARNING, "firewall", "refuses port 5064", "nft delete rule"),
+	   "CHECK: warning: firewall: a protocol of all ports");
+	with_nft(CHAIN("inet", "\t\ttcp flags & (fin | syn) == fin | syn drop\n\t\tsctp dport 5063 drop\n"
+			      "\t\tudp sport 5063 drop\n"));
+	well("firewall", "no input or output chain");
+	with_nft(CHAIN("inet", "\t\tmeta nfproto ipv6 meta l4proto esp drop\n"));
+	well("firewall", "no input or output chain");
+
+	/* The cure is one: a rule ahead that accepts */
+	with_nft(CHAIN("inet", "\t\tmeta l4proto esp accept\n\t\tmeta ipsec exists accept\n\t\tmeta l4proto { esp, ah } drop\n"
+			      "\t\tudp dport 5063 drop\n"));
+	well("firewall", "no input or output chain");
+	with_nft(CHAIN("inet", "\t\tip saddr 10.0.0.1 meta l4proto esp accept\n\t\tmeta l4proto { esp, ah } drop\n"));
+	only(CHECK_WARNING, "firewall", "refuses ESP", "nft delete rule");
+	with_objects("{\"table\": {\"family\": \"inet\", \"name\": \"f\", \"flags\": [\"dormant\"]}}, {\"chain\": {\"family\": \"inet\", "
+		     "\"table\": \"f\", \"name\": \"in\", \"type\": \"filter\", \"hook\": \"input\", \"prio\": 0, \"policy\": \"drop\"}}");
+	well("firewall", "no input or output chain");
+
+	/* What cannot be read is said */
+	begin();
+	json_object_put(c.nft);
+	c.nft = NULL;
+	c.nft_error = "writes no JSON that is understood";
+	write_file("/proc/modules", "nf_tables 1 0 - Live 0x0\nesp4 1 0 - Live 0x0\n");
+	only(CHECK_WARNING, "firewall", "nft writes no JSON that is understood: its rules were not looked at", "install nftables");
+	ok(!check_nft_parse("") && !check_nft_parse("[]") && !check_nft_parse("{\"nftables\": 1}") && !check_nft_parse("{\"nftables\": ["),
+	   "CHECK: what is no JSON of nft's");
 }
 
 static void with_iptables(const char *text)
@@ -889,6 +1003,67 @@ static void test_iptables(void)
 		      "-A INPUT -j REJECT --reject-with icmp-port-unreachable\nCOMMIT\n");
 	only(CHECK_WARNING, "firewall", "filter INPUT drops what no rule takes, and none of that "
 	     "table speaks of ESP", "-p esp -j ACCEPT");
+}
+
+/* So many chains, one leading to the next, of ten rules each; with so much of the processor's time */
+static bool in_time(size_t chains)
+{
+	const struct rlimit limit = { 20, 20 };
+	char *text = malloc(chains * 600 + 200), *p = text;
+	size_t i, j;
+
+	if (!text || setrlimit(RLIMIT_CPU, &limit))
+		return false;
+	p += sprintf(p, "*filter\n:INPUT DROP [0:0]\n");
+	for (i = 0; i < chains; i++)
+		p += sprintf(p, ":c%zu - [0:0]\n", i);
+	p += sprintf(p, "-A INPUT -j c0\n");
+	for (i = 0; i < chains; i++)
+		for (j = 0; j < 10; j++)
+			p += sprintf(p, "-A c%zu -s 10.0.0.%zu/32 -j c%zu\n", i, j, i + 1 < chains ? i + 1 : i);
+	sprintf(p, "-A c%zu -p esp -j ACCEPT\n-A c%zu -m policy --dir in --pol ipsec -j ACCEPT\nCOMMIT\n", chains - 1, chains - 1);
+	begin();
+	c.iptables[0] = text;
+	check_run(&c);
+	return !count(CHECK_WARNING) && !count(CHECK_FAULT);
+}
+
+static void test_iptables_meaning(void)
+{
+	int status = -1;
+	pid_t child;
+
+	with_iptables("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -m comment --comment \"-p esp of 5063\" -j DROP\n"
+		      "-A INPUT -p tcp -m comment --comment esp -m tcp --dport 23 -j DROP\nCOMMIT\n");
+	well("firewall", "no input or output chain");
+	with_iptables("*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m comment --comment \"-p esp --pol ipsec -j DROP\" -j ACCEPT\nCOMMIT\n");
+	check_run(&c);
+	ok(has(CHECK_WARNING, "firewall", "speaks of ESP", "-p esp") && !has(CHECK_WARNING, "firewall", "refuses", "") &&
+	   !has(CHECK_WARNING, "firewall", "speaks of port", ""), "CHECK: a comment of iptables is no rule");
+	with_iptables("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT ! -p tcp -j DROP\nCOMMIT\n");
+	check_run(&c);
+	ok(has(CHECK_WARNING, "firewall", "refuses ESP: \"-A INPUT ! -p tcp -j DROP\"", "-D") && count(CHECK_WARNING) == 4,
+	   "CHECK: warning: iptables: all protocols but one");
+	with_iptables("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p udp -m multiport ! --dports 22,5000:6000 -j DROP\n"
+		      "-A INPUT -p sctp --dport 5063 -j DROP\n-A INPUT -p udp --sport 5063 -j DROP\nCOMMIT\n");
+	well("firewall", "no input or output chain");
+	with_iptables("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p esp -j ACCEPT\n-A INPUT -p esp -j DROP\nCOMMIT\n");
+	well("firewall", "no input or output chain");
+	/* What ends where nothing is expected to */
+	with_iptables("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT");
+	well("firewall", "no input or output chain");
+	with_iptables("*filter\n:INPUT DROP");
+	check_run(&c);
+	ok(has(CHECK_WARNING, "firewall", "INPUT drops", "-p esp"), "CHECK: warning: iptables: cut short");
+	with_iptables("*filter\n:INPUT ACCEPT [0:0]\n-A\n-A \n:\n-A INPUT -j\n-A INPUT -p");
+	well("firewall", "no input or output chain");
+
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		_exit(!in_time(4000));
+	waitpid(child, &status, 0);
+	ok(WIFEXITED(status) && !WEXITSTATUS(status), "CHECK: iptables: 4,000 chains of ten rules, in time that is in proportion");
 }
 
 /* iptables' own tables, of IPv6, and by way of other chains */
@@ -932,9 +1107,59 @@ static void nft_rule(uint32_t bits, const char *rule)
 		well("mark-rules", "no rule that was looked at uses bits of mark-mask 0x00ffffff");
 		return;
 	}
-	snprintf(text, sizeof(text), "nftables' table inet t uses bits 0x%08x of mark-mask 0x00ffffff: \"c: %s\"",
+	snprintf(text, sizeof(text), "nftables' table inet t uses bits 0x%08x of mark-mask 0x00ffffff: \"c: ",
+		 (unsigned int)bits);
+	only(CHECK_WARNING, "mark-rules", text, "give the rule other bits");
+}
+
+#define MARK	"{\"meta\": {\"key\": \"mark\"}}"
+
+static void nft_objects(uint32_t bits, const char *expr, const char *rule)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), FILTER("inet", "c", "accept") ", " RULE("inet", "c", "%s"), expr);
+	with_objects(text);
+	if (!bits) {
+		well("mark-rules", "no rule that was looked at uses bits of mark-mask 0x00ffffff");
+		return;
+	}
+	snprintf(text, sizeof(text), "nftables' table inet f uses bits 0x%08x of mark-mask 0x00ffffff: \"c: %s\"",
 		 (unsigned int)bits, rule);
 	only(CHECK_WARNING, "mark-rules", text, "give the rule other bits");
+}
+
+/* A rule, as people are told of it */
+static void nft_text(const char *rule)
+{
+	struct json_object *o;
+	char text[512];
+	size_t i;
+
+	snprintf(text, sizeof(text), "table inet t {\n\tchain c {\n\t\ttype filter hook prerouting priority filter; policy accept;\n"
+		 "\t\t%s\n\t}\n}\n", rule);
+	with_nft(text);
+	for (i = 0; i < check_nft_length(c.nft); i++) {
+		o = check_nft_get(check_nft_at(c.nft, i), "rule");
+		if (o)
+			check_nft_text(check_nft_get(o, "expr"), text, sizeof(text));
+	}
+	ok(!strcmp(text, rule), "CHECK: as text: %s%s%s", rule, strcmp(text, rule) ? ", not " : "",
+	   strcmp(text, rule) ? text : "");
+}
+
+static void test_nft_text(void)
+{
+	nft_text("meta mark & 0x00004000 == 0x00004000 meta mark set meta mark | 0x00008000 accept");
+	nft_text("meta mark 0x00010000/16 counter drop");
+	nft_text("meta mark != { 0x00000001, 0x00000002 } reject");
+	nft_text("ip saddr . meta mark { 10.0.0.1 . 0x00000001 } accept");
+	nft_text("udp dport { 4000-5061, 5063 } accept");
+	nft_text("tcp dport vmap { 22 : accept, 5063 : drop }");
+	nft_text("ip saddr 10.0.0.0/8 udp dport != 5063 accept");
+	nft_text("iifname \"eth0\" ct mark set meta mark & 0x000000f0");
+	nft_text("log prefix \"a, b\"");
+	nft_text("ip6 nexthdr 17 udp sport 4500-4510 return");
 }
 
 static void test_nft_marks(void)
@@ -966,20 +1191,26 @@ static void test_nft_marks(void)
 	nft_rule(0xff00, "meta mark set meta mark & 0xffff00ff");
 	nft_rule(0xff00, "meta mark set meta mark & 0xffff12ff | 0x00001200");
 	nft_rule(0xff4000, "meta mark set (meta mark | 0x00004000) & 0xff00ffff");
-	nft_rule(0xff, "meta mark set meta mark & 0xffffff00 | ct mark & 0x000000ff");
-	nft_rule(0xffffff, "meta mark set meta mark & 0xffffff00 | ct mark");
 	nft_rule(0, "meta mark set meta mark & 0x00ffffff | 0x01000000");
 	nft_rule(0, "meta mark set meta mark | 0x40000000 accept");
-	nft_rule(0, "meta mark set meta mark & 0x00ffffff | ct mark & 0xff000000");
 	nft_rule(0xc000, "meta mark & 0x00004000 == 0x00004000 meta mark set meta mark | 0x00008000 accept");
-	/* iptables', translated */
-	nft_rule(0x4000, "counter meta mark set mark or 0x4000");
-	nft_rule(0x4000, "counter meta mark set mark xor 0x4000");
-	nft_rule(0xff05, "counter meta mark set mark and 0xffff00ff xor 0x5");
-	nft_rule(0, "counter meta mark set mark and 0xffffff xor 0x1000000");
-	nft_rule(0xffffff, "counter xt target \"MARK\"");
-	nft_rule(0xffffff, "meta l4proto udp counter xt target TPROXY");
-	nft_rule(0xffffff, "xt match \"mark\" counter accept");
+	/* iptables', not translated */
+	nft_objects(0xffffff, "{\"counter\": null}, " XT("target", "MARK"), "counter xt target MARK");
+	nft_objects(0xffffff, XT("target", "TPROXY"), "xt target TPROXY");
+	nft_objects(0xffffff, XT("match", "mark") ", {\"accept\": null}", "xt match mark accept");
+	nft_objects(0xffffff, XT("target", "CONNMARK"), "xt target CONNMARK");
+	nft_objects(0, XT("target", "MASQUERADE"), NULL);
+	/* What newer ones take: two that are no constants; operators of more than two */
+	nft_objects(0xff, "{\"mangle\": {\"key\": " MARK ", \"value\": {\"|\": [{\"&\": [" MARK ", 4294967040]}, "
+		    "{\"&\": [{\"ct\": {\"key\": \"mark\"}}, 255]}]}}}",
+		    "meta mark set meta mark & 0xffffff00 | ct mark & 0x000000ff");
+	nft_objects(0xffffff, "{\"mangle\": {\"key\": " MARK ", \"value\": {\"|\": [{\"&\": [" MARK ", 4294967040]}, "
+		    "{\"ct\": {\"key\": \"mark\"}}]}}}", "meta mark set meta mark & 0xffffff00 | ct mark");
+	nft_objects(0, "{\"mangle\": {\"key\": " MARK ", \"value\": {\"|\": [{\"&\": [" MARK ", 16777215]}, "
+		    "{\"&\": [{\"ct\": {\"key\": \"mark\"}}, 4278190080]}]}}}", NULL);
+	nft_objects(0xff05, "{\"mangle\": {\"key\": {\"meta\": {\"key\": \"mark\"}}, \"value\": {\"|\": [{\"&\": [{\"meta\": "
+		    "{\"key\": \"mark\"}}, 4294902015]}, 4, 1]}}}",
+		    "meta mark set meta mark & 0xffff00ff | 0x00000004 | 0x00000001");
 
 	/* The connection's mark, a socket's, and where a route is looked up are others. */
 	nft_rule(0, "ct mark 0x00000005 accept");
@@ -989,11 +1220,10 @@ static void test_nft_marks(void)
 	nft_rule(0, "fib saddr . mark . iif oif missing drop");
 	nft_rule(0xffffff, "ct mark set meta mark");
 	nft_rule(0xf0, "ct mark set meta mark & 0x000000f0");
-	nft_rule(0xf0000, "counter ct mark set mark and 0xf0000");
 	/* Words that are somebody's */
 	nft_rule(0, "accept comment \"meta mark set 0x5\"");
-	nft_rule(0, "log prefix \"the meta mark 5 \\\"meta mark set 1\" accept");
-	nft_rule(0, "jump mark");
+	nft_rule(0, "log prefix \"the meta mark 5 meta mark set 1\" accept");
+	nft_objects(0, "{\"jump\": {\"target\": \"mark\"}}", NULL);
 	nft_rule(0, "iifname \"mark\" accept");
 	nft_rule(0, "meta priority set 0:1");
 }
@@ -1082,12 +1312,13 @@ static void test_iptables_marks(void)
 	well("mark-rules", "no rule that was looked at");
 
 	/* By way of nftables: iptables-save knows better, of its own tables */
-	with_nft("table ip mangle {\n\tchain OUTPUT {\n\t\tcounter meta mark set ct mark and 0xff000000\n\t}\n}\n"
+	with_nft("table ip mangle {\n\tchain OUTPUT {\n\t\tcounter meta mark set ct mark & 0xff000000\n\t}\n}\n"
 		 "table ip own {\n\tchain c {\n\t\tmeta mark & 0x00000001 == 0x00000001 accept\n\t}\n}\n");
 	c.iptables_nft[0] = strdup("# Generated\n*mangle\n:OUTPUT ACCEPT [0:0]\n"
 				   "-A OUTPUT -j CONNMARK --restore-mark --nfmask 0xff000000 --ctmask 0xff000000\nCOMMIT\n");
 	only(CHECK_WARNING, "mark-rules", "table ip own uses bits 0x00000001", "0x00fffffe");
-	with_nft("table ip mangle {\n\tchain OUTPUT {\n\t\tmeta l4proto udp counter xt target TPROXY\n\t}\n}\n");
+	with_objects("{\"table\": {\"family\": \"ip\", \"name\": \"mangle\"}}, "
+		     "{\"rule\": {\"family\": \"ip\", \"table\": \"mangle\", \"chain\": \"OUTPUT\", \"expr\": [" XT("target", "TPROXY") "]}}");
 	c.iptables_nft[0] = strdup("*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p udp -j TPROXY --on-port 99 --on-ip 0.0.0.0 "
 				   "--tproxy-mark 0x200/0xf00\nCOMMIT\n");
 	only(CHECK_WARNING, "mark-rules", "iptables's table mangle uses bits 0x00000f00", "0xfffff000");
@@ -1298,8 +1529,13 @@ static void test_numbers(void)
 	   "INPUT: numbers");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	rulesets = json_object_from_file(NFT_JSON);
+	if (argc > 1)
+		texts = fopen(argv[1], "w");
+	if (!rulesets && !texts)
+		die(1, "%s: %s\n", NFT_JSON, strerror(errno));
 	if (!mkdtemp(root))
 		die(1, "%s: %s\n", root, strerror(errno));
 	test_module();
@@ -1313,14 +1549,20 @@ int main(void)
 	test_limits();
 	test_nft();
 	test_nft_rules();
+	test_nft_meaning();
 	test_iptables();
+	test_iptables_meaning();
 	test_ip6tables();
+	test_nft_text();
 	test_nft_marks();
 	test_iptables_marks();
 	test_fwmarks();
 	test_neighbours();
 	test_sockets();
 	test_numbers();
+	json_object_put(rulesets);
+	if (texts)
+		fclose(texts);
 	check_free(&c);
 	remove_all();
 	return done();

@@ -298,6 +298,22 @@ checked 0 && levels warning backlog mark-rules &&
 	has warning mark-rules ", and 2 more" "tells 32767 registrations apart" && cure mark-rules && mended &&
 	has ok mark-rules "mark-mask 0xffff8000" "" && run 0 config set mark-mask 0x00ffffff
 ok "a rule of nftables uses the mark"
+# The mask of a mark that has a name
+if [ -d /etc/iproute2 ] || mkdir -p /etc/iproute2 2>/dev/null; then
+	named=(unshare -m sh -c "mkdir -p '$tmp/named' && echo 0x4000 sip >'$tmp/named/rt_marks' &&
+		mount --bind '$tmp/named' /etc/iproute2 && exec \"\$@\"" sh)
+	nft -f - <<-'END'
+	table ip named { chain c { type filter hook output priority 0; meta mark & 0x4000 == 0x4000 accept; }; }
+	END
+	"${named[@]}" nft list table ip named >"$tmp/named.txt"
+	checked 0 "${named[@]}" && grep -q sip "$tmp/named.txt" &&
+		has warning mark-rules "table ip named uses bits 0x00004000 of mark-mask 0x00ffffff: \"c: " ""
+	ok "a rule of nftables uses a mark that has a name"
+	nft delete table ip named
+else
+	n=$((n + 1))
+	echo "ok $n - a rule of nftables uses a mark that has a name # SKIP there is no /etc/iproute2"
+fi
 # What a new endpoint says of it
 more=(endpoint add address 192.0.2.1 port-ps 6063 port-pc 6062)
 less=(endpoint del address 192.0.2.1 port-ps 6063)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Random changes to real headers, always the same ones. If a rule of
- * secagree_fuzz.c breaks or a sanitizer finds something, the last lines of the
- * report say which input it was.
+ * Random changes to the seeds of a target for libFuzzer, always the same ones. If a rule
+ * of the target breaks or a sanitizer finds something, the last lines of the report say
+ * which input it was.
  */
 #include <sanitizer/common_interface_defs.h>
 #include <signal.h>
@@ -10,30 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "headers.h"
+#include "fuzz.h"
 #include "tap.h"
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 #define SEED		0x3329u
 #define MUTATIONS	10000
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const char *const headers[] = {
-	PHONE_MD5_NULL, PHONE_TWO, PHONE_VERIFY, SERVER_LARGE_SPI, PHONE_BLANKS,
-	SERVER_LIST, PHONE_BOTH,
-	"tls;q=0.2, " PHONE_MD5_NULL ", sdes-srtp;mediasec;x=\"a,\\\"b;\",\r\n " PHONE_VERIFY,
-	"SIP/2.0/UDP 10.0.0.5:6300;branch=z9hG4bK1;rport",
-	"SIP / 2.0 / TLS [2001:db8::5] : 5062;branch=1, SIP/2.0/UDP ue1.ims.example",
-};
-
-static const char *const pieces[] = {
-	",", ";", "=", "\"", "\\", " ", "\r\n ", "\r\n", "\t", "0", "4294967296", "65536", "-1",
-	"ipsec-3gpp", ";alg=hmac-sha-1-96", ";alg=null", ";ealg=null", ";ealg=aes-gcm",
-	";spi-c=256", ";port-s=5060", ";q=0.9999", ";mod=UDP-enc-tun", ",tls", "10.0.0.5",
-	"SIP/2.0/UDP ", "[::ffff:10.0.0.5]", ":5060", "ue.example", "\xff", "[::1]",
-};
 
 static const uint8_t *current;
 static size_t current_len;
@@ -48,6 +29,8 @@ static void show_current_on_abort(int signal)
 	(void)signal;
 	show_current();
 }
+
+static size_t n_pieces;
 
 static uint64_t random_state = SEED;
 
@@ -76,7 +59,7 @@ static size_t mutate(uint8_t *data, size_t len, size_t room)
 		memmove(data + at, data + at + n, len - at - n);
 		return len - n;
 	case 2:			/* a piece more */
-		piece = pieces[random_below(ARRAY_SIZE(pieces))];
+		piece = fuzz_pieces[random_below(n_pieces)];
 		n = strlen(piece);
 		if (len + n > room)
 			return len;
@@ -97,17 +80,22 @@ static size_t mutate(uint8_t *data, size_t len, size_t room)
 int main(void)
 {
 	uint8_t data[4096], *exact;
+	size_t len, n_seeds = 0;
 	unsigned int i, j;
-	size_t len;
+
+	while (fuzz_seeds[n_seeds])
+		n_seeds++;
+	while (fuzz_pieces[n_pieces])
+		n_pieces++;
 
 	__sanitizer_set_death_callback(show_current);
 	signal(SIGABRT, show_current_on_abort);
-	printf("# seed 0x%x, %d mutations of %zu headers\n", SEED, MUTATIONS, ARRAY_SIZE(headers));
+	printf("# seed 0x%x, %d mutations of %zu inputs\n", SEED, MUTATIONS, n_seeds);
 	for (i = 0; i < MUTATIONS; i++) {
-		const char *header = headers[i % ARRAY_SIZE(headers)];
+		const char *seed = fuzz_seeds[i % n_seeds];
 
-		len = strlen(header);
-		memcpy(data, header, len);
+		len = strlen(seed);
+		memcpy(data, seed, len);
 		for (j = random_below(4); j < 4; j++)
 			len = mutate(data, len, sizeof(data));
 
@@ -121,6 +109,6 @@ int main(void)
 		LLVMFuzzerTestOneInput(exact, len);
 		free(exact);
 	}
-	ok(true, "%d mutations of real headers", MUTATIONS);
+	ok(true, "INPUT: %d mutations of %zu inputs", MUTATIONS, n_seeds);
 	return done();
 }

@@ -10,7 +10,24 @@
 
 #include <imsipsec.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
+#include "headers.h"
+
+const char *const fuzz_seeds[] = {
+	PHONE_MD5_NULL, PHONE_TWO, PHONE_VERIFY, SERVER_LARGE_SPI, PHONE_BLANKS,
+	SERVER_LIST, PHONE_BOTH,
+	"tls;q=0.2, " PHONE_MD5_NULL ", sdes-srtp;mediasec;x=\"a,\\\"b;\",\r\n " PHONE_VERIFY,
+	"SIP/2.0/UDP 10.0.0.5:6300;branch=z9hG4bK1;rport",
+	"SIP / 2.0 / TLS [2001:db8::5] : 5062;branch=1, SIP/2.0/UDP ue1.ims.example",
+	NULL
+};
+
+const char *const fuzz_pieces[] = {
+	",", ";", "=", "\"", "\\", " ", "\r\n ", "\r\n", "\t", "0", "4294967296", "65536", "-1",
+	"ipsec-3gpp", ";alg=hmac-sha-1-96", ";alg=null", ";ealg=null", ";ealg=aes-gcm",
+	";spi-c=256", ";port-s=5060", ";q=0.9999", ";mod=UDP-enc-tun", ",tls", "10.0.0.5",
+	"SIP/2.0/UDP ", "[::ffff:10.0.0.5]", ":5060", "ue.example", "\xff", "[::1]", NULL
+};
 
 static void check(bool good, const char *rule)
 {
