@@ -203,7 +203,7 @@ static void ims_bundle_abort_tcp(struct ims_bundle *b)
 		if (ims_bundle_shares(b, flow))
 			continue;
 		ims_bundle_tuple(b, flow, &t);
-		ims_tcp_abort(b->ep->in->net, &t);
+		ims_tcp_abort(b->ep->in, &t);
 	}
 }
 

@@ -18,6 +18,7 @@
 #include "netns.h"
 #include "offload.h"
 #include "sa.h"
+#include "tcp.h"
 #include "ues.h"
 #include "watch.h"
 
@@ -45,6 +46,8 @@ static int __net_init ims_net_init(struct net *net)
 	spin_lock_init(&in->state_lock);
 	init_llist_head(&in->unsettled);
 	INIT_WORK(&in->settle, ims_switch_settle);
+	xa_init(&in->tcp_held);
+	INIT_DELAYED_WORK(&in->tcp_retry, ims_tcp_retry);
 	INIT_LIST_HEAD(&in->endpoint_list);
 	INIT_LIST_HEAD(&in->encaps);
 	in->reqid_key = get_random_u32();
@@ -73,14 +76,16 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 		mutex_unlock(&in->lock);
 		ims_ipvlan_net_exit(in);
 	}
-	/* What found nothing left to restore, or lost the race: it takes the mutex. */
-	list_for_each_entry(net, nets, exit_list)
-		cancel_delayed_work_sync(&ims_net(net)->restore);
-	/*
-	 * Expiries and SAs gone that lost the race, then the bundles' last references; no packet is
-	 * in the hooks any more either.
-	 */
-	flush_workqueue(ims_wq);
+	/* What lost the race and finds nothing left: it takes the mutex. Its own work alone. */
+	list_for_each_entry(net, nets, exit_list) {
+		in = ims_net(net);
+		cancel_delayed_work_sync(&in->restore);
+		flush_work(&in->expire);
+		flush_work(&in->settle);
+		flush_work(&in->sa_gone);
+		ims_tcp_net_exit(in);
+	}
+	/* the bundles' last references; no packet is in the hooks any more either */
 	rcu_barrier();
 
 	list_for_each_entry(net, nets, exit_list) {

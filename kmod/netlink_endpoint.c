@@ -9,6 +9,7 @@
 #include "endpoint.h"
 #include "netlink.h"
 #include "netns.h"
+#include "offload.h"
 
 /* What names a single one; a dump has nothing to select by */
 #define IMS_ENDPOINT_GET_DO	BIT(IMS_IPSEC_A_ENDPOINT_ID)
@@ -154,8 +155,14 @@ int ims_ipsec_nl_endpoint_new_doit(struct sk_buff *skb, struct genl_info *info)
 
 	mutex_lock(&in->lock);
 	err = ims_netlink_get_endpoint_params(&p, &in->config, info);
+	mutex_unlock(&in->lock);
 	if (err)
-		goto unlock;
+		goto free;
+	/* It may take its time: nobody waits for it. */
+	if (p.hw.mode != IMS_IPSEC_OFFLOAD_OFF)
+		ims_offload_load(p.addr.family);
+
+	mutex_lock(&in->lock);
 	ep = ims_endpoint_create(in, &p, info->extack);
 	if (IS_ERR(ep)) {
 		err = PTR_ERR(ep);
@@ -167,6 +174,7 @@ int ims_ipsec_nl_endpoint_new_doit(struct sk_buff *skb, struct genl_info *info)
 
 unlock:
 	mutex_unlock(&in->lock);
+free:
 	nlmsg_free(reply);
 	return err;
 }

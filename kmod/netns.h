@@ -44,6 +44,9 @@ struct ims_port_map;
  * @registration_ids: the same ones by index; under @lock
  * @unsettled: registrations of which a packet has changed the bundles' states
  * @settle: deals with them
+ * @tcp_held: sockets of connections that are to end, whose owners were in a system call;
+ *	each with a reference
+ * @tcp_retry: ends them when the owners have left it
  * @ues: bundles by the UE's address; under @lock
  * @bundles: by id; written under @lock
  * @expired: bundles whose timers have fired
@@ -84,6 +87,8 @@ struct ims_net {
 	struct xarray registration_ids;
 	struct llist_head unsettled;
 	struct work_struct settle;
+	struct xarray tcp_held;
+	struct delayed_work tcp_retry;
 	struct rhltable ues;
 	struct xarray bundles;
 	struct llist_head expired;

@@ -59,7 +59,7 @@ int ims_offload_check(struct ims_offload_wish *wish, bool is_explicit,
  * ims_offload_load() - load GRO and GSO of ESP, which nothing else does
  * @family: AF_INET or AF_INET6
  *
- * Context: process, sleeps.
+ * Context: process, sleeps until modprobe has ended; without struct ims_net.lock.
  */
 void ims_offload_load(sa_family_t family)
 {
@@ -165,8 +165,6 @@ void ims_offload_endpoint(struct ims_endpoint *ep, const struct ims_offload_wish
 	lockdep_assert_held(&ep->in->lock);
 
 	ep->hw.wish = *wish;
-	if (wish->mode != IMS_IPSEC_OFFLOAD_OFF)
-		ims_offload_load(ep->addr.family);
 	/* if it is there, it is followed from now on */
 	if (wish->mode >= IMS_IPSEC_OFFLOAD_CRYPTO)
 		dev_put(ims_offload_get_device(ep));

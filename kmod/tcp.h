@@ -2,10 +2,12 @@
 #ifndef _IMS_TCP_H
 #define _IMS_TCP_H
 
-#include "addr.h"
+struct ims_net;
+struct ims_tuple;
+struct work_struct;
 
-struct net;
-
-void ims_tcp_abort(struct net *net, const struct ims_tuple *t);
+void ims_tcp_abort(struct ims_net *in, const struct ims_tuple *t);
+void ims_tcp_retry(struct work_struct *work);
+void ims_tcp_net_exit(struct ims_net *in);
 
 #endif /* _IMS_TCP_H */

@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from asleep import Asleep, Working  # noqa: E402  pylint: disable=wrong-import-position
 from nic import Nic, Sim  # noqa: E402  pylint: disable=wrong-import-position
 from rounds import Rounds  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -65,7 +66,7 @@ def unloading():
         with q:
             nl = Family()
         eps = [endpoint(nat_traversal=1), endpoint(P6, nat_traversal=1), endpoint(nl=nl, nat_traversal=1)]
-        World.nl.do('config-set', temporary_timeout=100)
+        World.nl.do('config-set', temporary_timeout=1000)
         b = bundle(eps[0])
         World.nl.do('bundle-confirm', id=b['id'], lifetime=600000)
         for i in range(20):
@@ -104,6 +105,22 @@ def unloading():
         b = bundle(endpoint())
         with Phone(b) as phone:
             phone.deliver('spi-ps')
+
+
+@test('RMMOD', 'while a thread sleeps in a call on a connection it goes, and leaves the connection behind')
+def owner_asleep():
+    with comes_back():
+        b = bundle(endpoint())
+        with Phone(b) as phone:
+            ends = phone.connect('spi-ps')
+            with Asleep('ims-asleep') as sleeper:
+                sleeper.hold(ends[1])
+                World.nl.do('bundle-del', id=b['id'])
+                close()
+                Working(unload, 'it goes').ends()
+                nothing_left()
+            check('ESTAB' in World.p.run('ss -tnH'), 'the connection is not there any more')
+        load()
 
 
 @test('RMMOD', 'with bundles on interfaces it goes, and leaves none of them there')

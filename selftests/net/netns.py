@@ -12,6 +12,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from asleep import Asleep, Working, namespaces_end  # noqa: E402  pylint: disable=wrong-import-position
 from net import CLONE_NEWNET, CLONE_NEWUSER, call  # noqa: E402  pylint: disable=wrong-import-position
 
 
@@ -77,6 +78,64 @@ def deleted():
     with Phone(b) as phone:
         for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc'):
             phone.deliver(name)
+
+
+def registers(ue='192.0.2.77'):
+    """Another UE's registration in P comes, is confirmed, and goes."""
+    with World.p:
+        nl = Family()
+    b = bundle(nl.dump('endpoint-get')[0], nl=nl, ue_address=ue, contact=ue.encode())
+    nl.do('bundle-confirm', id=b['id'], lifetime=600000)
+    nl.do('bundle-del', id=b['id'])
+
+
+HOW = {'by request': lambda ep, b: World.nl.do('bundle-del', id=b['id']),
+       'with its endpoint': lambda ep, b: World.nl.do('endpoint-del', id=ep['id'], force=True),
+       'when it expires': lambda ep, b: World.nl.do('bundle-confirm', id=b['id'], lifetime=1)}
+
+
+@test('NETNS F6', 'where a thread sleeps in a call on a connection whose set ends {}, nobody waits for it', each=HOW)
+def asleep(how):
+    endpoint(P6)
+    ep = endpoint(P4)
+    b = bundle(ep)
+    with Phone(b) as phone:
+        ends = phone.connect('spi-ps')
+        phone.talk(ends)
+        World.events.drain()
+        with Asleep('ims-asleep') as sleeper:
+            sleeper.hold(ends[1])
+            with World.p:
+                nl = Family()
+            end = Working(lambda: HOW[how](ep, b), 'the set ends')
+            try:
+                end.ends()
+                e = wait(lambda: [e for e in World.events.drain() if e['type'] in ('deleted', 'expired')], 'an event of it')
+                equal([x['bundle']['id'] for x in e], [b['id']], 'of which set')
+                Working(lambda: registers('2001:db8::77'), 'another registration').ends()
+                Working(namespaces_end, 'other namespaces end').ends()
+                check('ESTAB' in World.p.run('ss -tnH'), 'the connection has ended: its owner has not slept')
+                nl.close()
+            finally:
+                sleeper.wake()
+        wait(lambda: 'ESTAB' not in World.p.run('ss -tnH'), 'the connection ends when its owner wakes up')
+
+
+@test('NETNS', 'while the modules that an endpoint needs are being loaded, nobody waits for it')
+def loading():
+    ep = endpoint(P6)
+    with Asleep('xfrm-offload-') as sleeper:
+        with World.p:
+            nl = Family()
+        sleeper.call(nl.do, 'endpoint-new', {'address': P4, 'port-ps': PORT_PS, 'port-pc': PORT_PC, 'hw-offload': 'software'})
+        try:
+            Working(lambda: registers('2001:db8::77'), 'a registration').ends()
+            equal(World.nl.dump('endpoint-get'), [ep], 'endpoints')
+            Working(namespaces_end, 'other namespaces end').ends()
+        finally:
+            sleeper.wake()
+        equal(len(World.nl.dump('endpoint-get')), 2, 'endpoints')
+        nl.close()
 
 
 def child(f):

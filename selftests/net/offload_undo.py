@@ -9,9 +9,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+from asleep import Working, namespaces_end  # noqa: E402  pylint: disable=wrong-import-position
 from nic import NIC_KO_SMP, Nic, in_software, on_device  # noqa: E402  pylint: disable=wrong-import-position
 from rounds import Rounds  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -127,6 +129,28 @@ def run(dev, end, how, demanded, knob, n):
     World.nl.do('endpoint-del', id=ep['id'], force=True)
     nothing_left()
     return dev
+
+
+@test('UNDO NETNS', 'while a driver has a bundle wait, and what has expired waits for it, other namespaces end')
+def others_end():
+    if not UML:
+        raise Skip('shown in user-mode Linux')
+    lifetime, ep = 1, endpoint(P6)
+    b = bundle(ep)
+    with Nic(wait_add=1) as dev:
+        hw = endpoint(hw_offload_interface='nic0')
+        World.nl.do('bundle-confirm', id=b['id'], lifetime=1000 * lifetime)
+        end = time.monotonic() + lifetime
+        making = Making(hw)
+        try:
+            wait(lambda: dev.get('waiting') == 'Y', 'an SA waits')
+            wait(lambda: time.monotonic() > end, 'the other bundle has had its time')
+            Working(namespaces_end, 'other namespaces end').ends()
+        finally:
+            dev.go_on()
+        check(isinstance(making.end(), dict), 'bundle-new')
+        wait(lambda: gone(World.nl, b['id']), 'the other bundle goes')
+        World.nl.do('endpoint-del', id=hw['id'], force=True)
 
 
 def each_way(end, cases):

@@ -665,6 +665,92 @@ def connections_end(fam):
     check('ESTAB' not in World.p.run('ss -tnH'), 'a connection is left')
 
 
+def is_open(phone):
+    """A connection of either way"""
+    for name in ('spi-ps', 'spi-us'):
+        yield phone.connect(name)
+
+
+def half_closed(phone, end):
+    """One end has said all that it has to say, in either way"""
+    for ends in is_open(phone):
+        by_ue = sorted(ends, key=lambda s: s.getsockname()[0] == phone.b['ue-address'])
+        by_ue[end].shutdown(socket.SHUT_WR)
+        equal(receive(by_ue[1 - end]), b'', 'end of file')
+        yield ends
+
+
+def closed(phone):
+    """P has closed them, and the UE, which has lost its SAs, does not answer"""
+    servers = [s for ends in is_open(phone) for s in ends if s.getsockname()[0] != phone.b['ue-address']]
+    World.phones.flush_states()
+    for s in servers:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 0, 0))
+        s.close()
+    equal(World.p.run('ss -tanH').count('FIN-WAIT-1'), 2, 'connections that are being closed')
+    yield []
+
+
+def unaccepted(phone):
+    """The SIP server has not accepted it yet"""
+    b = phone.b
+    listener, s = World.p.tcp(b['address'], b['port-ps'], True), World.u.tcp(b['ue-address'], b['port-uc'])
+    phone.closed += [listener, s]
+    s.connect_ex((b['address'], b['port-ps']))
+    wait(lambda: 'ESTAB' in World.p.run('ss -tnH'), 'a connection')
+    yield [s]
+
+
+def not_answered(phone):
+    """The UE, which has lost its SAs, answers neither a SYN nor a SYN-ACK"""
+    b = phone.b
+    listener, s = World.p.tcp(b['address'], b['port-ps'], True), World.p.tcp(b['address'], b['port-pc'])
+    phone.closed += [listener, s]
+    ue = World.u.tcp(b['ue-address'], b['port-uc'])
+    ue.connect_ex((b['address'], b['port-ps']))
+    World.phones.flush_states()
+    s.connect_ex((b['ue-address'], b['port-us']))
+    ue.close()
+    wait(lambda: 'SYN-SENT' in World.p.run('ss -tanH'), 'a SYN')
+    yield []
+
+
+def mapped(phone):
+    """The SIP server's socket is of IPv6, and takes IPv4 as well"""
+    b = phone.b
+    listener, s = World.p.socket(socket.AF_INET6, socket.SOCK_STREAM), World.u.tcp(b['ue-address'], b['port-uc'])
+    phone.closed += [listener, s]
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(('::', b['port-ps']))
+    listener.listen()
+    listener.settimeout(20)
+    s.connect_ex((b['address'], b['port-ps']))
+    server = listener.accept()[0]
+    phone.closed.append(server)
+    yield [s, server]
+
+
+STATES = {'that are open': is_open, 'that the UE has half closed': lambda phone: half_closed(phone, 1),
+          'that P has half closed': lambda phone: half_closed(phone, 0), 'that P has closed': closed,
+          'that are not accepted yet': unaccepted, 'that are not answered': not_answered}
+CASES = tuple((s, f) for s in STATES for f in ADDRESSES) + (('of a socket that takes both families', 'IPv4'),)
+
+
+@test('F6', 'connections {} end at once, and who is there is told', each=CASES)
+def in_each_state(case):
+    state, fam = case
+    p, u = ADDRESSES[fam]
+    b = bundle(endpoint(p), ue_address=u)
+    with Phone(b) as phone:
+        socks = list(itertools.chain(*STATES.get(state, mapped)(phone)))
+        World.wire.seen()
+        World.nl.do('bundle-del', id=b['id'])
+        left = [x for x in World.p.run('ss -tanH').splitlines() if not x.startswith('LISTEN')]
+        equal(left, [], 'connections of P')
+        for s in socks:
+            wait(lambda s=s: s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), f'an error of {s.getsockname()}')
+
+
 @contextlib.contextmanager
 def vrf():
     """p0 is in a VRF, which takes away what it had of IPv6."""
