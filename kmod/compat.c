@@ -6,36 +6,82 @@
 
 #ifdef IMS_COMPAT_ERR_MSG
 
-#include <linux/atomic.h>
 #include <linux/kernel.h>
-
-#define IMS_COMPAT_MSGS		64
-#define IMS_COMPAT_MSG_LEN	160
+#include <linux/string.h>
 
 /*
- * The text must outlive the request's handler until the core, right after it,
- * copies it into the answer: a ring far longer than requests are in flight.
+ * Where there is room for a text. It is kept in the ack's cookie, which has a length of 0 and so
+ * is not sent; one that nobody has lent room to is all zeroes.
  */
-static char ims_compat_msgs[IMS_COMPAT_MSGS][IMS_COMPAT_MSG_LEN];
-static atomic_t ims_compat_next_msg;
+struct ims_compat_room {
+	char *text;
+	size_t size;
+};
+
+/**
+ * ims_compat_lend_text() - lend an extended ack room for a text
+ * @extack: the ack
+ * @text: the room, of this caller alone; to stay until nobody reads the ack's text any more
+ * @size: bytes of that
+ *
+ * Context: any.
+ */
+void ims_compat_lend_text(struct netlink_ext_ack *extack, char *text, size_t size)
+{
+	const struct ims_compat_room room = { text, size };
+
+	static_assert(sizeof(room) <= sizeof(extack->cookie));
+	if (extack)
+		memcpy(extack->cookie, &room, sizeof(room));
+}
 
 /**
  * ims_compat_set_err_msg() - NL_SET_ERR_MSG_FMT() where there is none
  * @extack: may be NULL
  * @fmt: as printf()
+ *
+ * Context: any.
  */
 void ims_compat_set_err_msg(struct netlink_ext_ack *extack, const char *fmt, ...)
 {
-	unsigned int i = (unsigned int)atomic_inc_return(&ims_compat_next_msg) %
-			 IMS_COMPAT_MSGS;
+	struct ims_compat_room room;
 	va_list args;
 
 	if (!extack)
 		return;
+	memcpy(&room, extack->cookie, sizeof(room));
+	if (!room.text) {
+		NL_SET_ERR_MSG(extack, "refused, and there is no room for the reason");
+		return;
+	}
 	va_start(args, fmt);
-	vsnprintf(ims_compat_msgs[i], IMS_COMPAT_MSG_LEN, fmt, args);
+	vsnprintf(room.text, room.size, fmt, args);
 	va_end(args);
-	extack->_msg = ims_compat_msgs[i];
+	extack->_msg = room.text;
+}
+
+/**
+ * ims_compat_pre_doit() - serve a request, and answer it
+ * @ops: the request's operation
+ * @skb: the request
+ * @info: the request
+ *
+ * The kernel reads the text of an answer after the operation, without a lock: whoever lends room
+ * for one has to have the answer sent before it takes the room back.
+ *
+ * Context: process, sleeps; as a genl_family's pre_doit.
+ * Return: -EINTR, by which neither the operation nor an answer follows.
+ */
+int ims_compat_pre_doit(const struct genl_ops *ops, struct sk_buff *skb, struct genl_info *info)
+{
+	char text[IMS_COMPAT_TEXT_MAX];
+	int err;
+
+	ims_compat_lend_text(info->extack, text, sizeof(text));
+	err = ops->doit(skb, info);
+	if (err || info->nlhdr->nlmsg_flags & NLM_F_ACK)
+		netlink_ack(skb, info->nlhdr, err, info->extack);
+	return -EINTR;
 }
 
 #endif /* IMS_COMPAT_ERR_MSG */

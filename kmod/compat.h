@@ -14,14 +14,36 @@
 #include <net/udp.h>
 #include <net/xfrm.h>
 
-/* 6.1 takes extended-ack text from constants alone. */
+/*
+ * 6.1 has no room for a text in an extended ack. There a text is written to where whoever sends
+ * the answer has lent some, which is nobody else's and stays until it is sent.
+ */
 #ifndef NL_SET_ERR_MSG_FMT
 #define IMS_COMPAT_ERR_MSG
 __printf(2, 3)
 void ims_compat_set_err_msg(struct netlink_ext_ack *extack, const char *fmt, ...);
+void ims_compat_lend_text(struct netlink_ext_ack *extack, char *text, size_t size);
+int ims_compat_pre_doit(const struct genl_ops *ops, struct sk_buff *skb, struct genl_info *info);
 #define NL_SET_ERR_MSG_FMT(extack, fmt, args...) \
 	ims_compat_set_err_msg(extack, fmt, ##args)
+#else
+#define ims_compat_pre_doit	NULL
+static inline void ims_compat_lend_text(struct netlink_ext_ack *extack, char *text, size_t size)
+{
+}
 #endif
+
+/* Bytes of a text that is written to where ims_compat_lend_text() says */
+#define IMS_COMPAT_TEXT_MAX	160
+
+/*
+ * A dump's text is read with the dump still locked, after the last look at where it has come to:
+ * there is room for 47 characters.
+ */
+static inline void ims_compat_lend_dump_text(struct netlink_callback *cb)
+{
+	ims_compat_lend_text(cb->extack, (char *)cb->ctx, sizeof(cb->ctx));
+}
 
 #ifndef NL_SET_ERR_MSG_ATTR_FMT
 #define NL_SET_ERR_MSG_ATTR_FMT(extack, attr, fmt, args...) do {	\

@@ -276,8 +276,10 @@ static int ims_config_default_offload(struct ims_offload_wish *wish,
 int ims_config_defaults(struct ims_config *config)
 {
 	struct netlink_ext_ack extack = {};
+	char text[IMS_COMPAT_TEXT_MAX];
 	int err;
 
+	ims_compat_lend_text(&extack, text, sizeof(text));
 	*config = (struct ims_config) {
 		.spi.min = min_spi,
 		.spi.max = max_spi,

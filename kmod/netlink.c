@@ -46,6 +46,21 @@ int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u64 allowed, u64 multi,
 }
 
 /**
+ * ims_netlink_check_dump() - as ims_netlink_check_attrs(), of a dump that begins
+ * @cb: the dump
+ * @allowed: types that it may have, as bits
+ *
+ * What follows may set texts with values in them.
+ *
+ * Return: 0 or -EINVAL.
+ */
+int ims_netlink_check_dump(struct netlink_callback *cb, u64 allowed)
+{
+	ims_compat_lend_dump_text(cb);
+	return ims_netlink_check_attrs(cb->nlh, allowed, 0, cb->extack);
+}
+
+/**
  * ims_netlink_require() - refuse a request that lacks an attribute
  * @info: the request
  * @attrs: what it must have, ends with 0, which is no attribute
@@ -213,6 +228,7 @@ struct genl_family ims_genl_family __ro_after_init = {
 	.netnsok = true,
 	/* the namespace's lock is all that requests share */
 	.parallel_ops = true,
+	.pre_doit = ims_compat_pre_doit,
 	.resv_start_op = IMS_IPSEC_CMD_CONFIG_GET,
 	.mcgrps = ims_genl_groups,
 	.n_mcgrps = ARRAY_SIZE(ims_genl_groups),

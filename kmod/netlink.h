@@ -23,6 +23,7 @@ void ims_netlink_exit(void);
 /* netlink.c: what the requests have in common */
 int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u64 allowed, u64 multi,
 			    struct netlink_ext_ack *extack);
+int ims_netlink_check_dump(struct netlink_callback *cb, u64 allowed);
 int ims_netlink_require(struct genl_info *info, const int *attrs);
 int ims_netlink_check_len(const struct nlattr *nla, const char *name, int max,
 			  struct netlink_ext_ack *extack);

@@ -54,7 +54,7 @@ int ims_ipsec_nl_algorithm_get_dumpit(struct sk_buff *skb, struct netlink_callba
 	int err;
 
 	if (!cb->args[0]) {
-		err = ims_netlink_check_attrs(cb->nlh, 0, 0, cb->extack);
+		err = ims_netlink_check_dump(cb, 0);
 		if (err)
 			return err;
 	}

@@ -397,7 +397,7 @@ static int ims_netlink_bundle_check_dump(struct netlink_callback *cb, struct nla
 	struct ims_addr addr;
 	int err;
 
-	err = ims_netlink_check_attrs(cb->nlh, IMS_BUNDLE_GET_DUMP, 0, cb->extack);
+	err = ims_netlink_check_dump(cb, IMS_BUNDLE_GET_DUMP);
 	if (!err)
 		err = ims_netlink_check_names(a, cb->extack);
 	if (!err && a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS])

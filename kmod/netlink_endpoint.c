@@ -245,7 +245,7 @@ int ims_ipsec_nl_endpoint_get_dumpit(struct sk_buff *skb, struct netlink_callbac
 
 	/* here, since 6.1 has no extended ack for a start callback */
 	if (!id) {
-		err = ims_netlink_check_attrs(cb->nlh, IMS_ENDPOINT_GET_DUMP, 0, cb->extack);
+		err = ims_netlink_check_dump(cb, IMS_ENDPOINT_GET_DUMP);
 		if (err)
 			return err;
 	}

@@ -150,7 +150,7 @@ int ims_ipsec_nl_offload_get_dumpit(struct sk_buff *skb, struct netlink_callback
 	int err;
 
 	if (!cb->args[0]) {
-		err = ims_netlink_check_attrs(cb->nlh, IMS_OFFLOAD_GET_DUMP, 0, cb->extack);
+		err = ims_netlink_check_dump(cb, IMS_OFFLOAD_GET_DUMP);
 		if (err)
 			return err;
 	}

@@ -214,7 +214,7 @@ int ims_ipsec_nl_trace_get_dumpit(struct sk_buff *skb, struct netlink_callback *
 	struct ims_addr ue;
 	int err;
 
-	err = ims_netlink_check_attrs(cb->nlh, BIT(IMS_IPSEC_A_TRACE_UE_ADDRESS), 0, cb->extack);
+	err = ims_netlink_check_dump(cb, BIT(IMS_IPSEC_A_TRACE_UE_ADDRESS));
 	if (!err && nla)
 		err = ims_netlink_get_addr(&ue, nla, cb->extack);
 	if (err)
