@@ -92,6 +92,9 @@ static int ims_encap_open(struct ims_encap *encap, struct net *net)
 		return err == -ENFILE ? -ENOMEM : err;
 	sk = encap->sock->sk;
 	err = ims_encap_bind(encap);
+	/* a checksum of zero is what RFC 3948 asks for; what matters has an ICV */
+	if (!err && encap->addr.family == AF_INET6)
+		err = ims_encap_set_option(sk, UDP_NO_CHECK6_RX, 1);
 	/* ESP is taken before it gets to the socket, where the kernel can */
 	if (!err && IMS_COMPAT_ENCAP_GRO)
 		err = ims_encap_set_option(sk, UDP_GRO, 1);

@@ -293,8 +293,13 @@ bool ims_sa_is_missing(const struct sk_buff *skb)
 {
 	const struct dst_entry *dst = skb_dst(skb);
 
+	if (!dst)
+		return false;
+	/* net.core.xfrm_larval_drop is 0: XFRM would have it wait for an SA */
+	if (dst->flags & DST_XFRM_QUEUE)
+		return true;
 	/* also the route below an SA that was found later leads nowhere then */
-	return dst && xfrm_dst_path(dst)->output == dst_discard_out;
+	return xfrm_dst_path(dst)->output == dst_discard_out;
 }
 
 /**

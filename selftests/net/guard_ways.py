@@ -93,6 +93,22 @@ def disable_xfrm(device):
             check(c.count('plaintext-out') >= was + n, f'{c.count("plaintext-out") - was} counted of {n}')
 
 
+@test('A10 D11', 'what XFRM has no SA for is counted as that, whether it would wait for one or not: {}',
+      each=tuple((f, stage, drop) for f in ADDRESSES for stage in (BEFORE, WITH) for drop in (1, 0)))
+def larval_drop(case):
+    fam, stage, drop = case
+    why = {'no_live_set' if stage == BEFORE else 'cross_pair': 1}
+    with World.p.sysctl(core__xfrm_larval_drop=drop), Case(fam, stage) as c:
+        for port, s in zip(PORTS, c.udp):
+            with c.counted(f'a datagram from port {port}', **why):
+                try:
+                    s.sendto(b'out', (c.u, FREE))
+                except PermissionError:
+                    pass
+            c.left()
+            c.silent(f'a datagram from port {port}')
+
+
 @test('A10', 'socket policies: what they let in is dropped and counted, {}', each=ADDRESSES)
 def socket_policy_in(fam):
     with Case(fam, WITH) as c:

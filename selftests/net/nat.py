@@ -224,6 +224,29 @@ def configured():
     expect_error('EOPNOTSUPP', bundle, other, mode='udp-enc-tun', ue_address=INNER['IPv6'])
 
 
+@test('G2 G8', 'ESP in UDP without a checksum, as RFC 3948 has it, is taken, {}', each=ADDRESSES)
+def no_checksum(fam):
+    ep = nat_endpoint(fam)
+    with Sip(ep) as sip:
+        b = nat_bundle(ep)
+        ue = Handset(b)
+        at = (40 if fam == 'IPv6' else 20) + 6
+        for name, data in (('spi-ps', b'MESSAGE'), ('spi-pc', b'200 OK'), ('spi-ps', b'MESSAGE again')):
+            packet = bytearray(ue.message(name, data))
+            packet[at:at + 2] = bytes(2)
+            World.wire.send(bytes(packet))
+            equal(sip.receive(ue.table[b[name]][3])[0], data, f'received over {name}')
+        # What is answered has one
+        World.wire.seen()
+        ue.works(sip)
+        # Nothing is taken that has a wrong one
+        packet = bytearray(ue.message())
+        packet[at] ^= 1
+        World.wire.send(bytes(packet))
+        sip.passed()
+        sip.nothing('a wrong checksum')
+
+
 # --- The socket
 
 @test('G4 G8', 'the socket is there from the first endpoint to the last, {}', each=ADDRESSES)
