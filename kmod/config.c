@@ -267,6 +267,21 @@ static int ims_config_default_offload(struct ims_offload_wish *wish,
 }
 
 /**
+ * ims_config_raises_limits() - does a configuration let more be there than the module's
+ *	parameters do
+ * @config: the configuration
+ * @was: the one before
+ *
+ * Return: true if a limit is raised to more than that.
+ */
+bool ims_config_raises_limits(const struct ims_config *config, const struct ims_config *was)
+{
+	return config->max_endpoints > max(was->max_endpoints, max_endpoints) ||
+	       config->max_bundles > max(was->max_bundles, max_bundles) ||
+	       config->max_pending > max(was->max_pending, max_pending);
+}
+
+/**
  * ims_config_defaults() - what a new network namespace starts with
  * @config: gets the values of the module's parameters
  *

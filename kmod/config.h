@@ -62,6 +62,7 @@ struct ims_config {
 
 int ims_config_defaults(struct ims_config *config);
 int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *extack);
+bool ims_config_raises_limits(const struct ims_config *config, const struct ims_config *was);
 u32 ims_config_max_registrations(const struct ims_config *config);
 bool ims_port_is_protectable(__be16 port);
 

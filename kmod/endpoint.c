@@ -381,8 +381,9 @@ int ims_endpoint_restore_policies(struct ims_net *in)
 			if (err == -ENOMEM)
 				return err;
 			if (err)
-				pr_warn_ratelimited("endpoint %u, port %u: somebody else's policy stands where one of ours was taken away\n",
-						    ep->id, ntohs(ep->ports.port[i]));
+				pr_warn_ratelimited("network namespace %u, endpoint %u, port %u: somebody else's policy stands where one of ours was taken away\n",
+						    in->net->ns.inum, ep->id,
+						    ntohs(ep->ports.port[i]));
 		}
 	}
 	return 0;

@@ -93,8 +93,8 @@ void ims_limits_check(struct ims_net *in)
 		if (!near)
 			continue;
 		/* somebody may do this on purpose, in a namespace of his own */
-		pr_warn_ratelimited("%u of %u %s are in use\n", u.used, u.limit,
-				    ims_limit_names[resource]);
+		pr_warn_ratelimited("network namespace %u: %u of %u %s are in use\n",
+				    in->net->ns.inum, u.used, u.limit, ims_limit_names[resource]);
 		ims_event_send_nearly_full(in, resource, &u);
 	}
 }

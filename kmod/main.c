@@ -11,6 +11,7 @@
 #include "endpoint.h"
 #include "frag.h"
 #include "guard.h"
+#include "idle.h"
 #include "input.h"
 #include "ipvlan.h"
 #include "journal.h"
@@ -57,6 +58,7 @@ static int __net_init ims_net_init(struct net *net)
 	INIT_WORK(&in->sa_gone, ims_watch_sa_gone);
 	init_llist_head(&in->expired);
 	INIT_WORK(&in->expire, ims_bundle_expire);
+	INIT_WORK(&in->rearm, ims_idle_rearm);
 	xa_init_flags(&in->endpoints, XA_FLAGS_ALLOC1);
 	xa_init_flags(&in->bundles, XA_FLAGS_ALLOC1);
 	xa_init_flags(&in->spis, XA_FLAGS_ALLOC1);
@@ -80,6 +82,7 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 	list_for_each_entry(net, nets, exit_list) {
 		in = ims_net(net);
 		cancel_delayed_work_sync(&in->restore);
+		cancel_work_sync(&in->rearm);
 		flush_work(&in->expire);
 		flush_work(&in->settle);
 		flush_work(&in->sa_gone);

@@ -105,6 +105,26 @@ static int ims_netlink_check_mark_mask(const struct ims_net *in, u32 mask,
 	return -EBUSY;
 }
 
+/*
+ * Who administers a namespace may be root of a user namespace of its own, as anybody can become.
+ * What it takes of the host's memory is the host's to say.
+ */
+static int ims_netlink_check_limits(struct sk_buff *skb, const struct ims_config *was,
+				    const struct ims_config *c, struct netlink_ext_ack *extack)
+{
+	if (!ims_config_raises_limits(c, was) || netlink_capable(skb, CAP_NET_ADMIN))
+		return 0;
+	NL_SET_ERR_MSG(extack,
+		       "a limit above the module's parameter takes CAP_NET_ADMIN of the host");
+	return -EPERM;
+}
+
+/* Does it come to be looked at earlier whether a bundle is idle? */
+static bool ims_netlink_is_idle_earlier(u64 was, u64 is)
+{
+	return is && (!was || is < was);
+}
+
 int ims_ipsec_nl_config_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
@@ -159,7 +179,11 @@ int ims_ipsec_nl_config_set_doit(struct sk_buff *skb, struct genl_info *info)
 		err = ims_config_check(&c, info->extack);
 	if (!err)
 		err = ims_netlink_check_mark_mask(in, c.mark_mask, info->extack);
+	if (!err)
+		err = ims_netlink_check_limits(skb, &in->config, &c, info->extack);
 	if (!err) {
+		if (ims_netlink_is_idle_earlier(in->config.idle_timeout, c.idle_timeout))
+			queue_work(ims_wq, &in->rearm);
 		in->config = c;
 		ims_limits_check(in);
 	}

@@ -51,6 +51,7 @@ struct ims_port_map;
  * @bundles: by id; written under @lock
  * @expired: bundles whose timers have fired
  * @expire: deals with them
+ * @rearm: sets their timers anew, idle_timeout having become shorter
  * @spis: inbound SPI to bundle; written under @lock, read under RCU
  * @next_spi: where to look for a free SPI, 0: anywhere; under @lock
  * @next_endpoint_id: under @lock
@@ -93,6 +94,7 @@ struct ims_net {
 	struct xarray bundles;
 	struct llist_head expired;
 	struct work_struct expire;
+	struct work_struct rearm;
 	struct xarray spis;
 	u32 next_spi;
 	u32 next_endpoint_id;

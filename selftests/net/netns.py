@@ -366,12 +366,54 @@ def user_namespace():
                 attempt(bundle, mine, nl, ue_address='192.0.2.10')]
         nl.do('config-set', max_pending=2)
         out += [attempt(bundle, mine, nl, ue_address='192.0.2.10'), len(Xfrm().states())]
+        # But no more than an administrator of the host has said, by the module's parameters
+        for name in ('max-endpoints', 'max-bundles', 'max-pending'):
+            out += [attempt(nl.do, 'config-set', {name: DEFAULTS[name] + 1}), attempt(nl.do, 'config-set', {name: DEFAULTS[name]})]
         return out
     got = child(work)
-    equal(got, ['EPERM'] * 2 + [[], 'created', 'confirmed', 4, 'ENOSPC', 'ok', 'ENOSPC', 'ENOSPC', 8], 'what happened')
+    equal(got, ['EPERM'] * 2 + [[], 'created', 'confirmed', 4, 'ENOSPC', 'ok', 'ENOSPC', 'ENOSPC', 8] + ['EPERM', 'ok'] * 3,
+          'what happened')
     equal([e['id'] for e in World.nl.dump('endpoint-get')], [ep['id']], 'endpoints')
     equal(World.nl.dump('bundle-get'), [], 'bundles')
     equal(World.events.drain(), [], 'events')
+
+
+@test('PERM QUOTA', 'limits of a user namespace: the host raises them, who is in it then changes all else, and lowers them')
+def raised_by_host():
+    def work():
+        root_of_another()
+        call('unshare', CLONE_NEWNET)
+        nl = Family()
+        os.write(w[1], b'.')
+        os.read(r[0], 1)
+        got = nl.do('config-get')['max-bundles']
+        return (got, attempt(nl.do, 'config-set', idle_timeout=5000), attempt(nl.do, 'config-set', max_bundles=got + 1),
+                attempt(nl.do, 'config-set', max_bundles=got - 1), attempt(nl.do, 'config-set', max_bundles=got))
+    r, w = os.pipe(), os.pipe()
+    most = DEFAULTS['max-bundles']
+    out, pid = os.pipe(), os.fork()
+    if not pid:
+        try:
+            os.write(out[1], repr(work()).encode())
+        finally:
+            os._exit(0)
+    try:
+        os.read(w[0], 1)
+        # As nsenter does
+        fd, here = os.open(f'/proc/{pid}/ns/net', os.O_RDONLY), os.open('/proc/self/ns/net', os.O_RDONLY)
+        call('setns', fd, CLONE_NEWNET)
+        nl = Family()
+        call('setns', here, CLONE_NEWNET)
+        nl.do('config-set', max_bundles=most + 10)
+        nl.close()
+        os.close(fd)
+        os.close(here)
+        os.write(r[1], b'.')
+        equal(eval(os.read(out[0], 1000), {}), (most + 10, 'ok', 'EPERM', 'ok', 'EPERM'), 'what is allowed')  # pylint: disable=eval-used
+    finally:
+        os.waitpid(pid, 0)
+        for fd in (*r, *w, *out):
+            os.close(fd)
 
 
 class Cgroup:

@@ -563,15 +563,23 @@ def idle():
     old_enough = Set(ep, contact=b'third', port_uc=9002, port_us=9003)
     World.nl.do('config-set', idle_timeout=400)
     World.events.drain()
-    # It counts from the next look at each: have one
-    for s in (busy, quiet_one):
-        World.nl.do('bundle-extend', id=s.id, lifetime=2 * LONG)
     end = time.monotonic() + 20
     while not gone(World.nl, quiet_one.id):
         busy.deliver()
         check(time.monotonic() < end, 'the quiet one does not end')
     check((quiet_one.id, 'expired', 'idle') in events(), 'no event')
     equal((busy.state(), old_enough.state()), ('active', 'temporary'), 'the others')
+
+
+@test('IDLE', 'an idle-timeout that becomes shorter holds for all that are there, from {}', each=('never', 'an hour'))
+def idle_shortened(was):
+    World.nl.do('config-set', idle_timeout=0 if was == 'never' else 3600000)
+    ep = endpoint(P4)
+    # More than the kernel looks at while it keeps requests waiting
+    sets = [Set(ep, ue_address=f'198.51.100.{n}', contact=b'%d' % n).confirm() for n in range(1, 140)]
+    World.nl.do('config-set', idle_timeout=300)
+    wait(lambda: not World.nl.dump('bundle-get'), 'all of them end')
+    equal(len([e for e in events() if e[1:] == ('expired', 'idle')]), len(sets), 'events')
 
 
 # --- Which set a message came over

@@ -281,6 +281,29 @@ def nearly_full(resource):
     check(World.nl.do('stats-get')['nearly-full'] >= was + 2, 'nearly-full of stats')
 
 
+@test('QUOTA', 'the kernel log says in which namespace a limit is near')
+def which_namespace():
+    with World.p, open('/proc/thread-self/ns/net', 'rb') as f:
+        number = os.fstat(f.fileno()).st_ino
+    with open('/dev/kmsg', 'rb', buffering=0) as f:
+        os.set_blocking(f.fileno(), False)
+        os.lseek(f.fileno(), 0, os.SEEK_END)
+        many(endpoint(), 3)
+        lines = []
+
+        def is_told():
+            # The kernel says no more than so many in a while, and may have
+            for n in (100, 3):
+                World.nl.do('config-set', max_bundles=n)
+            try:
+                while True:
+                    lines.append(os.read(f.fileno(), 8192).decode(errors='replace'))
+            except BlockingIOError:
+                pass
+            return any(f'ims_ipsec: network namespace {number}: 3 of 3 bundles (max_bundles) are in use' in x for x in lines)
+        wait(is_told, 'it is in the log')
+
+
 @test('QUOTA', 'a limit that is set so that it is nearly exhausted is told of, and one that is raised forgotten')
 def limit_lowered():
     made = many(endpoint(), 9)
