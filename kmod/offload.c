@@ -96,6 +96,24 @@ static u8 ims_offload_check_device(const struct net_device *dev, struct netlink_
 	return 0;
 }
 
+/*
+ * The four SAs of a bundle have one key and one salt (TS 33.203), so that the IV alone has to
+ * differ. XFRM's own begin at a random number, of each SA; drivers of devices write the packet's
+ * number, or leave it to their firmware, or write nothing (Documentation/offload.rst), and one
+ * nonce of AES-GCM or AES-GMAC for two packets gives away what is in them, or the key of its
+ * ICV. What has no hardware behind it encrypts nothing, nor does netdevsim.
+ */
+static u8 ims_offload_check_nonce(const struct net_device *dev, const struct ims_alg_pair *pair,
+				  struct netlink_ext_ack *said)
+{
+	const struct device *parent = dev->dev.parent;
+
+	if (!pair->aead || !parent || !strcmp(dev_driver_string(parent), "netdevsim"))
+		return 0;
+	NL_SET_ERR_MSG(said, "its nonces of AES-GCM and AES-GMAC may repeat within a set");
+	return IMS_IPSEC_OFFLOAD_REASON_ALGORITHM;
+}
+
 /* Of a driver's errno; all of them take AES-GCM, and many nothing else. */
 static u8 ims_offload_reason(int err, const struct ims_alg_pair *pair)
 {
@@ -204,6 +222,8 @@ static u8 ims_offload_on(struct ims_bundle *b, const struct net_device *dev,
 		reason = ims_offload_check_mode(ep->hw.wish.mode, said);
 	if (!reason && b->nat)
 		reason = IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION;
+	if (!reason)
+		reason = ims_offload_check_nonce(dev, ims_bundle_pair(b), said);
 	if (!reason && !ims_sa_has_gso(b->sa[IMS_FLOW_OUT_UC]))
 		reason = IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
 	/* drivers write into the kernel's log each time; a demand is refused in their words */
@@ -391,14 +411,17 @@ int ims_offload_probe(struct net *net, const char *ifname, u8 mode,
 	static const sa_family_t families[] = { AF_INET, AF_INET6 };
 	struct net_device *dev = dev_get_by_name(net, ifname);
 	struct netlink_ext_ack said = {};
+	char text[IMS_OFFLOAD_TEXT_MAX];
 	struct xfrm_state *x;
 	int i, err;
 
 	if (!dev)
 		return -ENODEV;
+	ims_compat_lend_text(&said, text, sizeof(text));
 	*result = (struct ims_offload_try) {
 		.reason = ims_offload_check_device(dev, &said) ?:
-			  ims_offload_check_mode(mode, &said),
+			  ims_offload_check_mode(mode, &said) ?:
+			  ims_offload_check_nonce(dev, pair, &said),
 	};
 	strscpy(result->ifname, dev->name, sizeof(result->ifname));
 	if (dev->dev.parent)

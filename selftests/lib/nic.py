@@ -167,11 +167,11 @@ class Nic(Device):
     """The one made up: any algorithm, and it can be on packets' way."""
     name = 'nic0'
 
-    def __init__(self, ns=None, ko=NIC_KO, **parameters):
+    def __init__(self, ns=None, ko=NIC_KO, hardware=False, **parameters):
         if not self.is_for_this_kernel(ko):
             raise Skip('selftests/offload/nic.c is not built for this kernel')
         self.ns = ns or World.p
-        child(['insmod', ko], self.ns)
+        child(['insmod', ko, f'hardware={int(hardware)}'], self.ns)
         self.set(**parameters)
         self.ns.ip('link set nic0 addrgenmode none', 'link set nic0 up')
 

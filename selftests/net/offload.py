@@ -55,6 +55,28 @@ def full():
         equal(dev.table()[0] % 4, 0, 'SAs of half a bundle')
 
 
+@test('OFFLOAD', 'a NIC gets no AES-GCM and no AES-GMAC, of which it could repeat a nonce')
+def nonce():
+    with Nic(hardware=True) as dev:
+        ep, kept = offloading(dev), []
+        demanding = offloading(dev, '192.0.2.3', hw_offload_required=True)
+        for n, (auth, enc) in enumerate(PAIRS, 1):
+            more = {'auth_alg': auth, 'enc_alg': enc}
+            b = made(ep, n, **more)
+            if (auth, enc) not in AEAD:
+                on_device(dev, b)
+                kept.append(b)
+                continue
+            fell_back('algorithm', b)
+            expect_error('EOPNOTSUPP', made, demanding, n, text='nonces', **more)
+        dev.has(*kept)
+        for x in World.nl.dump('offload-get', interface=dev.name):
+            is_aead = (x['auth-alg'], x['enc-alg']) in AEAD
+            equal((x.get('reason'), 'nonces' in x.get('text', '')), ('algorithm' if is_aead else None, is_aead), 'offload-get')
+        delete(*kept)
+        dev.empty()
+
+
 @test('OFFLOAD', 'what the driver has not the algorithms for falls back: {}', each=PAIRS)
 def algorithm(pair):
     auth, enc = pair

@@ -17,6 +17,7 @@
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
+#include <linux/platform_device.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -64,6 +65,12 @@ MODULE_PARM_DESC(clash, "Somebody else adds the like of the so-manieth SA that i
 static unsigned int delete_ms;
 module_param(delete_ms, uint, 0644);
 MODULE_PARM_DESC(delete_ms, "So long does it take to delete an SA, during which a lock is held");
+
+static bool hardware;
+module_param(hardware, bool, 0444);
+MODULE_PARM_DESC(hardware, "There is a device behind it, as there is behind a NIC");
+
+static struct platform_device *nic_device;
 
 struct nic_sa {
 	struct list_head list;
@@ -346,6 +353,15 @@ static int __init nic_init(void)
 	nic->hw_features |= NIC_FEATURES | NETIF_F_RXALL;
 	nic->hw_enc_features |= NIC_FEATURES;
 	dev_net_set(nic, current->nsproxy->net_ns);
+	if (hardware) {
+		nic_device = platform_device_register_simple("ims_nic", PLATFORM_DEVID_NONE, NULL, 0);
+		if (IS_ERR(nic_device)) {
+			err = PTR_ERR(nic_device);
+			nic_device = NULL;
+			goto free;
+		}
+		SET_NETDEV_DEV(nic, &nic_device->dev);
+	}
 	err = gro_cells_init(&nic_cells, nic);
 	if (err)
 		goto free;
@@ -361,6 +377,7 @@ cells:
 	gro_cells_destroy(&nic_cells);
 free:
 	free_netdev(nic);
+	platform_device_unregister(nic_device);
 	return err;
 }
 
@@ -372,6 +389,7 @@ static void __exit nic_exit(void)
 	WARN_ON(!list_empty(&nic_sas));
 	gro_cells_destroy(&nic_cells);
 	free_netdev(nic);
+	platform_device_unregister(nic_device);
 }
 
 module_init(nic_init);
