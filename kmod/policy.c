@@ -8,6 +8,7 @@
  */
 #include <net/xfrm.h>
 
+#include "audit.h"
 #include "compat.h"
 #include "policy.h"
 
@@ -153,8 +154,10 @@ void ims_policy_delete(struct xfrm_policy *pol)
 	if (!pol)
 		return;
 	/* Fails if somebody flushed the policies: then it was announced. */
-	if (!xfrm_policy_delete(pol, XFRM_POLICY_OUT))
+	if (!xfrm_policy_delete(pol, XFRM_POLICY_OUT)) {
+		xfrm_audit_policy_delete(pol, 1, ims_audit_has_user());
 		ims_policy_notify(pol, XFRM_MSG_DELPOLICY);
+	}
 	xfrm_pol_put(pol);
 }
 
@@ -214,6 +217,7 @@ int ims_policy_insert(struct xfrm_policy *pol, const struct xfrm_policy *old)
 	const bool excl = !old || ims_policy_is_gone(old);
 	int err = xfrm_policy_insert(XFRM_POLICY_OUT, pol, excl);
 
+	xfrm_audit_policy_add(pol, !err, ims_audit_has_user());
 	if (!err)
 		ims_policy_notify(pol, XFRM_MSG_NEWPOLICY);
 	return err;

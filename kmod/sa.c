@@ -5,6 +5,7 @@
 #include <linux/slab.h>
 #include <net/xfrm.h>
 
+#include "audit.h"
 #include "compat.h"
 #include "sa.h"
 
@@ -233,6 +234,7 @@ int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 
 	xfrm_state_hold(x);
 	err = xfrm_state_add(x);
+	xfrm_audit_state_add(x, !err, ims_audit_has_user());
 	if (err) {
 		xfrm_state_put(x);
 		if (x->props.family == AF_INET)
@@ -342,6 +344,8 @@ void ims_sa_delete(struct xfrm_state *x, bool announce)
 	const bool gone = !xfrm_state_delete(x);
 
 	ims_sa_wipe_keys(x);
+	if (gone)
+		xfrm_audit_state_delete(x, 1, ims_audit_has_user());
 	if (gone && announce)
 		ims_sa_notify(x, XFRM_MSG_DELSA);
 }

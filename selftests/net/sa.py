@@ -4,6 +4,8 @@
 import hashlib
 import hmac
 import os
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -216,6 +218,66 @@ def monitor():
     finally:
         m.kill()
         m.wait()
+
+
+class Audit:
+    """What the kernel's audit tells of SAs and policies; it is on meanwhile."""
+    NETLINK_AUDIT, AUDIT_SET, READLOG, MAC_IPSEC_EVENT = 9, 1001, 1, 1415
+
+    def __init__(self):
+        try:
+            self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, self.NETLINK_AUDIT)
+        except OSError:
+            raise Skip('this kernel has no audit') from None
+        self.sock.settimeout(20)
+        self.sock.bind((0, 1 << self.READLOG - 1))
+
+    def switch(self, on):
+        # struct audit_status: mask of what is to be set, AUDIT_STATUS_ENABLED
+        data = struct.pack('=10I', 1, on, *[0] * 8)
+        self.sock.send(struct.pack('=IHHII', 16 + len(data), self.AUDIT_SET, 5, 1, 0) + data)
+
+    def __enter__(self):
+        self.switch(1)
+        return self
+
+    def __exit__(self, *_):
+        self.switch(0)
+        self.sock.close()
+
+    def next(self):
+        """The next event about IPsec."""
+        while True:
+            data = self.sock.recv(1 << 16)
+            if struct.unpack_from('=H', data, 4)[0] == self.MAC_IPSEC_EVENT:
+                return data[16:].rstrip(b'\0').decode()
+
+    def until(self, n):
+        """So many, without their time and user."""
+        return [self.next().partition('op=')[2] for _ in range(n)]
+
+
+@test('AUDIT', "the kernel's audit tells of each SA and policy that is made and deleted, as it does of ip xfrm's")
+def audit():
+    # It tells who is in the first namespace alone
+    with Audit() as a:
+        ep = endpoint()
+        made = a.until(3)
+        equal([x.split()[0] for x in made], ['SPD-add'] * 3, 'policies made')
+        b = bundle(ep)
+        made = a.until(4)
+        for spi, (src, dst, *_) in table(b).items():
+            check(any(x.startswith('SAD-add') and f'src={src} dst={dst} spi={spi}(' in x and 'res=1' in x for x in made),
+                  f'SA {spi} made: {made}')
+        # One that cannot be made, and what of it was there for a moment
+        World.p.ip(f'xfrm state add src {P4} dst {U4} proto esp spi 999999 mode transport auth-trunc hmac(md5) 0x{bytes(16).hex()} 96 '
+                   'enc ecb(cipher_null) ""')
+        equal(a.until(1)[0].split()[0], 'SAD-add', 'a stranger')
+        expect_error('EEXIST', bundle, ep, contact=b'x', port_uc=9000, port_us=9001, spi_uc=3000, spi_us=999999)
+        equal([(x.split()[0], 'res=1' in x) for x in a.until(3)], [('SAD-add', True), ('SAD-add', False), ('SAD-delete', True)],
+              'one that clashes')
+        World.nl.do('endpoint-del', id=ep['id'], force=True)
+        equal(sorted(x.split()[0] for x in a.until(7)), ['SAD-delete'] * 4 + ['SPD-delete'] * 3, 'what is deleted')
 
 
 if __name__ == '__main__':
