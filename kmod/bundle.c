@@ -5,6 +5,7 @@
 #include <linux/slab.h>
 
 #include "bundle.h"
+#include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "event.h"
@@ -241,6 +242,7 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 	ims_spi_free(&in->spis, ntohl(ims_bundle_spi(b, IMS_FLOW_IN_PC)));
 	ims_spi_free(&in->spis, ntohl(ims_bundle_spi(b, IMS_FLOW_IN_PS)));
 	ims_ues_remove(b);
+	ims_clear_remove(b);
 	xa_erase(&in->bundles, b->id);
 	in->n_bundles--;
 	if (state == IMS_IPSEC_STATE_TEMPORARY)

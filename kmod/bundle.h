@@ -120,6 +120,7 @@ struct ims_bundle_params {
  * @pair: the algorithms' place in ims_alg_pairs
  * @slot: its place in its registration
  * @udp_only: TCP could not tell it from another registration's
+ * @is_watched: what goes in clear to its UE is noticed; under struct ims_net.lock
  *
  * There are many, so what an SA knows stays there: ims_bundle_tuple(),
  * ims_bundle_spi(). It fits into 192 bytes.
@@ -157,6 +158,7 @@ struct ims_bundle {
 	u8 pair;
 	u8 slot;
 	bool udp_only;
+	bool is_watched;
 };
 
 /**

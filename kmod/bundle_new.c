@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 
 #include "bundle.h"
+#include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "event.h"
@@ -704,6 +705,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	in->n_nat += !!b->nat;
 	in->n_pending++;
 	ep->n_bundles++;
+	ims_clear_add(b);
 	ims_bundle_arm(b, in->config.temporary_timeout);
 	ims_event_send(b, IMS_IPSEC_EVENT_TYPE_CREATED, IMS_IPSEC_REASON_REQUEST, 0, b->state);
 	ims_offload_settle(b);

@@ -103,6 +103,24 @@ bool ims_endpoint_sends_esp(struct ims_net *in, const struct ims_addr *addr, __b
 	return false;
 }
 
+/**
+ * ims_endpoint_at() - an endpoint at an address, whether it shuts its ports or not
+ * @in: where
+ * @addr: local address
+ *
+ * Context: any, under RCU.
+ * Return: the first one, or NULL.
+ */
+struct ims_endpoint *ims_endpoint_at(struct ims_net *in, const struct ims_addr *addr)
+{
+	struct ims_endpoint *ep;
+
+	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
+		if (ims_addr_equal(&ep->addr, addr))
+			return ep;
+	return NULL;
+}
+
 static struct ims_port_map *ims_endpoint_port_map(struct ims_net *in)
 {
 	return rcu_dereference_protected(in->port_map, lockdep_is_held(&in->lock));

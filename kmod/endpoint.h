@@ -19,7 +19,7 @@ struct netlink_ext_ack;
 /* What the guard finds is enum ims_ipsec_drop, or this: it drops nothing */
 #define IMS_DROP_NOT	0
 /* Reasons to drop, from 1 */
-#define IMS_DROPS	(IMS_IPSEC_DROP_UDP_ONLY + 1)
+#define IMS_DROPS	(IMS_IPSEC_DROP_CLEAR_TO_UE + 1)
 
 /**
  * struct ims_ports - the protected ports of an endpoint
@@ -36,6 +36,7 @@ struct ims_ports {
  * @rcu: for freeing
  * @bits: by port, the protected ones; written under struct ims_net.lock
  * @esp: by port, those that ESP in UDP leaves from; likewise
+ * @ues: by port, those that UEs have protected, and some that they had; likewise
  *
  * So that what has nothing to do with an endpoint need not look at any.
  */
@@ -43,6 +44,7 @@ struct ims_port_map {
 	struct rcu_head rcu;
 	DECLARE_BITMAP(bits, 65536);
 	DECLARE_BITMAP(esp, 65536);
+	DECLARE_BITMAP(ues, 65536);
 };
 
 /**
@@ -58,7 +60,7 @@ struct ims_port_map {
  * @encap: what takes ESP in UDP for it; NULL: it has no NAT traversal; constant
  * @nat_port: UDP port of that; constant
  * @hw: the interface that does its bundles' ESP
- * @drops: how many packets the guard dropped, by enum ims_ipsec_drop
+ * @drops: how many packets the guard dropped, or XFRM, by enum ims_ipsec_drop
  * @n_bundles: under struct ims_net.lock
  * @next_pc: which of the pool the next bundle gets; under struct ims_net.lock
  * @pols: one for each of @ports, NULL if it is not there; under struct
@@ -111,6 +113,7 @@ bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port);
 struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_addr *addr,
 					  __be16 port);
 struct ims_endpoint *ims_endpoint_of_addr(struct ims_net *in, const struct ims_addr *addr);
+struct ims_endpoint *ims_endpoint_at(struct ims_net *in, const struct ims_addr *addr);
 bool ims_endpoint_sends_esp(struct ims_net *in, const struct ims_addr *addr, __be16 nat_port);
 int ims_endpoint_restore_policies(struct ims_net *in);
 

@@ -26,6 +26,7 @@
 #include <net/ipv6.h>
 
 #include "bundle.h"
+#include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "fou.h"
@@ -152,6 +153,25 @@ static unsigned int ims_guard_let_out(struct sk_buff *skb, const struct nf_hook_
 	return NF_ACCEPT;
 }
 
+/**
+ * ims_guard_note_drop() - count a packet that is dropped, by the UE at the latest, and note it down
+ * @in: where
+ * @ep: the endpoint that it has to do with
+ * @entry: the packet
+ *
+ * Context: any, under RCU.
+ */
+void ims_guard_note_drop(struct ims_net *in, struct ims_endpoint *ep,
+			 const struct ims_journal_drop *entry)
+{
+	const bool has_ports = entry->has_ports;
+
+	atomic64_inc(&ep->drops[entry->drop]);
+	ims_journal_add_drop(in, entry);
+	trace_ims_drop(ep->id, entry->drop, entry->proto, has_ports ? ntohs(entry->t.sport) : 0,
+		       has_ports ? ntohs(entry->t.dport) : 0, ntohl(entry->spi));
+}
+
 /* Count a drop, and note it down; @p: of the packet, or of what it quotes or carries. */
 static void ims_guard_count(struct ims_net *in, struct ims_endpoint *ep, enum ims_ipsec_drop drop,
 			    const struct sk_buff *skb, const struct ims_parsed *p, bool has_ports,
@@ -167,10 +187,7 @@ static void ims_guard_count(struct ims_net *in, struct ims_endpoint *ep, enum im
 		.drop = drop,
 	};
 
-	atomic64_inc(&ep->drops[drop]);
-	ims_journal_add_drop(in, &entry);
-	trace_ims_drop(ep->id, entry.drop, entry.proto, has_ports ? ntohs(p->t.sport) : 0,
-		       has_ports ? ntohs(p->t.dport) : 0, ntohl(entry.spi));
+	ims_guard_note_drop(in, ep, &entry);
 }
 
 static unsigned int ims_guard_drop_input(struct ims_net *in, struct ims_endpoint *ep,
@@ -434,15 +451,41 @@ static noinline void ims_guard_let_esp_out(struct ims_net *in, struct sk_buff *s
 		ims_compat_keep_source(skb);
 }
 
+/* The server sends from a port that is not protected to a UE's that is: the UE drops it. */
+static void ims_guard_note_clear(struct ims_net *in, const struct ims_parsed *p)
+{
+	const struct ims_port_map *map = rcu_dereference(in->port_map);
+	struct ims_journal_drop entry = {
+		.t = p->t,
+		.has_ports = true,
+		.proto = p->proto,
+		.drop = IMS_IPSEC_DROP_CLEAR_TO_UE,
+	};
+	struct ims_endpoint *ep;
+
+	/* with guard bypass a protected port sends in clear */
+	if (!map || test_bit(ntohs(p->t.sport), map->bits))
+		return;
+	ep = ims_clear_endpoint(in, &p->t.dst, p->t.dport);
+	if (!ep)
+		return;
+	entry.e.endpoint = ep->id;
+	ims_guard_note_drop(in, ep, &entry);
+}
+
 /* A port that is not shut: what leaves over a bundle keeps its source all the same. */
 static noinline void ims_guard_pass_output(struct ims_net *in, struct sk_buff *skb,
 					   const struct ims_parsed *p)
 {
 	const struct xfrm_state *x = ims_sa_of_output(skb);
 
-	if (x && ims_sa_is_shielded(x))
+	if (x && ims_sa_is_shielded(x)) {
 		ims_compat_keep_source(skb);
-	else if (p->proto == IPPROTO_UDP)
+		return;
+	}
+	if (!x)
+		ims_guard_note_clear(in, p);
+	if (p->proto == IPPROTO_UDP)
 		ims_guard_let_esp_out(in, skb, p->t.sport);
 }
 
@@ -529,7 +572,7 @@ enum ims_guard_place {
  * and has to be let go with as little work as possible: if it is UDP or TCP and its
  * ports are at hand, a look at one bit will do.
  */
-static __always_inline bool ims_guard_is_unrelated(const struct ims_net *in,
+static __always_inline bool ims_guard_is_unrelated(struct ims_net *in,
 						   const struct sk_buff *skb, u8 proto,
 						   const __be16 *ports, enum ims_guard_place place)
 {
@@ -553,6 +596,8 @@ static __always_inline bool ims_guard_is_unrelated(const struct ims_net *in,
 			return false;
 		return proto != IPPROTO_UDP || !ims_fou_is_possible(in->net);
 	case IMS_GUARD_DEPART:
+		if (test_bit(ntohs(ports[1]), map->ues) && ims_clear_is_to_ue(in, skb, ports[1]))
+			return false;
 		return proto != IPPROTO_UDP || !test_bit(ntohs(ports[0]), map->esp);
 	default:
 		origin = ims_compat_origin(skb);

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What every ESP packet that comes in is looked at for, beside what XFRM does with it. */
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <net/xfrm.h>
 
+#include "bundle.h"
 #include "compat.h"
+#include "endpoint.h"
+#include "guard.h"
 #include "input.h"
+#include "journal.h"
 #include "nat.h"
 #include "netns.h"
 #include "sa.h"
@@ -23,6 +29,80 @@ static int ims_input_rcv_encap(struct sk_buff *skb, int nexthdr, __be32 spi, int
 	return ims_input_rcv(skb);
 }
 
+static void ims_input_get_addrs(const struct sk_buff *skb, struct ims_tuple *t)
+{
+	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
+	const struct iphdr *iph = ip_hdr(skb);
+
+	if (iph->version == 4) {
+		t->src.family = AF_INET;
+		t->src.in.s_addr = iph->saddr;
+		t->dst.family = AF_INET;
+		t->dst.in.s_addr = iph->daddr;
+	} else {
+		t->src.family = AF_INET6;
+		t->src.in6 = ip6h->saddr;
+		t->dst.family = AF_INET6;
+		t->dst.in6 = ip6h->daddr;
+	}
+}
+
+/*
+ * There is no SA for it. To an endpoint: the UE uses a set that is no longer there, or was never
+ * made. UDP that ESP was in has been pulled off.
+ */
+static void ims_input_drop_unknown(struct ims_net *in, struct sk_buff *skb)
+{
+	struct ims_journal_drop entry = {
+		.proto = IPPROTO_ESP,
+		.drop = IMS_IPSEC_DROP_UNKNOWN_SPI,
+	};
+	struct ims_endpoint *ep;
+	__be32 seq;
+
+	if (xfrm_parse_spi(skb, IPPROTO_ESP, &entry.spi, &seq))
+		return;
+	ims_input_get_addrs(skb, &entry.t);
+	ep = ims_endpoint_at(in, &entry.t.dst);
+	if (!ep)
+		return;
+	entry.e.endpoint = ep->id;
+	ims_guard_note_drop(in, ep, &entry);
+}
+
+/* It had the SPI of a bundle's: the UE has other keys or algorithms, or somebody forges. */
+static void ims_input_drop_bad(struct ims_net *in, const struct sk_buff *skb,
+			       const struct xfrm_state *x)
+{
+	struct ims_journal_drop entry = {
+		.proto = IPPROTO_ESP,
+		.drop = IMS_IPSEC_DROP_BAD_ICV,
+		.spi = ims_sa_spi(x),
+		.has_ports = true,
+	};
+	const struct ims_bundle *b = ims_bundle_of_input(in, x);
+
+	/* what was replayed is no fault, and counted by XFRM */
+	if (!b || !ims_sa_is_live(x) || !ims_sa_is_new(x, skb))
+		return;
+	ims_sa_tuple(x, &entry.t);
+	entry.e.endpoint = b->ep->id;
+	ims_guard_note_drop(in, b->ep, &entry);
+}
+
+/* XFRM drops it, and tells of that in the namespace's statistics alone. */
+static noinline void ims_input_failed(struct ims_net *in, struct sk_buff *skb)
+{
+	const struct xfrm_state *x = ims_sa_last_of_input(skb);
+
+	rcu_read_lock();
+	if (!x)
+		ims_input_drop_unknown(in, skb);
+	else if (ims_sa_is_shielded(x))
+		ims_input_drop_bad(in, skb, x);
+	rcu_read_unlock();
+}
+
 /* When it has been decrypted and its number was new, or not; GRO's are seen here only. */
 static int ims_input_cb(struct sk_buff *skb, int err)
 {
@@ -31,8 +111,12 @@ static int ims_input_cb(struct sk_buff *skb, int err)
 
 	if (xfrm_offload(skb))
 		ims_input_cache_check(net);
-	if (err || !READ_ONCE(ims_net(net)->guarded))
+	if (!READ_ONCE(ims_net(net)->guarded))
 		return 1;
+	if (err) {
+		ims_input_failed(ims_net(net), skb);
+		return 1;
+	}
 	x = ims_sa_last_of_input(skb);
 	if (x && ims_sa_is_shielded(x)) {
 		ims_sa_scatter(skb, x);

@@ -7,6 +7,7 @@
 #include <linux/workqueue.h>
 
 #include "bundle.h"
+#include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "frag.h"
@@ -37,10 +38,11 @@ static int __net_init ims_net_init(struct net *net)
 	if (err)
 		return err;
 	err = ims_ues_init(in);
-	if (err) {
-		ims_registrations_exit(in);
-		return err;
-	}
+	if (err)
+		goto exit_registrations;
+	err = ims_clear_init(in);
+	if (err)
+		goto exit_ues;
 	in->net = net;
 	in->config = ims_defaults;
 	mutex_init(&in->lock);
@@ -63,6 +65,12 @@ static int __net_init ims_net_init(struct net *net)
 	xa_init_flags(&in->bundles, XA_FLAGS_ALLOC1);
 	xa_init_flags(&in->spis, XA_FLAGS_ALLOC1);
 	return 0;
+
+exit_ues:
+	ims_ues_exit(in);
+exit_registrations:
+	ims_registrations_exit(in);
+	return err;
 }
 
 static void __net_exit ims_net_exit_batch(struct list_head *nets)
@@ -93,6 +101,7 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 
 	list_for_each_entry(net, nets, exit_list) {
 		in = ims_net(net);
+		ims_clear_exit(in);
 		ims_ues_exit(in);
 		ims_registrations_exit(in);
 		xa_destroy(&in->endpoints);

@@ -48,6 +48,7 @@ struct ims_port_map;
  *	each with a reference
  * @tcp_retry: ends them when the owners have left it
  * @ues: bundles by the UE's address; under @lock
+ * @ue_ports: protected ports of UEs; written under @lock, read under RCU
  * @bundles: by id; written under @lock
  * @expired: bundles whose timers have fired
  * @expire: deals with them
@@ -91,6 +92,7 @@ struct ims_net {
 	struct xarray tcp_held;
 	struct delayed_work tcp_retry;
 	struct rhltable ues;
+	struct rhashtable ue_ports;
 	struct xarray bundles;
 	struct llist_head expired;
 	struct work_struct expire;

@@ -58,6 +58,32 @@ void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed)
 }
 
 /**
+ * ims_sa_is_new() - is a number one that an SA has not received yet
+ * @x: an inbound SA of ours
+ * @skb: ESP with its SPI, in a callback of XFRM's input
+ *
+ * As XFRM decides it, which tells nobody why it drops a packet. A number counts as received when
+ * the packet was authentic.
+ *
+ * Context: any.
+ * Return: false for what was replayed, or is too old to tell.
+ */
+bool ims_sa_is_new(const struct xfrm_state *x, const struct sk_buff *skb)
+{
+	const u32 seq = ntohl(XFRM_SKB_CB(skb)->seq.input.low);
+	const struct xfrm_replay_state_esn *esn = x->replay_esn;
+	const u32 top = READ_ONCE(esn->seq);
+	u32 bit;
+
+	if (seq > top)
+		return true;
+	if (!seq || top - seq >= esn->replay_window)
+		return false;
+	bit = (seq - 1) % esn->replay_window;
+	return !(READ_ONCE(esn->bmp[bit / 32]) & BIT(bit % 32));
+}
+
+/**
  * ims_sa_touch() - a packet goes over an SA
  * @x: the SA
  *

@@ -220,6 +220,109 @@ def monitor():
         m.wait()
 
 
+def esp_counts(ep):
+    got = World.nl.do('endpoint-get', id=ep['id'])
+    return got['esp-bad-icv'], got['esp-unknown-spi']
+
+
+def last_drop():
+    """The newest drop that is remembered."""
+    t = [t for t in World.nl.dump('trace-get') if t['kind'] == 'drop'][-1]
+    return {k: socket.inet_ntop(socket.AF_INET if len(v) == 4 else socket.AF_INET6, v) if k in ('source', 'destination') else v
+            for k, v in t.items()}
+
+
+def unknown(src, dst, spi, in_udp=False):
+    """ESP that no SA is for, in UDP or not."""
+    data = struct.pack('>II', spi, 1) + bytes(64)
+    if not in_udp:
+        return ip(src, dst, ESP, data)
+    return ip(src, dst, UDP, layer4(src, dst, UDP, 4500, 4500, data))
+
+
+@test('E1 SEE', 'ESP that no SA is for, or that was made with other keys: its endpoint counts it, and trace-get tells, {}', each=ADDRESSES)
+def failed(fam):
+    p, u = ADDRESSES[fam]
+    ep, other = endpoint(p, nat_traversal=1), endpoint(P6 if p == P4 else P4)
+    b = bundle(ep, ue_address=u, enc_alg='null')
+    World.nl.do('bundle-confirm', id=b['id'], lifetime=60000)
+    key = bytes.fromhex(AUTH_KEY['hmac-sha-1-96'])
+
+    def message(seq, key=key):
+        return esp(u, p, b['spi-ps'], seq, UDP, layer4(u, p, UDP, b['port-uc'], b['port-ps'], b'hello'), 'hmac-sha-1-96', key)
+    s = World.p.udp(p, b['port-ps'])
+    try:
+        for n, in_udp in enumerate((False, True), 1):
+            World.wire.send(unknown(u, p, 0x12345678 + n, in_udp))
+            wait(lambda n=n: esp_counts(ep) == (0, n), 'an unknown SPI is counted')
+            t = last_drop()
+            equal((t['drop'], t['source'], t['destination'], t['protocol'], t['spi'], t['endpoint'], 'source-port' in t),
+                  ('unknown-spi', u, p, ESP, 0x12345678 + n, ep['id'], False), 'what trace-get tells')
+        for n in (1, 2):
+            World.wire.send(message(n, bytes(20)))
+            wait(lambda n=n: esp_counts(ep) == (n, 2), 'another key is counted')
+        t = last_drop()
+        equal((t['drop'], t['source'], t['source-port'], t['destination'], t['destination-port'], t['protocol'], t['spi'], t['count']),
+              ('bad-icv', u, b['port-uc'], p, b['port-ps'], ESP, b['spi-ps'], 2), 'what trace-get tells')
+        equal(World.nl.dump('trace-get', ue_address=u)[-1]['drop'], 'bad-icv', 'what it tells of the UE')
+        # Neither what is good, nor what is good and comes again, is such a fault
+        World.wire.send(message(5), message(5), message(100), message(20), message(101))
+        equal([receive(s) for _ in range(3)], [b'hello'] * 3, 'received')
+        wait(lambda: World.nl.do('bundle-get', id=b['id'])['rx-replayed'] == 2, 'replays are counted')
+        equal((esp_counts(ep), esp_counts(other)), ((2, 2), (0, 0)), 'counted')
+    finally:
+        s.close()
+
+
+@test('SEE', "what leaves in clear for a UE's protected port is counted and told, and not dropped, {}", each=ADDRESSES)
+def in_clear(fam):
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p)
+    b = bundle(ep, ue_address=u)
+    # A registration of the same UE's ports at another address is another one's
+    other = bundle(ep, ue_address='2001:db8::77' if ':' in u else '198.51.100.77')
+    World.nl.do('bundle-confirm', id=b['id'], lifetime=60000)
+
+    def count():
+        return World.nl.do('endpoint-get', id=ep['id'])['clear-to-ue']
+    s, other_port = World.p.udp(p, 5060), World.p.udp(p, 45678)
+    with Phone(b) as phone:
+        try:
+            World.wire.seen()
+            for n, (sock, name, port) in enumerate(((s, 'port-uc', 5060), (s, 'port-us', 5060), (other_port, 'port-us', 45678)), 1):
+                data = b'OPTIONS %d' % n
+                sock.sendto(data, (u, b[name]))
+                equal(count(), n, 'counted')
+                t = last_drop()
+                equal((t['drop'], t['source'], t['source-port'], t['destination'], t['destination-port'], t['protocol'], t['endpoint']),
+                      ('clear-to-ue', p, port, u, b[name], UDP, ep['id']), 'what trace-get tells')
+                wait(lambda data=data: any(data in x.data for x in World.wire.seen() if x.proto == UDP), 'it leaves in clear')
+            c = World.p.socket(family(p), socket.SOCK_STREAM)
+            c.setblocking(False)
+            c.connect_ex((u, b['port-us']))
+            equal((count(), last_drop()['protocol']), (4, TCP), 'a SYN')
+            c.close()
+            # Neither to other ports of the UE, nor over the set
+            s.sendto(b'x', (u, 5060))
+            s.sendto(b'x', (u, b['port-us'] + 7))
+            for name in ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc'):
+                phone.deliver(name)
+            equal(count(), 4, 'counted')
+            again = bundle(ep, ue_address=u, port_uc=b['port-uc'] + 1, spi_uc=1000, spi_us=1001)
+            World.nl.do('bundle-del', id=b['id'])
+            s.sendto(b'x', (u, b['port-uc']))
+            equal(count(), 4, 'counted when the set has gone')
+            s.sendto(b'x', (u, b['port-us']))
+            equal(count(), 5, 'counted, another set having the port')
+            World.nl.do('bundle-del', id=again['id'])
+            World.nl.do('bundle-del', id=other['id'])
+            s.sendto(b'x', (u, b['port-us']))
+            equal(count(), 5, 'counted when no set has it')
+        finally:
+            s.close()
+            other_port.close()
+
+
 class Audit:
     """What the kernel's audit tells of SAs and policies; it is on meanwhile."""
     NETLINK_AUDIT, AUDIT_SET, READLOG, MAC_IPSEC_EVENT = 9, 1001, 1, 1415

@@ -35,6 +35,7 @@ static const struct check_row {
 	{ "sockets", check_sockets, true },
 	{ "algorithms", check_algorithms, true },
 	{ "esp", check_esp, true },
+	{ "dropped", check_dropped, true },
 	{ "offload", check_offload, true },
 	{ "spis", check_spis, true },
 	{ "bundles", check_bundles, true },

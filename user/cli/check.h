@@ -203,6 +203,7 @@ void check_mark_rules(struct check *c);
 void check_sockets(struct check *c);
 void check_algorithms(struct check *c);
 void check_esp(struct check *c);
+void check_dropped(struct check *c);
 void check_offload(struct check *c);
 void check_spis(struct check *c);
 void check_bundles(struct check *c);

@@ -411,6 +411,35 @@ void check_esp(struct check *c)
 	}
 }
 
+/* What XFRM drops before the guard sees it, and SIP has no way to find out */
+void check_dropped(struct check *c)
+{
+	const struct imsipsec_endpoint *e;
+	bool any = false;
+	size_t i;
+
+	for (i = 0; i < c->n_endpoints; i++) {
+		e = &c->endpoints[i];
+		if (e->clear_to_ue) {
+			check_found(c, CHECK_WARNING, "endpoint %" PRIu32 ": %" PRIu64 " packets left in clear "
+				    "for protected ports of UEs, which drop them", e->id, e->clear_to_ue);
+			check_cure(c, "have the SIP server send from port-ps or port-pc, and Via say port-ps: "
+				   "imsipsec trace says to which UEs");
+		}
+		any |= e->clear_to_ue;
+		if (!e->esp_bad_icv && !e->esp_unknown_spi)
+			continue;
+		any = true;
+		check_found(c, CHECK_WARNING, "endpoint %" PRIu32 ": of the ESP that came, %" PRIu64
+			    " packets had another key, algorithm or mode than their bundle, %" PRIu64
+			    " an SPI that no SA has", e->id, e->esp_bad_icv, e->esp_unknown_spi);
+		check_cure(c, "imsipsec trace says of which UEs: they have other keys, or sets that are gone");
+	}
+	if (!any)
+		check_found(c, CHECK_OK, "all the ESP that came had an SA, and its key, and nothing went to "
+			    "UEs' protected ports in clear");
+}
+
 /* Who asks for GRO and GSO of ESP, or for a device that does it? */
 static bool wants_offload(const struct imsipsec_endpoint *e)
 {

@@ -31,6 +31,9 @@ static void endpoint_json(struct json *j, const struct imsipsec_endpoint *e)
 	json_number(j, "nat-port", e->nat_port);
 	json_bool(j, "nat-shared", e->nat_shared);
 	json_number(j, "drop-udp-only", e->drop_udp_only);
+	json_number(j, "esp-bad-icv", e->esp_bad_icv);
+	json_number(j, "esp-unknown-spi", e->esp_unknown_spi);
+	json_number(j, "clear-to-ue", e->clear_to_ue);
 	json_endpoint_offload(j, e);
 	json_close(j, '}');
 }
@@ -55,7 +58,8 @@ static void endpoint_text(const struct imsipsec_endpoint *e)
 	       e->drop_cross_pair, e->drop_no_live_set);
 	if (e->nat_traversal)
 		printf(", UDP only %" PRIu64, e->drop_udp_only);
-	putchar('\n');
+	printf("\n    ESP: bad ICV %" PRIu64 ", unknown SPI %" PRIu64 "; in clear to UEs: %" PRIu64 "\n",
+	       e->esp_bad_icv, e->esp_unknown_spi, e->clear_to_ue);
 	text_endpoint_fallbacks(e);
 }
 

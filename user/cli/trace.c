@@ -30,6 +30,9 @@ static const char *const drops[] = {
 	[IMSIPSEC_DROP_CROSS_PAIR] = "there is a bundle, not for these addresses and ports",
 	[IMSIPSEC_DROP_NO_LIVE_SET] = "the bundle has gone, or there was none",
 	[IMSIPSEC_DROP_UDP_ONLY] = "the bundle is for UDP alone",
+	[IMSIPSEC_DROP_BAD_ICV] = "the UE has another key, algorithm or mode than the bundle",
+	[IMSIPSEC_DROP_UNKNOWN_SPI] = "no SA has the SPI: the bundle has gone, or there was none",
+	[IMSIPSEC_DROP_CLEAR_TO_UE] = "it left in clear for the UE's protected port: the UE drops it",
 };
 
 static const char *error_name(int error)
@@ -150,12 +153,15 @@ static void text_packet_end(const struct imsipsec_addr *addr, uint16_t port)
 
 static void drop_packet_text(const struct imsipsec_trace *t)
 {
+	printf(t->drop == IMSIPSEC_DROP_CLEAR_TO_UE ? "in clear " : "dropped  ");
 	if (t->protocol == IPPROTO_UDP)
-		printf("dropped  UDP ");
+		printf("UDP ");
 	else if (t->protocol == IPPROTO_TCP)
-		printf("dropped  TCP ");
+		printf("TCP ");
+	else if (t->protocol == IPPROTO_ESP)
+		printf("ESP ");
 	else
-		printf("dropped  protocol %" PRIu8 " ", t->protocol);
+		printf("protocol %" PRIu8 " ", t->protocol);
 	text_packet_end(&t->source, t->source_port);
 	printf(" -> ");
 	text_packet_end(&t->destination, t->destination_port);

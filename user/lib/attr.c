@@ -63,6 +63,9 @@ static const char *const endpoint_names[] = {
 	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_BUNDLES] = "hw-offload-bundles",
 	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_FALLBACK] = "hw-offload-fallback",
 	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT] = "hw-offload-text",
+	[IMS_IPSEC_A_ENDPOINT_ESP_BAD_ICV] = "esp-bad-icv",
+	[IMS_IPSEC_A_ENDPOINT_ESP_UNKNOWN_SPI] = "esp-unknown-spi",
+	[IMS_IPSEC_A_ENDPOINT_CLEAR_TO_UE] = "clear-to-ue",
 };
 
 static const char *const bundle_names[] = {

@@ -90,6 +90,12 @@ static int endpoint_attr(const struct nlattr *attr, void *data)
 		return err;
 	case IMS_IPSEC_A_ENDPOINT_DROP_UDP_ONLY:
 		return imsipsec_attr_u64(attr, &e->drop_udp_only);
+	case IMS_IPSEC_A_ENDPOINT_ESP_BAD_ICV:
+		return imsipsec_attr_u64(attr, &e->esp_bad_icv);
+	case IMS_IPSEC_A_ENDPOINT_ESP_UNKNOWN_SPI:
+		return imsipsec_attr_u64(attr, &e->esp_unknown_spi);
+	case IMS_IPSEC_A_ENDPOINT_CLEAR_TO_UE:
+		return imsipsec_attr_u64(attr, &e->clear_to_ue);
 	case IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE:
 		return imsipsec_attr_text(attr, e->hw_offload_interface,
 					  sizeof(e->hw_offload_interface));

@@ -191,13 +191,18 @@ enum imsipsec_offload_reason {	/* why an interface does not do what it should */
 	IMSIPSEC_OFFLOAD_REASON_LOST,		/* it did, then it went down or away */
 };
 
-enum imsipsec_drop {		/* why the guard dropped a packet */
+enum imsipsec_drop {		/* why a packet was dropped, by the guard if not said otherwise */
 	IMSIPSEC_DROP_PLAINTEXT_IN = 1,	/* it came to a protected port unprotected */
 	IMSIPSEC_DROP_PLAINTEXT_OUT,	/* it would have left one unprotected */
 	IMSIPSEC_DROP_FOREIGN_SA,	/* over an SA that is not the endpoint's */
 	IMSIPSEC_DROP_CROSS_PAIR,	/* there is a set, not for these addresses and ports */
 	IMSIPSEC_DROP_NO_LIVE_SET,	/* the set has gone, or there was none */
 	IMSIPSEC_DROP_UDP_ONLY,		/* not UDP, and the set is for nothing else */
+	/* by XFRM: */
+	IMSIPSEC_DROP_BAD_ICV,		/* an SA's SPI; another key, algorithm or mode */
+	IMSIPSEC_DROP_UNKNOWN_SPI,	/* ESP to an endpoint; no SA has the SPI */
+	/* by the UE: */
+	IMSIPSEC_DROP_CLEAR_TO_UE,	/* it left in clear for a UE's protected port */
 };
 
 enum imsipsec_trace_kind {
@@ -470,6 +475,11 @@ int imsipsec_offload_dump(struct imsipsec *h, const char *interface, enum imsips
  * @nat_port: UDP port of ESP, ours and as a rule the UE's
  * @nat_shared: somebody else, an IKE daemon, has the socket at it
  * @drop_udp_only: packets dropped: TCP of bundles that are udp_only
+ * @esp_bad_icv: packets dropped by XFRM: they came with an SPI of its SAs, and were made with
+ *	another key, by other algorithms or in another mode
+ * @esp_unknown_spi: packets dropped by XFRM: ESP to its address, with an SPI that no SA has
+ * @clear_to_ue: packets that left in clear, from a port that is not protected, for a protected
+ *	port of one of its UEs, which drops them
  * @hw_offload_interface: name of the network interface that is to do ESP's work, its
  *	present one where it has got another; "": none
  * @hw_offload: what it is to do
@@ -493,6 +503,9 @@ struct imsipsec_endpoint {
 	uint64_t drop_cross_pair;
 	uint64_t drop_no_live_set;
 	uint64_t drop_udp_only;
+	uint64_t esp_bad_icv;
+	uint64_t esp_unknown_spi;
+	uint64_t clear_to_ue;
 	uint16_t nat_port;
 	bool nat_traversal;
 	bool nat_shared;

@@ -71,6 +71,9 @@ static const char *const drop_names[] = {
 	[IMSIPSEC_DROP_CROSS_PAIR] = "cross-pair",
 	[IMSIPSEC_DROP_NO_LIVE_SET] = "no-live-set",
 	[IMSIPSEC_DROP_UDP_ONLY] = "udp-only",
+	[IMSIPSEC_DROP_BAD_ICV] = "bad-icv",
+	[IMSIPSEC_DROP_UNKNOWN_SPI] = "unknown-spi",
+	[IMSIPSEC_DROP_CLEAR_TO_UE] = "clear-to-ue",
 };
 
 static const char *const trace_kind_names[] = {

@@ -587,6 +587,18 @@ static void test_modules(void)
 	only(CHECK_FAULT, "esp", "the kernel has no esp6", "CONFIG_INET6_ESP");
 
 	begin();
+	well("dropped", "all the ESP that came had an SA");
+	begin();
+	c.endpoints[0].esp_bad_icv = 3;
+	only(CHECK_WARNING, "dropped", "3 packets had another key", "imsipsec trace");
+	begin();
+	c.endpoints[0].esp_unknown_spi = 4;
+	only(CHECK_WARNING, "dropped", "4 an SPI that no SA has", "imsipsec trace");
+	begin();
+	c.endpoints[0].clear_to_ue = 5;
+	only(CHECK_WARNING, "dropped", "5 packets left in clear", "port-ps");
+
+	begin();
 	c.endpoints[0].hw_offload = IMSIPSEC_OFFLOAD_SOFTWARE;
 	well("offload", "esp4_offload, which endpoint 1 wants, is loaded when");
 	begin();

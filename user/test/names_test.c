@@ -43,7 +43,8 @@ static void test_names(void)
 	   "names of reasons against offload");
 	ok(!strcmp(imsipsec_drop_name(IMSIPSEC_DROP_PLAINTEXT_IN), "plaintext-in") &&
 	   !strcmp(imsipsec_drop_name(IMSIPSEC_DROP_UDP_ONLY), "udp-only") &&
-	   !imsipsec_drop_name(0) && !imsipsec_drop_name(IMSIPSEC_DROP_UDP_ONLY + 1),
+	   !strcmp(imsipsec_drop_name(IMSIPSEC_DROP_CLEAR_TO_UE), "clear-to-ue") &&
+	   !imsipsec_drop_name(0) && !imsipsec_drop_name(IMSIPSEC_DROP_CLEAR_TO_UE + 1),
 	   "names of drops");
 	ok(!strcmp(imsipsec_trace_kind_name(IMSIPSEC_TRACE_KIND_REFUSAL), "refusal") &&
 	   !strcmp(imsipsec_trace_kind_name(IMSIPSEC_TRACE_KIND_DROP), "drop") &&

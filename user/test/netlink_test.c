@@ -217,6 +217,9 @@ static void put_endpoint(struct nlmsghdr *nlh, uint32_t id)
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_ENDPOINT_NAT_PORT, htons(4501));
 	mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_NAT_SHARED, 1);
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_DROP_UDP_ONLY, 1ULL << 42);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_ESP_BAD_ICV, 1ULL << 44);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_ESP_UNKNOWN_SPI, 9);
+	mnl_attr_put_u64(nlh, IMS_IPSEC_A_ENDPOINT_CLEAR_TO_UE, 10);
 	/* With NUL, as the kernel may send it, and the name is not too long for that */
 	mnl_attr_put_strz(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE, INTERFACE);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD, IMS_IPSEC_OFFLOAD_CRYPTO);
@@ -653,7 +656,9 @@ static void test_requests(void)
 	   e->bundles == 3 && e->drop_plaintext_in == 1ULL << 40 && e->drop_plaintext_out == 5 &&
 	   e->drop_foreign_sa == 6 && e->guard == IMSIPSEC_GUARD_REJECT &&
 	   e->drop_cross_pair == 7 && e->drop_no_live_set == 1ULL << 41 && e->nat_traversal &&
-	   e->nat_port == 4501 && e->nat_shared && e->drop_udp_only == 1ULL << 42,
+	   e->nat_port == 4501 && e->nat_shared && e->drop_udp_only == 1ULL << 42 &&
+	   e->esp_bad_icv == 1ULL << 44 && e->esp_unknown_spi == 9 &&
+	   e->clear_to_ue == 10,
 	   "endpoint_add: the reply");
 	ok(!strcmp(e->hw_offload_interface, INTERFACE) &&
 	   e->hw_offload == IMSIPSEC_OFFLOAD_CRYPTO && e->hw_offload_required &&

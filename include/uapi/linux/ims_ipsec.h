@@ -113,6 +113,12 @@ enum ims_ipsec_older {
  *   ports.
  * @IMS_IPSEC_DROP_NO_LIVE_SET: The set has gone, or there was none.
  * @IMS_IPSEC_DROP_UDP_ONLY: It was not UDP, and the set is for nothing else.
+ * @IMS_IPSEC_DROP_BAD_ICV: Not the guard but XFRM: it came with an SA's SPI,
+ *   and was made with another key, by other algorithms or in another mode.
+ * @IMS_IPSEC_DROP_UNKNOWN_SPI: Not the guard but XFRM: ESP to an endpoint's
+ *   address, with an SPI that no SA has.
+ * @IMS_IPSEC_DROP_CLEAR_TO_UE: Not dropped here: it left in clear, from a port
+ *   that is not protected to a UE's that is; the UE drops it.
  */
 enum ims_ipsec_drop {
 	IMS_IPSEC_DROP_PLAINTEXT_IN = 1,
@@ -121,6 +127,9 @@ enum ims_ipsec_drop {
 	IMS_IPSEC_DROP_CROSS_PAIR,
 	IMS_IPSEC_DROP_NO_LIVE_SET,
 	IMS_IPSEC_DROP_UDP_ONLY,
+	IMS_IPSEC_DROP_BAD_ICV,
+	IMS_IPSEC_DROP_UNKNOWN_SPI,
+	IMS_IPSEC_DROP_CLEAR_TO_UE,
 };
 
 /**
@@ -313,6 +322,9 @@ enum {
 	IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_BUNDLES,
 	IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_FALLBACK,
 	IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT,
+	IMS_IPSEC_A_ENDPOINT_ESP_BAD_ICV,
+	IMS_IPSEC_A_ENDPOINT_ESP_UNKNOWN_SPI,
+	IMS_IPSEC_A_ENDPOINT_CLEAR_TO_UE,
 
 	__IMS_IPSEC_A_ENDPOINT_MAX,
 	IMS_IPSEC_A_ENDPOINT_MAX = (__IMS_IPSEC_A_ENDPOINT_MAX - 1)
