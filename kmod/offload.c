@@ -108,7 +108,11 @@ static u8 ims_offload_check_nonce(const struct net_device *dev, const struct ims
 {
 	const struct device *parent = dev->dev.parent;
 
-	if (!pair->aead || !parent || !strcmp(dev_driver_string(parent), "netdevsim"))
+	if (!pair->aead)
+		return 0;
+	/* a bond has no hardware, and hands an SA to an interface below it that has */
+	if (parent ? !strcmp(dev_driver_string(parent), "netdevsim") :
+	    list_empty(&dev->adj_list.lower))
 		return 0;
 	NL_SET_ERR_MSG(said, "its nonces of AES-GCM and AES-GMAC may repeat within a set");
 	return IMS_IPSEC_OFFLOAD_REASON_ALGORITHM;
