@@ -97,6 +97,8 @@ def disable_xfrm(device):
       each=tuple((f, stage, drop) for f in ADDRESSES for stage in (BEFORE, WITH) for drop in (1, 0)))
 def larval_drop(case):
     fam, stage, drop = case
+    if UML and not drop:
+        raise Skip('the kernel itself leaks a route for each, where it would wait (dst_destroy()), and kmemleak tells')
     why = {'no_live_set' if stage == BEFORE else 'cross_pair': 1}
     with World.p.sysctl(core__xfrm_larval_drop=drop), Case(fam, stage) as c:
         for port, s in zip(PORTS, c.udp):

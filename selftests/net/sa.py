@@ -240,7 +240,7 @@ def unknown(src, dst, spi, in_udp=False):
     return ip(src, dst, UDP, layer4(src, dst, UDP, 4500, 4500, data))
 
 
-@test('E1 SEE', 'ESP that no SA is for, or that was made with other keys: its endpoint counts it, and trace-get tells, {}', each=ADDRESSES)
+@test('E1 SHOWN', 'ESP that no SA is for, or that was made with other keys: its endpoint counts it, and trace-get tells, {}', each=ADDRESSES)
 def failed(fam):
     p, u = ADDRESSES[fam]
     ep, other = endpoint(p, nat_traversal=1), endpoint(P6 if p == P4 else P4)
@@ -274,7 +274,7 @@ def failed(fam):
         s.close()
 
 
-@test('SEE', "what leaves in clear for a UE's protected port is counted and told, and not dropped, {}", each=ADDRESSES)
+@test('SHOWN', "what leaves in clear for a UE's protected port is counted and told, and not dropped, {}", each=ADDRESSES)
 def in_clear(fam):
     p, u = ADDRESSES[fam]
     ep = endpoint(p)

@@ -354,7 +354,8 @@ static int __init nic_init(void)
 	nic->hw_enc_features |= NIC_FEATURES;
 	dev_net_set(nic, current->nsproxy->net_ns);
 	if (hardware) {
-		nic_device = platform_device_register_simple("ims_nic", PLATFORM_DEVID_NONE, NULL, 0);
+		nic_device = platform_device_register_simple("ims_nic", PLATFORM_DEVID_NONE,
+							     NULL, 0);
 		if (IS_ERR(nic_device)) {
 			err = PTR_ERR(nic_device);
 			nic_device = NULL;
