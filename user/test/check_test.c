@@ -1020,7 +1020,7 @@ static void test_iptables(void)
 /* So many chains, one leading to the next, of ten rules each; with so much of the processor's time */
 static bool in_time(size_t chains)
 {
-	const struct rlimit limit = { 20, 20 };
+	const struct rlimit limit = { 10, 10 };
 	char *text = malloc(chains * 600 + 200), *p = text;
 	size_t i, j;
 

@@ -113,6 +113,8 @@ key=000102030405060708090a0b0c0d0e0f
 id=$(endpoints | sed 's/^\[{"id":\([0-9]*\),.*/\1/')
 run 0 bundle add endpoint "$id" owner alice contact c ue 192.0.2.5 port-uc 6301 port-us 6300 spi-uc 25656 \
 	spi-us 25657 alg hmac-sha-1-96 ealg aes-cbc ik $key ck $key
+# It would go meanwhile, where the machine is slow.
+run 0 bundle confirm id "$(sed -n 's/^bundle \([0-9]*\):.*/\1/p' "$tmp/out")" lifetime 1h
 endpoints >"$tmp/before"
 for name in ExecStart ExecReload; do
 	starts $name && endpoints | cmp - "$tmp/before" && grep -q '"bundles":1' "$tmp/before"
