@@ -25,9 +25,11 @@ module_param(temporary_timeout, uint, 0444);
 MODULE_PARM_DESC(temporary_timeout,
 		 "Milliseconds that SAs wait for the 200 OK, 100 to 3600000 (default 30000)");
 
-static ushort port_pc = 5062;
-module_param(port_pc, ushort, 0444);
-MODULE_PARM_DESC(port_pc, "Protected client port of an endpoint that names none (default 5062)");
+static ushort port_pc[IMS_IPSEC_PORT_PC_MAX] = { 5062, 5064 };
+static unsigned int n_port_pc = 2;
+module_param_array(port_pc, ushort, &n_port_pc, 0444);
+MODULE_PARM_DESC(port_pc,
+		 "Protected client ports of an endpoint that names none, 1 to 64 (default 5062,5064)");
 
 static ushort port_ps = 5063;
 module_param(port_ps, ushort, 0444);
@@ -158,6 +160,32 @@ static bool ims_config_mask_is_good(u32 mask)
 	return !(mask & (mask + 1)) && mask / IMS_IPSEC_SETS_MAX;
 }
 
+static int ims_config_check_ports(const struct ims_config *config,
+				  struct netlink_ext_ack *extack)
+{
+	const __be16 *port = config->port_pc;
+	unsigned int i, j;
+
+	for (i = 0; i < config->n_port_pc; i++) {
+		if (!ims_port_is_protectable(port[i]) ||
+		    !ims_port_is_protectable(config->port_ps)) {
+			NL_SET_ERR_MSG(extack, "port_pc and port_ps cannot be 0, 5060 or 5061");
+			return -EINVAL;
+		}
+		if (port[i] == config->port_ps) {
+			NL_SET_ERR_MSG(extack, "port_pc and port_ps are the same");
+			return -EINVAL;
+		}
+		for (j = 0; j < i; j++) {
+			if (port[j] != port[i])
+				continue;
+			NL_SET_ERR_MSG_FMT(extack, "port_pc has %u twice", ntohs(port[i]));
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
 /**
  * ims_config_check() - are all values in range and in agreement
  * @config: what to look at
@@ -169,6 +197,7 @@ int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *ex
 {
 	struct ims_alg_list order;
 	u32 spis;
+	int err;
 
 	if (!ims_config_in_range(config->spi.min, IMS_IPSEC_SPI_MIN, U32_MAX - 1,
 				 "min_spi", extack) ||
@@ -199,15 +228,9 @@ int ims_config_check(const struct ims_config *config, struct netlink_ext_ack *ex
 				   spis, config->max_bundles);
 		return -EINVAL;
 	}
-	if (!ims_port_is_protectable(config->port_pc) ||
-	    !ims_port_is_protectable(config->port_ps)) {
-		NL_SET_ERR_MSG(extack, "port_pc and port_ps cannot be 0, 5060 or 5061");
-		return -EINVAL;
-	}
-	if (config->port_pc == config->port_ps) {
-		NL_SET_ERR_MSG(extack, "port_pc and port_ps are the same");
-		return -EINVAL;
-	}
+	err = ims_config_check_ports(config, extack);
+	if (err)
+		return err;
 	if (!ims_config_mask_is_good(config->mark_mask)) {
 		NL_SET_ERR_MSG_FMT(extack, "mark_mask %#x has holes, or less than three bits",
 				   config->mark_mask);
@@ -292,6 +315,7 @@ int ims_config_defaults(struct ims_config *config)
 {
 	struct netlink_ext_ack extack = {};
 	char text[IMS_COMPAT_TEXT_MAX];
+	unsigned int i;
 	int err;
 
 	ims_compat_lend_text(&extack, text, sizeof(text));
@@ -299,7 +323,7 @@ int ims_config_defaults(struct ims_config *config)
 		.spi.min = min_spi,
 		.spi.max = max_spi,
 		.temporary_timeout = temporary_timeout,
-		.port_pc = htons(port_pc),
+		.n_port_pc = n_port_pc,
 		.port_ps = htons(port_ps),
 		.max_endpoints = max_endpoints,
 		.max_bundles = max_bundles,
@@ -312,6 +336,8 @@ int ims_config_defaults(struct ims_config *config)
 		.nat_follow_address = nat_follow_address,
 		.nat_port = htons(nat_port),
 	};
+	for (i = 0; i < n_port_pc; i++)
+		config->port_pc[i] = htons(port_pc[i]);
 	err = ims_config_default_algs(&config->algs, &extack);
 	if (!err)
 		err = ims_config_default_offload(&config->hw, &extack);

@@ -3,6 +3,7 @@
 #define _IMS_CONFIG_H
 
 #include <linux/if.h>
+#include <linux/ims_ipsec.h>
 #include <linux/types.h>
 
 #include "alg_list.h"
@@ -26,7 +27,8 @@ struct ims_offload_wish {
  * struct ims_config - what a network namespace is set to
  * @spi: range of the inbound SPIs
  * @temporary_timeout: milliseconds that a bundle waits to be confirmed
- * @port_pc: protected client port of an endpoint that names none
+ * @port_pc: protected client ports of an endpoint that names none
+ * @n_port_pc: how many, 1 to IMS_IPSEC_PORT_PC_MAX
  * @port_ps: protected server port of an endpoint that names none
  * @max_endpoints: most endpoints
  * @max_bundles: most bundles
@@ -44,7 +46,8 @@ struct ims_offload_wish {
 struct ims_config {
 	struct ims_spi_range spi;
 	u64 temporary_timeout;
-	__be16 port_pc;
+	__be16 port_pc[IMS_IPSEC_PORT_PC_MAX];
+	unsigned int n_port_pc;
 	__be16 port_ps;
 	u32 max_endpoints;
 	u32 max_bundles;

@@ -83,7 +83,8 @@ KUNIT_ARRAY_PARAM(ims_config, ims_config_cases, ims_config_case_desc);
 static const struct ims_config ims_config_good = {
 	.spi = { 65536, 1048575 },
 	.temporary_timeout = 30000,
-	.port_pc = htons(5062),
+	.port_pc = { htons(5062), htons(5064) },
+	.n_port_pc = 2,
 	.port_ps = htons(5063),
 	.max_endpoints = 16,
 	.max_bundles = 262144,
@@ -151,7 +152,7 @@ static void ims_config_ports_test(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		KUNIT_EXPECT_FALSE(test, ims_port_is_protectable(htons(bad[i])));
 		config = ims_config_good;
-		config.port_pc = htons(bad[i]);
+		config.port_pc[i % 2] = htons(bad[i]);
 		KUNIT_EXPECT_EQ(test, ims_config_check(&config, NULL), -EINVAL);
 		config = ims_config_good;
 		config.port_ps = htons(bad[i]);
@@ -163,8 +164,17 @@ static void ims_config_ports_test(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ims_port_is_protectable(htons(65535)));
 
 	config = ims_config_good;
-	config.port_ps = config.port_pc;
+	for (i = 0; i < 2; i++) {
+		config = ims_config_good;
+		config.port_ps = config.port_pc[i];
+		KUNIT_EXPECT_EQ(test, ims_config_check(&config, NULL), -EINVAL);
+	}
+	config = ims_config_good;
+	config.port_pc[1] = config.port_pc[0];
 	KUNIT_EXPECT_EQ(test, ims_config_check(&config, NULL), -EINVAL);
+	/* what is behind the last one does not count */
+	config.n_port_pc = 1;
+	KUNIT_EXPECT_EQ(test, ims_config_check(&config, NULL), 0);
 }
 
 /* The deprecated being disabled must leave something. */

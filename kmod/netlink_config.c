@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Requests about the configuration. */
+#include <linux/bits.h>
+
 #include "compat.h"
 #include "limit.h"
 #include "netlink.h"
@@ -19,13 +21,22 @@ static int ims_netlink_put_algs(struct sk_buff *skb, const struct ims_alg_prefs 
 	return 0;
 }
 
+static int ims_netlink_put_port_pc(struct sk_buff *skb, const struct ims_config *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->n_port_pc; i++)
+		if (nla_put_be16(skb, IMS_IPSEC_A_CONFIG_PORT_PC, c->port_pc[i]))
+			return -EMSGSIZE;
+	return 0;
+}
+
 static int ims_netlink_put_config(struct sk_buff *skb, const struct ims_config *c)
 {
 	if (nla_put_be32(skb, IMS_IPSEC_A_CONFIG_MIN_SPI, htonl(c->spi.min)) ||
 	    nla_put_be32(skb, IMS_IPSEC_A_CONFIG_MAX_SPI, htonl(c->spi.max)) ||
 	    nla_put_u64_64bit(skb, IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, c->temporary_timeout,
 			      IMS_IPSEC_A_CONFIG_PAD) ||
-	    nla_put_be16(skb, IMS_IPSEC_A_CONFIG_PORT_PC, c->port_pc) ||
 	    nla_put_be16(skb, IMS_IPSEC_A_CONFIG_PORT_PS, c->port_ps) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS, c->max_endpoints) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_MAX_BUNDLES, c->max_bundles) ||
@@ -43,7 +54,29 @@ static int ims_netlink_put_config(struct sk_buff *skb, const struct ims_config *
 	    nla_put_u32(skb, IMS_IPSEC_A_CONFIG_HW_OFFLOAD, c->hw.mode) ||
 	    nla_put_u8(skb, IMS_IPSEC_A_CONFIG_HW_OFFLOAD_REQUIRED, c->hw.required))
 		return -EMSGSIZE;
-	return ims_netlink_put_algs(skb, &c->algs);
+	return ims_netlink_put_port_pc(skb, c) ?: ims_netlink_put_algs(skb, &c->algs);
+}
+
+/* The attribute is there once for each port; in place of all that there were. */
+static int ims_netlink_get_port_pc(struct ims_config *c, const struct nlmsghdr *nlh,
+				   struct netlink_ext_ack *extack)
+{
+	const struct nlattr *nla;
+	unsigned int n = 0;
+	int rem;
+
+	nlmsg_for_each_attr(nla, nlh, GENL_HDRLEN, rem) {
+		if (nla_type(nla) != IMS_IPSEC_A_CONFIG_PORT_PC)
+			continue;
+		if (n == IMS_IPSEC_PORT_PC_MAX) {
+			NL_SET_ERR_MSG_ATTR(extack, nla, "more than 64 client ports");
+			return -EINVAL;
+		}
+		c->port_pc[n++] = nla_get_be16(nla);
+	}
+	if (n)
+		c->n_port_pc = n;
+	return 0;
 }
 
 int ims_ipsec_nl_config_get_doit(struct sk_buff *skb, struct genl_info *info)
@@ -136,7 +169,8 @@ int ims_ipsec_nl_config_set_doit(struct sk_buff *skb, struct genl_info *info)
 		GENL_SET_ERR_MSG(info, "nothing to set");
 		return -EINVAL;
 	}
-	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, 0, info->extack);
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, BIT(IMS_IPSEC_A_CONFIG_PORT_PC),
+				      info->extack);
 	if (err)
 		return err;
 
@@ -148,8 +182,6 @@ int ims_ipsec_nl_config_set_doit(struct sk_buff *skb, struct genl_info *info)
 		c.spi.max = ntohl(nla_get_be32(a[IMS_IPSEC_A_CONFIG_MAX_SPI]));
 	if (a[IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT])
 		c.temporary_timeout = nla_get_u64(a[IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT]);
-	if (a[IMS_IPSEC_A_CONFIG_PORT_PC])
-		c.port_pc = nla_get_be16(a[IMS_IPSEC_A_CONFIG_PORT_PC]);
 	if (a[IMS_IPSEC_A_CONFIG_PORT_PS])
 		c.port_ps = nla_get_be16(a[IMS_IPSEC_A_CONFIG_PORT_PS]);
 	if (a[IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS])
@@ -172,7 +204,9 @@ int ims_ipsec_nl_config_set_doit(struct sk_buff *skb, struct genl_info *info)
 		c.nat_port = nla_get_be16(a[IMS_IPSEC_A_CONFIG_NAT_PORT]);
 	if (a[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS])
 		c.nat_follow_address = nla_get_u8(a[IMS_IPSEC_A_CONFIG_NAT_FOLLOW_ADDRESS]);
-	err = ims_netlink_get_algs(&c.algs, a, info->extack);
+	err = ims_netlink_get_port_pc(&c, info->nlhdr, info->extack);
+	if (!err)
+		err = ims_netlink_get_algs(&c.algs, a, info->extack);
 	if (!err)
 		err = ims_netlink_get_config_offload(&c.hw, a, info->extack);
 	if (!err)

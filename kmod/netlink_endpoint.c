@@ -95,8 +95,10 @@ static int ims_netlink_get_ports(struct ims_ports *ports, const struct ims_confi
 		}
 		ports->port[ports->n++] = nla_get_be16(nla);
 	}
-	if (ports->n == 1)
-		ports->port[ports->n++] = config->port_pc;
+	if (ports->n == 1) {
+		memcpy(ports->port + 1, config->port_pc, sizeof(config->port_pc));
+		ports->n += config->n_port_pc;
+	}
 	return 0;
 }
 

@@ -228,13 +228,13 @@ def under_way():
 def parameters():
     if not os.path.exists(module_file()):
         raise Skip(f'{module_file()} is not there')
-    want = {'min-spi': 300, 'max-spi': 999, 'temporary-timeout': 4321, 'port-pc': 7001, 'port-ps': 7002,
+    want = {'min-spi': 300, 'max-spi': 999, 'temporary-timeout': 4321, 'port-pc': [7001, 7003], 'port-ps': 7002,
             'max-endpoints': 3, 'max-bundles': 33, 'max-pending': 22, 'max-sets': 2, 'old-timeout': 5432,
             'idle-timeout': 6543, 'mark-mask': 0xff00, 'nat-traversal': 1, 'nat-port': 4700, 'nat-follow-address': 1,
             'allowed-algorithms': ','.join(f'{a}={e}' for a, e in (PAIRS[3], PAIRS[6], *PAIRS[:2])),
             'preferred-alg': 2, 'preferred-ealg': 1, 'disable-deprecated-algorithms': 1,
             'hw-offload-interface': 'nic7', 'hw-offload': 'software', 'hw-offload-required': 1}
-    texts = {'allowed-algorithms': '" AES-CBC, null=aes-gcm"', 'preferred-alg': 'HMAC-SHA-1-96',
+    texts = {'port-pc': '7001,7003', 'allowed-algorithms': '" AES-CBC, null=aes-gcm"', 'preferred-alg': 'HMAC-SHA-1-96',
              'preferred-ealg': 'null'}
     try:
         reload(*[f'{k.replace("-", "_")}={v}' for k, v in {**want, **texts}.items()])
@@ -244,7 +244,7 @@ def parameters():
             nl = Family()
         equal(nl.do('config-get'), want, 'config of a new namespace')
         ep = nl.do('endpoint-new', address=P4)
-        equal((ep['port-ps'], ep['port-pc'], ep['nat-traversal'], ep['nat-port']), (7002, [7001], 1, 4700),
+        equal((ep['port-ps'], ep['port-pc'], ep['nat-traversal'], ep['nat-port']), (7002, [7001, 7003], 1, 4700),
               'ports of an endpoint that names none')
         expect_error('EOPNOTSUPP', bundle, ep, nl=nl, enc_alg='null')
         bundle(ep, nl=nl, enc_alg='aes-cbc')
@@ -253,7 +253,8 @@ def parameters():
         close()
         equal(rmmod().returncode, 0, 'rmmod')
         for wrong in ('min_spi=255', 'max_spi=65536', 'temporary_timeout=99', 'temporary_timeout=3600001',
-                      'port_pc=5060', 'port_ps=0', 'port_ps=5062', 'max_endpoints=0', 'max_bundles=0',
+                      'port_pc=5060', 'port_pc=5062,5060', 'port_pc=5062,5062', 'port_pc=', 'port_pc=5062,', 'port_ps=0', 'port_ps=5062',
+                      'port_ps=5064', f'port_pc={",".join(str(x) for x in range(6001, 6066))}', 'max_endpoints=0', 'max_bundles=0',
                       'max_pending=0', 'max_sets=0', 'max_sets=5', 'old_timeout=99', 'idle_timeout=99',
                       'mark_mask=5', 'mark_mask=3', 'allowed_algorithms=aes-ctr', 'allowed_algorithms=aes-cbc,',
                       'allowed_algorithms=null=null', 'preferred_alg=aes-cbc', 'preferred_alg=hmac-sha-1',
@@ -273,7 +274,7 @@ def parameters():
         reopen()
         DEFAULTS.update(World.nl.do('config-get'))
     equal({k: v for k, v in DEFAULTS.items() if not k.startswith('max-') or k == 'max-spi'},
-          {'min-spi': 65536, 'max-spi': 1048575, 'temporary-timeout': 30000, 'port-pc': 5062, 'port-ps': 5063,
+          {'min-spi': 65536, 'max-spi': 1048575, 'temporary-timeout': 30000, 'port-pc': [5062, 5064], 'port-ps': 5063,
            'old-timeout': 128000, 'idle-timeout': 0, 'mark-mask': 0xffffff,
            'allowed-algorithms': '', 'preferred-alg': 0, 'preferred-ealg': 0, 'disable-deprecated-algorithms': 0,
            'nat-traversal': 0, 'nat-port': 4500, 'nat-follow-address': 0,

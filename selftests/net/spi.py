@@ -27,7 +27,8 @@ def sip_ports(port):
     for pool in (port, [port, 7000], [7000, port]):
         expect_error('EINVAL', endpoint, port_pc=pool, text=str(port))
     expect_error('EINVAL', World.nl.do, 'config-set', port_ps=port)
-    expect_error('EINVAL', World.nl.do, 'config-set', port_pc=port)
+    for pool in (port, [port, 7000], [7000, port]):
+        expect_error('EINVAL', World.nl.do, 'config-set', port_pc=pool)
     ep = endpoint()
     expect_error('EINVAL', bundle, ep, port_uc=port, text=str(port))
     expect_error('EINVAL', bundle, ep, port_us=port, text=str(port))
@@ -40,12 +41,29 @@ def same_ports():
     expect_error('EINVAL', endpoint, port_ps=7000, port_pc=[6999, 7000], text='7000')
     expect_error('EINVAL', endpoint, port_ps=7000, port_pc=[7001, 7001], text='7001')
     expect_error('EINVAL', World.nl.do, 'config-set', port_pc=7000, port_ps=7000)
+    expect_error('EINVAL', World.nl.do, 'config-set', port_pc=[7001, 7000], port_ps=7000)
+    expect_error('EINVAL', World.nl.do, 'config-set', port_pc=[7001, 7001], text='7001')
+    expect_error('EINVAL', World.nl.do, 'config-set', port_pc=[*range(6001, 6066)], text='64')
     config = World.nl.do('config-get')
     expect_error('EINVAL', World.nl.do, 'config-set', port_pc=config['port-ps'])
     equal(World.nl.do('config-get'), config, 'config')
     equal(World.nl.dump('endpoint-get'), [], 'endpoints')
     expect_error('EINVAL', bundle, endpoint(), port_uc=7000, port_us=7000)
     nothing_left(policies=3)
+
+
+@test('D12', 'an endpoint that names no client port has two: a set and its successor differ in it')
+def two_client_ports():
+    ep = World.nl.do('endpoint-new', address=P4)
+    old = bundle(ep)
+    World.nl.do('bundle-confirm', id=old['id'], lifetime=600000)
+    new = bundle(ep, spi_uc=3000, spi_us=3001)
+    equal(old['port-us'], new['port-us'], 'port-us')
+    equal({old['port-pc'], new['port-pc']}, {5062, 5064}, 'port-pc of both')
+    World.nl.do('endpoint-del', id=ep['id'], force=True)
+    World.nl.do('config-set', port_pc=[7001, 7003, 7005])
+    equal(World.nl.do('config-get')['port-pc'], [7001, 7003, 7005], 'config')
+    equal(World.nl.do('endpoint-new', address=P4)['port-pc'], [7001, 7003, 7005], 'client ports')
 
 
 @test('A9', 'a port of another endpoint of the address is refused, of another address not')

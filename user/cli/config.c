@@ -19,11 +19,16 @@ static const char *ealg_or_none(enum imsipsec_ealg ealg)
 
 static void config_json(struct json *j, const struct imsipsec_config *c)
 {
+	size_t i;
+
 	json_open(j, NULL, '{');
 	json_number(j, "min-spi", c->min_spi);
 	json_number(j, "max-spi", c->max_spi);
 	json_number(j, "temporary-timeout", c->temporary_timeout);
-	json_number(j, "port-pc", c->port_pc);
+	json_open(j, "port-pc", '[');
+	for (i = 0; i < c->n_port_pc; i++)
+		json_number(j, NULL, c->port_pc[i]);
+	json_close(j, ']');
 	json_number(j, "port-ps", c->port_ps);
 	json_number(j, "max-endpoints", c->max_endpoints);
 	json_number(j, "max-bundles", c->max_bundles);
@@ -48,8 +53,13 @@ static void config_json(struct json *j, const struct imsipsec_config *c)
 
 static void config_text(const struct imsipsec_config *c)
 {
+	size_t i;
+
 	printf("SPIs               %" PRIu32 " to %" PRIu32 "\n", c->min_spi, c->max_spi);
-	printf("default ports      pc %" PRIu16 ", ps %" PRIu16 "\n", c->port_pc, c->port_ps);
+	printf("default ports      pc ");
+	for (i = 0; i < c->n_port_pc; i++)
+		printf("%s%" PRIu16, i ? "," : "", c->port_pc[i]);
+	printf(", ps %" PRIu16 "\n", c->port_ps);
 	printf("temporary timeout  ");
 	show_time(c->temporary_timeout);
 	printf("\nold timeout        ");
@@ -115,12 +125,13 @@ static int config_set(int argc, char **argv)
 {
 	struct imsipsec_config c = { .size = sizeof(c) };
 	const char *interface = "";
+	struct ports port_pc = { .n = 0 };
 	/* In the order of the bits IMSIPSEC_CONFIG_* */
 	struct arg args[] = {
 		{ "min-spi", parse_u32, &c.min_spi },
 		{ "max-spi", parse_u32, &c.max_spi },
 		{ "temporary-timeout", parse_time, &c.temporary_timeout },
-		{ "port-pc", parse_port, &c.port_pc },
+		{ "port-pc", parse_ports, &port_pc },
 		{ "port-ps", parse_port, &c.port_ps },
 		{ "max-endpoints", parse_u32, &c.max_endpoints },
 		{ "max-bundles", parse_u32, &c.max_bundles },
@@ -151,6 +162,8 @@ static int config_set(int argc, char **argv)
 			c.set |= 1U << i;
 	if (!c.set)
 		die(EXIT_USAGE, "nothing to set, try \"help\"");
+	memcpy(c.port_pc, port_pc.port, sizeof(c.port_pc));
+	c.n_port_pc = port_pc.n;
 	snprintf(c.hw_offload_interface, sizeof(c.hw_offload_interface), "%s", interface);
 
 	h = open_or_die();
@@ -165,7 +178,7 @@ int cmd_config(int argc, char **argv)
 	static const struct command commands[] = {
 		{ "show", config_show, "", "Show the configuration" },
 		{ "set", config_set,
-		  "[ min-spi SPI ] [ max-spi SPI ] [ port-pc PORT ] [ port-ps PORT ]\n"
+		  "[ min-spi SPI ] [ max-spi SPI ] [ port-pc PORT[,PORT]... ] [ port-ps PORT ]\n"
 		  "      [ temporary-timeout TIME ] [ old-timeout TIME ] [ idle-timeout TIME ]\n"
 		  "      [ max-endpoints N ] [ max-bundles N ] [ max-pending N ] [ max-sets N ]\n"
 		  "      [ mark-mask MASK ]\n"

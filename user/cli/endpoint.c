@@ -217,8 +217,10 @@ static void fill_in(struct wish *w, const struct imsipsec_config *config)
 
 	if (!p->port_ps)
 		p->port_ps = config->port_ps;
-	if (!w->port_pc.n)
-		w->port_pc.port[w->port_pc.n++] = config->port_pc;
+	if (!w->port_pc.n) {
+		memcpy(w->port_pc.port, config->port_pc, sizeof(w->port_pc.port));
+		w->port_pc.n = config->n_port_pc;
+	}
 	p->port_pc = w->port_pc.port;
 	p->n_port_pc = w->port_pc.n;
 	if (!p->guard)

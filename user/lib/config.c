@@ -6,6 +6,15 @@
 
 #define CONFIG_ALL	((IMSIPSEC_CONFIG_HW_OFFLOAD_REQUIRED << 1) - 1)
 
+/* The pool of client ports: the attribute is there once for each of them. */
+static int port_pc_attr(const struct nlattr *attr, struct imsipsec_config *c)
+{
+	c->set |= IMSIPSEC_CONFIG_PORT_PC;
+	if (c->n_port_pc == IMSIPSEC_PORT_PC_MAX)
+		return -EBADMSG;
+	return imsipsec_attr_be16(attr, &c->port_pc[c->n_port_pc++]);
+}
+
 static int config_attr(const struct nlattr *attr, void *data)
 {
 	struct imsipsec *h = data;
@@ -25,8 +34,7 @@ static int config_attr(const struct nlattr *attr, void *data)
 		c->set |= IMSIPSEC_CONFIG_TEMPORARY_TIMEOUT;
 		return imsipsec_attr_u64(attr, &c->temporary_timeout);
 	case IMS_IPSEC_A_CONFIG_PORT_PC:
-		c->set |= IMSIPSEC_CONFIG_PORT_PC;
-		return imsipsec_attr_be16(attr, &c->port_pc);
+		return port_pc_attr(attr, c);
 	case IMS_IPSEC_A_CONFIG_PORT_PS:
 		c->set |= IMSIPSEC_CONFIG_PORT_PS;
 		return imsipsec_attr_be16(attr, &c->port_ps);
@@ -138,6 +146,17 @@ static int put_allowed_algorithms(struct imsipsec *h, struct nlmsghdr *nlh, cons
 				 IMS_IPSEC_ALGORITHMS_MAX);
 }
 
+static int put_port_pc(struct imsipsec *h, struct nlmsghdr *nlh, const struct imsipsec_config *c)
+{
+	size_t i;
+
+	if (!c->n_port_pc || c->n_port_pc > IMSIPSEC_PORT_PC_MAX)
+		return imsipsec_fail(h, -EINVAL, "port-pc: not 1 to %d", IMSIPSEC_PORT_PC_MAX);
+	for (i = 0; i < c->n_port_pc; i++)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_CONFIG_PORT_PC, c->port_pc[i]);
+	return 0;
+}
+
 int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config)
 {
 	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_CONFIG_SET, 0);
@@ -156,8 +175,11 @@ int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config
 		imsipsec_put_be32(nlh, IMS_IPSEC_A_CONFIG_MAX_SPI, c.max_spi);
 	if (c.set & IMSIPSEC_CONFIG_TEMPORARY_TIMEOUT)
 		mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, c.temporary_timeout);
-	if (c.set & IMSIPSEC_CONFIG_PORT_PC)
-		imsipsec_put_be16(nlh, IMS_IPSEC_A_CONFIG_PORT_PC, c.port_pc);
+	if (c.set & IMSIPSEC_CONFIG_PORT_PC) {
+		err = put_port_pc(h, nlh, &c);
+		if (err)
+			return err;
+	}
 	if (c.set & IMSIPSEC_CONFIG_PORT_PS)
 		imsipsec_put_be16(nlh, IMS_IPSEC_A_CONFIG_PORT_PS, c.port_ps);
 	if (c.set & IMSIPSEC_CONFIG_MAX_ENDPOINTS)

@@ -257,6 +257,9 @@ const char *imsipsec_offload_reason_name(enum imsipsec_offload_reason reason);
 #define IMSIPSEC_CONFIG_HW_OFFLOAD		(1U << 20)
 #define IMSIPSEC_CONFIG_HW_OFFLOAD_REQUIRED	(1U << 21)
 
+/* Client ports of an endpoint, at most */
+#define IMSIPSEC_PORT_PC_MAX	64
+
 /**
  * struct imsipsec_config - what a network namespace is set to
  * @size: sizeof the struct
@@ -264,7 +267,9 @@ const char *imsipsec_offload_reason_name(enum imsipsec_offload_reason reason);
  * @min_spi: first SPI of the P-CSCF's range, at least 256 (RFC 4303)
  * @max_spi: last SPI of the range
  * @temporary_timeout: milliseconds that a bundle waits to be confirmed
- * @port_pc: protected client port of an endpoint that names none
+ * @port_pc: pool of protected client ports of an endpoint that names none; two as a rule:
+ *	a set and its successor differ in it
+ * @n_port_pc: how many
  * @port_ps: protected server port of an endpoint that names none
  * @max_endpoints: most endpoints
  * @max_bundles: most bundles
@@ -304,7 +309,8 @@ struct imsipsec_config {
 	uint32_t min_spi;
 	uint32_t max_spi;
 	uint64_t temporary_timeout;
-	uint16_t port_pc;
+	uint16_t port_pc[IMSIPSEC_PORT_PC_MAX];
+	size_t n_port_pc;
 	uint16_t port_ps;
 	uint32_t max_endpoints;
 	uint32_t max_bundles;
@@ -451,7 +457,6 @@ int imsipsec_offload_dump(struct imsipsec *h, const char *interface, enum imsips
 
 /* ---- Endpoints ------------------------------------------------------- */
 
-#define IMSIPSEC_PORT_PC_MAX	64
 #define IMSIPSEC_OFFLOAD_REASONS	32	/* a place for each reason, and room for more */
 
 /**

@@ -76,7 +76,7 @@ static void test_config(void)
 
 	ok(!imsipsec_config_set(h, &c) && !imsipsec_config_get(h, &got) && got->set == 0x3fffff &&
 	   got->min_spi == 300000 && got->max_spi == 900000 && got->temporary_timeout == 3600000 &&
-	   got->port_pc && got->port_ps && got->max_endpoints && got->max_bundles &&
+	   got->n_port_pc == 2 && got->port_ps && got->max_endpoints && got->max_bundles &&
 	   got->max_pending && !strcmp(got->allowed_algorithms, "") && !got->preferred_alg &&
 	   !got->preferred_ealg && !got->disable_deprecated_algorithms &&
 	   got->max_sets == 3 && got->old_timeout == 128000 && !got->idle_timeout &&

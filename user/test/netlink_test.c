@@ -167,6 +167,7 @@ static void put_config(struct nlmsghdr *nlh)
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_SPI, htonl(262144));
 	mnl_attr_put_u64(nlh, IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, 30000);
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_CONFIG_PORT_PC, htons(5062));
+	mnl_attr_put_u16(nlh, IMS_IPSEC_A_CONFIG_PORT_PC, htons(5064));
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_CONFIG_PORT_PS, htons(5063));
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS, 16);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_CONFIG_MAX_BUNDLES, 100000);
@@ -424,6 +425,14 @@ static bool requested_is(uint16_t type, const void *data, size_t len)
 static bool requested_u16(uint16_t type, uint16_t value)
 {
 	return requested_is(type, &value, sizeof(value));
+}
+
+/* There are two of them */
+static bool requested_two_u16(uint16_t type, uint16_t first, uint16_t second)
+{
+	const uint16_t *a = requested(type, sizeof(*a), 0), *b = requested(type, sizeof(*b), 1);
+
+	return a && *a == first && b && *b == second && !requested(type, sizeof(*a), 2);
 }
 
 static bool requested_u32(uint16_t type, uint32_t value)
@@ -799,7 +808,8 @@ static void test_requests(void)
 	ok(!imsipsec_config_get(h, &config) && request_is(IMS_IPSEC_CMD_CONFIG_GET, 0, 0) &&
 	   config->size == sizeof(c) && config->set == 0x3fffff && config->min_spi == 65536 &&
 	   config->max_spi == 262144 && config->temporary_timeout == 30000 &&
-	   config->port_pc == 5062 && config->port_ps == 5063 && config->max_endpoints == 16 &&
+	   config->n_port_pc == 2 && config->port_pc[0] == 5062 && config->port_pc[1] == 5064 &&
+	   config->port_ps == 5063 && config->max_endpoints == 16 &&
 	   config->max_bundles == 100000 && config->max_pending == 1000 &&
 	   !strcmp(config->allowed_algorithms, LIST) &&
 	   config->preferred_alg == IMSIPSEC_ALG_AES_GMAC &&
@@ -815,11 +825,11 @@ static void test_requests(void)
 	c.allowed_algorithms = LIST;
 	h = reset();
 	put_ack(datagram());
-	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 22) &&
+	ok(!imsipsec_config_set(h, &c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 23) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MIN_SPI, htonl(65536)) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_SPI, htonl(262144)) &&
 	   requested_u64(IMS_IPSEC_A_CONFIG_TEMPORARY_TIMEOUT, 30000) &&
-	   requested_u16(IMS_IPSEC_A_CONFIG_PORT_PC, htons(5062)) &&
+	   requested_two_u16(IMS_IPSEC_A_CONFIG_PORT_PC, htons(5062), htons(5064)) &&
 	   requested_u16(IMS_IPSEC_A_CONFIG_PORT_PS, htons(5063)) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_ENDPOINTS, 16) &&
 	   requested_u32(IMS_IPSEC_A_CONFIG_MAX_BUNDLES, 100000) &&
@@ -874,6 +884,14 @@ static void test_requests(void)
 	ok(imsipsec_config_set(h, &c) == -EINVAL && !kernel.sent &&
 	   !strcmp(imsipsec_strerror(h), "hw-offload-interface: longer than 15 bytes"),
 	   "config_set: the name of an interface does not end");
+	h = reset();
+	c.set = IMSIPSEC_CONFIG_PORT_PC;
+	c.n_port_pc = 0;
+	ok(imsipsec_config_set(h, &c) == -EINVAL && !kernel.sent &&
+	   !strcmp(imsipsec_strerror(h), "port-pc: not 1 to 64"), "config_set: no client port");
+	h = reset();
+	c.n_port_pc = IMSIPSEC_PORT_PC_MAX + 1;
+	ok(imsipsec_config_set(h, &c) == -EINVAL && !kernel.sent, "config_set: 65 client ports");
 	h = reset();
 	c.set = 1U << 31;
 	ok(imsipsec_config_set(h, &c) == -E2BIG && !kernel.sent, "config_set: unknown member");
@@ -1603,7 +1621,7 @@ static void test_own_pointers(void)
 	kernel.n = kernel.next = kernel.sent = 0;
 	d->len = 0;
 	put_ack(datagram());
-	ok(!imsipsec_config_set(h, c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 22) &&
+	ok(!imsipsec_config_set(h, c) && request_is(IMS_IPSEC_CMD_CONFIG_SET, 0, 23) &&
 	   requested_is(IMS_IPSEC_A_CONFIG_ALLOWED_ALGORITHMS, LIST, strlen(LIST)),
 	   "INPUT: own pointers: config_set with what config_get gave");
 	attr = mnl_nlmsg_get_payload_offset((void *)kernel.request, GENL_HDRLEN);
