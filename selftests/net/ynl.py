@@ -93,10 +93,10 @@ def python_config():
     equal(c['min-spi'], DEFAULTS['min-spi'], 'min-spi')
     text = {'allowed-algorithms': 'aes-gmac=null,hmac-sha-1-96=aes-cbc', 'hw-offload-interface': 'fifteen-letters',
             'hw-offload': 'software'}
-    y.do('config-set', dict(text, **{'max-sets': 2, 'port-pc': 7807}))
+    y.do('config-set', dict(text, **{'max-sets': 2, 'port-pc': [7807, 7808]}))
     c = y.do('config-get', {})
     equal({k: c[k] for k in text}, text, 'what was set')
-    equal((c['max-sets'], c['port-pc']), (2, 7807), 'numbers that were set')
+    equal((c['max-sets'], c['port-pc']), (2, [7807, 7808]), 'numbers that were set')
     y.do('config-set', {'allowed-algorithms': 'aes-gcm' + ' ' * 505})
     y.do('config-set', {'allowed-algorithms': '', 'hw-offload-interface': '', 'hw-offload': 'crypto'})
     c = y.do('config-get', {})
