@@ -85,7 +85,7 @@ static void test_config(void)
 	   !got->hw_offload_required,
 	   "config: set and get");
 	c.min_spi = 255;
-	ok(imsipsec_config_set(h, &c) < 0 && strstr(imsipsec_strerror(h), "min-spi"),
+	ok(imsipsec_config_set(h, &c) < 0 && strstr(imsipsec_strerror(h), "min_spi"),
 	   "config: an error names the attribute: %s", imsipsec_strerror(h));
 }
 
