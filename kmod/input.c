@@ -51,17 +51,15 @@ static void ims_input_get_addrs(const struct sk_buff *skb, struct ims_tuple *t)
  * There is no SA for it. To an endpoint: the UE uses a set that is no longer there, or was never
  * made. UDP that ESP was in has been pulled off.
  */
-static void ims_input_drop_unknown(struct ims_net *in, struct sk_buff *skb)
+static void ims_input_drop_unknown(struct ims_net *in, const struct sk_buff *skb, __be32 spi)
 {
 	struct ims_journal_drop entry = {
 		.proto = IPPROTO_ESP,
 		.drop = IMS_IPSEC_DROP_UNKNOWN_SPI,
+		.spi = spi,
 	};
 	struct ims_endpoint *ep;
-	__be32 seq;
 
-	if (xfrm_parse_spi(skb, IPPROTO_ESP, &entry.spi, &seq))
-		return;
 	ims_input_get_addrs(skb, &entry.t);
 	ep = ims_endpoint_at(in, &entry.t.dst);
 	if (!ep)
@@ -71,8 +69,7 @@ static void ims_input_drop_unknown(struct ims_net *in, struct sk_buff *skb)
 }
 
 /* It had the SPI of a bundle's: the UE has other keys or algorithms, or somebody forges. */
-static void ims_input_drop_bad(struct ims_net *in, const struct sk_buff *skb,
-			       const struct xfrm_state *x)
+static void ims_input_drop_bad(struct ims_net *in, const struct xfrm_state *x, u32 seq)
 {
 	struct ims_journal_drop entry = {
 		.proto = IPPROTO_ESP,
@@ -83,7 +80,7 @@ static void ims_input_drop_bad(struct ims_net *in, const struct sk_buff *skb,
 	const struct ims_bundle *b = ims_bundle_of_input(in, x);
 
 	/* what was replayed is no fault, and counted by XFRM */
-	if (!b || !ims_sa_is_live(x) || !ims_sa_is_new(x, skb))
+	if (!b || !ims_sa_is_live(x) || !ims_sa_is_new(x, seq))
 		return;
 	ims_sa_tuple(x, &entry.t);
 	entry.e.endpoint = b->ep->id;
@@ -94,12 +91,16 @@ static void ims_input_drop_bad(struct ims_net *in, const struct sk_buff *skb,
 static noinline void ims_input_failed(struct ims_net *in, struct sk_buff *skb)
 {
 	const struct xfrm_state *x = ims_sa_last_of_input(skb);
+	__be32 spi, seq;
 
+	/* from the packet: XFRM has not noted the number yet where it was replayed */
+	if (xfrm_parse_spi(skb, IPPROTO_ESP, &spi, &seq))
+		return;
 	rcu_read_lock();
 	if (!x)
-		ims_input_drop_unknown(in, skb);
-	else if (ims_sa_is_shielded(x))
-		ims_input_drop_bad(in, skb, x);
+		ims_input_drop_unknown(in, skb, spi);
+	else if (ims_sa_is_shielded(x) && ims_sa_spi(x) == spi)
+		ims_input_drop_bad(in, x, ntohl(seq));
 	rcu_read_unlock();
 }
 

@@ -101,7 +101,7 @@ void ims_sa_set_nat_port(struct xfrm_state *x, __be16 port);
 bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi);
 void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
 void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed);
-bool ims_sa_is_new(const struct xfrm_state *x, const struct sk_buff *skb);
+bool ims_sa_is_new(const struct xfrm_state *x, u32 seq);
 void ims_sa_touch(const struct xfrm_state *x);
 time64_t ims_sa_last_used(const struct xfrm_state *x);
 bool ims_sa_has_keys(const struct xfrm_state *x, const struct ims_alg_keys *keys);

@@ -60,7 +60,7 @@ void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed)
 /**
  * ims_sa_is_new() - is a number one that an SA has not received yet
  * @x: an inbound SA of ours
- * @skb: ESP with its SPI, in a callback of XFRM's input
+ * @seq: the number
  *
  * As XFRM decides it, which tells nobody why it drops a packet. A number counts as received when
  * the packet was authentic.
@@ -68,9 +68,8 @@ void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed)
  * Context: any.
  * Return: false for what was replayed, or is too old to tell.
  */
-bool ims_sa_is_new(const struct xfrm_state *x, const struct sk_buff *skb)
+bool ims_sa_is_new(const struct xfrm_state *x, u32 seq)
 {
-	const u32 seq = ntohl(XFRM_SKB_CB(skb)->seq.input.low);
 	const struct xfrm_replay_state_esn *esn = x->replay_esn;
 	const u32 top = READ_ONCE(esn->seq);
 	u32 bit;

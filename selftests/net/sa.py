@@ -302,6 +302,9 @@ def in_clear(fam):
             c.connect_ex((u, b['port-us']))
             equal((count(), last_drop()['protocol']), (4, TCP), 'a SYN')
             c.close()
+            # This UE takes what comes in clear
+            got = []
+            wait(lambda: got.extend(pending(phone.uc, phone.us)) or len(got) == 3, 'it arrives')
             # Neither to other ports of the UE, nor over the set
             s.sendto(b'x', (u, 5060))
             s.sendto(b'x', (u, b['port-us'] + 7))
