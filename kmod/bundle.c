@@ -5,6 +5,7 @@
 #include <linux/slab.h>
 
 #include "bundle.h"
+#include "claim.h"
 #include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
@@ -197,11 +198,8 @@ static void ims_bundle_abort_tcp(struct ims_bundle *b)
 	struct ims_tuple t;
 	enum ims_flow flow;
 
-	/* if any are there they are another registration's */
-	if (b->udp_only)
-		return;
 	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++) {
-		if (ims_bundle_shares(b, flow))
+		if (ims_bundle_shares(b, flow) || ims_claim_tcp_is_others(b, flow))
 			continue;
 		ims_bundle_tuple(b, flow, &t);
 		ims_tcp_abort(b->ep->in, &t);
@@ -220,7 +218,7 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 			enum ims_ipsec_reason reason)
 {
 	struct ims_net *in = b->ep->in;
-	u8 state;
+	u8 state, held;
 	int i;
 
 	lockdep_assert_held(&in->lock);
@@ -237,8 +235,10 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 		in->n_nat--;
 	}
 	ims_offload_end(b);
+	held = ims_claim_held(b);
 	for (i = 0; i < IMS_FLOWS; i++)
-		ims_sa_delete(b->sa[i], true);
+		ims_sa_finish(b->sa[i]);
+	ims_claim_leave(b, held);
 	ims_spi_free(&in->spis, ntohl(ims_bundle_spi(b, IMS_FLOW_IN_PC)));
 	ims_spi_free(&in->spis, ntohl(ims_bundle_spi(b, IMS_FLOW_IN_PS)));
 	ims_ues_remove(b);
@@ -366,6 +366,9 @@ static void ims_bundle_destroy_others(struct ims_bundle *b, const struct ims_bun
  * @over: the one that the request came over, NULL: the one sent over so far
  * @extack: gets the reason
  *
+ * What is in its way and is replaced by it ends: the same owner's bundles under another contact
+ * whose UE has the same address, with one of its ports or SPIs.
+ *
  * One that is confirmed already keeps the longer of the two lifetimes.
  *
  * Context: process, sleeps, struct ims_net.lock held.
@@ -376,6 +379,7 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 		       struct ims_bundle *over, struct netlink_ext_ack *extack)
 {
 	struct ims_net *in = b->ep->in;
+	struct ims_bundle *o;
 	u8 next;
 
 	lockdep_assert_held(&in->lock);
@@ -398,7 +402,11 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 	over = over ?: ims_bundle_sent_over(b);
 	if (over)
 		lifetime = max(lifetime, ims_bundle_remaining(over));
+	/* if it has not sent anything yet, it has its place now, before others leave theirs */
+	ims_claim_prove(b);
 	ims_bundle_destroy_others(b, older == IMS_IPSEC_OLDER_KEEP ? over : NULL);
+	while ((o = ims_claim_find_replaced(b)))
+		ims_bundle_destroy(o, IMS_IPSEC_EVENT_TYPE_DELETED, IMS_IPSEC_REASON_REPLACED);
 
 	spin_lock_bh(&in->state_lock);
 	ims_bundle_set_state(b, next, IMS_IPSEC_REASON_REQUEST);
@@ -509,7 +517,7 @@ static bool ims_bundle_is_broken(const struct ims_bundle *b)
 	if (!gone)
 		return false;
 	spin_lock_bh(&in->state_lock);
-	gone &= ~b->done;
+	gone &= ~(b->done | b->outside);
 	spin_unlock_bh(&in->state_lock);
 	return gone;
 }

@@ -3,9 +3,11 @@
 #define _IMS_BUNDLE_H
 
 #include <linux/ims_ipsec.h>
+#include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
+#include <linux/rhashtable-types.h>
 #include <linux/time64.h>
 #include <linux/timer.h>
 
@@ -56,7 +58,6 @@ enum ims_flow {
  * @allowed: the request's own list of pairs, in place of the configured one;
  *	empty: none
  * @cookie: the request's own name; one that has the last one's is the same; 0: none
- * @replace: sets of the same registration that have one of the UE's SPIs go
  * @ik: integrity key, IMS_IPSEC_KEY_LEN bytes
  * @ck: cipher key, IMS_IPSEC_KEY_LEN bytes
  */
@@ -74,10 +75,21 @@ struct ims_bundle_params {
 	bool unmarked;
 	const struct ims_alg_pair *pair;
 	struct ims_alg_list allowed;
-	bool replace;
 	u64 cookie;
 	const u8 *ik;
 	const u8 *ck;
+};
+
+/**
+ * struct ims_tcp - a bundle has TCP between two ends
+ * @node: in struct ims_net.tcp; under struct ims_net.state_lock, as is what follows
+ * @flow: enum ims_flow of the outbound SA between these ends
+ * @is_held: it is there; read without the lock
+ */
+struct ims_tcp {
+	struct rhash_head node;
+	u8 flow;
+	bool is_held;
 };
 
 /**
@@ -89,6 +101,9 @@ struct ims_bundle_params {
  *	address, which change under struct ims_net.lock and .state_lock
  * @nat: mode UDP-enc-tun: what that takes, else NULL; constant
  * @by_ue: in struct ims_net.ues
+ * @tcp: of its outbound flows, what it has of TCP
+ * @rivals: others that contend for what only one can have, see claim.c; under struct
+ *	ims_net.state_lock, and changed under .lock too
  * @rcu: for freeing
  * @expired: in struct ims_net.expired, once @timer has fired
  * @timer: fires when there is something to look at, at @deadline at the latest
@@ -110,6 +125,9 @@ struct ims_bundle_params {
  *	struct ims_net.state_lock
  * @done: outbound SAs that are not used any more and were deleted before the bundle,
  *	likewise
+ * @outside: outbound SAs that are kept out of XFRM's tables, where another bundle's has their
+ *	place, likewise
+ * @proven: a packet was authenticated by it, or the 200 OK has come; likewise
  * @offload: enum ims_ipsec_offload: what does its ESP; under struct ims_net.state_lock
  * @offload_reason: enum ims_ipsec_offload_reason, 0: as was wished for; likewise
  * @offloading: an interface is getting it; likewise
@@ -119,11 +137,10 @@ struct ims_bundle_params {
  * @mode: constant, as all that follow
  * @pair: the algorithms' place in ims_alg_pairs
  * @slot: its place in its registration
- * @udp_only: TCP could not tell it from another registration's
  * @is_watched: what goes in clear to its UE is noticed; under struct ims_net.lock
  *
  * There are many, so what an SA knows stays there: ims_bundle_tuple(),
- * ims_bundle_spi(). It fits into 192 bytes.
+ * ims_bundle_spi(). It fits into 256 bytes.
  */
 struct ims_bundle {
 	struct ims_endpoint *ep;
@@ -131,6 +148,8 @@ struct ims_bundle {
 	struct xfrm_state *sa[IMS_FLOWS];
 	struct ims_nat *nat;
 	struct rhlist_head by_ue;
+	struct ims_tcp tcp[IMS_FLOW_OUT_US + 1];
+	struct list_head rivals;
 	union {
 		struct rcu_head rcu;
 		struct llist_node expired;
@@ -149,6 +168,8 @@ struct ims_bundle {
 	bool ending;
 	u8 dormant;
 	u8 done;
+	u8 outside;
+	bool proven;
 	u8 offload;
 	u8 offload_reason;
 	bool offloading;
@@ -157,7 +178,6 @@ struct ims_bundle {
 	u8 mode;
 	u8 pair;
 	u8 slot;
-	bool udp_only;
 	bool is_watched;
 };
 
@@ -221,6 +241,7 @@ bool ims_bundle_shares(const struct ims_bundle *b, enum ims_flow flow);
 void ims_bundle_used(struct ims_bundle *b);
 void ims_bundle_take_into_use(struct ims_bundle *b, enum ims_ipsec_reason reason);
 void ims_bundle_unlink(struct ims_bundle *b, enum ims_ipsec_reason reason);
+void ims_registration_wake(struct ims_registration *reg, const struct ims_bundle *leaving);
 void ims_registration_queue(struct ims_registration *reg);
 void ims_registration_settle(struct ims_registration *reg);
 void ims_switch_settle(struct work_struct *work);

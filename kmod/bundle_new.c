@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 
 #include "bundle.h"
+#include "claim.h"
 #include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
@@ -85,110 +86,35 @@ static void ims_bundle_show_owner(char *buf, size_t size, const struct ims_regis
 	buf[n] = '\0';
 }
 
+/*
+ * Does a bundle of the registration have to make way? One that waits for the answer to a
+ * challenge does, there being another challenge, to the same address: one to another address is
+ * what anybody may cause.
+ */
+static bool ims_bundle_makes_way(const struct ims_bundle *o, const struct ims_bundle_params *p)
+{
+	const struct ims_addr source = ims_bundle_source(o);
+
+	return ims_state_next(o->state, IMS_EVENT_CHALLENGE) == IMS_STATE_GONE &&
+	       ims_addr_equal(&source, &p->nat_addr);
+}
+
+/* How many of them do? */
+static u32 ims_bundle_count_way(struct ims_net *in, const struct ims_bundle_params *p)
+{
+	const struct ims_registration *reg = ims_registration_find(in, &p->name);
+	u32 i, n = 0;
+
+	for (i = 0; reg && i < IMS_IPSEC_SETS_MAX; i++)
+		n += reg->set[i] && ims_bundle_makes_way(reg->set[i], p);
+	return n;
+}
+
 struct ims_bundle_port_query {
 	const struct ims_bundle_params *p;
 	const struct ims_endpoint *ep;
 	__be16 port_pc;
 };
-
-/* Is what is sent over it told by a mark? Then only TCP takes the ports for its own. */
-static bool ims_bundle_is_marked(const struct ims_bundle *b)
-{
-	return b->nat && b->nat->is_marked;
-}
-
-static bool ims_params_are_marked(const struct ims_bundle_params *p)
-{
-	return p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN && !p->unmarked;
-}
-
-/* Another registration's with TCP, at the UE's address and one of its ports? */
-static bool ims_bundle_has_tcp(const struct ims_bundle *b, const void *data)
-{
-	const struct ims_bundle_port_query *query = data;
-	struct ims_tuple uc, us;
-
-	if (b->udp_only || b->ep != query->ep || ims_registration_is(b->reg, &query->p->name))
-		return false;
-	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
-	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
-	return uc.dport == query->p->port_uc || us.dport == query->p->port_us;
-}
-
-/* Another registration's, at the same UE's port, or between it and one of ours? */
-static bool ims_bundle_has_ports(const struct ims_bundle *b, const void *data)
-{
-	const struct ims_bundle_port_query *query = data;
-	struct ims_tuple uc, us;
-
-	if (ims_registration_is(b->reg, &query->p->name))
-		return false;
-	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
-	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
-	return uc.dport == query->p->port_uc ||
-	       (b->ep == query->ep && us.dport == query->p->port_us &&
-		us.sport == query->port_pc);
-}
-
-/*
- * The address within a tunnel is what somebody says who has yet to answer a challenge.
- * It is of no weight against one that packets come from.
- */
-static bool ims_bundle_is_displaced(const struct ims_bundle *b, const void *data)
-{
-	const struct ims_bundle_port_query *query = data;
-
-	return query->p->mode == IMS_IPSEC_MODE_TRANS && b->nat &&
-	       b->state == IMS_IPSEC_STATE_TEMPORARY && ims_bundle_has_ports(b, data);
-}
-
-/* Could the two be told apart, by a mark, and what has none of TCP's ports? */
-static bool ims_bundle_is_told(const struct ims_bundle *b, const struct ims_bundle_params *p)
-{
-	if (ims_params_are_marked(p))
-		return true;
-	return ims_bundle_is_marked(b) &&
-	       (b->udp_only || p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN);
-}
-
-/* Has it one of the UE's SPIs? Then there cannot be another one at that address. */
-static bool ims_bundle_has_spis(const struct ims_bundle *b, const struct ims_bundle_params *p)
-{
-	int i;
-
-	for (i = IMS_FLOW_OUT_UC; i <= IMS_FLOW_OUT_US; i++)
-		if (ims_bundle_spi(b, i) == p->spi_uc || ims_bundle_spi(b, i) == p->spi_us)
-			return true;
-	return false;
-}
-
-/* The same owner's under another contact that is in the way: it may be replaced. */
-static bool ims_bundle_is_replaced(const struct ims_bundle *b, const void *data)
-{
-	const struct ims_bundle_port_query *query = data;
-
-	return ims_registration_has_owner(b->reg, &query->p->name) &&
-	       !ims_registration_is(b->reg, &query->p->name) &&
-	       (ims_bundle_has_ports(b, data) || ims_bundle_has_spis(b, query->p));
-}
-
-/* Another registration's that makes way */
-static bool ims_bundle_goes(const struct ims_bundle *b, const void *data)
-{
-	const struct ims_bundle_port_query *query = data;
-
-	return ims_bundle_is_displaced(b, data) ||
-	       (query->p->replace && ims_bundle_is_replaced(b, data));
-}
-
-/* In the way, and to stay there */
-static bool ims_bundle_is_foreign(const struct ims_bundle *b, const void *data)
-{
-	const struct ims_bundle_port_query *query = data;
-
-	return ims_bundle_has_ports(b, data) && !ims_bundle_is_told(b, query->p) &&
-	       !ims_bundle_goes(b, data);
-}
 
 /* Is a client port of ours in use towards the UE's server port? */
 static bool ims_bundle_has_port_pc(const struct ims_bundle *b, const void *data)
@@ -197,8 +123,8 @@ static bool ims_bundle_has_port_pc(const struct ims_bundle *b, const void *data)
 	struct ims_tuple us;
 
 	/* one that will make way is none */
-	if (b->ep != query->ep || (b->state == IMS_IPSEC_STATE_TEMPORARY &&
-				   ims_registration_is(b->reg, &query->p->name)))
+	if (b->ep != query->ep || (ims_registration_is(b->reg, &query->p->name) &&
+				   ims_bundle_makes_way(b, query->p)))
 		return false;
 	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
 	return us.dport == query->p->port_us && us.sport == query->port_pc;
@@ -214,6 +140,15 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 {
 	const u32 n = ep->ports.n - 1, turn = ep->next_pc++;
 	struct ims_bundle_port_query query = { p, ep };
+	struct ims_claimant claimant = {
+		.ep = ep,
+		.name = p->name,
+		.ue_addr = p->ue_addr,
+		.source = p->nat_addr,
+		.port_uc = p->port_uc,
+		.port_us = p->port_us,
+		.is_marked = p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN && !p->unmarked,
+	};
 	const struct ims_bundle *b;
 	char owner[24];
 	u32 i;
@@ -227,8 +162,8 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 		break;
 	}
 
-	query.port_pc = *port_pc;
-	b = ims_ues_find(ep->in, &p->ue_addr, ims_bundle_is_foreign, &query);
+	claimant.port_pc = *port_pc;
+	b = ims_claim_find_owner(ep->in, &claimant);
 	if (!b)
 		return 0;
 	ims_bundle_show_owner(owner, sizeof(owner), b->reg);
@@ -236,13 +171,17 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 	return -EADDRINUSE;
 }
 
-static int ims_bundle_check_limits(struct ims_net *in, struct netlink_ext_ack *extack)
+/* What will make way is not counted. */
+static int ims_bundle_check_limits(struct ims_net *in, const struct ims_bundle_params *p,
+				   struct netlink_ext_ack *extack)
 {
-	if (in->n_bundles >= in->config.max_bundles) {
+	const u32 way = ims_bundle_count_way(in, p);
+
+	if (in->n_bundles - way >= in->config.max_bundles) {
 		NL_SET_ERR_MSG_FMT(extack, "max_bundles (%u) reached", in->config.max_bundles);
 		return -ENOSPC;
 	}
-	if (in->n_pending >= in->config.max_pending) {
+	if (in->n_pending - way >= in->config.max_pending) {
 		NL_SET_ERR_MSG_FMT(extack, "max_pending (%u) reached", in->config.max_pending);
 		return -ENOSPC;
 	}
@@ -289,6 +228,7 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 				struct netlink_ext_ack *extack)
 {
 	const u32 mark = ims_bundle_mark(b->ep->in, b->reg->index, b->slot);
+	u32 out_mask, out_mark = ims_nat_get_sa_mark(b, &out_mask);
 	struct ims_endpoint *ep = b->ep;
 	const struct {
 		__be16 ours;
@@ -321,8 +261,8 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 			.spi = spis[i],
 			.reqid = b->nat ? ims_nat_reqid(ep->in, b->id) : ep->reqid,
 			.out = out,
-			.mark = out ? 0 : mark,
-			.mark_mask = ep->in->config.mark_mask,
+			.mark = out ? out_mark : mark,
+			.mark_mask = out ? out_mask : ep->in->config.mark_mask,
 			.pair = p->pair,
 			.keys = &keys,
 		};
@@ -340,7 +280,7 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 	return err;
 }
 
-/* A tunnel's packets leave over it, unless another bundle has their ports. */
+/* A tunnel's packets leave over it, unless another bundle has their ports, or has them first. */
 static int ims_bundle_add_policies(struct ims_bundle *b, struct netlink_ext_ack *extack)
 {
 	struct ims_net *in = b->ep->in;
@@ -349,7 +289,7 @@ static int ims_bundle_add_policies(struct ims_bundle *b, struct netlink_ext_ack 
 
 	spin_lock_bh(&in->state_lock);
 	for (flow = 0; flow < IMS_NAT_FLOWS && !err; flow++) {
-		if (ims_bundle_shares(b, flow))
+		if (ims_bundle_shares(b, flow) || ims_claim_is_kept_out(b, flow))
 			continue;
 		err = ims_nat_send_over(b, flow, NULL);
 		if (!err)
@@ -363,32 +303,27 @@ static int ims_bundle_add_policies(struct ims_bundle *b, struct netlink_ext_ack 
 }
 
 /*
- * All four or none; on error those that were added are out of the tables again, and the
- * bundle cannot be found by its UE's address any more.
+ * All four or none, but for those whose places others have. On error the bundle cannot be found
+ * by its UE's address any more, and ims_bundle_abandon() takes out what was added.
  */
 static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *extack)
 {
-	int i, err;
+	const u8 outside = b->outside;
+	int i, err = 0;
 
-	for (i = 0; i < IMS_FLOWS; i++) {
-		err = ims_sa_add(b->sa[i], extack);
-		if (err)
-			goto undo;
-	}
-	if (b->nat) {
+	for (i = 0; i < IMS_FLOWS && !err; i++)
+		if (!(outside & BIT(i)))
+			err = ims_sa_add(b->sa[i], extack);
+	if (!err && b->nat)
 		err = ims_bundle_add_policies(b, extack);
-		if (err)
-			goto undo;
+	if (err) {
+		ims_ues_remove(b);
+		return err;
 	}
 	for (i = 0; i < IMS_FLOWS; i++)
-		ims_sa_announce(b->sa[i]);
+		if (!(outside & BIT(i)))
+			ims_sa_announce(b->sa[i]);
 	return 0;
-
-undo:
-	ims_ues_remove(b);
-	while (i--)
-		ims_sa_delete(b->sa[i], false);
-	return err;
 }
 
 /*
@@ -399,6 +334,7 @@ undo:
 static void ims_bundle_abandon(struct ims_bundle *b)
 {
 	struct ims_net *in = b->ep->in;
+	u8 held;
 	int i;
 
 	spin_lock_bh(&in->state_lock);
@@ -407,9 +343,12 @@ static void ims_bundle_abandon(struct ims_bundle *b)
 	ims_offload_end(b);
 	if (b->nat)
 		ims_nat_end(b);
+	held = ims_claim_held(b);
 	for (i = 0; i < IMS_FLOWS; i++)
 		if (b->sa[i])
-			ims_sa_end(b->sa[i]);
+			ims_sa_finish(b->sa[i]);
+	/* it may have proved itself, and taken from others what they had, in between */
+	ims_claim_leave(b, held);
 	xa_erase(&in->bundles, b->id);
 }
 
@@ -423,36 +362,29 @@ static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
 	b->ep = ep;
 	timer_setup(&b->timer, ims_bundle_timer, 0);
 	refcount_set(&b->refs, 1);
+	INIT_LIST_HEAD(&b->rivals);
 	b->told = IMS_IPSEC_STATE_TEMPORARY;
 	b->mode = p->mode;
 	b->pair = p->pair - ims_alg_pairs;
 	return b;
 }
 
-/* Has a bundle of the registration one of the UE's SPIs, at the same address? */
-static bool ims_bundle_clashes(const struct ims_bundle *o, const struct ims_bundle_params *p)
+/* A slot that is free, or will be; -1: there is none. */
+static int ims_bundle_choose_slot(const struct ims_registration *reg,
+				  const struct ims_bundle_params *p)
 {
-	struct ims_addr addr;
-	struct ims_tuple t;
+	int i, slot = ims_registration_free_slot(reg);
 
-	ims_bundle_tuple(o, IMS_FLOW_OUT_UC, &t);
-	addr = o->nat ? o->nat->addr : t.dst;
-	return ims_addr_equal(&addr, &p->nat_addr) && ims_bundle_has_spis(o, p);
+	for (i = 0; slot < 0 && i < IMS_IPSEC_SETS_MAX; i++)
+		if (ims_bundle_makes_way(reg->set[i], p))
+			slot = i;
+	return slot;
 }
 
 /*
- * Does a bundle of the registration have to make way? One that waits for the answer to
- * a challenge does, there being another challenge; one that has the UE's SPIs if the
- * request says that the UE has lost its state.
+ * Refuse what the bundles that stay leave no room for. Those that wait for the answer to a
+ * challenge to another address are nobody's yet, and count only where there is no place left.
  */
-static bool ims_bundle_makes_way(const struct ims_bundle *o, const struct ims_bundle_params *p)
-{
-	if (ims_state_next(o->state, IMS_EVENT_CHALLENGE) == IMS_STATE_GONE)
-		return true;
-	return p->replace && ims_bundle_clashes(o, p);
-}
-
-/* Refuse what the bundles that stay leave no room for. */
 static int ims_bundle_check_registration(const struct ims_registration *reg,
 					 const struct ims_bundle_params *p,
 					 struct netlink_ext_ack *extack)
@@ -460,48 +392,22 @@ static int ims_bundle_check_registration(const struct ims_registration *reg,
 	const u32 max_sets = reg->in->config.max_sets;
 	u32 i, n = 0;
 
-	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
-		const struct ims_bundle *o = reg->set[i];
-
-		if (!o || ims_bundle_makes_way(o, p))
-			continue;
-		n++;
-		if (ims_bundle_clashes(o, p)) {
-			NL_SET_ERR_MSG_FMT(extack, "bundle %u has one of the UE's SPIs", o->id);
-			return -EEXIST;
-		}
-	}
-	if (n < max_sets)
+	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++)
+		n += reg->set[i] && reg->set[i]->state != IMS_IPSEC_STATE_TEMPORARY;
+	if (n < max_sets && ims_bundle_choose_slot(reg, p) >= 0)
 		return 0;
 	NL_SET_ERR_MSG_FMT(extack, "the registration has max_sets (%u) bundles", max_sets);
 	return -EDQUOT;
 }
 
-static void ims_bundle_make_way(struct ims_bundle *b, const struct ims_bundle_params *p,
-				__be16 port_pc)
+static void ims_bundle_make_way(struct ims_registration *reg, const struct ims_bundle_params *p)
 {
-	const struct ims_bundle_port_query query = { p, b->ep, port_pc };
-	struct ims_registration *reg = b->reg;
-	struct ims_bundle *replaced;
 	u32 i;
 
-	for (;;) {
-		replaced = ims_ues_find(reg->in, &p->ue_addr, ims_bundle_goes, &query);
-		if (!replaced)
-			break;
-		ims_bundle_destroy(replaced, IMS_IPSEC_EVENT_TYPE_DELETED,
-				   IMS_IPSEC_REASON_REPLACED);
-	}
-
-	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
-		struct ims_bundle *o = reg->set[i];
-
-		if (!o || !ims_bundle_makes_way(o, p))
-			continue;
-		ims_bundle_destroy(o, IMS_IPSEC_EVENT_TYPE_DELETED,
-				   o->state == IMS_IPSEC_STATE_TEMPORARY ?
-				   IMS_IPSEC_REASON_CHALLENGE : IMS_IPSEC_REASON_REPLACED);
-	}
+	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++)
+		if (reg->set[i] && ims_bundle_makes_way(reg->set[i], p))
+			ims_bundle_destroy(reg->set[i], IMS_IPSEC_EVENT_TYPE_DELETED,
+					   IMS_IPSEC_REASON_CHALLENGE);
 }
 
 /*
@@ -523,39 +429,30 @@ static void ims_bundle_put_to_sleep(struct ims_bundle *b)
 }
 
 static int ims_bundle_insert(struct ims_bundle *b, const struct ims_bundle_params *p,
-			     __be16 port_pc, struct netlink_ext_ack *extack)
+			     struct netlink_ext_ack *extack)
 {
 	struct ims_registration *reg = b->reg;
 	struct ims_net *in = reg->in;
 	int err;
 
-	err = ims_ues_add(b);
+	err = ims_claim_join(b, extack);
+	if (!err)
+		err = ims_ues_add(b);
 	if (err)
 		return err;
-	/* From here on nothing fails, unless somebody else has one of the UE's SPIs. */
-	ims_bundle_make_way(b, p, port_pc);
 	ims_bundle_put_to_sleep(b);
 	err = ims_bundle_add_sas(b, extack);
 	if (err)
 		return err;
+	/* From here on nothing fails: what makes way does so for one that is there. */
+	ims_bundle_make_way(reg, p);
 	spin_lock_bh(&in->state_lock);
 	ims_bundle_set_state(b, IMS_IPSEC_STATE_TEMPORARY, IMS_IPSEC_REASON_REQUEST);
 	reg->set[b->slot] = b;
+	ims_registration_wake(reg, NULL);
 	spin_unlock_bh(&in->state_lock);
 	reg->next_slot = b->slot + 1;
 	return 0;
-}
-
-/* A slot that is free, or will be. */
-static int ims_bundle_choose_slot(const struct ims_registration *reg,
-				  const struct ims_bundle_params *p)
-{
-	int i, slot = ims_registration_free_slot(reg);
-
-	for (i = 0; slot < 0 && i < IMS_IPSEC_SETS_MAX; i++)
-		if (ims_bundle_makes_way(reg->set[i], p))
-			slot = i;
-	return slot;
 }
 
 static bool ims_bundle_has_keys(const struct ims_bundle *b, const struct ims_bundle_params *p)
@@ -624,7 +521,8 @@ struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endp
  * @extack: gets the reason
  *
  * The bundle is temporary and goes after temporary_timeout. Another temporary one of
- * its registration goes at once.
+ * its registration, whose UE has the same address, goes at once. All else that is in its way
+ * stays until ims_bundle_confirm().
  *
  * Context: process, sleeps, @in->lock held.
  * Return: the bundle, or an ERR_PTR: -EINVAL, -ENOMEM, -EOPNOTSUPP for
@@ -632,8 +530,8 @@ struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endp
  * not have and for what its interface has to do and cannot, -ENOSPC for the range, a limit
  * or the interface's,
  * -EDQUOT for what one registration may have, -EADDRINUSE if the UE's ports are another
- * owner's, -EEXIST if an SA with one of the UE's SPIs to its address, or a policy for
- * its packets, is there. On error nothing is left.
+ * owner's, -EEXIST if somebody else's SA with one of the UE's SPIs to its address, or policy for
+ * its packets, is there. On error nothing is left, and nothing else has changed.
  */
 struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
 				     const struct ims_bundle_params *p,
@@ -643,7 +541,6 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 		[IMS_FLOW_OUT_UC] = p->spi_uc,
 		[IMS_FLOW_OUT_US] = p->spi_us,
 	};
-	const struct ims_bundle_port_query query = { p, ep };
 	struct ims_registration *reg;
 	struct ims_bundle *b;
 	__be16 port_pc;
@@ -655,7 +552,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (!err)
 		err = ims_alg_list_check(&in->config.algs, &p->allowed, p->pair, extack);
 	if (!err)
-		err = ims_bundle_check_limits(in, extack);
+		err = ims_bundle_check_limits(in, p, extack);
 	if (!err)
 		err = ims_bundle_choose_port_pc(ep, p, &port_pc, extack);
 	if (err)
@@ -677,7 +574,6 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 		err = ims_nat_init(b, p);
 		if (err)
 			goto free;
-		b->udp_only = ims_ues_find(in, &p->ue_addr, ims_bundle_has_tcp, &query);
 	}
 	err = ims_bundle_alloc_spi(b, p, &spis[IMS_FLOW_IN_PS], extack);
 	if (err)
@@ -695,7 +591,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (!err)
 		err = ims_offload_bundle(b, extack);
 	if (!err)
-		err = ims_bundle_insert(b, p, port_pc, extack);
+		err = ims_bundle_insert(b, p, extack);
 	if (err)
 		goto abandon;
 

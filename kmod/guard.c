@@ -26,6 +26,7 @@
 #include <net/ipv6.h>
 
 #include "bundle.h"
+#include "claim.h"
 #include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
@@ -40,7 +41,14 @@
 #include "sa.h"
 #include "trace.h"
 
-/* The UE takes a new set into use by sending over it. */
+/* The UE proves that a set is its own by sending anything over it. */
+static void ims_guard_prove(struct ims_bundle *b)
+{
+	if (!READ_ONCE(b->proven))
+		ims_claim_prove(b);
+}
+
+/* It takes a new set into use by sending a SIP message over it. */
 static void ims_guard_note(struct ims_bundle *b, const struct sk_buff *skb,
 			   const struct ims_parsed *p)
 {
@@ -69,7 +77,8 @@ static enum ims_ipsec_drop ims_guard_check_input(struct ims_net *in, const struc
 		return IMS_IPSEC_DROP_NO_LIVE_SET;
 	if (shape != IMS_SHAPE_PORTS || !ims_sa_covers(x, &p->t))
 		return IMS_IPSEC_DROP_CROSS_PAIR;
-	if (b->udp_only && p->proto != IPPROTO_UDP)
+	ims_guard_prove(b);
+	if (b->nat && p->proto != IPPROTO_UDP && !ims_claim_has_tcp(b, x))
 		return IMS_IPSEC_DROP_UDP_ONLY;
 	ims_guard_note(b, skb, p);
 	ims_sa_touch(x);
@@ -86,22 +95,24 @@ static void ims_guard_pass_input(struct ims_net *in, const struct sk_buff *skb,
 	if (IS_ERR_OR_NULL(x))
 		return;
 	b = ims_bundle_of_input(in, x);
-	if (b && ims_sa_covers(x, &p->t))
-		ims_guard_note(b, skb, p);
+	if (!b || !ims_sa_covers(x, &p->t))
+		return;
+	ims_guard_prove(b);
+	ims_guard_note(b, skb, p);
 }
 
 /* The endpoint's own SA, or why not; a tunnel's has a reqid of its own. */
 static enum ims_ipsec_drop ims_guard_check_owner(struct ims_net *in, const struct ims_endpoint *ep,
 						 const struct xfrm_state *x, u8 proto)
 {
-	const struct ims_bundle *b;
+	struct ims_bundle *b;
 
 	if (!ims_sa_is_tunnel(x))
 		return ims_sa_has_reqid(x, ep->reqid) ? IMS_DROP_NOT : IMS_IPSEC_DROP_FOREIGN_SA;
 	b = ims_nat_of_output(in, x);
 	if (!b || b->ep != ep)
 		return IMS_IPSEC_DROP_FOREIGN_SA;
-	if (b->udp_only && proto != IPPROTO_UDP)
+	if (proto != IPPROTO_UDP && !ims_claim_has_tcp(b, x))
 		return IMS_IPSEC_DROP_UDP_ONLY;
 	return IMS_DROP_NOT;
 }

@@ -7,6 +7,7 @@
 #include <linux/workqueue.h>
 
 #include "bundle.h"
+#include "claim.h"
 #include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
@@ -43,6 +44,9 @@ static int __net_init ims_net_init(struct net *net)
 	err = ims_clear_init(in);
 	if (err)
 		goto exit_ues;
+	err = ims_claims_init(in);
+	if (err)
+		goto exit_clear;
 	in->net = net;
 	in->config = ims_defaults;
 	mutex_init(&in->lock);
@@ -66,6 +70,8 @@ static int __net_init ims_net_init(struct net *net)
 	xa_init_flags(&in->spis, XA_FLAGS_ALLOC1);
 	return 0;
 
+exit_clear:
+	ims_clear_exit(in);
 exit_ues:
 	ims_ues_exit(in);
 exit_registrations:
@@ -101,6 +107,7 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 
 	list_for_each_entry(net, nets, exit_list) {
 		in = ims_net(net);
+		ims_claims_exit(in);
 		ims_clear_exit(in);
 		ims_ues_exit(in);
 		ims_registrations_exit(in);

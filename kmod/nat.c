@@ -98,6 +98,7 @@ int ims_nat_init(struct ims_bundle *b, const struct ims_bundle_params *p)
 	nat->heard_port = nat->port;
 	nat->moved = jiffies - IMS_NAT_PACE;
 	nat->is_marked = !p->unmarked;
+	nat->is_fact = ims_addr_equal(&p->ue_addr, &p->nat_addr);
 	timer_setup(&nat->timer, ims_nat_timer, 0);
 	b->nat = nat;
 	b->dormant = BIT(IMS_FLOW_OUT_UC) | BIT(IMS_FLOW_OUT_US);
@@ -110,8 +111,25 @@ static u32 ims_nat_mark(const struct ims_bundle *b, u32 *mask)
 	const struct ims_net *in = b->ep->in;
 	const u32 slots = ims_bundle_mark(in, 0, IMS_IPSEC_SETS_MAX - 1);
 
-	*mask = b->nat->is_marked ? in->config.mark_mask & ~slots : 0;
-	return ims_bundle_mark(in, b->reg->index, 0);
+	*mask = in->config.mark_mask & ~slots;
+	return b->nat && b->nat->is_marked ? ims_bundle_mark(in, b->reg->index, 0) : 0;
+}
+
+/**
+ * ims_nat_get_sa_mark() - the mark of a bundle's outbound SAs
+ * @b: the bundle, in either mode
+ * @mask: gets the bits that count
+ *
+ * It is that of the policies that may choose them, 0 where these have none. The SAs of two
+ * registrations may have one address and SPI, if one of them has a mark: the mask is there for
+ * both, as XFRM would else take an SA without one for that of any mark.
+ *
+ * Context: struct ims_net.lock held.
+ * Return: the mark.
+ */
+u32 ims_nat_get_sa_mark(const struct ims_bundle *b, u32 *mask)
+{
+	return ims_nat_mark(b, mask);
 }
 
 /**
@@ -132,13 +150,10 @@ void ims_nat_get_tunnel(const struct ims_bundle *b, bool out, struct ims_sa_tunn
 		.sport = out ? b->ep->nat_port : port,
 		.dport = out ? port : b->ep->nat_port,
 	};
-	/* so that UEs behind one NAT may have the same SPIs */
-	if (out)
-		tunnel->mark = ims_nat_mark(b, &tunnel->mark_mask);
 }
 
 static struct xfrm_policy *ims_nat_alloc_policy(const struct ims_bundle *b, enum ims_flow flow,
-						const struct ims_addr *dst)
+						const struct ims_addr *dst, gfp_t gfp)
 {
 	struct ims_policy_tunnel p = {
 		.src = b->ep->addr,
@@ -148,7 +163,9 @@ static struct xfrm_policy *ims_nat_alloc_policy(const struct ims_bundle *b, enum
 
 	ims_bundle_tuple(b, flow, &p.inner);
 	p.mark = ims_nat_mark(b, &p.mark_mask);
-	return ims_policy_alloc_tunnel(b->ep->in->net, &p);
+	if (!b->nat->is_marked)
+		p.mark_mask = 0;
+	return ims_policy_alloc_tunnel(b->ep->in->net, &p, gfp);
 }
 
 /**
@@ -163,7 +180,8 @@ int ims_nat_alloc_policies(struct ims_bundle *b)
 	enum ims_flow flow;
 
 	for (flow = 0; flow < IMS_NAT_FLOWS; flow++) {
-		b->nat->pol[flow] = ims_nat_alloc_policy(b, flow, &b->nat->addr);
+		b->nat->pol[flow] = ims_nat_alloc_policy(b, flow, &b->nat->addr,
+							 GFP_KERNEL_ACCOUNT);
 		if (!b->nat->pol[flow])
 			return -ENOMEM;
 	}
@@ -177,7 +195,7 @@ int ims_nat_alloc_policies(struct ims_bundle *b)
  * @before: the bundle of the registration that they have left over, NULL: none
  *
  * Context: any, struct ims_net.state_lock held.
- * Return: 0; -EEXIST if somebody else has a policy for the same packets.
+ * Return: 0; -EEXIST if somebody else has a policy for the same packets; -ENOMEM.
  */
 int ims_nat_send_over(struct ims_bundle *b, enum ims_flow flow, const struct ims_bundle *before)
 {
@@ -185,6 +203,11 @@ int ims_nat_send_over(struct ims_bundle *b, enum ims_flow flow, const struct ims
 
 	lockdep_assert_held(&b->ep->in->state_lock);
 
+	/* it has been sent over before, and made room for another registration's */
+	if (!b->nat->pol[flow])
+		b->nat->pol[flow] = ims_nat_alloc_policy(b, flow, &b->nat->addr, GFP_ATOMIC);
+	if (!b->nat->pol[flow])
+		return -ENOMEM;
 	return ims_policy_insert(b->nat->pol[flow], old);
 }
 
@@ -337,33 +360,102 @@ void ims_nat_input(struct ims_net *in, const struct sk_buff *skb, const struct x
 struct ims_nat_moved {
 	struct xfrm_state *sa[IMS_NAT_FLOWS];
 	struct xfrm_policy *pol[IMS_NAT_FLOWS];
+	u8 outside;	/* SAs that were not added, as theirs are not */
 };
+
+/* Has a flow ended, its SA's keys being wiped? That may be while they are copied. */
+static bool ims_nat_is_over(struct ims_bundle *b, enum ims_flow flow, struct ims_nat_moved *m)
+{
+	struct ims_net *in = b->ep->in;
+	bool over;
+
+	spin_lock_bh(&in->state_lock);
+	over = b->done & BIT(flow);
+	m->outside = b->outside;
+	spin_unlock_bh(&in->state_lock);
+	return over;
+}
+
+/* Not of a flow that has ended: it has neither, and what was copied of it is of no use. */
+static int ims_nat_alloc_moved(struct ims_bundle *b, enum ims_flow flow, struct ims_nat_moved *m,
+			       const struct ims_addr *addr, __be16 port)
+{
+	if (ims_nat_is_over(b, flow, m))
+		return 0;
+	m->pol[flow] = ims_nat_alloc_policy(b, flow, addr, GFP_KERNEL_ACCOUNT);
+	m->sa[flow] = ims_sa_alloc_moved(b->sa[flow], addr, port);
+	if (ims_nat_is_over(b, flow, m)) {
+		ims_policy_discard(m->pol[flow]);
+		m->pol[flow] = NULL;
+		if (m->sa[flow])
+			ims_sa_discard(m->sa[flow]);
+		m->sa[flow] = NULL;
+		return 0;
+	}
+	return m->pol[flow] && m->sa[flow] ? 0 : -ENOMEM;
+}
 
 static int ims_nat_add_moved(struct ims_bundle *b, struct ims_nat_moved *m,
 			     const struct ims_addr *addr, __be16 port)
 {
 	enum ims_flow flow;
-	int err;
+	int err = 0;
 
-	for (flow = 0; flow < IMS_NAT_FLOWS; flow++) {
-		m->pol[flow] = ims_nat_alloc_policy(b, flow, addr);
-		m->sa[flow] = ims_sa_alloc_moved(b->sa[flow], addr, port);
-		if (!m->pol[flow] || !m->sa[flow])
-			return -ENOMEM;
-	}
-	for (flow = 0; flow < IMS_NAT_FLOWS; flow++) {
+	for (flow = 0; flow < IMS_NAT_FLOWS && !err; flow++)
+		err = ims_nat_alloc_moved(b, flow, m, addr, port);
+	for (flow = 0; flow < IMS_NAT_FLOWS && !err; flow++) {
+		if (!m->sa[flow])
+			continue;
 		ims_sa_carry_on(m->sa[flow], b->sa[flow]);
+		if (m->outside & BIT(flow))
+			continue;
 		err = ims_sa_add(m->sa[flow], NULL);
 		if (!err)
 			continue;
 		while (flow--) {
+			if (!m->sa[flow] || m->outside & BIT(flow))
+				continue;
 			ims_sa_delete(m->sa[flow], false);
 			ims_sa_put(m->sa[flow]);
 			m->sa[flow] = NULL;
 		}
-		return err;
+		break;
 	}
-	return 0;
+	return err;
+}
+
+/* A flow's packets leave over what has been made for it; @m: gets what there was before. */
+static void ims_nat_swap(struct ims_bundle *b, enum ims_flow flow, struct ims_nat_moved *m)
+{
+	struct ims_nat *nat = b->nat;
+	struct xfrm_state *old = b->sa[flow];
+
+	lockdep_assert_held(&b->ep->in->state_lock);
+
+	if (b->done & BIT(flow)) {
+		/* it has ended just now: what was added for it goes again */
+		ims_policy_discard(m->pol[flow]);
+		return;
+	}
+	if (b->dormant & BIT(flow)) {
+		swap(nat->pol[flow], m->pol[flow]);
+		ims_policy_discard(m->pol[flow]);
+	} else if (!ims_policy_is_gone(nat->pol[flow]) &&
+		   !ims_policy_insert(m->pol[flow], nat->pol[flow])) {
+		swap(nat->pol[flow], m->pol[flow]);
+		ims_policy_delete(m->pol[flow]);
+	} else {
+		/* it was flushed: ims_nat_restore_policies() */
+		ims_policy_discard(m->pol[flow]);
+	}
+	WRITE_ONCE(b->sa[flow], m->sa[flow]);
+	m->sa[flow] = old;
+	/* the old one's place was lost or won meanwhile; of the new one's nobody knows yet */
+	if (m->outside & BIT(flow) && !(b->outside & BIT(flow)) &&
+	    ims_sa_put_in(b->sa[flow], false))
+		b->outside |= BIT(flow);
+	else if (!(m->outside & BIT(flow)))
+		b->outside &= ~BIT(flow);
 }
 
 /* The old ones stay in the tables until the new ones are used: nothing is lost. */
@@ -371,7 +463,6 @@ static int ims_nat_follow(struct ims_bundle *b, const struct ims_addr *addr, __b
 {
 	struct ims_net *in = b->ep->in;
 	struct ims_nat *nat = b->nat;
-	struct xfrm_state *old[IMS_NAT_FLOWS];
 	struct ims_nat_moved m = {};
 	enum ims_flow flow;
 	int err = ims_nat_add_moved(b, &m, addr, port);
@@ -385,31 +476,23 @@ static int ims_nat_follow(struct ims_bundle *b, const struct ims_addr *addr, __b
 		return err;
 	}
 
+	for (flow = 0; flow < IMS_NAT_FLOWS; flow++)
+		if (m.sa[flow] && !(m.outside & BIT(flow)))
+			ims_sa_announce(m.sa[flow]);
 	spin_lock_bh(&in->state_lock);
 	nat->addr = *addr;
 	WRITE_ONCE(nat->port, port);
 	nat->moved = jiffies;
 	nat->is_moved = true;
-	for (flow = 0; flow < IMS_NAT_FLOWS; flow++) {
-		if (b->dormant & BIT(flow)) {
-			swap(nat->pol[flow], m.pol[flow]);
-			ims_policy_discard(m.pol[flow]);
-		} else if (!ims_policy_is_gone(nat->pol[flow]) &&
-			   !ims_policy_insert(m.pol[flow], nat->pol[flow])) {
-			swap(nat->pol[flow], m.pol[flow]);
-			ims_policy_delete(m.pol[flow]);
-		} else {
-			/* it was flushed: ims_nat_restore_policies() */
-			ims_policy_discard(m.pol[flow]);
-		}
-		old[flow] = b->sa[flow];
-		WRITE_ONCE(b->sa[flow], m.sa[flow]);
-	}
+	for (flow = 0; flow < IMS_NAT_FLOWS; flow++)
+		if (m.sa[flow])
+			ims_nat_swap(b, flow, &m);
 	spin_unlock_bh(&in->state_lock);
 	for (flow = 0; flow < IMS_NAT_FLOWS; flow++) {
-		ims_sa_announce(m.sa[flow]);
-		ims_sa_delete(old[flow], true);
-		ims_sa_put(old[flow]);
+		if (!m.sa[flow])
+			continue;
+		ims_sa_finish(m.sa[flow]);
+		ims_sa_put(m.sa[flow]);
 	}
 	return 0;
 }
@@ -464,7 +547,7 @@ static bool ims_nat_is_flushed(struct ims_bundle *b, enum ims_flow flow)
 static int ims_nat_restore_policy(struct ims_bundle *b, enum ims_flow flow)
 {
 	struct ims_net *in = b->ep->in;
-	struct xfrm_policy *pol = ims_nat_alloc_policy(b, flow, &b->nat->addr);
+	struct xfrm_policy *pol = ims_nat_alloc_policy(b, flow, &b->nat->addr, GFP_KERNEL_ACCOUNT);
 
 	if (!pol)
 		return -ENOMEM;

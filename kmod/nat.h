@@ -27,6 +27,7 @@ struct xfrm_policy;
  * @timer: fires when a move that came too soon may be made
  * @is_moved: an event has to tell of it; under struct ims_net.state_lock
  * @is_marked: packets are sent over it by their mark; constant
+ * @is_fact: the UE's address within was that of its NAT when it was asked for; constant
  */
 struct ims_nat {
 	struct ims_bundle *b;
@@ -39,10 +40,12 @@ struct ims_nat {
 	struct timer_list timer;
 	bool is_moved;
 	bool is_marked;
+	bool is_fact;
 };
 
 int ims_nat_init(struct ims_bundle *b, const struct ims_bundle_params *p);
 void ims_nat_get_tunnel(const struct ims_bundle *b, bool out, struct ims_sa_tunnel *tunnel);
+u32 ims_nat_get_sa_mark(const struct ims_bundle *b, u32 *mask);
 u32 ims_nat_reqid(const struct ims_net *in, u32 bundle_id);
 int ims_nat_alloc_policies(struct ims_bundle *b);
 int ims_nat_send_over(struct ims_bundle *b, enum ims_flow flow, const struct ims_bundle *before);

@@ -4,6 +4,7 @@
 #include <net/sock.h>
 
 #include "bundle.h"
+#include "claim.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "journal.h"
@@ -28,7 +29,8 @@ static int ims_netlink_put_nat(struct sk_buff *skb, const struct ims_bundle *b)
 	if (nat && (ims_netlink_put_addr(skb, IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, &nat->addr) ||
 		    nla_put_be16(skb, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, READ_ONCE(nat->port)) ||
 		    (!nat->is_marked && nla_put_flag(skb, IMS_IPSEC_A_BUNDLE_UNMARKED)) ||
-		    (b->udp_only && nla_put_flag(skb, IMS_IPSEC_A_BUNDLE_UDP_ONLY))))
+		    (ims_claim_is_udp_only(b) &&
+		     nla_put_flag(skb, IMS_IPSEC_A_BUNDLE_UDP_ONLY))))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -217,7 +219,6 @@ static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct gen
 		.contact = nla_data(a[IMS_IPSEC_A_BUNDLE_CONTACT]),
 		.contact_len = nla_len(a[IMS_IPSEC_A_BUNDLE_CONTACT]),
 	};
-	p->replace = nla_get_flag(a[IMS_IPSEC_A_BUNDLE_REPLACE]);
 	if (a[IMS_IPSEC_A_BUNDLE_COOKIE])
 		p->cookie = nla_get_u64(a[IMS_IPSEC_A_BUNDLE_COOKIE]);
 	p->ik = nla_data(a[IMS_IPSEC_A_BUNDLE_IK]);

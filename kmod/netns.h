@@ -49,6 +49,7 @@ struct ims_port_map;
  * @tcp_retry: ends them when the owners have left it
  * @ues: bundles by the UE's address; under @lock
  * @ue_ports: protected ports of UEs; written under @lock, read under RCU
+ * @tcp: bundles that have TCP between their ends, by those; under @state_lock
  * @bundles: by id; written under @lock
  * @expired: bundles whose timers have fired
  * @expire: deals with them
@@ -93,6 +94,7 @@ struct ims_net {
 	struct delayed_work tcp_retry;
 	struct rhltable ues;
 	struct rhashtable ue_ports;
+	struct rhashtable tcp;
 	struct xarray bundles;
 	struct llist_head expired;
 	struct work_struct expire;

@@ -375,6 +375,31 @@ void ims_offload_end(struct ims_bundle *b)
 }
 
 /**
+ * ims_offload_give_up() - from here on software does a bundle's ESP
+ * @b: the bundle, some of whose SAs the device has forgotten
+ *
+ * Context: process, sleeps, struct ims_net.lock held.
+ */
+void ims_offload_give_up(struct ims_bundle *b)
+{
+	const u8 reason = IMS_IPSEC_OFFLOAD_REASON_LOST;
+	struct ims_net *in = b->ep->in;
+	bool was_on;
+
+	lockdep_assert_held(&in->lock);
+
+	spin_lock_bh(&in->state_lock);
+	was_on = ims_offload_leave(b);
+	if (was_on) {
+		ims_offload_fall_back(b, reason, ims_offload_texts[reason]);
+		ims_registration_queue(b->reg);
+	}
+	spin_unlock_bh(&in->state_lock);
+	if (was_on)
+		ims_offload_withdraw(b);
+}
+
+/**
  * ims_offload_settle() - tell that software does what an interface should
  * @b: the bundle
  *

@@ -61,6 +61,7 @@ void ims_offload_endpoint(struct ims_endpoint *ep, const struct ims_offload_wish
 
 int ims_offload_bundle(struct ims_bundle *b, struct netlink_ext_ack *extack);
 void ims_offload_end(struct ims_bundle *b);
+void ims_offload_give_up(struct ims_bundle *b);
 void ims_offload_settle(struct ims_bundle *b);
 
 void ims_offload_load(sa_family_t family);

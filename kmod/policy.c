@@ -165,14 +165,16 @@ void ims_policy_delete(struct xfrm_policy *pol)
  * ims_policy_alloc_tunnel() - make a policy that is in no table yet
  * @net: where
  * @p: what it is to do
+ * @gfp: GFP_KERNEL_ACCOUNT, or GFP_ATOMIC where one must not sleep
  *
- * Context: process, sleeps.
+ * Context: any, as @gfp says.
  * Return: the policy, to be given to ims_policy_insert() or ims_policy_discard(), or
  * NULL.
  */
-struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p)
+struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p,
+					    gfp_t gfp)
 {
-	struct xfrm_policy *pol = xfrm_policy_alloc(net, GFP_KERNEL_ACCOUNT);
+	struct xfrm_policy *pol = xfrm_policy_alloc(net, gfp);
 	const u8 prefixlen = ims_addr_len(&p->src) * 8;
 	struct xfrm_selector *sel;
 	struct xfrm_tmpl *t;

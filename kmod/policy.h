@@ -30,7 +30,8 @@ int ims_policy_add(struct xfrm_policy **pol, struct net *net, const struct ims_a
 		   __be16 port, u32 reqid, bool optional, struct netlink_ext_ack *extack);
 bool ims_policy_is_gone(const struct xfrm_policy *pol);
 void ims_policy_delete(struct xfrm_policy *pol);
-struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p);
+struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p,
+					    gfp_t gfp);
 int ims_policy_insert(struct xfrm_policy *pol, const struct xfrm_policy *old);
 void ims_policy_discard(struct xfrm_policy *pol);
 bool ims_policy_is_own_notice(void);

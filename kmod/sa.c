@@ -102,6 +102,14 @@ static void ims_sa_wipe_keys(struct xfrm_state *x)
 		memzero_explicit(x->ealg->alg_key, x->ealg->alg_key_len / 8);
 	if (x->aead)
 		memzero_explicit(x->aead->alg_key, x->aead->alg_key_len / 8);
+	/* a mark of it that ims_sa_add() looks for; XFRM sends nothing over such an SA */
+	x->lft.hard_packet_limit = 0;
+}
+
+/* Have its keys been wiped? */
+static bool ims_sa_is_wiped(const struct xfrm_state *x)
+{
+	return !x->lft.hard_packet_limit;
 }
 
 /*
@@ -136,8 +144,6 @@ static int ims_sa_set_tunnel(struct xfrm_state *x, const struct ims_sa_params *p
 	x->props.mode = XFRM_MODE_TUNNEL;
 	ims_addr_to_xfrm(&tunnel->dst, &x->id.daddr);
 	ims_addr_to_xfrm(&tunnel->src, &x->props.saddr);
-	x->mark.v = tunnel->mark & tunnel->mark_mask;
-	x->mark.m = tunnel->mark_mask;
 	return 0;
 }
 
@@ -183,7 +189,10 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 	x->props.reqid = p->reqid;
 	x->props.replay_window = p->out ? 0 : IMS_SA_REPLAY_WINDOW;
 	ims_compat_set_dir(x, p->out);
-	if (!p->out) {
+	if (p->out) {
+		x->mark.v = p->mark & p->mark_mask;
+		x->mark.m = p->mark_mask;
+	} else {
 		x->props.smark.v = p->mark;
 		x->props.smark.m = p->mark_mask;
 	}
@@ -218,6 +227,21 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 }
 
 /**
+ * ims_sa_say_exists() - why an SA cannot be added
+ * @x: the SA
+ * @extack: gets it
+ */
+void ims_sa_say_exists(const struct xfrm_state *x, struct netlink_ext_ack *extack)
+{
+	if (x->props.family == AF_INET)
+		NL_SET_ERR_MSG_FMT(extack, "SA (%pI4, SPI %u) exists already",
+				   &x->id.daddr.a4, ntohl(x->id.spi));
+	else
+		NL_SET_ERR_MSG_FMT(extack, "SA (%pI6c, SPI %u) exists already",
+				   &x->id.daddr.in6, ntohl(x->id.spi));
+}
+
+/**
  * ims_sa_add() - put an SA into the kernel's tables
  * @x: from ims_sa_alloc()
  * @extack: gets the reason
@@ -226,23 +250,23 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
  * second: ims_sa_delete() ends the first, ims_sa_put() the second. On error
  * the SA is still the caller's to discard.
  *
- * Return: 0, or -EEXIST if its (destination address, SPI) is taken.
+ * All SAs of this module come into the tables here, and none without its keys.
+ *
+ * Return: 0; -EEXIST if its (destination address, SPI) is taken; -EINVAL if its keys have been
+ * wiped, which is a fault of the caller's.
  */
 int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 {
 	int err;
 
+	if (WARN_ON_ONCE(ims_sa_is_wiped(x)))
+		return -EINVAL;
 	xfrm_state_hold(x);
 	err = xfrm_state_add(x);
 	xfrm_audit_state_add(x, !err, ims_audit_has_user());
 	if (err) {
 		xfrm_state_put(x);
-		if (x->props.family == AF_INET)
-			NL_SET_ERR_MSG_FMT(extack, "SA (%pI4, SPI %u) exists already",
-					   &x->id.daddr.a4, ntohl(x->id.spi));
-		else
-			NL_SET_ERR_MSG_FMT(extack, "SA (%pI6c, SPI %u) exists already",
-					   &x->id.daddr.in6, ntohl(x->id.spi));
+		ims_sa_say_exists(x, extack);
 	}
 	return err;
 }
@@ -351,6 +375,71 @@ void ims_sa_delete(struct xfrm_state *x, bool announce)
 }
 
 /**
+ * ims_sa_take_out() - take an outbound SA out of the kernel's tables, and keep it
+ * @x: an SA that was added
+ *
+ * It has its keys and its sequence number: ims_sa_put_in() puts it back, ims_sa_delete() ends it.
+ *
+ * Context: any; takes x->lock.
+ */
+void ims_sa_take_out(struct xfrm_state *x)
+{
+	if (!xfrm_state_delete(x))
+		ims_sa_notify(x, XFRM_MSG_DELSA);
+}
+
+/**
+ * ims_sa_put_in() - put an outbound SA into the kernel's tables that was kept out of them
+ * @x: from ims_sa_take_out(), or ims_sa_alloc() and not added yet
+ * @asleep: it is not to be used until it is woken
+ *
+ * It is the same SA as before, which nothing has been sent over meanwhile: no sequence number is
+ * used twice. XFRM's tables are no obstacle: what is taken out of them is whole, and whoever
+ * still looks at it under RCU finds its way back to the same chain. What a device had is not put
+ * back, as the device has forgotten it.
+ *
+ * Context: any; takes x->lock.
+ * Return: 0; -EEXIST if another SA has its place; -EOPNOTSUPP if a device had it.
+ */
+int ims_sa_put_in(struct xfrm_state *x, bool asleep)
+{
+	u8 was;
+	int err;
+
+	if (ims_sa_was_on_device(x))
+		return -EOPNOTSUPP;
+	spin_lock_bh(&x->lock);
+	was = x->km.state;
+	x->km.state = asleep ? XFRM_STATE_ERROR : XFRM_STATE_VALID;
+	spin_unlock_bh(&x->lock);
+
+	err = ims_sa_add(x, NULL);
+	if (!err) {
+		ims_sa_announce(x);
+		return 0;
+	}
+	spin_lock_bh(&x->lock);
+	x->km.state = was;
+	spin_unlock_bh(&x->lock);
+	return err;
+}
+
+/**
+ * ims_sa_finish() - end an SA that may be in the kernel's tables or not
+ * @x: the SA, which nobody adds any more
+ *
+ * Context: process, sleeps.
+ */
+void ims_sa_finish(struct xfrm_state *x)
+{
+	/* if it is in none, its end has been announced, or it never was */
+	if (hlist_unhashed(&x->bydst) && !ims_sa_is_gone(x))
+		ims_sa_end(x);
+	else
+		ims_sa_delete(x, true);
+}
+
+/**
  * ims_sa_put() - drop the reference that ims_sa_add() left with the caller
  * @x: the SA
  *
@@ -389,9 +478,47 @@ static int ims_sa_copy_algs(struct xfrm_state *to, const struct xfrm_state *from
 	       !from->aead == !to->aead ? 0 : -ENOMEM;
 }
 
+/*
+ * An outbound SA that is another one's, whose keys have not been wiped, but for where it goes;
+ * @dst: NULL: there, too
+ */
+static struct xfrm_state *ims_sa_copy(struct xfrm_state *x, const struct ims_addr *dst,
+				      __be16 dport)
+{
+	struct xfrm_state *n = ims_sa_new(xs_net(x));
+
+	if (!n)
+		return NULL;
+	n->lft.hard_packet_limit = x->lft.hard_packet_limit;
+	n->id = x->id;
+	if (dst)
+		ims_addr_to_xfrm(dst, &n->id.daddr);
+	n->props.saddr = x->props.saddr;
+	n->props.family = x->props.family;
+	n->props.mode = x->props.mode;
+	n->props.reqid = x->props.reqid;
+	n->mark = x->mark;
+	n->sel = x->sel;
+	ims_compat_set_dir(n, true);
+	if (x->encap)
+		n->encap = kmemdup(x->encap, sizeof(*x->encap), GFP_KERNEL_ACCOUNT);
+	if (!n->encap != !x->encap || ims_sa_copy_algs(n, x))
+		goto discard;
+	if (n->encap && dst)
+		n->encap->encap_dport = dport;
+	if (ims_compat_init_state(n, NULL))
+		goto discard;
+	n->km.state = XFRM_STATE_VALID;
+	return n;
+
+discard:
+	ims_sa_discard(n);
+	return NULL;
+}
+
 /**
  * ims_sa_alloc_moved() - make an outbound SA that is another one's but for where it goes
- * @x: a tunnel's outbound SA that was not deleted
+ * @x: a tunnel's outbound SA, whose keys have not been wiped
  * @dst: address to send to
  * @dport: UDP port to send to
  *
@@ -401,31 +528,7 @@ static int ims_sa_copy_algs(struct xfrm_state *to, const struct xfrm_state *from
 struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_addr *dst,
 				      __be16 dport)
 {
-	struct xfrm_state *n = ims_sa_new(xs_net(x));
-
-	if (!n)
-		return NULL;
-	n->id = x->id;
-	ims_addr_to_xfrm(dst, &n->id.daddr);
-	n->props.saddr = x->props.saddr;
-	n->props.family = x->props.family;
-	n->props.mode = x->props.mode;
-	n->props.reqid = x->props.reqid;
-	n->mark = x->mark;
-	n->sel = x->sel;
-	ims_compat_set_dir(n, true);
-	n->encap = kmemdup(x->encap, sizeof(*x->encap), GFP_KERNEL_ACCOUNT);
-	if (!n->encap || ims_sa_copy_algs(n, x))
-		goto discard;
-	n->encap->encap_dport = dport;
-	if (ims_compat_init_state(n, NULL))
-		goto discard;
-	n->km.state = XFRM_STATE_VALID;
-	return n;
-
-discard:
-	ims_sa_discard(n);
-	return NULL;
+	return ims_sa_copy(x, dst, dport);
 }
 
 /* Packets that may leave over an SA until the one that follows it is used */
@@ -443,6 +546,22 @@ void ims_sa_carry_on(struct xfrm_state *x, struct xfrm_state *old)
 	x->curlft.bytes = old->curlft.bytes;
 	x->curlft.packets = old->curlft.packets;
 	spin_unlock_bh(&old->lock);
+}
+
+/**
+ * ims_sa_alloc_again() - make an outbound SA anew that a device had
+ * @x: what ims_sa_take_out() has taken out, so that nothing is sent over it
+ *
+ * Context: process, sleeps.
+ * Return: the SA, as from ims_sa_alloc(), with the numbers that follow, or NULL.
+ */
+struct xfrm_state *ims_sa_alloc_again(struct xfrm_state *x)
+{
+	struct xfrm_state *n = ims_sa_copy(x, NULL, 0);
+
+	if (n)
+		ims_sa_carry_on(n, x);
+	return n;
 }
 
 /**

@@ -21,16 +21,12 @@ struct xfrm_state;
  * @dst: address it goes to
  * @sport: UDP port it comes from
  * @dport: UDP port it goes to
- * @mark: mark of the packets that are sent over it
- * @mark_mask: bits of @mark that count; 0: any packet
  */
 struct ims_sa_tunnel {
 	struct ims_addr src;
 	struct ims_addr dst;
 	__be16 sport;
 	__be16 dport;
-	u32 mark;
-	u32 mark_mask;
 };
 
 /**
@@ -44,8 +40,9 @@ struct ims_sa_tunnel {
  * @spi: its SPI
  * @reqid: what policies choose it by
  * @out: the P-CSCF sends over it
- * @mark: marks the packets that come over it
- * @mark_mask: bits of @mark that count; 0: they are not marked
+ * @mark: marks the packets that come over it; of one that the P-CSCF sends over, the mark of the
+ *	policies that may choose it
+ * @mark_mask: bits of @mark that count; 0: they are not marked, or any policy may
  * @pair: its algorithms
  * @keys: their ESP keys
  */
@@ -83,14 +80,19 @@ int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
 		       struct ims_sa_driver *driver);
 struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack);
 int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack);
+void ims_sa_say_exists(const struct xfrm_state *x, struct netlink_ext_ack *extack);
 void ims_sa_announce(struct xfrm_state *x);
 void ims_sa_end(struct xfrm_state *x);
 void ims_sa_discard(struct xfrm_state *x);
 void ims_sa_put_to_sleep(struct xfrm_state *x);
 void ims_sa_wake(struct xfrm_state *x);
 void ims_sa_delete(struct xfrm_state *x, bool announce);
+void ims_sa_take_out(struct xfrm_state *x);
+int ims_sa_put_in(struct xfrm_state *x, bool asleep);
+void ims_sa_finish(struct xfrm_state *x);
 struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_addr *dst,
 				      __be16 dport);
+struct xfrm_state *ims_sa_alloc_again(struct xfrm_state *x);
 void ims_sa_carry_on(struct xfrm_state *x, struct xfrm_state *old);
 void ims_sa_put(struct xfrm_state *x);
 void ims_sa_hold(struct xfrm_state *x);
@@ -99,6 +101,8 @@ void ims_sa_set_nat_port(struct xfrm_state *x, __be16 port);
 
 /* sa_query.c */
 bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi);
+struct xfrm_state *ims_sa_find_same(struct xfrm_state *x);
+bool ims_sa_same_place(const struct xfrm_state *a, const struct xfrm_state *b);
 void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
 void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed);
 bool ims_sa_is_new(const struct xfrm_state *x, u32 seq);
@@ -132,6 +136,7 @@ bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims
 int ims_sa_offload(struct xfrm_state *x, const struct net_device *dev, bool out,
 		   struct netlink_ext_ack *extack);
 void ims_sa_withdraw(struct xfrm_state *x);
+bool ims_sa_was_on_device(struct xfrm_state *x);
 bool ims_sa_has_gso(const struct xfrm_state *x);
 void ims_sa_mark_input(struct sk_buff *skb, const struct xfrm_state *x);
 

@@ -76,6 +76,23 @@ void ims_sa_withdraw(struct xfrm_state *x)
 }
 
 /**
+ * ims_sa_was_on_device() - has a device forgotten an SA that was taken out of the tables
+ * @x: the SA
+ *
+ * Context: any; takes x->lock.
+ * Return: true if so: it is of no use any more, see ims_sa_alloc_again().
+ */
+bool ims_sa_was_on_device(struct xfrm_state *x)
+{
+	bool was;
+
+	spin_lock_bh(&x->lock);
+	was = x->km.state == XFRM_STATE_DEAD && x->xso.dev;
+	spin_unlock_bh(&x->lock);
+	return was;
+}
+
+/**
  * ims_sa_has_gso() - are an SA's packets taken by GRO and GSO
  * @x: the SA
  *

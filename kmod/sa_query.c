@@ -32,6 +32,33 @@ bool ims_sa_spi_is_taken(struct net *net, const struct ims_addr *dst, __be32 spi
 }
 
 /**
+ * ims_sa_find_same() - the SA in the kernel's tables that has the place of one that is not there
+ * @x: an outbound SA
+ *
+ * Context: any.
+ * Return: the SA, whoever it belongs to, with a reference to be given to ims_sa_put(); or NULL.
+ */
+struct xfrm_state *ims_sa_find_same(struct xfrm_state *x)
+{
+	return xfrm_state_lookup(xs_net(x), x->mark.v, &x->id.daddr, x->id.spi, x->id.proto,
+				 x->props.family);
+}
+
+/**
+ * ims_sa_same_place() - can only one of two SAs be in the kernel's tables
+ * @a: an outbound SA of ours
+ * @b: another
+ *
+ * Return: true if so: they have the same destination address, SPI and mark.
+ */
+bool ims_sa_same_place(const struct xfrm_state *a, const struct xfrm_state *b)
+{
+	return a->id.spi == b->id.spi && a->mark.v == b->mark.v &&
+	       a->props.family == b->props.family &&
+	       xfrm_addr_equal(&a->id.daddr, &b->id.daddr, a->props.family);
+}
+
+/**
  * ims_sa_add_counters() - add what has gone over an SA
  * @x: the SA
  * @packets: is added to

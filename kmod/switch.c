@@ -8,6 +8,7 @@
 #include <linux/workqueue.h>
 
 #include "bundle.h"
+#include "claim.h"
 #include "endpoint.h"
 #include "event.h"
 #include "nat.h"
@@ -71,7 +72,7 @@ static struct ims_bundle *ims_registration_next(const struct ims_registration *r
 static bool ims_bundle_has_flow(const struct ims_bundle *o, const struct ims_bundle *b,
 				enum ims_flow flow)
 {
-	return !(o->dormant & BIT(flow)) && ims_sa_is_live(o->sa[flow]) &&
+	return !((o->dormant | o->outside) & BIT(flow)) && ims_sa_is_live(o->sa[flow]) &&
 	       ims_sa_same_selector(o->sa[flow], b->sa[flow]);
 }
 
@@ -89,8 +90,24 @@ static struct ims_bundle *ims_bundle_rival(const struct ims_bundle *b, enum ims_
 	return NULL;
 }
 
+/* A tunnel of the registration whose SA is kept out of XFRM's tables, and whose policy is there */
+static struct ims_bundle *ims_bundle_without_sa(const struct ims_bundle *b, enum ims_flow flow)
+{
+	struct ims_bundle *o;
+	int i;
+
+	for (i = 0; i < IMS_IPSEC_SETS_MAX && b->nat; i++) {
+		o = b->reg->set[i];
+		if (o && o != b && o->nat && o->outside & BIT(flow) &&
+		    !((o->dormant | o->done) & BIT(flow)) &&
+		    ims_sa_same_selector(o->sa[flow], b->sa[flow]))
+			return o;
+	}
+	return NULL;
+}
+
 /**
- * ims_bundle_shares() - would an outbound SA be one of two for the same packets
+ * ims_bundle_shares() - would an outbound SA, or a policy, be one of two for the same packets
  * @b: a bundle that is not in its registration yet, or not any more
  * @flow: which SA
  *
@@ -99,18 +116,24 @@ static struct ims_bundle *ims_bundle_rival(const struct ims_bundle *b, enum ims_
  */
 bool ims_bundle_shares(const struct ims_bundle *b, enum ims_flow flow)
 {
-	return ims_bundle_rival(b, flow);
+	return ims_bundle_rival(b, flow) || ims_bundle_without_sa(b, flow);
 }
 
 /* @before: the one that the flow's packets have left over, NULL: none */
 static bool ims_bundle_wake(struct ims_bundle *b, enum ims_flow flow,
 			    const struct ims_bundle *before)
 {
-	if (!b->nat)
+	struct ims_bundle *without = before ? NULL : ims_bundle_without_sa(b, flow);
+
+	if (!b->nat && !(b->outside & BIT(flow)))
 		ims_sa_wake(b->sa[flow]);
-	else if (ims_nat_send_over(b, flow, before))
+	else if (b->nat && ims_nat_send_over(b, flow, before ?: without))
 		return false;
 	b->dormant &= ~BIT(flow);
+	if (without) {
+		ims_nat_stop(without, flow);
+		without->dormant |= BIT(flow);
+	}
 	return true;
 }
 
@@ -123,13 +146,16 @@ static void ims_bundle_end_flow(struct ims_bundle *b, enum ims_flow flow)
 	ims_sa_delete(b->sa[flow], true);
 }
 
-/*
- * Wake what need not wait any longer: because no other one is awake, or because
- * the other one has had its time and this one is in use. @leaving: one that is in
- * @reg no more, but whose SAs and policies are there; NULL: none
+/**
+ * ims_registration_wake() - wake what need not wait any longer
+ * @reg: the registration
+ * @leaving: one that is in @reg no more, but whose SAs and policies are there; NULL: none
+ *
+ * Because no other one is awake, or because the other one has had its time and this one is in use.
+ *
+ * Context: any, struct ims_net.state_lock held.
  */
-static void ims_registration_wake(struct ims_registration *reg,
-				  const struct ims_bundle *leaving)
+void ims_registration_wake(struct ims_registration *reg, const struct ims_bundle *leaving)
 {
 	const struct ims_bundle *before;
 	struct ims_bundle *b, *rival;
@@ -139,7 +165,8 @@ static void ims_registration_wake(struct ims_registration *reg,
 
 	for (b = ims_registration_next(reg, NULL); b; b = ims_registration_next(reg, b)) {
 		for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++) {
-			if (!(b->dormant & BIT(flow)))
+			if (!(b->dormant & BIT(flow)) || b->done & BIT(flow) ||
+			    ims_claim_is_kept_out(b, flow))
 				continue;
 			rival = ims_bundle_rival(b, flow);
 			if (rival && (b->state != IMS_IPSEC_STATE_ACTIVE ||

@@ -108,6 +108,49 @@ def bundle_new(case):
     nothing_left(policies=3)
 
 
+@test('FAULT C3', 'bundle-new to which another one makes way, each of its allocations failing: what there was is as it was, {}',
+      each=('trans', 'udp-enc-tun'), limit=600)
+def makes_way(mode):
+    prepare()
+    ep = endpoint(nat_traversal=1, port_pc=[PORT_PC[0]])
+    more = {'ue_address': U4, **({'mode': mode, 'ue_nat_address': NAT['IPv4']} if mode != 'trans' else {})}
+    World.nl.do('config-set', max_pending=1, max_bundles=2)
+    kept = bundle(ep, **more)
+    World.nl.do('bundle-confirm', id=kept['id'], lifetime=600000)
+    # The same SPIs as those of the one, and the same ports as those of the other
+    attrs = bundle_attrs(ep, port_uc=PORT_UC + 1, **more)
+    waiting = World.nl.do('bundle-new', attrs)['id']
+
+    def left():
+        return (sorted((b['id'], b['state']) for b in World.nl.dump('bundle-get')), World.p.count('policy'),
+                sorted((s['src'], s['dst'], s['spi'], s['enc']) for s in World.p.states() if s['dst'] != P4))
+    failed, was = 0, left()
+    World.events.close()
+    try:
+        for n in range(1, 3000):
+            hit, result = failing(n, 'bundle-new', attrs)
+            now = left()
+            if isinstance(result, OSError) and now == was:
+                check(hit and result.errno in (errno.ENOMEM, errno.ENOBUFS), f'bundle-new, allocation {n}: {result}')
+                failed += 1
+                continue
+            # It was made, and perhaps there was no memory for the answer
+            check(not isinstance(result, OSError) or result.errno == errno.ENOBUFS, f'bundle-new, allocation {n}: {result}')
+            new = next(b for b, _ in now[0] if b != kept['id'])
+            check(new != waiting, 'it is the same one')
+            equal(now, ([(kept['id'], 'established'), (new, 'temporary')], *was[1:]), f'after allocation {n} has failed')
+            waiting, was = new, now
+            if not hit:
+                break
+    finally:
+        with World.p:
+            World.events = Events()
+    check(failed >= 8, f'only {failed} errors: were they made to fail at all?')
+    for b in (waiting, kept['id']):
+        World.nl.do('bundle-del', id=b)
+    nothing_left(policies=2)
+
+
 @test('FAULT', 'bundle-new with each of its allocations failing, an interface to do the work: nothing left, {}',
       each=tuple((d, how) for d in (Sim, Nic) for how in ('wished', 'demanded')), limit=600)
 def offloaded(case):

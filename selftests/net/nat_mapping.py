@@ -497,5 +497,34 @@ def followed(fam):
     nothing_left()
 
 
+@test('G9 KEYS', 'with nat-follow-address: of a set that is not sent over any more no SA is made, and none without its keys, {}',
+      each=ADDRESSES)
+def ended_flows(fam):
+    World.nl.do('config-set', nat_follow_address=1)
+    ep = nat_endpoint(fam, port_pc=[7807])
+    with Sip(ep) as sip:
+        # The same ports: when the new one is used, the old one's outbound SAs end
+        old = Handset(confirm(nat_bundle(ep, 1)))
+        old.deliver(sip)
+        new = Handset(confirm(nat_bundle(ep, 1, spi_uc=next(spis), spi_us=next(spis))))
+        new.deliver(sip)
+        wait(lambda: get(old.b)['state'] == 'old', 'the old one is OLD')
+        inbound = {old.b[n] for n in ('spi-ps', 'spi-pc')}
+        for ue, at in ((old, OTHER[fam]), (new, OUTER[fam]), (old, OTHER[fam])):
+            rest()
+            for handset in (old, new):
+                handset.at, handset.port = at, next(PORTS)
+            new.port = old.port
+            ue.deliver(sip)
+            mappings_until((new.b['id'], new.port))
+            spi = {s['spi']: s for s in World.p.states()}
+            equal(set(spi), inbound | {new.b[n] for n in ('spi-ps', 'spi-pc', 'spi-uc', 'spi-us')}, 'SPIs')
+            for s in spi.values():
+                check(s['auth'][1].strip('0'), f'an SA whose key is all zeroes: {s["text"]}')
+            new.works(sip)
+    World.nl.do('endpoint-del', id=ep['id'], force=True)
+    nothing_left()
+
+
 if __name__ == '__main__':
     main(setup_nat, before, teardown)

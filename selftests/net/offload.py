@@ -319,7 +319,8 @@ def ends():
         delete(b)
         none_left(dev, ep)
         b = confirmed(made(ep))
-        new = made(ep, replace=True, spi_uc=b['spi-uc'], spi_us=b['spi-us'])
+        new = made(ep, spi_uc=b['spi-uc'], spi_us=b['spi-us'])
+        World.nl.do('bundle-confirm', id=new['id'], lifetime=LONG, older='drop')
         dev.has(new)
         # Somebody else's flush leaves them alone
         World.xfrm.flush_states()
@@ -330,6 +331,27 @@ def ends():
         World.nl.do('endpoint-del', id=ep['id'], force=True)
         equal(dev.table(), (0, {}), 'what netdevsim has')
         nothing_left()
+
+
+@test('OFFLOAD C5', 'a set that gets its place back from another one with its SPIs does so by software, {}', each=(Sim, Nic))
+def back_again(device):
+    with device() as dev:
+        ep = offloading(dev)
+        b = confirmed(made(ep))
+        dev.has(b)
+        key = {s['spi']: s['aead'] for s in World.p.states()}
+        new = made(ep, spi_uc=b['spi-uc'], spi_us=b['spi-us'], ik=bytes(15) + b'1', ck=bytes(15) + b'2')
+        World.nl.do('bundle-confirm', id=new['id'], lifetime=LONG)
+        equal(set(dev.sas()), {*table(new), b['spi-ps'], b['spi-pc']}, 'SAs on the device')
+        told()
+        delete(new)
+        in_software('lost', b)
+        equal({s['spi']: s['aead'] for s in World.p.states()}, key, 'SAs and their keys')
+        equal(dev.sas(), {}, 'SAs on the device')
+        account(ep, 0, lost=1)
+        works(b)
+        delete(b)
+        equal(dev.sas(), {}, 'SAs on the device')
 
 
 @test('OFFLOAD', 'a namespace goes with its device and what is on it, {}', each=('made there', 'moved there'))

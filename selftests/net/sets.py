@@ -177,45 +177,55 @@ def quota(n):
     Set(ep, port_uc=9000)
 
 
-@test('C5', 'a UE that lost its state: refused, or with replace its set makes way, {}', each=ADDRESSES)
-def lost_state(fam):
+@test('C5', "a UE that lost its state is challenged, and its old set is there until the 200 OK, {}", each=tuple(
+    (f, r) for f in ADDRESSES for r in ('asked to replace', 'not asked')))
+def lost_state(case):
+    fam, replace = case
     ep = endpoint(ADDRESSES[fam][0])
     first = Set(ep).confirm().use()
-    spi = {'spi_uc': first['spi-uc'], 'spi_us': first['spi-us']}
+    more = {'replace': True} if replace == 'asked to replace' else {}
     states = World.p.count()
-    expect_error('EEXIST', Set, ep, text=f'bundle {first.id}', **spi)
-    expect_error('EEXIST', Set, ep, text=f'bundle {first.id}', spi_uc=first['spi-us'], spi_us=0x30000)
+    second = Set(ep, spi_uc=first['spi-uc'], spi_us=first['spi-us'], **more)
+    # Its outbound ones have the others' places
+    equal((World.p.count(), first.state(), second.state()), (states + 2, 'active', 'temporary'), 'SAs and states')
+    World.nl.do('bundle-del', id=second.id)
     equal((World.p.count(), first.state()), (states, 'active'), 'SAs and state')
-    second = Set(ep, replace=True, **spi)
-    gone_for(first, 'replaced')
+    second = Set(ep, spi_uc=first['spi-us'], spi_us=0x30000, **more).confirm(older='drop')
+    gone_for(first, 'newer')
     equal(World.p.count(), states, 'SAs')
     sent_over(second)
 
 
-@test('C5', 'the same owner under another contact, on the same ports: refused, or with replace the set makes way')
-def lost_contact():
+@test('C5', 'the same owner under another contact, with the same ports or SPIs: the old set goes at the 200 OK, {}',
+      each=('asked to replace', 'not asked'))
+def lost_contact(replace):
     ep = endpoint(P4)
+    more = {'replace': True} if replace == 'asked to replace' else {}
     first = Set(ep).confirm().use()
     beside = Set(ep, contact=b'beside', port_uc=9000, port_us=9001)
-    expect_error('EADDRINUSE', Set, ep, contact=b'another', text=f'bundle {first.id}')
-    expect_error('EEXIST', Set, ep, contact=b'another', port_uc=9002, port_us=9003, spi_uc=first['spi-uc'])
-    equal(first.state(), 'active', 'state')
-    second = Set(ep, contact=b'another', replace=True)
+    second = Set(ep, contact=b'another', **more)
+    equal((first.state(), second.state()), ('active', 'temporary'), 'states')
+    second.confirm()
     gone_for(first, 'replaced')
     sent_over(second)
-    third = Set(ep, contact=b'third', port_uc=9002, port_us=9003, spi_uc=second['spi-uc'], replace=True)
+    third = Set(ep, contact=b'third', port_uc=9002, port_us=9003, spi_uc=second['spi-uc'], **more)
+    equal(second.state(), 'established', 'state')
+    third.confirm()
     gone_for(second, 'replaced')
     sent_over(third)
     equal(beside.state(), 'temporary', 'another contact of the owner')
 
 
-@test('C5', "replace never touches another owner's set")
+@test('C5', "another owner's set stays, whatever its SPIs")
 def lost_state_of_others():
     ep = endpoint(P4)
     first = Set(ep).confirm()
-    expect_error('EEXIST', Set, ep, owner=OTHER, replace=True, port_uc=9000, port_us=9001,
-                 spi_uc=first['spi-uc'], spi_us=first['spi-us'])
+    other = Set(ep, owner=OTHER, replace=True, port_uc=9000, port_us=9001, spi_uc=first['spi-uc'], spi_us=first['spi-us'])
     equal(first.state(), 'established', 'the first one')
+    sent_over(first)
+    other.confirm().use()
+    equal(first.state(), 'established', 'the first one')
+    World.nl.do('bundle-del', id=other.id)
     sent_over(first)
 
 

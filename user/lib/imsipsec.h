@@ -647,9 +647,9 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
  * @ue_nat_port: the UDP port there; it follows what comes from the UE
  * @unmarked: what is sent to the UE needs no mark; for IMSIPSEC_MODE_UDP_ENC_TUN
  *	where it is false see imsipsec_tx()
- * @udp_only: TCP is dropped: another registration has the UE's address and one of
- *	its ports, as may be behind NATs, so that addresses and ports do not tell
- *	a connection's registration
+ * @udp_only: TCP is dropped now: another registration has it between these ends, as
+ *	may be behind NATs, where addresses and ports do not tell a connection's
+ *	registration. That ends with the other one; in a cache it is as of the last event
  * @offload: what does its ESP
  * @offload_reason: why that is not what its endpoint wishes; 0: it is
  * @offload_interface: name of the network interface that does it; "": none does
@@ -718,11 +718,11 @@ struct imsipsec_bundle {
  * @ck: cipher key of the AKA run
  * @allowed_algorithms: this call's own list, in place of the configuration's, as
  *	imsipsec_algs_parse() reads it, and not empty; NULL: the configuration's
- * @replace: the UE has lost its state and offers its SPIs again, in clear;
- *	bundles of the same registration that have one of them go
+ * @replace: of no effect: what is in a new bundle's way and is the same owner's, of a UE
+ *	with the same source address, goes with imsipsec_bundle_confirm(), asked for or not
  * @unmarked: IMSIPSEC_MODE_UDP_ENC_TUN alone: what is sent to the UE needs no mark
- *	(see imsipsec_tx()); of several registrations with its address and one of
- *	its ports, at most one may be so
+ *	(see imsipsec_tx()); refused where another owner's UE comes from @ue_address
+ *	with one of its ports, or has proved itself with it
  * @ue_nat_port: IMSIPSEC_MODE_UDP_ENC_TUN alone: the UDP port that ESP goes to; 0:
  *	that of the registration's last bundle at the same @ue_nat_address, else
  *	nat_port; the first authenticated packet tells. It is never the source
@@ -767,15 +767,16 @@ struct imsipsec_bundle_params {
  *
  * To be called before the 401 leaves (TS 33.203 clause 7.2). All or nothing.
  * The bundle is temporary: unless confirmed it goes after temporary_timeout.
- * Another temporary one of the same registration goes with this call.
+ * Another temporary one of the same registration, whose UE has the same source address,
+ * goes with this call. Nothing else does, whoever asks: who calls for a bundle has not
+ * been authenticated. What it will take the place of stays until imsipsec_bundle_confirm().
  *
  * With a cookie it may be repeated when its answer was lost: if the last bundle that
  * was made for this owner and contact had the same cookie, and the rest of @params is
  * the same as well, that bundle is the answer, and nothing is made. A server chooses
  * where it begins at random when it starts, and counts from there.
  *
- * Return: 0; -EEXIST if an SA with one of the UE's SPIs to its address is
- * there already, or the cookie came with something else before; -EADDRINUSE if another owner has the UE's address and one of its
+ * Return: 0; -EEXIST if somebody else has an SA with one of the UE's SPIs to its address, or the cookie came with something else before; -EADDRINUSE if another owner has the UE's address and one of its
  * ports, -EDQUOT over max_sets (both TS 33.203 clause 7.4; the text names the
  * bundle in the way); -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
  * algorithms are not allowed, or the kernel has not got them, or for the mode the
@@ -799,6 +800,9 @@ int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params 
  *	IMSIPSEC_OLDER_KEEP
  * @over: id of the older bundle that the first REGISTER came over, which is sent
  *	over until the UE uses the new one; 0: the one that was sent over
+ *
+ * Bundles of the same owner under other contacts go as well where their UE has the same
+ * source address, and one of the ports, or an SPI: it has lost its state.
  *
  * It lives for what the older one has left if that is longer. A bundle that is
  * confirmed already keeps the longer of its lifetime and this one, and nothing
@@ -1061,7 +1065,7 @@ enum imsipsec_reason {
 	IMSIPSEC_REASON_RUNNING_OUT,	/* the older one was about to run out */
 	IMSIPSEC_REASON_CHALLENGE,	/* a new challenge before the 200 OK to the last */
 	IMSIPSEC_REASON_NEWER,		/* the 200 OK for a newer one left it out */
-	IMSIPSEC_REASON_REPLACED,	/* the UE offered its SPIs again */
+	IMSIPSEC_REASON_REPLACED,	/* by the same UE under another contact, at the 200 OK */
 	IMSIPSEC_REASON_IDLE,		/* nothing came over it for idle_timeout */
 	IMSIPSEC_REASON_NAT,		/* an authenticated packet came from there */
 	IMSIPSEC_REASON_INTERFACE,	/* it cannot: offload_reason of the bundle says more */

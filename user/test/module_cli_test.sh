@@ -223,8 +223,10 @@ ok "bundle add -j, keys from standard input"
 bundle=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])' <"$tmp/out")
 ! grep -q $key "$tmp/out"
 ok "no key is printed"
-run 2 "${add[@]}" "${bob[@]}" spi-uc 25656 spi-us 1000 ik $key ck $key &&
-	grep -q 25656 "$tmp/err" && ! grep -q $key "$tmp/err"
+ip xfrm state add src 192.0.2.1 dst 192.0.2.5 proto esp spi 0x7001 mode transport \
+	auth-trunc 'hmac(md5)' 0x$key 96 enc 'ecb(cipher_null)' ''
+run 2 "${add[@]}" "${bob[@]}" spi-uc 28673 spi-us 1000 ik $key ck $key &&
+	grep -q 28673 "$tmp/err" && ! grep -q $key "$tmp/err"
 ok "bundle add, SA exists"
 run 2 "${add[@]}" owner bob port-uc 6301 port-us 6300 spi-uc 1000 spi-us 1001 ik $key ck $key &&
 	grep -q alice@example.com "$tmp/err"
@@ -242,7 +244,9 @@ natted=(bundle add endpoint "$nat" contact c port-uc 6301 port-us 6300 alg hmac-
 	ealg aes-cbc ik "$key" ck "$key" mode udp-enc-tun)
 run 0 "${natted[@]}" owner dave ue 10.0.0.5 nat 203.0.113.7 nat-port 61234 spi-uc 3000 spi-us 3001 &&
 	says '    ESP in UDP to 203.0.113.7:61234' && grep -q '  udp-enc-tun  ' "$tmp/out" &&
-	! grep -q 'UDP only' "$tmp/out"
+	! grep -q 'UDP only' "$tmp/out" && run 0 -j bundle show owner dave &&
+	run 0 bundle confirm lifetime 60 id "$(python3 -c 'import json, sys
+print(json.load(sys.stdin)[0]["id"])' <"$tmp/out")"
 ok "bundle add, mode udp-enc-tun"
 run 0 -j "${natted[@]}" owner erin ue 10.0.0.5 nat 203.0.113.8 spi-uc 3000 spi-us 3001 &&
 	json 'j["ue-address"] == "10.0.0.5" and j["ue-nat-address"] == "203.0.113.8" and
@@ -297,10 +301,12 @@ ok "bundle show"
 run 0 bundle extend id "$bundle" lifetime 1h && run 0 bundle show id "$bundle" &&
 	grep -qE "^bundle $bundle: established, (1 h 0 min|59 min .*) left" "$tmp/out"
 ok "bundle extend"
-run 2 "${add[@]}" "${alice[@]}" spi-uc 25656 spi-us 1100 ik $key ck $key &&
+run 0 -j "${add[@]}" "${alice[@]}" spi-uc 25656 spi-us 1100 ik $key ck $key &&
 	run 0 -j "${add[@]}" "${alice[@]}" spi-uc 25656 spi-us 1100 ik $key ck $key replace &&
-	run 2 bundle show id "$bundle"
-ok "bundle add replace"
+	run 0 bundle show id "$bundle" && grep -q ': established, ' "$tmp/out" &&
+	run 0 -j bundle show owner alice@example.com && json 'len(j) == 2' &&
+	run 0 bundle del id "$bundle"
+ok "C5: bundle add, of a UE that has lost its state"
 run 0 -j bundle show owner alice@example.com && json 'len(j) == 1'
 bundle=$(python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])' <"$tmp/out")
 run 2 bundle confirm id "$bundle" lifetime 1 older keep over 4000000000
@@ -320,7 +326,7 @@ ok "endpoint del, busy"
 run 2 endpoint del address 192.0.2.99
 ok "endpoint del, none"
 run 0 -j trace ue 192.0.2.5 && json '[(t["kind"], t["errno"], t["owner"], t["port-uc"], t["spi-uc"],
-	t["count"]) for t in j["trace"]][:2] == [("refusal", "EEXIST", "bob", 6401, 25656, 1),
+	t["count"]) for t in j["trace"]][:2] == [("refusal", "EEXIST", "bob", 6401, 28673, 1),
 	("refusal", "EADDRINUSE", "bob", 6301, 1000, 1)] and
 	all(t["ue-address"] == "192.0.2.5" and t["endpoint"] == '"$id"' and
 	t["contact"] == "sip:alice@192.0.2.5;x=\"y\"" and t["text"] for t in j["trace"]) and

@@ -252,7 +252,10 @@ static void test_bundle(void)
 	   imsipsec_strerror(h));
 	ok(!imsipsec_bundle_confirm(h, id, 7200000, 0, 0) && !imsipsec_bundle_get(h, id, &b) &&
 	   b->state == IMSIPSEC_STATE_ESTABLISHED && b->lifetime > 7190000, "bundle: confirm");
-	ok(make_bundle(0, &b) == -EEXIST, "bundle: EEXIST: %s", imsipsec_strerror(h));
+	ok(!make_bundle(0, &b) && b->id != id && !imsipsec_bundle_delete(h, b->id, 0) &&
+	   !imsipsec_bundle_get(h, id, &b) && b->state == IMSIPSEC_STATE_ESTABLISHED,
+	   "C5: bundle: the same SPIs again, and the set that has them stays: %s",
+	   imsipsec_strerror(h));
 	ok(!imsipsec_bundle_extend(h, id, 1000) && !imsipsec_bundle_get(h, id, &b) &&
 	   b->lifetime > 7190000 && !imsipsec_bundle_extend(h, id, 9000000) &&
 	   !imsipsec_bundle_get(h, id, &b) && b->lifetime > 8990000, "D5: bundle: extend");
@@ -380,11 +383,12 @@ static void test_life(void)
 	   imsipsec_rx_mark(c, z.mark, &found) == -ENOENT && tuple_is(c, 7, &y),
 	   "D6: the older ones go, the new one is sent over");
 	x = new_set(7, 4000, false);
-	ok(!x.id, "C5: the SPIs that it has: %s", imsipsec_strerror(h));
+	ok(x.id && rx_is(c, &y, IMSIPSEC_STATE_ACTIVE) && tx_is(c, 7, &y),
+	   "C5: the SPIs that it has: the set stays: %s", imsipsec_strerror(h));
 	x = new_set(7, 4000, true);
-	ok(x.id && imsipsec_bundle_confirm(h, y.id, 1, 0, 0) == -ENOENT &&
-	   !imsipsec_bundle_confirm(h, x.id, 1000, 0, 0),
-	   "C5: replaced where the UE has lost its state");
+	ok(x.id && rx_is(c, &y, IMSIPSEC_STATE_ACTIVE) &&
+	   !imsipsec_bundle_confirm(h, x.id, 1000, 0, 0) && !imsipsec_bundle_delete(h, y.id, 0),
+	   "C5: the same where it is asked to be replaced");
 	ok(!set_max_sets(1) && !new_set(7, 5000, false).id, "C2: EDQUOT: %s",
 	   imsipsec_strerror(h));
 	set_max_sets(3);
@@ -476,6 +480,7 @@ static void test_nat(void)
 	ok(!new_natted(at, 1, "203.0.113.7", 61234, false, &b) && nat_is(b, "203.0.113.7", 61234) &&
 	   !b->unmarked && !b->udp_only, "G2: NAT: bundle: new: %s", imsipsec_strerror(h));
 	first = b->id;
+	ok(!imsipsec_bundle_confirm(h, first, 60000, 0, 0), "G7: NAT: bundle: it has TCP");
 	ok(!new_natted(at, 2, "203.0.113.8", 0, false, &b) && nat_is(b, "203.0.113.8", 4500) &&
 	   b->udp_only, "G7: NAT: bundle: the same address behind another NAT: %s",
 	   imsipsec_strerror(h));

@@ -244,9 +244,10 @@ enum ims_ipsec_event_type {
  * @IMS_IPSEC_REASON_CHALLENGE: There was a new challenge before the 200 OK to
  *   the last.
  * @IMS_IPSEC_REASON_NEWER: The 200 OK for a newer one left it out.
- * @IMS_IPSEC_REASON_REPLACED: The UE, having lost its state, offered its SPIs
- *   again; or, of a temporary one in mode udp-enc-tun, somebody came from the
- *   address that its UE only says that it has.
+ * @IMS_IPSEC_REASON_REPLACED: The 200 OK came for the same owner's UE under
+ *   another contact, at the same source address, with one of its ports or
+ *   SPIs; or, of an unmarked one, for a UE that comes from the address that
+ *   this one only says that it has.
  * @IMS_IPSEC_REASON_IDLE: Nothing came over it for idle-timeout.
  * @IMS_IPSEC_REASON_NAT: An authenticated packet came from there.
  * @IMS_IPSEC_REASON_INTERFACE: Its interface cannot; the bundle's
