@@ -346,7 +346,7 @@ run 0 -j trace && json 'list(j) == ["trace"] and
 ok "trace -j"
 run 0 -j stats && json '(j["endpoints"], j["registrations"], j["bundles"], j["pending"],
 	j["nat-bundles"], j["spis"], j["spis-used"]) == (2, 1, 1, 1, 0, 2097152 - 70000 + 1, 2) and
-	j["created"] == 7 and j["refused"] == 6 and j["confirmed"] == 2 and j["deleted"] == 6 and
+	j["created"] == 8 and j["refused"] == 5 and j["confirmed"] == 3 and j["deleted"] == 7 and
 	j["expired"] == 0 and j["offload-fallbacks"] == 1 and j["nearly-full"] == 0 and
 	(j["max-endpoints"], j["max-registrations"], j["max-bundles"], j["max-pending"]) ==
 	(16, (1 << 22) - 1, 262144, 16384) and len(j) == 22'
