@@ -235,6 +235,7 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 		in->n_nat--;
 	}
 	ims_offload_end(b);
+	ims_bundle_end_answers(b);
 	held = ims_claim_held(b);
 	for (i = 0; i < IMS_FLOWS; i++)
 		ims_sa_finish(b->sa[i]);

@@ -20,6 +20,7 @@ struct ims_nat;
 struct ims_net;
 struct netlink_ext_ack;
 struct work_struct;
+struct xfrm_policy;
 struct xfrm_state;
 
 /**
@@ -123,6 +124,8 @@ struct ims_tcp {
  * @ending: a request has it deleted when it is over; under struct ims_net.lock
  * @dormant: outbound SAs that are not to be used yet, bits by enum ims_flow; under
  *	struct ims_net.state_lock
+ * @answer: policies that have what has the bundle's mark sent over a dormant SA, by enum
+ *	ims_flow; NULL: there is none; likewise
  * @done: outbound SAs that are not used any more and were deleted before the bundle,
  *	likewise
  * @outside: outbound SAs that are kept out of XFRM's tables, where another bundle's has their
@@ -147,6 +150,7 @@ struct ims_bundle {
 	struct ims_registration *reg;
 	struct xfrm_state *sa[IMS_FLOWS];
 	struct ims_nat *nat;
+	struct xfrm_policy *answer[2];
 	struct rhlist_head by_ue;
 	struct ims_tcp tcp[IMS_FLOW_OUT_US + 1];
 	struct list_head rivals;
@@ -242,6 +246,8 @@ void ims_bundle_used(struct ims_bundle *b);
 void ims_bundle_take_into_use(struct ims_bundle *b, enum ims_ipsec_reason reason);
 void ims_bundle_unlink(struct ims_bundle *b, enum ims_ipsec_reason reason);
 void ims_registration_wake(struct ims_registration *reg, const struct ims_bundle *leaving);
+void ims_bundle_add_answers(struct ims_bundle *b);
+void ims_bundle_end_answers(struct ims_bundle *b);
 void ims_registration_queue(struct ims_registration *reg);
 void ims_registration_settle(struct ims_registration *reg);
 void ims_switch_settle(struct work_struct *work);

@@ -320,6 +320,7 @@ static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *exta
 		ims_ues_remove(b);
 		return err;
 	}
+	ims_bundle_add_answers(b);
 	for (i = 0; i < IMS_FLOWS; i++)
 		if (!(outside & BIT(i)))
 			ims_sa_announce(b->sa[i]);
@@ -424,7 +425,9 @@ static void ims_bundle_put_to_sleep(struct ims_bundle *b)
 		if (!ims_bundle_shares(b, flow))
 			continue;
 		b->dormant |= BIT(flow);
-		ims_sa_put_to_sleep(b->sa[flow]);
+		ims_sa_put_to_sleep(b->sa[flow],
+				    ims_bundle_mark(b->ep->in, b->reg->index, b->slot),
+				    b->ep->in->config.mark_mask);
 	}
 }
 

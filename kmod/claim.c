@@ -268,9 +268,9 @@ static void ims_claim_put_out(struct ims_bundle *b, enum ims_flow flow)
 /* And is in them again, unless somebody else has the place. */
 static void ims_claim_put_in(struct ims_bundle *b, enum ims_flow flow)
 {
-	const bool asleep = !b->nat && b->dormant & BIT(flow);
-
-	if (!ims_sa_put_in(b->sa[flow], asleep))
+	if (!b->nat && !(b->dormant & BIT(flow)))
+		ims_sa_wake(b->sa[flow]);
+	if (!ims_sa_put_in(b->sa[flow], !b->nat && b->dormant & BIT(flow)))
 		b->outside &= ~BIT(flow);
 }
 

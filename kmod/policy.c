@@ -161,6 +161,54 @@ void ims_policy_delete(struct xfrm_policy *pol)
 	xfrm_pol_put(pol);
 }
 
+/* Exactly these packets */
+static void ims_policy_select(struct xfrm_selector *sel, const struct ims_tuple *t)
+{
+	const u8 prefixlen = ims_addr_len(&t->src) * 8;
+
+	sel->family = t->src.family;
+	ims_addr_to_xfrm(&t->src, &sel->saddr);
+	ims_addr_to_xfrm(&t->dst, &sel->daddr);
+	sel->prefixlen_s = prefixlen;
+	sel->prefixlen_d = prefixlen;
+	sel->sport = t->sport;
+	sel->sport_mask = htons(0xffff);
+	sel->dport = t->dport;
+	sel->dport_mask = htons(0xffff);
+}
+
+/**
+ * ims_policy_add_answer() - have what has a mark sent over one SA
+ * @net: where
+ * @p: what to send over which
+ *
+ * Context: process, sleeps.
+ * Return: the policy, to be given to ims_policy_delete(); NULL without memory, or if somebody
+ * has a policy with the same selector and mark.
+ */
+struct xfrm_policy *ims_policy_add_answer(struct net *net, const struct ims_policy_answer *p)
+{
+	struct xfrm_policy *pol = xfrm_policy_alloc(net, GFP_KERNEL_ACCOUNT);
+	struct xfrm_tmpl *t;
+
+	if (!pol)
+		return NULL;
+	ims_policy_select(&pol->selector, &p->t);
+	pol->mark.v = p->mark & p->mark_mask;
+	pol->mark.m = p->mark_mask;
+	pol->family = p->t.src.family;
+	pol->action = XFRM_POLICY_ALLOW;
+	pol->priority = IMS_POLICY_PRIORITY_MARKED;
+	/* XFRM would take an SA without a mark as well, but for the SPI. */
+	t = ims_policy_set_esp(pol, p->reqid);
+	t->mode = XFRM_MODE_TRANSPORT;
+	t->id.spi = p->spi;
+	if (!ims_policy_insert(pol, NULL))
+		return pol;
+	ims_policy_discard(pol);
+	return NULL;
+}
+
 /**
  * ims_policy_alloc_tunnel() - make a policy that is in no table yet
  * @net: where
@@ -175,22 +223,11 @@ struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_po
 					    gfp_t gfp)
 {
 	struct xfrm_policy *pol = xfrm_policy_alloc(net, gfp);
-	const u8 prefixlen = ims_addr_len(&p->src) * 8;
-	struct xfrm_selector *sel;
 	struct xfrm_tmpl *t;
 
 	if (!pol)
 		return NULL;
-	sel = &pol->selector;
-	sel->family = p->inner.src.family;
-	ims_addr_to_xfrm(&p->inner.src, &sel->saddr);
-	ims_addr_to_xfrm(&p->inner.dst, &sel->daddr);
-	sel->prefixlen_s = prefixlen;
-	sel->prefixlen_d = prefixlen;
-	sel->sport = p->inner.sport;
-	sel->sport_mask = htons(0xffff);
-	sel->dport = p->inner.dport;
-	sel->dport_mask = htons(0xffff);
+	ims_policy_select(&pol->selector, &p->inner);
 	pol->mark.v = p->mark & p->mark_mask;
 	pol->mark.m = p->mark_mask;
 

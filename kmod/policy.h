@@ -26,12 +26,29 @@ struct ims_policy_tunnel {
 	u32 mark_mask;
 };
 
+/**
+ * struct ims_policy_answer - what leaves over one SA, because of its mark
+ * @t: addresses and ports of the packets
+ * @reqid: of the SA to send over
+ * @spi: likewise
+ * @mark: mark of the packets
+ * @mark_mask: bits of @mark that count
+ */
+struct ims_policy_answer {
+	struct ims_tuple t;
+	u32 reqid;
+	__be32 spi;
+	u32 mark;
+	u32 mark_mask;
+};
+
 int ims_policy_add(struct xfrm_policy **pol, struct net *net, const struct ims_addr *addr,
 		   __be16 port, u32 reqid, bool optional, struct netlink_ext_ack *extack);
 bool ims_policy_is_gone(const struct xfrm_policy *pol);
 void ims_policy_delete(struct xfrm_policy *pol);
 struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p,
 					    gfp_t gfp);
+struct xfrm_policy *ims_policy_add_answer(struct net *net, const struct ims_policy_answer *p);
 int ims_policy_insert(struct xfrm_policy *pol, const struct xfrm_policy *old);
 void ims_policy_discard(struct xfrm_policy *pol);
 bool ims_policy_is_own_notice(void);

@@ -274,13 +274,19 @@ int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 /**
  * ims_sa_put_to_sleep() - an SA is not to be used until it is woken
  * @x: from ims_sa_alloc(), not added
+ * @mark: what is to be sent over it all the same has this mark, and a policy for the mark
+ * @mark_mask: bits of @mark that count; 0: nothing is sent over it
  *
- * It is in the tables then, so that a clash is found, but XFRM does not take it.
+ * It is in the tables then, so that a clash is found, but XFRM does not take it for
+ * the endpoint's policies, which have no mark.
  */
-void ims_sa_put_to_sleep(struct xfrm_state *x)
+void ims_sa_put_to_sleep(struct xfrm_state *x, u32 mark, u32 mark_mask)
 {
+	x->mark.v = mark & mark_mask;
+	x->mark.m = mark_mask;
 	/* not VOID, for which XFRM would make larval states */
-	x->km.state = XFRM_STATE_ERROR;
+	if (!mark_mask)
+		x->km.state = XFRM_STATE_ERROR;
 }
 
 /**
@@ -294,6 +300,9 @@ void ims_sa_wake(struct xfrm_state *x)
 	spin_lock_bh(&x->lock);
 	if (x->km.state == XFRM_STATE_ERROR)
 		x->km.state = XFRM_STATE_VALID;
+	/* XFRM reads both without a lock: with the mask gone and a value, it is taken for nothing */
+	WRITE_ONCE(x->mark.m, 0);
+	WRITE_ONCE(x->mark.v, 0);
 	spin_unlock_bh(&x->lock);
 }
 
@@ -410,7 +419,8 @@ int ims_sa_put_in(struct xfrm_state *x, bool asleep)
 		return -EOPNOTSUPP;
 	spin_lock_bh(&x->lock);
 	was = x->km.state;
-	x->km.state = asleep ? XFRM_STATE_ERROR : XFRM_STATE_VALID;
+	/* what has a mark is not taken without, see ims_sa_put_to_sleep() */
+	x->km.state = asleep && !x->mark.m ? XFRM_STATE_ERROR : XFRM_STATE_VALID;
 	spin_unlock_bh(&x->lock);
 
 	err = ims_sa_add(x, NULL);

@@ -84,7 +84,7 @@ void ims_sa_say_exists(const struct xfrm_state *x, struct netlink_ext_ack *extac
 void ims_sa_announce(struct xfrm_state *x);
 void ims_sa_end(struct xfrm_state *x);
 void ims_sa_discard(struct xfrm_state *x);
-void ims_sa_put_to_sleep(struct xfrm_state *x);
+void ims_sa_put_to_sleep(struct xfrm_state *x, u32 mark, u32 mark_mask);
 void ims_sa_wake(struct xfrm_state *x);
 void ims_sa_delete(struct xfrm_state *x, bool announce);
 void ims_sa_take_out(struct xfrm_state *x);

@@ -14,6 +14,7 @@
 #include "nat.h"
 #include "netns.h"
 #include "offload.h"
+#include "policy.h"
 #include "registration.h"
 #include "sa.h"
 #include "state.h"
@@ -119,16 +120,84 @@ bool ims_bundle_shares(const struct ims_bundle *b, enum ims_flow flow)
 	return ims_bundle_rival(b, flow) || ims_bundle_without_sa(b, flow);
 }
 
+/*
+ * Outbound SAs of a transport bundle whose turn has not come: the bundle's mark has an answer to
+ * what came over it leave over it all the same (D7a).
+ */
+static void ims_bundle_add_answer(struct ims_bundle *b, enum ims_flow flow)
+{
+	struct ims_net *in = b->ep->in;
+	struct ims_policy_answer p = {
+		.reqid = b->ep->reqid,
+		.spi = ims_bundle_spi(b, flow),
+		.mark = ims_bundle_mark(in, b->reg->index, b->slot),
+		.mark_mask = in->config.mark_mask,
+	};
+
+	ims_bundle_tuple(b, flow, &p.t);
+	b->answer[flow] = ims_policy_add_answer(in->net, &p);
+}
+
+/**
+ * ims_bundle_add_answers() - have answers leave over dormant SAs, by their marks
+ * @b: the bundle, with its SAs in the tables, and not in its registration yet
+ *
+ * Without memory they leave over the older bundle.
+ *
+ * Context: process, sleeps, struct ims_net.lock held.
+ */
+void ims_bundle_add_answers(struct ims_bundle *b)
+{
+	enum ims_flow flow;
+
+	lockdep_assert_held(&b->ep->in->lock);
+
+	if (b->nat || !b->ep->in->config.mark_mask)
+		return;
+	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++)
+		if (b->dormant & BIT(flow))
+			ims_bundle_add_answer(b, flow);
+}
+
+static void ims_bundle_end_answer(struct ims_bundle *b, enum ims_flow flow)
+{
+	lockdep_assert_held(&b->ep->in->state_lock);
+
+	ims_policy_delete(b->answer[flow]);
+	b->answer[flow] = NULL;
+}
+
+/**
+ * ims_bundle_end_answers() - undo what ims_bundle_add_answers() has done
+ * @b: the bundle
+ *
+ * Context: process; takes struct ims_net.state_lock.
+ */
+void ims_bundle_end_answers(struct ims_bundle *b)
+{
+	struct ims_net *in = b->ep->in;
+	enum ims_flow flow;
+
+	spin_lock_bh(&in->state_lock);
+	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++)
+		ims_bundle_end_answer(b, flow);
+	spin_unlock_bh(&in->state_lock);
+}
+
 /* @before: the one that the flow's packets have left over, NULL: none */
 static bool ims_bundle_wake(struct ims_bundle *b, enum ims_flow flow,
 			    const struct ims_bundle *before)
 {
 	struct ims_bundle *without = before ? NULL : ims_bundle_without_sa(b, flow);
 
-	if (!b->nat && !(b->outside & BIT(flow)))
-		ims_sa_wake(b->sa[flow]);
-	else if (b->nat && ims_nat_send_over(b, flow, before ?: without))
+	if (!b->nat) {
+		/* one that is outside the tables is woken when it is put in */
+		if (!(b->outside & BIT(flow)))
+			ims_sa_wake(b->sa[flow]);
+		ims_bundle_end_answer(b, flow);
+	} else if (ims_nat_send_over(b, flow, before ?: without)) {
 		return false;
+	}
 	b->dormant &= ~BIT(flow);
 	if (without) {
 		ims_nat_stop(without, flow);

@@ -85,12 +85,12 @@ def before_each():
     before()
 
 
-def sent(s, client=False):
-    """SPI of what the SIP server sends to the UE's ports of this set now."""
+def sent(s, client=False, mark=0):
+    """SPI of what the SIP server sends to the UE's ports of this set now, with a mark."""
     data = b'to the UE %d' % next(spis)
     World.wire.seen()
     ours, theirs = ('port-pc', 'port-us') if client else ('port-ps', 'port-uc')
-    P.at(s['address'], s[ours]).sendto(data, (s['ue-address'], s[theirs]))
+    send_marked(P.at(s['address'], s[ours]), data, (s['ue-address'], s[theirs]), mark)
     # Ciphers may take their time
     seen = wait(lambda: [x for x in World.wire.seen() if not quiet(x)], 'something on the wire')
     equal([x.proto for x in seen], [ESP], 'protocols on the wire')
@@ -102,6 +102,11 @@ def sent_over(s, what=None):
     """Requests and responses to this set's ports leave over this one, or `what`."""
     what = what or s
     equal((sent(s), sent(s, True)), (what['spi-uc'], what['spi-us']), 'SPIs of what is sent')
+
+
+def send_marked(sock, data, to, mark):
+    """A datagram with a mark, as a SIP server sends it that answers over the set that the request came over."""
+    sock.sendmsg([data], [(socket.SOL_SOCKET, SO_MARK, struct.pack('I', mark))], 0, to)
 
 
 def events():
@@ -659,6 +664,69 @@ def marks_used_up():
     World.nl.do('config-set', mark_mask=0x1c)
     for mask in (0x5, 0x3, 0x80000001, 0x101):
         expect_error('EINVAL', World.nl.do, 'config-set', mark_mask=mask, text='mark_mask')
+
+
+REGISTER = b'REGISTER sip:example SIP/2.0\r\n\r\n'
+
+
+@test('D7a', 'with one client port, what has the mark of the set that a request came over leaves over that, {}', each=ADDRESSES)
+def answered_by_mark(fam):
+    ep = endpoint(ADDRESSES[fam][0], port_pc=[PORT_PC[0]])
+    policies = World.p.count('policy')
+    old = Set(ep).confirm().use()
+    new = Set(ep)
+    equal([new[x] for x in ('port-uc', 'port-us', 'port-pc')], [old[x] for x in ('port-uc', 'port-us', 'port-pc')], 'ports')
+    # The REGISTER with the response comes over the new one; the answer is a 4xx (E2), or the 200 OK
+    new.deliver(REGISTER)
+    for state in ('temporary', 'established'):
+        equal(new.state(), state, 'state of the new one')
+        for mark, over in ((new['mark'], new), (old['mark'], old), (0, old)):
+            equal((sent(new, False, mark), sent(new, True, mark)), (over['spi-uc'], over['spi-us']), f'SPIs, mark {mark}')
+        if state == 'temporary':
+            new.confirm(over=old.id)
+    # It has taken the new one into use: whatever the mark, the old one's outbound SAs have gone
+    new.use()
+    for mark in (new['mark'], old['mark'], 0):
+        equal((sent(new, False, mark), sent(new, True, mark)), (new['spi-uc'], new['spi-us']), f'SPIs, mark {mark}')
+    equal(World.p.count('policy'), policies, 'policies')
+    # and the next one, which is deleted before its turn, as on a wrong response
+    third = Set(ep)
+    equal(sent(third, True, third['mark']), third['spi-us'], 'SPI of what has the mark of the third')
+    World.nl.do('bundle-del', id=third.id)
+    equal(sent(third, True, third['mark']), new['spi-us'], 'SPI when it has gone')
+    equal(World.p.count('policy'), policies, 'policies when it has gone')
+    stats = World.nl.do('endpoint-get', id=ep['id'])
+    equal({k: v for k, v in stats.items() if k.startswith('drop-') and v}, {}, 'what the guard has dropped')
+
+
+@test('D7a', 'with one client port, a UE that takes only the new set hears the 200 OK to its re-authentication, {}', each=ADDRESSES)
+def answered_to_phone(fam):
+    ep = endpoint(ADDRESSES[fam][0], port_pc=[PORT_PC[0]])
+    old = Set(ep, enc_alg='aes-cbc').confirm()
+    new = Set(ep, enc_alg='aes-cbc')
+    with Phone(new.b) as phone:
+        phone.ps.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
+        phone.uc.sendto(REGISTER, (new['address'], new['port-ps']))
+        wait(lambda: select_readable(phone.ps), 'the REGISTER arrives')
+        _, anc, _, _ = phone.ps.recvmsg(4096, 64)
+        mark, = [struct.unpack('I', d)[0] for level, kind, d in anc if (level, kind) == (socket.SOL_SOCKET, SO_MARK)]
+        new.confirm(over=old.id)
+        # To port_us, and to the port that a UE with one socket has
+        for ours, port, theirs in ((phone.pc, 'port-us', phone.us), (phone.ps, 'port-uc', phone.uc)):
+            send_marked(ours, b'SIP/2.0 200 OK\r\n\r\n', (new['ue-address'], new[port]), mark)
+            equal(receive(theirs), b'SIP/2.0 200 OK\r\n\r\n', f'answer at {port}')
+        equal(old.state(), 'established', 'the old one, which is still sent over')
+
+
+@test('D7a', 'with one client port and without marks, the new set waits for its turn')
+def no_marks():
+    World.nl.do('config-set', mark_mask=0)
+    ep = endpoint(P4, port_pc=[PORT_PC[0]])
+    old = Set(ep).confirm().use()
+    new = Set(ep).confirm(over=old.id)
+    sent_over(new, old)
+    new.use()
+    sent_over(new)
 
 
 # --- Connections

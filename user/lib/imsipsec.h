@@ -1265,10 +1265,13 @@ int imsipsec_rx_tuple(struct imsipsec_cache *c,
  * @found: gets it: the ACTIVE one, else the oldest that is ESTABLISHED
  *
  * From @found->bundle->port_pc to port_us (TS 33.203 clause 7.1); but the answer to
- * a REGISTER leaves over the bundle that the REGISTER came over. A UE that has one
- * socket names port_uc in Via, for answers (RFC 3261 clause 18.2.2), and in Contact,
- * for requests: over UDP it is sent to from port_ps, over the other pair of SAs. The
- * answer to a request comes to port_ps, which its Via has to name.
+ * a REGISTER leaves over the bundle that the REGISTER came over. Where the endpoint has
+ * one client port, two bundles may have the same ports: then the answer needs the mark
+ * of that bundle (SO_MARK, as below).
+ *
+ * A UE that has one socket names port_uc in Via, for answers (RFC 3261 clause 18.2.2),
+ * and in Contact, for requests: over UDP it is sent to from port_ps, over the other
+ * pair of SAs. The answer to a request comes to port_ps, which its Via has to name.
  *
  * In IMSIPSEC_MODE_UDP_ENC_TUN, if @found->bundle->unmarked is false, what is sent
  * needs SO_MARK, which takes CAP_NET_ADMIN or CAP_NET_RAW: the mark of this bundle
