@@ -4,6 +4,7 @@
 A phone is sockets, `ip xfrm` and the demo's USIM, and nothing of ours. What it names in Via,
 Contact and Security-Client is for each test to say.
 """
+import hashlib
 import itertools
 import json
 import os
@@ -19,7 +20,6 @@ from ims import ADDRESSES, P4, P6, TOP, Fail, World, check, echo, equal, say, wa
 
 PCSCF = os.environ.get('PCSCF') or TOP + '/build/user/pcscf'
 IMSIPSEC = TOP + '/build/user/imsipsec'
-VECTORS = TOP + '/selftests/demo/vectors'
 REALM, UE1, UE2 = 'ims.example', 'ue1@ims.example', 'ue2@ims.example'
 CLEAR = 5060
 INSTANCE = '"<urn:gsma:imei:35686800-004185-0>"'
@@ -29,6 +29,17 @@ serial = itertools.count(1)
 with open(TOP + '/selftests/demo/ue', encoding='utf-8') as file:
     usim = {}
     exec(file.read().rpartition('\nCOMMANDS[')[0], usim)  # pylint: disable=exec-used
+
+
+def vectors(n=8):
+    """Of each subscriber so many AKA vectors, which the P-CSCF uses in turn: each challenge has keys of its own."""
+    for impi, key in usim['SUBSCRIBERS'].items():
+        k, op = map(bytes.fromhex, key)
+        for i in range(1, n + 1):
+            rand, sqn, amf = hashlib.sha256(f'{impi} {i}'.encode()).digest()[:16], i.to_bytes(6, 'big'), b'\x80\0'
+            res, ck, ik, ak, mac_a = usim['milenage'](k, op, rand)
+            autn = usim['xor'](sqn, ak) + amf + mac_a(sqn, amf)
+            yield ' '.join((impi, *(x.hex() for x in (rand, autn, res, ck, ik))))
 
 
 def imsipsec(*words):
@@ -42,6 +53,10 @@ def bundles():
     return {b['spi-uc']: b for b in World.nl.dump('bundle-get')}
 
 
+def get(b):
+    return World.nl.do('bundle-get', id=b['id'])
+
+
 def states():
     return {spi: b['state'] for spi, b in bundles().items()}
 
@@ -51,7 +66,10 @@ class Pcscf:
 
     def __init__(self, *options, addresses=(P4, P6)):
         self.log = tempfile.NamedTemporaryFile('w+', encoding='utf-8')  # pylint: disable=consider-using-with
-        argv = [PCSCF, '-v', *[x for a in addresses for x in ('-l', a)], '--vectors', VECTORS, *options]
+        self.vectors = tempfile.NamedTemporaryFile('w', encoding='utf-8')  # pylint: disable=consider-using-with
+        self.vectors.write('\n'.join(vectors()) + '\n')
+        self.vectors.flush()
+        argv = [PCSCF, '-v', *[x for a in addresses for x in ('-l', a)], '--vectors', self.vectors.name, *options]
         echo('P', ' '.join(argv))
         with World.p:
             self.process = subprocess.Popen(argv, stderr=self.log)  # pylint: disable=consider-using-with
@@ -78,6 +96,7 @@ class Pcscf:
         if kind:
             say('\n'.join('pcscf: ' + x for x in self.lines()))
         self.log.close()
+        self.vectors.close()
 
 
 class Set:
@@ -245,7 +264,10 @@ class Phone:
                                       (self.p, port))
 
     def register(self, new, over=None, verify=None, expires=600, **more):
-        """With the digest, if `over` is the new set, whose challenge the phone answers."""
+        return self.request('REGISTER', over, *self.headers(new, over, verify, expires), **more)
+
+    def headers(self, new, over, verify=None, expires=600):
+        """Of a REGISTER: with the digest, if `over` is the new set, whose challenge the phone answers."""
         if over is new and new.res:
             digest = usim['digest'](self.impi, REALM, 'sip:' + REALM, new.nonce, new.res)
         else:
@@ -254,7 +276,7 @@ class Phone:
         verify = verify or over
         if verify:
             headers.append(f'Security-Verify: {verify.verify}')
-        return self.request('REGISTER', over, *headers, **more)
+        return headers
 
     def challenge(self, new, over=None, **more):
         """REGISTER, 401, and the phone has its SAs."""

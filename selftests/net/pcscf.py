@@ -235,6 +235,21 @@ def malformed(where):
             ue.confirm(s)
 
 
+@test('PHONE D7a', 'the answer to a REGISTER over a new set leaves over that one, though {}',
+      each=('there is one port_pc', 'the phone has one socket'))
+def answered_by_mark(what):
+    one = what == 'the phone has one socket'
+    with Pcscf('--reauthenticate', *(() if one else ('--port-pc', '5062'))), OneSocket(6301) if one else Phone() as ue:
+        first, second = Set(5000, 6301), Set(5002, 6301 if one else 6303)
+        ue.sign_up(first)
+        ue.challenge(second, over=first)
+        # From here on this phone takes nothing over the first
+        ue.forget(first)
+        ue.confirm(second)
+        ue.talk(second)
+        equal(states(), {5000: 'old', 5002: 'active'}, 'the sets')
+
+
 # --- Where a phone is
 
 @test('PHONE C1 IDLE', 'an address given to another subscriber, whose phone has the same ports, is refused until {}',

@@ -36,7 +36,7 @@ int write_security_server(const struct imsipsec_bundle *bundle, char *buf, size_
 
 uint32_t mark_of(const struct imsipsec_bundle *bundle)
 {
-	return bundle->mode == IMSIPSEC_MODE_UDP_ENC_TUN && !bundle->unmarked ? bundle->mark : 0;
+	return bundle->unmarked ? 0 : bundle->mark;
 }
 
 int make_bundle(struct ue *ue, const struct imsipsec_mech *mech, char *server, size_t size)

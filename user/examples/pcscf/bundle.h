@@ -25,7 +25,10 @@ int bundle_begin(void);
 int write_security_server(const struct imsipsec_bundle *bundle, char *buf, size_t size,
 			  struct imsipsec_secagree **list);
 
-/* What is sent through a NAT is told by its mark whose it is; 0: it needs none. */
+/*
+ * What is sent to a UE has the mark of its bundle. Through a NAT it tells whose it is; and
+ * of two bundles with the same ports, over which one an answer leaves. 0: it needs none.
+ */
 uint32_t mark_of(const struct imsipsec_bundle *bundle);
 
 /*
