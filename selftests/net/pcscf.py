@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 # pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
 from document import Document  # noqa: E402
 from ims import P4, PAIRS, World, before, check, equal, main, receive, setup, teardown, test, wait  # noqa: E402
-from sip_phone import INSTANCE, REALM, UE1, UE2, Pcscf, Phone, Set, bundles, imsipsec, states  # noqa: E402
+from sip_phone import INSTANCE, REALM, UE1, UE2, Pcscf, Phone, Set, bundles, get, imsipsec, states  # noqa: E402
 
 DOC = Document('operation.rst')
 FAMILIES = ('IPv4', 'IPv6')
@@ -101,6 +101,40 @@ def registrations():
         # With its port changed, and with its parameters in another order
         one(5100, 7101, f'<sip:ue1@{ue.host}:7101>;reg-id=2;+sip.instance={INSTANCE}')
         equal({*states()}, {5000, 5002, 5004, 5008, 5100}, 'sets: it takes the place of the one before')
+
+
+# How a phone comes back that has lost its state: its SPI and ports, and what it adds to Contact
+LOST = {'with the same SPIs and ports': (5000, 6301, 6300, ''),
+        'with the same ports': (6000, 6301, 6300, ''),
+        'with the same SPIs': (5000, 7301, 7300, ''),
+        'with the same port_us': (6000, 7301, 6300, ''),
+        'with the same SPIs and ports, as another contact': (5000, 6301, 6300, f';+sip.instance={INSTANCE};reg-id=1'),
+        'with the same ports, as another contact': (6000, 6301, 6300, f';+sip.instance={INSTANCE};reg-id=1')}
+
+
+@test('PHONE C5', 'a phone that has lost its state registers again, {}', each=tuple((x, y) for x in LOST for y in ('UDP', 'TCP')))
+def lost_state(case):
+    how, over = case
+    spi, *ports, more = LOST[how]
+    # Addresses and ports of a connection are those of two sets: by the mark it is told over which it was opened
+    with World.p.sysctl(ipv4__tcp_fwmark_accept=1), Pcscf() as pcscf:
+        with Phone() as ue:
+            ue.sign_up(Set(5000))
+        was, = World.nl.dump('bundle-get')
+        with Phone() as ue:
+            new, uri = Set(spi, *ports), f'<sip:ue1@{ue.host}:{ports[1]}>{more}'
+            ue.challenge(new, contact=uri)
+            equal(get(was)['state'], 'active', 'the old set, until the phone has shown who it is')
+            if over == 'UDP':
+                ue.confirm(new, contact=uri)
+            else:
+                with ue.connect(new) as s:
+                    s.send(ue.text_of('REGISTER', new, *ue.headers(new, new), contact=uri).encode())
+                    check(receive(s).startswith(b'SIP/2.0 200 '), 'the answer over TCP')
+            ue.talk(new)
+            now = World.nl.dump('bundle-get')
+            equal([(b['spi-uc'], b['state']) for b in now], [(spi, 'active')], 'the sets')
+            wait(lambda: pcscf.said(f'bundle {was["id"]} is gone'), 'the P-CSCF hears of the old set')
 
 
 # --- Answers, and where they go

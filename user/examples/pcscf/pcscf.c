@@ -55,31 +55,36 @@ static int signals;
 /* ---- What comes in --------------------------------------------------- */
 
 /*
- * The bundle that a message came over; NULL: none. For TCP its addresses and ports
- * tell it, as a connection may outlive the bundle that it was opened over. Its mark
- * tells whose it is, and has to agree, where net.ipv4.tcp_fwmark_accept is 1.
+ * The bundle that a message came over. Return: is there one? For TCP its addresses and
+ * ports tell it, as a connection may outlive the bundle that it was opened over. Its mark
+ * tells that one, where net.ipv4.tcp_fwmark_accept is 1: whose it is has to agree, and if
+ * it is the newer one, the UE has lost its state, and registers anew with the same ports.
  */
-static const struct imsipsec_bundle *bundle_of(const struct net_source *source)
+static bool bundle_of(const struct net_source *source, struct imsipsec_bundle *bundle)
 {
 	struct imsipsec_found found;
-	uint32_t registration = 0;
 	bool marked = !imsipsec_rx_mark(cache, source->mark, &found);
 
-	if (!source->conn)
-		return marked ? found.bundle : NULL;
 	if (marked)
-		registration = found.bundle->registration;
+		*bundle = *found.bundle;
+	if (!source->conn)
+		return marked;
 	if (imsipsec_rx_tuple(cache, &source->local->address, opt.port_ps, &source->address,
-			      source->port, &found) ||
-	    (registration && registration != found.bundle->registration))
-		return NULL;
-	return found.bundle;
+			      source->port, &found))
+		return false;
+	if (marked && bundle->id > found.bundle->id && bundle->port_uc == source->port &&
+	    net_addr_equal(&bundle->ue_address, &source->address))
+		return true;
+	if (marked && bundle->registration != found.bundle->registration)
+		return false;
+	*bundle = *found.bundle;
+	return true;
 }
 
 static void receive_protected(const struct sip_msg *msg, const struct net_source *source)
 {
-	const struct imsipsec_bundle *bundle = bundle_of(source);
-	struct ue *ue = bundle ? ue_of_bundle(bundle->id) : NULL;
+	struct imsipsec_bundle bundle;
+	struct ue *ue = bundle_of(source, &bundle) ? ue_of_bundle(bundle.id) : NULL;
 
 	if (!ue) {
 		/* Over the SAs of a bundle that is gone, or not ours */
@@ -87,15 +92,15 @@ static void receive_protected(const struct sip_msg *msg, const struct net_source
 			answer(msg, source, NULL, "403 Forbidden", NULL);
 		return;
 	}
-	log("%s over bundle %u, %s, of %s", msg->method ? msg->method : "an answer", bundle->id,
-	    imsipsec_state_name(bundle->state), ue->owner);
+	log("%s over bundle %u, %s, of %s", msg->method ? msg->method : "an answer", bundle.id,
+	    imsipsec_state_name(bundle.state), ue->owner);
 	if (!msg->method)
 		return;
 	if (!names_only(msg, ue->owner))
 		answer(msg, source, ue, "403 Forbidden", "not the identity of this registration");
 	else if (!strcmp(msg->method, "REGISTER"))
 		register_protected(msg, source, ue);
-	else if (bundle->state == IMSIPSEC_STATE_TEMPORARY)
+	else if (bundle.state == IMSIPSEC_STATE_TEMPORARY)
 		/* nothing but REGISTER before the 200 OK (TS 24.229 clause 5.2.6) */
 		answer(msg, source, ue, "403 Forbidden", "register first");
 	else if (!strcmp(msg->method, "OPTIONS") || !strcmp(msg->method, "MESSAGE"))
