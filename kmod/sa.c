@@ -300,7 +300,7 @@ void ims_sa_wake(struct xfrm_state *x)
 	spin_lock_bh(&x->lock);
 	if (x->km.state == XFRM_STATE_ERROR)
 		x->km.state = XFRM_STATE_VALID;
-	/* XFRM reads both without a lock: with the mask gone and a value, it is taken for nothing */
+	/* XFRM reads both without a lock: a value without the mask matches nothing */
 	WRITE_ONCE(x->mark.m, 0);
 	WRITE_ONCE(x->mark.v, 0);
 	spin_unlock_bh(&x->lock);

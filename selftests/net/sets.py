@@ -718,6 +718,19 @@ def answered_to_phone(fam):
         equal(old.state(), 'established', 'the old one, which is still sent over')
 
 
+@test('D7a', 'with the same ports, a connection that the UE opens over the new set is answered over that, by its mark, {}',
+      each=ADDRESSES)
+def connection_by_mark(fam):
+    ep = endpoint(ADDRESSES[fam][0], port_pc=[PORT_PC[0]])
+    old = Set(ep, enc_alg='aes-cbc').confirm()
+    new = Set(ep, enc_alg='aes-cbc')
+    with World.p.sysctl(ipv4__tcp_fwmark_accept=1), Phone(new.b) as phone:
+        ends = phone.connect('spi-ps')
+        phone.talk(ends, b'more than line ends, but no SIP')
+        equal((old.state(), new.state()), ('established', 'temporary'), 'states')
+        phone.hang_up(ends)
+
+
 @test('D7a', 'with one client port and without marks, the new set waits for its turn')
 def no_marks():
     World.nl.do('config-set', mark_mask=0)
