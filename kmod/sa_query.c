@@ -44,6 +44,12 @@ struct xfrm_state *ims_sa_find_same(struct xfrm_state *x)
 				 x->props.family);
 }
 
+/* The mark that an SA has for good: one that waits for its turn has one until then. */
+static u32 ims_sa_lasting_mark(const struct xfrm_state *x)
+{
+	return x->props.mode == XFRM_MODE_TUNNEL ? x->mark.v : 0;
+}
+
 /**
  * ims_sa_same_place() - can only one of two SAs be in the kernel's tables
  * @a: an outbound SA of ours
@@ -53,7 +59,7 @@ struct xfrm_state *ims_sa_find_same(struct xfrm_state *x)
  */
 bool ims_sa_same_place(const struct xfrm_state *a, const struct xfrm_state *b)
 {
-	return a->id.spi == b->id.spi && a->mark.v == b->mark.v &&
+	return a->id.spi == b->id.spi && ims_sa_lasting_mark(a) == ims_sa_lasting_mark(b) &&
 	       a->props.family == b->props.family &&
 	       xfrm_addr_equal(&a->id.daddr, &b->id.daddr, a->props.family);
 }
