@@ -393,8 +393,10 @@ void ims_sa_delete(struct xfrm_state *x, bool announce)
  */
 void ims_sa_take_out(struct xfrm_state *x)
 {
-	if (!xfrm_state_delete(x))
-		ims_sa_notify(x, XFRM_MSG_DELSA);
+	if (xfrm_state_delete(x))
+		return;
+	xfrm_audit_state_delete(x, 1, ims_audit_has_user());
+	ims_sa_notify(x, XFRM_MSG_DELSA);
 }
 
 /**
