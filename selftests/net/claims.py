@@ -470,6 +470,7 @@ def challenged_elsewhere(case):
     fam, mode = case
     ep = nat_endpoint(fam)
     near = '192.0.2.77' if fam == 'IPv4' else '2001:db8::77'
+    World.nl.do('config-set', max_sets=1)
     victim = Ue(ep)
     name = {'owner': victim['owner'], 'contact': victim['contact']}
     for _ in range(5):
