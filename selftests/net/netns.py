@@ -238,13 +238,15 @@ def texts():
                 nl = Family()
             # Numbers of one digit to ten: a text that is not one's own is of another length, too
             mine = [i + 1 if n % 2 else (i + 1) * 100000000 + n for n in range(20)]
+            twice = ('owner', 'contact')[i % 2]
+            number = nl.spec.sets['bundle'][twice].number
             for _ in range(ROUNDS):
                 equal(refusals(nl, 'endpoint-get', [{'id': n} for n in mine], False),
                       [f'no endpoint has id {n}' for n in mine], 'texts')
                 # Of dumps the socket has room for few
                 for four in zip(*[iter(mine)] * 4):
-                    equal(refusals(nl, 'offload-get', [{'interface': f'none{n}'} for n in four], True),
-                          [f'no interface has the name none{n}' for n in four], 'texts of dumps')
+                    equal(refusals(nl, 'bundle-get', [[(twice, b'x')] * 2 for _ in four], True),
+                          [f'attribute {number} is there twice' for _ in four], 'texts of dumps')
         side_by_side(4, work)
     finally:
         other.close()
