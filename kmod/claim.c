@@ -268,8 +268,11 @@ static void ims_claim_put_out(struct ims_bundle *b, enum ims_flow flow)
 /* And is in them again, unless somebody else has the place. */
 static void ims_claim_put_in(struct ims_bundle *b, enum ims_flow flow)
 {
+	u32 mask;
+
+	ims_nat_get_sa_mark(b, &mask);
 	if (!b->nat && !(b->dormant & BIT(flow)))
-		ims_sa_wake(b->sa[flow]);
+		ims_sa_wake(b->sa[flow], mask);
 	if (!ims_sa_put_in(b->sa[flow], !b->nat && b->dormant & BIT(flow)))
 		b->outside &= ~BIT(flow);
 }

@@ -124,7 +124,7 @@ static u32 ims_nat_mark(const struct ims_bundle *b, u32 *mask)
  * registrations may have one address and SPI, if one of them has a mark: the mask is there for
  * both, as XFRM would else take an SA without one for that of any mark.
  *
- * Context: struct ims_net.lock held.
+ * Context: struct ims_net.lock or .state_lock held.
  * Return: the mark.
  */
 u32 ims_nat_get_sa_mark(const struct ims_bundle *b, u32 *mask)

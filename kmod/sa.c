@@ -292,10 +292,11 @@ void ims_sa_put_to_sleep(struct xfrm_state *x, u32 mark, u32 mark_mask)
 /**
  * ims_sa_wake() - an SA that was put to sleep may be used
  * @x: an SA that was added; one that has been deleted since stays so
+ * @mask: bits of a mark that must not be there, see ims_nat_get_sa_mark()
  *
  * Context: any; takes x->lock.
  */
-void ims_sa_wake(struct xfrm_state *x)
+void ims_sa_wake(struct xfrm_state *x, u32 mask)
 {
 	spin_lock_bh(&x->lock);
 	if (x->km.state == XFRM_STATE_ERROR)
@@ -303,6 +304,7 @@ void ims_sa_wake(struct xfrm_state *x)
 	/* XFRM reads both without a lock: a value without the mask matches nothing */
 	WRITE_ONCE(x->mark.m, 0);
 	WRITE_ONCE(x->mark.v, 0);
+	WRITE_ONCE(x->mark.m, mask);
 	spin_unlock_bh(&x->lock);
 }
 

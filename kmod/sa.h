@@ -85,7 +85,7 @@ void ims_sa_announce(struct xfrm_state *x);
 void ims_sa_end(struct xfrm_state *x);
 void ims_sa_discard(struct xfrm_state *x);
 void ims_sa_put_to_sleep(struct xfrm_state *x, u32 mark, u32 mark_mask);
-void ims_sa_wake(struct xfrm_state *x);
+void ims_sa_wake(struct xfrm_state *x, u32 mask);
 void ims_sa_delete(struct xfrm_state *x, bool announce);
 void ims_sa_take_out(struct xfrm_state *x);
 int ims_sa_put_in(struct xfrm_state *x, bool asleep);

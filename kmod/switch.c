@@ -189,11 +189,13 @@ static bool ims_bundle_wake(struct ims_bundle *b, enum ims_flow flow,
 			    const struct ims_bundle *before)
 {
 	struct ims_bundle *without = before ? NULL : ims_bundle_without_sa(b, flow);
+	u32 mask;
 
+	ims_nat_get_sa_mark(b, &mask);
 	if (!b->nat) {
 		/* one that is outside the tables is woken when it is put in */
 		if (!(b->outside & BIT(flow)))
-			ims_sa_wake(b->sa[flow]);
+			ims_sa_wake(b->sa[flow], mask);
 		ims_bundle_end_answer(b, flow);
 	} else if (ims_nat_send_over(b, flow, before ?: without)) {
 		return false;

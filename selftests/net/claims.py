@@ -506,6 +506,20 @@ def makes_room(limit):
 
 # --- The same SPIs at one address, in two modes
 
+@test('G6 B4', 'a set that has waited for its turn, and one that has a mark, have the same SPIs at one address, {}', each=ADDRESSES)
+def woken(fam):
+    ep = nat_endpoint(fam, port_pc=[7807])
+    Ue(ep, owner=OTHER).confirm().use()
+    new = Ue(ep, owner=OTHER, spi_uc=0x6000, spi_us=0x6001).confirm().use()
+    over(new, new)
+    P.close()
+    with Sip(ep) as sip:
+        ue = Handset(nat_bundle(ep, 1, ue_nat_address=ADDRESSES[fam][1], ue_nat_port=61001, port_uc=PORT_UC + 4,
+                                port_us=PORT_US + 4, spi_uc=0x6000, spi_us=0x6001))
+        for name in ('spi-uc', 'spi-us'):
+            ue.reached(sip, name)
+
+
 @test('G6 B4', 'the same SPIs at one address, {}: both work, whichever comes first', each=tuple(
     (f, m, o) for f in ADDRESSES for m in ('trans', 'unmarked') for o in ('before a marked one', 'after a marked one')))
 def same_spis_two_modes(case):
