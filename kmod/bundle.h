@@ -246,7 +246,7 @@ void ims_bundle_used(struct ims_bundle *b);
 void ims_bundle_take_into_use(struct ims_bundle *b, enum ims_ipsec_reason reason);
 void ims_bundle_unlink(struct ims_bundle *b, enum ims_ipsec_reason reason);
 void ims_registration_wake(struct ims_registration *reg, const struct ims_bundle *leaving);
-void ims_bundle_add_answers(struct ims_bundle *b);
+int ims_bundle_add_answers(struct ims_bundle *b);
 void ims_bundle_end_answers(struct ims_bundle *b);
 void ims_registration_queue(struct ims_registration *reg);
 void ims_registration_settle(struct ims_registration *reg);

@@ -316,11 +316,12 @@ static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *exta
 			err = ims_sa_add(b->sa[i], extack);
 	if (!err && b->nat)
 		err = ims_bundle_add_policies(b, extack);
+	if (!err)
+		err = ims_bundle_add_answers(b);
 	if (err) {
 		ims_ues_remove(b);
 		return err;
 	}
-	ims_bundle_add_answers(b);
 	for (i = 0; i < IMS_FLOWS; i++)
 		if (!(outside & BIT(i)))
 			ims_sa_announce(b->sa[i]);
@@ -344,6 +345,7 @@ static void ims_bundle_abandon(struct ims_bundle *b)
 	ims_offload_end(b);
 	if (b->nat)
 		ims_nat_end(b);
+	ims_bundle_end_answers(b);
 	held = ims_claim_held(b);
 	for (i = 0; i < IMS_FLOWS; i++)
 		if (b->sa[i])

@@ -179,20 +179,22 @@ static void ims_policy_select(struct xfrm_selector *sel, const struct ims_tuple 
 
 /**
  * ims_policy_add_answer() - have what has a mark sent over one SA
+ * @policy: gets the policy, to be given to ims_policy_delete()
  * @net: where
  * @p: what to send over which
  *
  * Context: process, sleeps.
- * Return: the policy, to be given to ims_policy_delete(); NULL without memory, or if somebody
- * has a policy with the same selector and mark.
+ * Return: 0; -ENOMEM; -EEXIST if somebody has a policy with the same selector and mark.
  */
-struct xfrm_policy *ims_policy_add_answer(struct net *net, const struct ims_policy_answer *p)
+int ims_policy_add_answer(struct xfrm_policy **policy, struct net *net,
+			  const struct ims_policy_answer *p)
 {
 	struct xfrm_policy *pol = xfrm_policy_alloc(net, GFP_KERNEL_ACCOUNT);
 	struct xfrm_tmpl *t;
+	int err;
 
 	if (!pol)
-		return NULL;
+		return -ENOMEM;
 	ims_policy_select(&pol->selector, &p->t);
 	pol->mark.v = p->mark & p->mark_mask;
 	pol->mark.m = p->mark_mask;
@@ -203,10 +205,12 @@ struct xfrm_policy *ims_policy_add_answer(struct net *net, const struct ims_poli
 	t = ims_policy_set_esp(pol, p->reqid);
 	t->mode = XFRM_MODE_TRANSPORT;
 	t->id.spi = p->spi;
-	if (!ims_policy_insert(pol, NULL))
-		return pol;
-	ims_policy_discard(pol);
-	return NULL;
+	err = ims_policy_insert(pol, NULL);
+	if (err)
+		ims_policy_discard(pol);
+	else
+		*policy = pol;
+	return err;
 }
 
 /**

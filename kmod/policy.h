@@ -48,7 +48,8 @@ bool ims_policy_is_gone(const struct xfrm_policy *pol);
 void ims_policy_delete(struct xfrm_policy *pol);
 struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p,
 					    gfp_t gfp);
-struct xfrm_policy *ims_policy_add_answer(struct net *net, const struct ims_policy_answer *p);
+int ims_policy_add_answer(struct xfrm_policy **policy, struct net *net,
+			  const struct ims_policy_answer *p);
 int ims_policy_insert(struct xfrm_policy *pol, const struct xfrm_policy *old);
 void ims_policy_discard(struct xfrm_policy *pol);
 bool ims_policy_is_own_notice(void);

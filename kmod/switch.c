@@ -124,7 +124,7 @@ bool ims_bundle_shares(const struct ims_bundle *b, enum ims_flow flow)
  * Outbound SAs of a transport bundle whose turn has not come: the bundle's mark has an answer to
  * what came over it leave over it all the same (D7a).
  */
-static void ims_bundle_add_answer(struct ims_bundle *b, enum ims_flow flow)
+static int ims_bundle_add_answer(struct ims_bundle *b, enum ims_flow flow)
 {
 	struct ims_net *in = b->ep->in;
 	struct ims_policy_answer p = {
@@ -133,30 +133,34 @@ static void ims_bundle_add_answer(struct ims_bundle *b, enum ims_flow flow)
 		.mark = ims_bundle_mark(in, b->reg->index, b->slot),
 		.mark_mask = in->config.mark_mask,
 	};
+	int err;
 
 	ims_bundle_tuple(b, flow, &p.t);
-	b->answer[flow] = ims_policy_add_answer(in->net, &p);
+	err = ims_policy_add_answer(&b->answer[flow], in->net, &p);
+	/* whose policy that is has a way of his own for these packets */
+	return err == -EEXIST ? 0 : err;
 }
 
 /**
  * ims_bundle_add_answers() - have answers leave over dormant SAs, by their marks
  * @b: the bundle, with its SAs in the tables, and not in its registration yet
  *
- * Without memory they leave over the older bundle.
- *
  * Context: process, sleeps, struct ims_net.lock held.
+ * Return: 0 or -ENOMEM; then ims_bundle_end_answers() has to undo a part.
  */
-void ims_bundle_add_answers(struct ims_bundle *b)
+int ims_bundle_add_answers(struct ims_bundle *b)
 {
 	enum ims_flow flow;
+	int err = 0;
 
 	lockdep_assert_held(&b->ep->in->lock);
 
 	if (b->nat || !b->ep->in->config.mark_mask)
-		return;
-	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++)
+		return 0;
+	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US && !err; flow++)
 		if (b->dormant & BIT(flow))
-			ims_bundle_add_answer(b, flow);
+			err = ims_bundle_add_answer(b, flow);
+	return err;
 }
 
 static void ims_bundle_end_answer(struct ims_bundle *b, enum ims_flow flow)
