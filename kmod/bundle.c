@@ -484,24 +484,55 @@ void ims_bundle_delete(struct ims_bundle *b, u64 linger)
 }
 
 /**
- * ims_bundle_delete_all() - delete bundles because their endpoint goes
+ * ims_bundle_next() - go through all bundles
  * @in: where
- * @ep: the endpoint, NULL: all
+ * @pos: where to begin, at first 0, later one more than this function has set it to
  *
- * Context: process, sleeps, @in->lock held.
+ * @in->lock may be let go of in between.
+ *
+ * Context: process, @in->lock held.
+ * Return: a bundle, or NULL if there are no more.
  */
-void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep)
+struct ims_bundle *ims_bundle_next(struct ims_net *in, u64 *pos)
 {
+	unsigned long id = *pos;
 	struct ims_bundle *b;
-	unsigned long id;
 
 	lockdep_assert_held(&in->lock);
 
-	xa_for_each(&in->bundles, id, b) {
-		if (ep && b->ep != ep)
-			continue;
-		ims_bundle_destroy(b, IMS_IPSEC_EVENT_TYPE_DELETED, IMS_IPSEC_REASON_ENDPOINT);
-		cond_resched();
+	if (*pos > U32_MAX)
+		return NULL;
+	b = xa_find(&in->bundles, &id, U32_MAX, XA_PRESENT);
+	*pos = id;
+	return b;
+}
+
+/**
+ * ims_bundle_delete_all() - delete bundles because their endpoint goes
+ * @in: where
+ * @ep: the endpoint, which gets no new ones, @going; NULL: all
+ *
+ * Context: process, sleeps, @in->lock held; others have their turn meanwhile.
+ */
+void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep)
+{
+	unsigned int steps = 0;
+	struct ims_bundle *b;
+	u64 pos;
+
+	lockdep_assert_held(&in->lock);
+
+	for (pos = 0; (ep ? ep->n_bundles : in->n_bundles); pos++) {
+		b = ims_bundle_next(in, &pos);
+		if (WARN_ON_ONCE(!b))
+			break;
+		if (!ep || b->ep == ep) {
+			ims_bundle_destroy(b, IMS_IPSEC_EVENT_TYPE_DELETED,
+					   IMS_IPSEC_REASON_ENDPOINT);
+			ims_net_pause(in, &steps, IMS_SLICE_BUNDLE);
+		} else {
+			ims_net_pause(in, &steps, 1);
+		}
 	}
 }
 
@@ -527,22 +558,28 @@ static bool ims_bundle_is_broken(const struct ims_bundle *b)
  * ims_bundle_delete_broken() - delete bundles of which somebody took an SA away
  * @in: where
  *
- * Which SA it was is not known here, so all bundles are looked at.
+ * Which SA it was is not known here, so all bundles are looked at. Of one that has been passed
+ * over its end is told anew.
  *
- * Context: process, sleeps, @in->lock held.
+ * Context: process, sleeps, @in->lock held; others have their turn meanwhile.
  */
 void ims_bundle_delete_broken(struct ims_net *in)
 {
+	unsigned int steps = 0;
 	struct ims_bundle *b;
-	unsigned long id;
+	u64 pos;
 
 	lockdep_assert_held(&in->lock);
 
-	xa_for_each(&in->bundles, id, b) {
-		if (ims_bundle_is_broken(b))
+	for (pos = 0; (b = ims_bundle_next(in, &pos)); pos++) {
+		if (ims_bundle_is_broken(b)) {
 			ims_bundle_destroy(b, IMS_IPSEC_EVENT_TYPE_DELETED,
 					   IMS_IPSEC_REASON_SA_GONE);
-		cond_resched();
+			ims_net_pause(in, &steps, IMS_SLICE_BUNDLE);
+		} else {
+			/* four SAs, each of which has a lock */
+			ims_net_pause(in, &steps, IMS_FLOWS);
+		}
 	}
 }
 

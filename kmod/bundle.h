@@ -101,10 +101,11 @@ struct ims_tcp {
  *	it is in the tables, but for the outbound ones of a UE whose NAT changes its
  *	address, which change under struct ims_net.lock and .state_lock
  * @nat: mode UDP-enc-tun: what that takes, else NULL; constant
- * @by_ue: in struct ims_net.ues
  * @tcp: of its outbound flows, what it has of TCP
  * @rivals: others that contend for what only one can have, see claim.c; under struct
  *	ims_net.state_lock, and changed under .lock too
+ * @by_uc: in struct ims_net.ues, by the UE's client port
+ * @by_us: likewise, by its server port
  * @rcu: for freeing
  * @expired: in struct ims_net.expired, once @timer has fired
  * @timer: fires when there is something to look at, at @deadline at the latest
@@ -151,9 +152,10 @@ struct ims_bundle {
 	struct xfrm_state *sa[IMS_FLOWS];
 	struct ims_nat *nat;
 	struct xfrm_policy *answer[2];
-	struct rhlist_head by_ue;
 	struct ims_tcp tcp[IMS_FLOW_OUT_US + 1];
 	struct list_head rivals;
+	struct rb_node by_uc;
+	struct rb_node by_us;
 	union {
 		struct rcu_head rcu;
 		struct llist_node expired;
@@ -221,6 +223,7 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 		       struct ims_bundle *over, struct netlink_ext_ack *extack);
 int ims_bundle_extend(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ack *extack);
 void ims_bundle_delete(struct ims_bundle *b, u64 linger);
+struct ims_bundle *ims_bundle_next(struct ims_net *in, u64 *pos);
 void ims_bundle_delete_all(struct ims_net *in, const struct ims_endpoint *ep);
 void ims_bundle_delete_broken(struct ims_net *in);
 void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,

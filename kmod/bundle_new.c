@@ -156,7 +156,10 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 	*port_pc = p->port_pc ?: ep->ports.port[1 + turn % n];
 	for (i = 0; i < n && !p->port_pc; i++) {
 		query.port_pc = ep->ports.port[1 + (turn + i) % n];
-		if (ims_ues_find(ep->in, &p->ue_addr, ims_bundle_has_port_pc, &query))
+		if (ims_ues_find_us(ep->in, &p->ue_addr, p->port_us, IMS_UES_UNMARKED,
+				    query.port_pc, ep, ims_bundle_has_port_pc, &query) ||
+		    ims_ues_find_us(ep->in, &p->ue_addr, p->port_us, IMS_UES_MARKED,
+				    query.port_pc, ep, ims_bundle_has_port_pc, &query))
 			continue;
 		*port_pc = query.port_pc;
 		break;
@@ -441,10 +444,9 @@ static int ims_bundle_insert(struct ims_bundle *b, const struct ims_bundle_param
 	int err;
 
 	err = ims_claim_join(b, extack);
-	if (!err)
-		err = ims_ues_add(b);
 	if (err)
 		return err;
+	ims_ues_add(b);
 	ims_bundle_put_to_sleep(b);
 	err = ims_bundle_add_sas(b, extack);
 	if (err)

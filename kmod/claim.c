@@ -125,6 +125,18 @@ static bool ims_claim_is_owner(const struct ims_bundle *o, const void *data)
 	return !ims_addr_equal(&c->ue_addr, &c->source) && o->proven;
 }
 
+/* Of those without a mark one that has the ports, see ims_claim_has_ports(), and matches */
+static struct ims_bundle *ims_claim_find_at_ports(struct ims_net *in,
+						  const struct ims_claimant *c,
+						  ims_ues_match *match)
+{
+	struct ims_bundle *o;
+
+	o = ims_ues_find_uc(in, &c->ue_addr, c->port_uc, IMS_UES_UNMARKED, match, c);
+	return o ?: ims_ues_find_us(in, &c->ue_addr, c->port_us, IMS_UES_UNMARKED, c->port_pc,
+				    c->ep, match, c);
+}
+
 /**
  * ims_claim_find_owner() - who has the ports of the UE that a bundle is asked for
  * @in: where
@@ -135,7 +147,8 @@ static bool ims_claim_is_owner(const struct ims_bundle *o, const void *data)
  */
 struct ims_bundle *ims_claim_find_owner(struct ims_net *in, const struct ims_claimant *c)
 {
-	return ims_ues_find(in, &c->ue_addr, ims_claim_is_owner, c);
+	/* see ims_claim_is_owner() */
+	return c->is_marked ? NULL : ims_claim_find_at_ports(in, c, ims_claim_is_owner);
 }
 
 /*
@@ -155,6 +168,25 @@ static bool ims_claim_is_replaced(const struct ims_bundle *o, const void *data)
 	return ims_bundle_is_fact(c->b) && !ims_bundle_is_fact(o) &&
 	       (ims_claim_same_flow(o, c->b, IMS_FLOW_OUT_UC) ||
 		ims_claim_same_flow(o, c->b, IMS_FLOW_OUT_US));
+}
+
+/* Of the same subscriber's, at the same address */
+static struct ims_bundle *ims_claim_find_own_replaced(struct ims_net *in,
+						      const struct ims_claimant *c)
+{
+	const struct ims_name owner = {
+		.owner = c->name.owner, .owner_len = c->name.owner_len,
+	};
+	struct ims_bundle *o;
+	struct ims_tuple t;
+	u64 pos;
+
+	for (pos = 0; (o = ims_registration_next_bundle(in, &owner, &pos)); pos++) {
+		ims_bundle_tuple(o, IMS_FLOW_OUT_UC, &t);
+		if (ims_addr_equal(&t.dst, &c->ue_addr) && ims_claim_is_replaced(o, c))
+			return o;
+	}
+	return NULL;
 }
 
 /**
@@ -191,7 +223,12 @@ struct ims_bundle *ims_claim_find_replaced(const struct ims_bundle *b)
 		break;
 	}
 	spin_unlock_bh(&in->state_lock);
-	return o ?: ims_ues_find(in, &c.ue_addr, ims_claim_is_replaced, &c);
+	if (!o)
+		o = ims_claim_find_own_replaced(in, &c);
+	/* and of others an unmarked flow */
+	if (!o && !c.is_marked)
+		o = ims_claim_find_at_ports(in, &c, ims_claim_is_replaced);
+	return o;
 }
 
 /* --- Outbound SAs, and unmarked flows */
@@ -366,12 +403,18 @@ static bool ims_claim_contends(const struct ims_bundle *o, const void *data)
 static struct ims_bundle *ims_claim_find_holder(struct ims_net *in, const struct xfrm_state *x)
 {
 	const struct ims_claim_query query = { .x = x };
+	struct ims_bundle *o;
 	struct ims_tuple t;
 
 	if (!ims_sa_is_shielded(x))
 		return NULL;
+	/* a tunnel's tells it, and of the others there are not many at a port */
+	if (ims_sa_is_tunnel(x))
+		return ims_nat_of_output(in, x);
 	ims_sa_tuple(x, &t);
-	return ims_ues_find(in, &t.dst, ims_claim_is_of, &query);
+	o = ims_ues_find_uc(in, &t.dst, t.dport, IMS_UES_UNMARKED, ims_claim_is_of, &query);
+	return o ?: ims_ues_find_us(in, &t.dst, t.dport, IMS_UES_UNMARKED, t.sport, NULL,
+				    ims_claim_is_of, &query);
 }
 
 /*
@@ -396,8 +439,12 @@ static int ims_claim_join_flow(struct ims_bundle *b, enum ims_flow flow,
 		return -EEXIST;
 	}
 	ims_bundle_tuple(b, flow, &t);
-	if (ims_bundle_is_unmarked(b))
-		o = ims_ues_find(in, &t.dst, ims_claim_contends, &query);
+	if (ims_bundle_is_unmarked(b) && flow == IMS_FLOW_OUT_UC)
+		o = ims_ues_find_uc(in, &t.dst, t.dport, IMS_UES_UNMARKED, ims_claim_contends,
+				    &query);
+	else if (ims_bundle_is_unmarked(b))
+		o = ims_ues_find_us(in, &t.dst, t.dport, IMS_UES_UNMARKED, t.sport, b->ep,
+				    ims_claim_contends, &query);
 	if (!holder && !o)
 		return 0;
 	spin_lock_bh(&in->state_lock);

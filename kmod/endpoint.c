@@ -342,14 +342,8 @@ free:
 	return ERR_PTR(err);
 }
 
-/**
- * ims_endpoint_delete() - delete an endpoint that has no bundles
- * @in: where
- * @ep: the endpoint, gone when this returns
- *
- * Context: process, sleeps, @in->lock held.
- */
-void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep)
+/* @ports_too: else the map of ports says that somebody may have them, until nobody is left */
+static void __ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep, bool ports_too)
 {
 	unsigned int i;
 
@@ -363,11 +357,24 @@ void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep)
 	list_del_rcu(&ep->node);
 	in->n_endpoints--;
 	ims_limits_check(in);
-	ims_endpoint_unmap_ports(in, ep);
+	if (ports_too || !in->n_endpoints)
+		ims_endpoint_unmap_ports(in, ep);
 	if (!in->n_endpoints)
 		ims_guard_disable(in);
 	ims_encap_put(in, ep->encap);
 	kfree_rcu(ep, rcu);
+}
+
+/**
+ * ims_endpoint_delete() - delete an endpoint that has no bundles
+ * @in: where
+ * @ep: the endpoint, gone when this returns
+ *
+ * Context: process, sleeps, @in->lock held.
+ */
+void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep)
+{
+	__ims_endpoint_delete(in, ep, true);
 }
 
 /**
@@ -376,23 +383,25 @@ void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep)
  *
  * Until then the guard lets nothing through.
  *
- * Context: process, sleeps, @in->lock held.
+ * Context: process, sleeps, @in->lock held; others have their turn meanwhile.
  * Return: 0, or -ENOMEM: to be tried again. A port for which somebody else has
  * a policy of the same selector by now stays without: that one is asked for by
  * somebody, and the guard holds.
  */
 int ims_endpoint_restore_policies(struct ims_net *in)
 {
+	unsigned int i, steps = 0;
 	struct ims_endpoint *ep;
-	unsigned int i;
+	unsigned long id;
 	int err;
 
 	lockdep_assert_held(&in->lock);
 
-	list_for_each_entry(ep, &in->endpoint_list, node) {
+	xa_for_each(&in->endpoints, id, ep) {
 		for (i = 0; i < ep->ports.n; i++) {
 			if (!ims_policy_is_gone(ep->pols[i]))
 				continue;
+			steps += IMS_SLICE_BUNDLE;
 			ims_policy_delete(ep->pols[i]);
 			ep->pols[i] = NULL;
 			err = ims_endpoint_add_policy(ep, i, NULL);
@@ -403,6 +412,7 @@ int ims_endpoint_restore_policies(struct ims_net *in)
 						    in->net->ns.inum, ep->id,
 						    ntohs(ep->ports.port[i]));
 		}
+		ims_net_pause(in, &steps, ep->ports.n);
 	}
 	return 0;
 }
@@ -417,6 +427,7 @@ void ims_endpoint_delete_all(struct ims_net *in)
 {
 	struct ims_endpoint *ep, *next;
 
+	/* whether another one has a port would be asked of all others, for each port of each */
 	list_for_each_entry_safe(ep, next, &in->endpoint_list, node)
-		ims_endpoint_delete(in, ep);
+		__ims_endpoint_delete(in, ep, false);
 }

@@ -62,6 +62,7 @@ struct ims_port_map {
  * @hw: the interface that does its bundles' ESP
  * @drops: how many packets the guard dropped, or XFRM, by enum ims_ipsec_drop
  * @n_bundles: under struct ims_net.lock
+ * @going: it is being deleted, and gets no bundle any more; under struct ims_net.lock
  * @next_pc: which of the pool the next bundle gets; under struct ims_net.lock
  * @pols: one for each of @ports, NULL if it is not there; under struct
  *	ims_net.lock
@@ -80,6 +81,7 @@ struct ims_endpoint {
 	struct ims_offload hw;
 	atomic64_t drops[IMS_DROPS];
 	u32 n_bundles;
+	bool going;
 	u32 next_pc;
 	struct xfrm_policy *pols[];
 };

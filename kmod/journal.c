@@ -163,6 +163,26 @@ u32 ims_journal_count(struct ims_net *in, enum ims_ipsec_trace_kind kind)
 }
 
 /**
+ * ims_journal_first() - pass over what has been forgotten
+ * @in: where
+ * @kind: which
+ * @n: a number of ims_journal_count() or below
+ *
+ * At once, however many there have been: a ring is all that there is to look at.
+ *
+ * Context: process, @in->lock held.
+ * Return: @n, or the number of the oldest one that is remembered, if @n is not.
+ */
+u32 ims_journal_first(struct ims_net *in, enum ims_ipsec_trace_kind kind, u32 n)
+{
+	const u32 size = kind == IMS_IPSEC_TRACE_KIND_REFUSAL ? IMS_JOURNAL_REFUSALS :
+								IMS_JOURNAL_DROPS;
+	const u32 end = ims_journal_count(in, kind);
+
+	return end - n > size ? end - size : n;
+}
+
+/**
  * ims_journal_get() - one of the last refusals or drops
  * @in: where
  * @kind: which

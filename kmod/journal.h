@@ -115,6 +115,7 @@ void ims_journal_close(struct ims_net *in);
 void ims_journal_add_refusal(struct ims_net *in, const struct ims_bundle_params *p, u32 endpoint,
 			     int err, const char *text);
 void ims_journal_add_drop(struct ims_net *in, const struct ims_journal_drop *drop);
+u32 ims_journal_first(struct ims_net *in, enum ims_ipsec_trace_kind kind, u32 n);
 u32 ims_journal_count(struct ims_net *in, enum ims_ipsec_trace_kind kind);
 bool ims_journal_get(struct ims_net *in, enum ims_ipsec_trace_kind kind, u32 n,
 		     union ims_journal_item *item);

@@ -54,7 +54,7 @@ struct ims_usage ims_limit_usage(const struct ims_net *in, enum ims_ipsec_resour
 	case IMS_IPSEC_RESOURCE_ENDPOINTS:
 		return (struct ims_usage) { in->n_endpoints, c->max_endpoints };
 	case IMS_IPSEC_RESOURCE_REGISTRATIONS:
-		return (struct ims_usage) { atomic_read(&in->registrations.nelems),
+		return (struct ims_usage) { in->n_registrations,
 					    ims_config_max_registrations(c) };
 	case IMS_IPSEC_RESOURCE_BUNDLES:
 		return (struct ims_usage) { in->n_bundles, c->max_bundles };

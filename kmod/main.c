@@ -35,15 +35,11 @@ static int __net_init ims_net_init(struct net *net)
 	struct ims_net *in = ims_net(net);
 	int err;
 
-	err = ims_registrations_init(in);
-	if (err)
-		return err;
-	err = ims_ues_init(in);
-	if (err)
-		goto exit_registrations;
+	ims_registrations_init(in);
+	ims_ues_init(in);
 	err = ims_clear_init(in);
 	if (err)
-		goto exit_ues;
+		return err;
 	err = ims_claims_init(in);
 	if (err)
 		goto exit_clear;
@@ -72,10 +68,6 @@ static int __net_init ims_net_init(struct net *net)
 
 exit_clear:
 	ims_clear_exit(in);
-exit_ues:
-	ims_ues_exit(in);
-exit_registrations:
-	ims_registrations_exit(in);
 	return err;
 }
 
@@ -109,7 +101,6 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 		in = ims_net(net);
 		ims_claims_exit(in);
 		ims_clear_exit(in);
-		ims_ues_exit(in);
 		ims_registrations_exit(in);
 		xa_destroy(&in->endpoints);
 		xa_destroy(&in->bundles);

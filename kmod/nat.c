@@ -567,29 +567,29 @@ static int ims_nat_restore_policy(struct ims_bundle *b, enum ims_flow flow)
  * ims_nat_restore_policies() - put back those that somebody took away
  * @in: where
  *
- * Context: process, sleeps, @in->lock held.
+ * Context: process, sleeps, @in->lock held; others have their turn meanwhile.
  * Return: 0, or -ENOMEM: to be tried again.
  */
 int ims_nat_restore_policies(struct ims_net *in)
 {
+	unsigned int steps = 0;
 	struct ims_bundle *b;
 	enum ims_flow flow;
-	unsigned long id;
+	u64 pos;
 	int err;
 
 	lockdep_assert_held(&in->lock);
 
-	if (!in->n_nat)
-		return 0;
-	xa_for_each(&in->bundles, id, b) {
+	for (pos = 0; in->n_nat && (b = ims_bundle_next(in, &pos)); pos++) {
 		for (flow = 0; b->nat && flow < IMS_NAT_FLOWS; flow++) {
 			if (!ims_nat_is_flushed(b, flow))
 				continue;
 			err = ims_nat_restore_policy(b, flow);
 			if (err)
 				return err;
+			steps += IMS_SLICE_BUNDLE;
 		}
-		cond_resched();
+		ims_net_pause(in, &steps, 1);
 	}
 	return 0;
 }

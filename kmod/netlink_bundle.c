@@ -12,6 +12,7 @@
 #include "netlink.h"
 #include "netns.h"
 #include "sa.h"
+#include "ues.h"
 
 /* What names a single one, and what selects among many */
 #define IMS_BUNDLE_GET_DO	BIT_ULL(IMS_IPSEC_A_BUNDLE_ID)
@@ -248,6 +249,10 @@ static int __ims_netlink_bundle_new(struct genl_info *info)
 	mutex_lock(&in->lock);
 	ep = ims_netlink_find_endpoint(in, info->attrs[IMS_IPSEC_A_BUNDLE_ENDPOINT],
 				       info->extack);
+	if (ep && ep->going) {
+		NL_SET_ERR_MSG_FMT(info->extack, "endpoint %u is being deleted", ep->id);
+		ep = NULL;
+	}
 	if (!ep) {
 		err = -ENOENT;
 		goto unlock;
@@ -439,25 +444,79 @@ static bool ims_netlink_bundle_matches(const struct ims_bundle *b, struct nlattr
 				       ims_addr_len(&t.dst));
 }
 
+/* What requests about many bundles go through: of one subscriber or UE, not all there are. */
+struct ims_netlink_walk {
+	struct ims_name name;
+	struct ims_addr ue_addr;
+	u64 pos;
+	unsigned int steps;
+};
+
+/* @a has been looked at: its addresses are such */
+static void ims_netlink_walk_begin(struct ims_netlink_walk *w, struct nlattr **a, u64 pos)
+{
+	const struct nlattr *owner = a[IMS_IPSEC_A_BUNDLE_OWNER];
+	const struct nlattr *contact = a[IMS_IPSEC_A_BUNDLE_CONTACT];
+	const struct nlattr *ue = a[IMS_IPSEC_A_BUNDLE_UE_ADDRESS];
+
+	*w = (struct ims_netlink_walk) { .pos = pos };
+	if (owner) {
+		w->name.owner = nla_data(owner);
+		w->name.owner_len = nla_len(owner);
+	}
+	if (contact) {
+		w->name.contact = nla_data(contact);
+		w->name.contact_len = nla_len(contact);
+	}
+	if (ue)
+		ims_addr_set(&w->ue_addr, nla_data(ue), nla_len(ue));
+}
+
+/*
+ * The next bundle that may match, at @w->pos. Others may have their turn, and so no bundle
+ * that was found before may be looked at any more.
+ */
+static struct ims_bundle *ims_netlink_walk_next(struct ims_net *in, struct ims_netlink_walk *w)
+{
+	ims_net_pause(in, &w->steps, 1);
+	if (w->name.owner)
+		return ims_registration_next_bundle(in, &w->name, &w->pos);
+	if (w->ue_addr.family)
+		return ims_ues_next(in, &w->ue_addr, &w->pos);
+	return ims_bundle_next(in, &w->pos);
+}
+
+/* Where a dump is, in its callback's ctx */
+struct ims_netlink_dump {
+	u64 pos;
+	bool begun;
+	bool ended;
+};
+
 int ims_ipsec_nl_bundle_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct nlattr **attrs = ims_compat_dump_attrs(cb);
 	struct ims_net *in = ims_net(sock_net(skb->sk));
-	unsigned long id = cb->args[0];
+	struct ims_netlink_dump *dump = (void *)cb->ctx;
+	struct ims_netlink_walk walk;
 	struct ims_bundle *b;
 	void *hdr;
 	int err;
 
-	if (!cb->args[0]) {
+	static_assert(sizeof(*dump) <= sizeof(cb->ctx));
+	if (!dump->begun) {
 		err = ims_netlink_bundle_check_dump(cb, attrs);
 		if (err)
 			return err;
 	}
 
+	ims_netlink_walk_begin(&walk, attrs, dump->pos);
 	mutex_lock(&in->lock);
-	/* resumes at an id, so that what comes and goes meanwhile does no harm */
-	xa_for_each_start(&in->bundles, id, b, id) {
-		if (!ims_netlink_bundle_matches(b, attrs))
+	/* resumes at a place, so that what comes and goes meanwhile does no harm */
+	for (; !dump->ended; walk.pos++) {
+		b = ims_netlink_walk_next(in, &walk);
+		dump->ended = !b;
+		if (!b || !ims_netlink_bundle_matches(b, attrs))
 			continue;
 		hdr = ims_netlink_put_dump_header(skb, cb, IMS_IPSEC_CMD_BUNDLE_GET);
 		if (!hdr)
@@ -469,20 +528,18 @@ int ims_ipsec_nl_bundle_get_dumpit(struct sk_buff *skb, struct netlink_callback 
 		genlmsg_end(skb, hdr);
 	}
 	mutex_unlock(&in->lock);
-	cb->args[0] = b ? id : ULONG_MAX;
+	dump->begun = true;
+	dump->pos = walk.pos;
 	return skb->len;
 }
-
-/* Bundles that are deleted before other requests get their turn */
-#define IMS_BUNDLE_FLUSH_BATCH	32
 
 int ims_ipsec_nl_bundle_flush_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	const struct nlattr *ue = info->attrs[IMS_IPSEC_A_BUNDLE_UE_ADDRESS];
 	const struct nlattr *nla = info->attrs[IMS_IPSEC_A_BUNDLE_LINGER];
 	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_netlink_walk walk;
 	u32 n_flushed = 0, before;
-	unsigned long id = 0;
 	struct ims_bundle *b;
 	struct sk_buff *reply;
 	struct ims_addr addr;
@@ -506,15 +563,13 @@ int ims_ipsec_nl_bundle_flush_doit(struct sk_buff *skb, struct genl_info *info)
 	mutex_lock(&in->lock);
 	/* what is made from now on is not meant */
 	before = in->next_bundle_id;
-	xa_for_each_start(&in->bundles, id, b, id) {
+	ims_netlink_walk_begin(&walk, info->attrs, 0);
+	for (; (b = ims_netlink_walk_next(in, &walk)); walk.pos++) {
 		if (!ims_netlink_bundle_matches(b, info->attrs) || (s32)(b->id - before) >= 0)
 			continue;
 		ims_bundle_delete(b, linger);
-		if (++n_flushed % IMS_BUNDLE_FLUSH_BATCH)
-			continue;
-		mutex_unlock(&in->lock);
-		cond_resched();
-		mutex_lock(&in->lock);
+		n_flushed++;
+		walk.steps += IMS_SLICE_BUNDLE;
 	}
 	mutex_unlock(&in->lock);
 	err = nla_put_u32(reply, IMS_IPSEC_A_BUNDLE_FLUSHED, n_flushed);

@@ -204,7 +204,12 @@ int ims_ipsec_nl_endpoint_del_doit(struct sk_buff *skb, struct genl_info *info)
 		NL_SET_ERR_MSG_FMT(info->extack, "endpoint %u still has bundles: %u", ep->id,
 				   ep->n_bundles);
 		err = -EBUSY;
+	} else if (ep->going) {
+		NL_SET_ERR_MSG_FMT(info->extack, "endpoint %u is being deleted already", ep->id);
+		err = -EBUSY;
 	} else {
+		/* others have their turn meanwhile */
+		ep->going = true;
 		ims_bundle_delete_all(in, ep);
 		ims_endpoint_delete(in, ep);
 	}

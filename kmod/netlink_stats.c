@@ -160,6 +160,7 @@ static bool ims_netlink_next_trace(struct ims_net *in, enum ims_ipsec_trace_kind
 	const u32 end = ims_journal_count(in, kind);
 	long *n = ims_netlink_trace_pos(cb, kind);
 
+	*n = ims_journal_first(in, kind, *n);
 	for (; (u32)*n != end; ++*n)
 		if (ims_journal_get(in, kind, *n, item) &&
 		    (!ue || ims_netlink_is_of_ue(kind, item, ue)))

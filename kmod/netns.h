@@ -7,7 +7,9 @@
 #include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/netfilter.h>
+#include <linux/rbtree.h>
 #include <linux/rhashtable-types.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -47,7 +49,7 @@ struct ims_port_map;
  * @tcp_held: sockets of connections that are to end, whose owners were in a system call;
  *	each with a reference
  * @tcp_retry: ends them when the owners have left it
- * @ues: bundles by the UE's address; under @lock
+ * @ues: bundles by the UE's address and either port; under @lock
  * @ue_ports: protected ports of UEs; written under @lock, read under RCU
  * @tcp: bundles that have TCP between their ends, by those; under @state_lock
  * @bundles: by id; written under @lock
@@ -60,6 +62,7 @@ struct ims_port_map;
  * @next_bundle_id: under @lock
  * @next_registration: under @lock
  * @n_endpoints: under @lock
+ * @n_registrations: under @lock
  * @n_bundles: under @lock
  * @n_pending: how many bundles are temporary; under @lock
  * @n_nat: how many bundles are in mode UDP-enc-tun; under @lock
@@ -86,13 +89,13 @@ struct ims_net {
 	struct ims_port_map __rcu *port_map;
 	struct delayed_work restore;
 	struct work_struct sa_gone;
-	struct rhashtable registrations;
+	struct rb_root registrations;
 	struct xarray registration_ids;
 	struct llist_head unsettled;
 	struct work_struct settle;
 	struct xarray tcp_held;
 	struct delayed_work tcp_retry;
-	struct rhltable ues;
+	struct rb_root ues[2];
 	struct rhashtable ue_ports;
 	struct rhashtable tcp;
 	struct xarray bundles;
@@ -105,6 +108,7 @@ struct ims_net {
 	u32 next_bundle_id;
 	u32 next_registration;
 	u32 n_endpoints;
+	u32 n_registrations;
 	u32 n_bundles;
 	u32 n_pending;
 	u32 n_nat;
@@ -127,6 +131,36 @@ extern struct workqueue_struct *ims_wq;
 static inline struct ims_net *ims_net(const struct net *net)
 {
 	return net_generic(net, ims_net_id);
+}
+
+/*
+ * How much is done under struct ims_net.lock before others get their turn, where how much
+ * there is to do is up to others: 64 bundles that are looked at, or four that end.
+ */
+#define IMS_SLICE		64
+#define IMS_SLICE_BUNDLE	(IMS_SLICE / 4)
+
+/**
+ * ims_net_pause() - let others have their turn, now and then
+ * @in: where
+ * @steps: how many have been done since they had it, 0 at first
+ * @more: and now
+ *
+ * Whatever the caller has found under the lock may be gone when this returns.
+ *
+ * Context: process, sleeps, @in->lock held, and held again when this returns.
+ */
+static inline void ims_net_pause(struct ims_net *in, unsigned int *steps, unsigned int more)
+{
+	lockdep_assert_held(&in->lock);
+
+	*steps += more;
+	if (*steps < IMS_SLICE)
+		return;
+	*steps = 0;
+	mutex_unlock(&in->lock);
+	cond_resched();
+	mutex_lock(&in->lock);
 }
 
 #endif /* _IMS_NETNS_H */

@@ -47,6 +47,21 @@ bool ims_policy_is_own_notice(void)
 }
 
 /**
+ * ims_policy_port() - the local port that a policy is for
+ * @pol: a policy, whoever it belongs to
+ *
+ * Context: any.
+ * Return: the port; 0 if it is for more than one, or for one that XFRM keeps elsewhere: none of
+ * ours, and nothing that could take the place of one of ours.
+ */
+__be16 ims_policy_port(const struct xfrm_policy *pol)
+{
+	if (pol->type != XFRM_POLICY_TYPE_MAIN || pol->selector.sport_mask != htons(0xffff))
+		return 0;
+	return pol->selector.sport;
+}
+
+/**
  * ims_policy_discard() - end a policy that is in no table
  * @pol: from ims_policy_alloc_tunnel(), or NULL
  */

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Registrations: what bundles are counted by, and marked by. */
 #include <linux/jhash.h>
-#include <linux/rhashtable.h>
+#include <linux/once.h>
 #include <linux/slab.h>
 
 #include "compat.h"
 #include "netns.h"
 #include "registration.h"
-
-static u32 ims_name_hash(const void *data, u32 len, u32 seed)
-{
-	const struct ims_name *name = data;
-
-	return jhash(name->contact, name->contact_len,
-		     jhash(name->owner, name->owner_len, seed));
-}
 
 /**
  * ims_registration_name() - what the SIP server calls a registration
@@ -32,36 +24,14 @@ struct ims_name ims_registration_name(const struct ims_registration *reg)
 	};
 }
 
-static u32 ims_registration_hash(const void *data, u32 len, u32 seed)
-{
-	const struct ims_name name = ims_registration_name(data);
-
-	return ims_name_hash(&name, len, seed);
-}
-
-static int ims_registration_cmp(struct rhashtable_compare_arg *arg, const void *obj)
-{
-	return !ims_registration_is(obj, arg->key);
-}
-
-static const struct rhashtable_params ims_registration_params = {
-	.head_offset = offsetof(struct ims_registration, node),
-	.hashfn = ims_name_hash,
-	.obj_hashfn = ims_registration_hash,
-	.obj_cmpfn = ims_registration_cmp,
-	.automatic_shrinking = true,
-};
-
 /**
  * ims_registrations_init() - prepare a namespace's table of registrations
  * @in: where
- *
- * Return: 0 or -ENOMEM.
  */
-int ims_registrations_init(struct ims_net *in)
+void ims_registrations_init(struct ims_net *in)
 {
+	in->registrations = RB_ROOT;
 	xa_init_flags(&in->registration_ids, XA_FLAGS_ALLOC1);
-	return rhashtable_init(&in->registrations, &ims_registration_params);
 }
 
 /**
@@ -70,7 +40,6 @@ int ims_registrations_init(struct ims_net *in)
  */
 void ims_registrations_exit(struct ims_net *in)
 {
-	rhashtable_destroy(&in->registrations);
 	xa_destroy(&in->registration_ids);
 }
 
@@ -102,6 +71,74 @@ bool ims_registration_is(const struct ims_registration *reg, const struct ims_na
 	       !memcmp(reg->names + reg->owner_len, name->contact, name->contact_len);
 }
 
+/*
+ * A place in struct ims_net.registrations: the owners, of each the contacts, which a number
+ * tells, so that whoever is on the way through them can say where he was.
+ */
+struct ims_registration_key {
+	const struct ims_name *name;
+	u64 place;
+};
+
+/* The index, so that there are no two in one place */
+static u64 ims_registration_place(u32 contact_hash, u32 index)
+{
+	return (u64)contact_hash * (IMS_REGISTRATION_INDEX_MAX + 1) + index;
+}
+
+static u32 ims_contact_hash(const struct ims_name *name)
+{
+	static u32 seed __read_mostly;
+
+	get_random_once(&seed, sizeof(seed));
+	return jhash(name->contact, name->contact_len, seed);
+}
+
+static int ims_registration_cmp(const void *data, const struct rb_node *node)
+{
+	const struct ims_registration *reg = rb_entry(node, struct ims_registration, node);
+	const u64 place = ims_registration_place(reg->contact_hash, reg->index);
+	const struct ims_registration_key *key = data;
+	const struct ims_name *name = key->name;
+
+	if (name->owner_len != reg->owner_len)
+		return name->owner_len < reg->owner_len ? -1 : 1;
+	return memcmp(name->owner, reg->names, reg->owner_len) ?:
+	       key->place < place ? -1 : key->place > place;
+}
+
+/* Any of the owner's that is not before the key's place */
+static int ims_registration_cmp_from(const void *data, const struct rb_node *node)
+{
+	const struct ims_registration *reg = rb_entry(node, struct ims_registration, node);
+	const struct ims_registration_key *key = data;
+	const int cmp = ims_registration_cmp(key, node);
+
+	return cmp < 0 && ims_registration_has_owner(reg, key->name) ? 0 : cmp;
+}
+
+static bool ims_registration_less(struct rb_node *a, const struct rb_node *b)
+{
+	const struct ims_registration *reg = rb_entry(a, struct ims_registration, node);
+	const struct ims_name name = ims_registration_name(reg);
+	const struct ims_registration_key key = {
+		&name, ims_registration_place(reg->contact_hash, reg->index),
+	};
+
+	return ims_registration_cmp(&key, b) < 0;
+}
+
+/* The first of an owner's at a place or behind it, or NULL */
+static struct ims_registration *ims_registration_from(struct ims_net *in,
+						      const struct ims_name *name, u64 place)
+{
+	const struct ims_registration_key key = { name, place };
+	struct rb_node *node;
+
+	node = rb_find_first(&key, &in->registrations, ims_registration_cmp_from);
+	return rb_entry_safe(node, struct ims_registration, node);
+}
+
 /**
  * ims_registration_find() - find a registration
  * @in: where
@@ -112,9 +149,53 @@ bool ims_registration_is(const struct ims_registration *reg, const struct ims_na
  */
 struct ims_registration *ims_registration_find(struct ims_net *in, const struct ims_name *name)
 {
+	const u32 hash = ims_contact_hash(name);
+	struct ims_registration *reg;
+
 	lockdep_assert_held(&in->lock);
 
-	return rhashtable_lookup_fast(&in->registrations, name, ims_registration_params);
+	reg = ims_registration_from(in, name, ims_registration_place(hash, 0));
+	while (reg && reg->contact_hash == hash && !ims_registration_is(reg, name))
+		reg = rb_entry_safe(rb_next(&reg->node), struct ims_registration, node);
+	return reg && ims_registration_is(reg, name) ? reg : NULL;
+}
+
+/**
+ * ims_registration_next_bundle() - go through the bundles of a subscriber, or of one contact
+ * @in: where
+ * @name: the subscriber; the contact, or NULL for all of them
+ * @pos: where to begin, at first 0, later one more than this function has set it to
+ *
+ * Of one contact, and of a subscriber who has few of them, at once, however many there are
+ * of others. @in->lock may be let go of in between.
+ *
+ * Context: process, @in->lock held.
+ * Return: a bundle, or NULL if there are no more.
+ */
+struct ims_bundle *ims_registration_next_bundle(struct ims_net *in, const struct ims_name *name,
+						u64 *pos)
+{
+	struct ims_registration *reg;
+	struct ims_bundle *b;
+	u64 place;
+
+	lockdep_assert_held(&in->lock);
+
+	if (name->contact)
+		reg = ims_registration_find(in, name);
+	else
+		reg = ims_registration_from(in, name, *pos / IMS_IPSEC_SETS_MAX);
+	while (reg) {
+		place = ims_registration_place(reg->contact_hash, reg->index);
+		*pos = max(*pos, place * IMS_IPSEC_SETS_MAX);
+		for (; *pos / IMS_IPSEC_SETS_MAX == place; ++*pos) {
+			b = reg->set[*pos % IMS_IPSEC_SETS_MAX];
+			if (b)
+				return b;
+		}
+		reg = name->contact ? NULL : ims_registration_from(in, name, place + 1);
+	}
+	return NULL;
 }
 
 /**
@@ -149,6 +230,7 @@ struct ims_registration *ims_registration_get(struct ims_net *in, const struct i
 	reg->contact_len = name->contact_len;
 	memcpy(reg->names, name->owner, name->owner_len);
 	memcpy(reg->names + name->owner_len, name->contact, name->contact_len);
+	reg->contact_hash = ims_contact_hash(name);
 
 	/* in turn, so that a mark means nothing else for a while */
 	err = xa_alloc_cyclic(&in->registration_ids, &reg->index, reg,
@@ -161,13 +243,10 @@ struct ims_registration *ims_registration_get(struct ims_net *in, const struct i
 	}
 	if (err < 0)
 		goto free;
-	err = rhashtable_insert_fast(&in->registrations, &reg->node, ims_registration_params);
-	if (err)
-		goto erase;
+	rb_add(&reg->node, &in->registrations, ims_registration_less);
+	in->n_registrations++;
 	return reg;
 
-erase:
-	xa_erase(&in->registration_ids, reg->index);
 free:
 	kfree(reg);
 	return ERR_PTR(err == -ENOSPC ? err : -ENOMEM);
@@ -187,7 +266,8 @@ void ims_registration_put(struct ims_registration *reg)
 
 	if (!refcount_dec_and_test(&reg->refs))
 		return;
-	rhashtable_remove_fast(&in->registrations, &reg->node, ims_registration_params);
+	rb_erase(&reg->node, &in->registrations);
+	in->n_registrations--;
 	xa_erase(&in->registration_ids, reg->index);
 	/* a packet may still be looking at it through a bundle */
 	kfree_rcu(reg, rcu);

@@ -4,9 +4,9 @@
 
 #include <linux/ims_ipsec.h>
 #include <linux/llist.h>
+#include <linux/rbtree.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
-#include <linux/rhashtable-types.h>
 
 struct ims_bundle;
 struct ims_net;
@@ -25,6 +25,7 @@ struct work_struct;
  * @unsettled: in struct ims_net.unsettled
  * @is_unsettled: it is there
  * @index: its number in marks; constant
+ * @contact_hash: of the contact; constant
  * @next_slot: where to look for a free slot; under struct ims_net.lock
  * @set: its bundles by slot; written under struct ims_net.lock and .state_lock
  * @cookie: of the request that made the last bundle, 0: it had none; under struct
@@ -37,13 +38,14 @@ struct work_struct;
  * It exists while it has a bundle.
  */
 struct ims_registration {
-	struct rhash_head node;
+	struct rb_node node;
 	struct rcu_head rcu;
 	struct ims_net *in;
 	refcount_t refs;
 	struct llist_node unsettled;
 	atomic_t is_unsettled;
 	u32 index;
+	u32 contact_hash;
 	u8 next_slot;
 	struct ims_bundle *set[IMS_IPSEC_SETS_MAX];
 	u64 cookie;
@@ -68,11 +70,13 @@ struct ims_name {
 };
 
 struct ims_name ims_registration_name(const struct ims_registration *reg);
-int ims_registrations_init(struct ims_net *in);
+void ims_registrations_init(struct ims_net *in);
 void ims_registrations_exit(struct ims_net *in);
 struct ims_registration *ims_registration_get(struct ims_net *in, const struct ims_name *name,
 					      struct netlink_ext_ack *extack);
 struct ims_registration *ims_registration_find(struct ims_net *in, const struct ims_name *name);
+struct ims_bundle *ims_registration_next_bundle(struct ims_net *in, const struct ims_name *name,
+						u64 *pos);
 void ims_registration_put(struct ims_registration *reg);
 int ims_registration_free_slot(const struct ims_registration *reg);
 bool ims_registration_is(const struct ims_registration *reg, const struct ims_name *name);

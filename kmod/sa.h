@@ -121,6 +121,8 @@ bool ims_sa_is_missing(const struct sk_buff *skb);
 u32 ims_sa_mark(const struct xfrm_state *x);
 __be32 ims_sa_spi(const struct xfrm_state *x);
 void ims_sa_tuple(const struct xfrm_state *x, struct ims_tuple *t);
+int ims_sa_cmp_dst(const struct xfrm_state *x, const struct ims_addr *addr);
+__be16 ims_sa_ports(const struct xfrm_state *x, __be16 *sport);
 u32 ims_sa_reqid(const struct xfrm_state *x);
 bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid);
 bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b);

@@ -341,6 +341,37 @@ void ims_sa_tuple(const struct xfrm_state *x, struct ims_tuple *t)
 }
 
 /**
+ * ims_sa_cmp_dst() - an order of the addresses that SAs are for packets to
+ * @x: an SA of ours
+ * @addr: an address
+ *
+ * Return: below 0 if the SA's comes first, above 0 if @addr does, 0 if they are the same.
+ */
+int ims_sa_cmp_dst(const struct xfrm_state *x, const struct ims_addr *addr)
+{
+	const u32 a = (__force u32)x->sel.daddr.a4, b = (__force u32)addr->in.s_addr;
+
+	if (x->sel.family != addr->family)
+		return x->sel.family < addr->family ? -1 : 1;
+	if (addr->family == AF_INET)
+		return a < b ? -1 : a > b;
+	return memcmp(&x->sel.daddr.in6, &addr->in6, sizeof(addr->in6));
+}
+
+/**
+ * ims_sa_ports() - the ports that an SA is for
+ * @x: an SA of ours
+ * @sport: gets the source port
+ *
+ * Return: the destination port.
+ */
+__be16 ims_sa_ports(const struct xfrm_state *x, __be16 *sport)
+{
+	*sport = x->sel.sport;
+	return x->sel.dport;
+}
+
+/**
  * ims_sa_is_missing() - did XFRM want an SA for a packet and find none
  * @skb: the packet, routed
  *

@@ -1,85 +1,150 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Bundles by the UE's address. */
-#include <linux/jhash.h>
-#include <linux/rhashtable.h>
-
+/*
+ * Bundles by the UE's address and ports. In order, not hashed: many may have the same, be it
+ * that they are behind NATs, whose addresses are everybody's, and phones have fixed ports.
+ */
 #include "bundle.h"
 #include "endpoint.h"
+#include "nat.h"
 #include "netns.h"
+#include "sa.h"
 #include "ues.h"
 
-static struct ims_addr ims_ues_addr(const struct ims_bundle *b)
+/* The trees of struct ims_net.ues */
+enum { IMS_UES_UC, IMS_UES_US };
+
+/*
+ * A bundle's place in a tree: its UE's address, then, in the bits of a number, the UE's port,
+ * whether it has a mark, and of IMS_UES_US the endpoint's port; then the endpoint there, and
+ * the bundle.
+ */
+struct ims_ues_key {
+	struct ims_addr addr;
+	u64 port;
+	u32 ep;
+	u32 id;
+};
+
+static u64 ims_ues_port_uc(__be16 port, enum ims_ues_who who)
+{
+	return ntohs(port) << 1 | (who == IMS_UES_MARKED);
+}
+
+static u64 ims_ues_port_us(__be16 port, enum ims_ues_who who, __be16 port_pc)
+{
+	return ims_ues_port_uc(port, who) << 16 | ntohs(port_pc);
+}
+
+static enum ims_ues_who ims_ues_who(const struct ims_bundle *b)
+{
+	return b->nat && b->nat->is_marked ? IMS_UES_MARKED : IMS_UES_UNMARKED;
+}
+
+static struct ims_ues_key ims_ues_key_uc(const struct ims_bundle *b)
 {
 	struct ims_tuple t;
 
 	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &t);
-	return t.dst;
+	return (struct ims_ues_key) {
+		.addr = t.dst,
+		.port = ims_ues_port_uc(t.dport, ims_ues_who(b)),
+		.id = b->id,
+	};
 }
 
-static u32 ims_ues_hash(const void *data, u32 len, u32 seed)
+static struct ims_ues_key ims_ues_key_us(const struct ims_bundle *b)
 {
-	const struct ims_addr *addr = data;
+	struct ims_tuple t;
 
-	return jhash(&addr->in6, ims_addr_len(addr), seed);
+	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &t);
+	return (struct ims_ues_key) {
+		.addr = t.dst,
+		.port = ims_ues_port_us(t.dport, ims_ues_who(b), t.sport),
+		.ep = b->ep->id,
+		.id = b->id,
+	};
 }
 
-static u32 ims_ues_obj_hash(const void *data, u32 len, u32 seed)
+static struct ims_bundle *ims_ues_uc(const struct rb_node *node)
 {
-	const struct ims_addr addr = ims_ues_addr(data);
-
-	return ims_ues_hash(&addr, len, seed);
+	return rb_entry_safe(node, struct ims_bundle, by_uc);
 }
 
-static int ims_ues_cmp(struct rhashtable_compare_arg *arg, const void *obj)
+static struct ims_bundle *ims_ues_us(const struct rb_node *node)
 {
-	const struct ims_addr addr = ims_ues_addr(obj);
-
-	return !ims_addr_equal(&addr, arg->key);
+	return rb_entry_safe(node, struct ims_bundle, by_us);
 }
 
-static const struct rhashtable_params ims_ues_params = {
-	.head_offset = offsetof(struct ims_bundle, by_ue),
-	.hashfn = ims_ues_hash,
-	.obj_hashfn = ims_ues_obj_hash,
-	.obj_cmpfn = ims_ues_cmp,
-	.automatic_shrinking = true,
-};
+/* Is a place behind a bundle's? Not by the bundle's key: to make that takes longer. */
+static bool ims_ues_is_behind(const struct ims_ues_key *key, const struct ims_bundle *b,
+			      enum ims_flow flow, u64 port, u32 ep)
+{
+	const int cmp = ims_sa_cmp_dst(b->sa[flow], &key->addr);
+
+	if (cmp)
+		return cmp < 0;
+	if (key->port != port)
+		return key->port > port;
+	return key->ep != ep ? key->ep > ep : key->id > b->id;
+}
+
+/* 0 for any place that is not before the key's */
+static int ims_ues_cmp_from_uc(const void *key, const struct rb_node *node)
+{
+	const struct ims_bundle *b = ims_ues_uc(node);
+	__be16 port_ps, port_uc = ims_sa_ports(b->sa[IMS_FLOW_OUT_UC], &port_ps);
+
+	return ims_ues_is_behind(key, b, IMS_FLOW_OUT_UC,
+				 ims_ues_port_uc(port_uc, ims_ues_who(b)), 0);
+}
+
+static int ims_ues_cmp_from_us(const void *key, const struct rb_node *node)
+{
+	const struct ims_bundle *b = ims_ues_us(node);
+	__be16 port_pc, port_us = ims_sa_ports(b->sa[IMS_FLOW_OUT_US], &port_pc);
+
+	return ims_ues_is_behind(key, b, IMS_FLOW_OUT_US,
+				 ims_ues_port_us(port_us, ims_ues_who(b), port_pc), b->ep->id);
+}
+
+static bool ims_ues_less_uc(struct rb_node *a, const struct rb_node *b)
+{
+	const struct ims_ues_key key = ims_ues_key_uc(ims_ues_uc(a));
+
+	return !ims_ues_cmp_from_uc(&key, b);
+}
+
+static bool ims_ues_less_us(struct rb_node *a, const struct rb_node *b)
+{
+	const struct ims_ues_key key = ims_ues_key_us(ims_ues_us(a));
+
+	return !ims_ues_cmp_from_us(&key, b);
+}
 
 /**
- * ims_ues_init() - prepare a namespace's table
+ * ims_ues_init() - prepare a namespace's trees
  * @in: where
- *
- * Return: 0 or -ENOMEM.
  */
-int ims_ues_init(struct ims_net *in)
+void ims_ues_init(struct ims_net *in)
 {
-	return rhltable_init(&in->ues, &ims_ues_params);
+	in->ues[IMS_UES_UC] = RB_ROOT;
+	in->ues[IMS_UES_US] = RB_ROOT;
 }
 
 /**
- * ims_ues_exit() - end a namespace's table
- * @in: where; it has no bundles any more
- */
-void ims_ues_exit(struct ims_net *in)
-{
-	rhltable_destroy(&in->ues);
-}
-
-/**
- * ims_ues_add() - a bundle can be found by its UE's address
- * @b: the bundle, which has its SAs
+ * ims_ues_add() - a bundle can be found by its UE's address and ports
+ * @b: the bundle, which has its SAs and its id
  *
  * Context: process, struct ims_net.lock held.
- * Return: 0 or -ENOMEM.
  */
-int ims_ues_add(struct ims_bundle *b)
+void ims_ues_add(struct ims_bundle *b)
 {
-	const struct ims_addr addr = ims_ues_addr(b);
 	struct ims_net *in = b->ep->in;
 
 	lockdep_assert_held(&in->lock);
 
-	return rhltable_insert_key(&in->ues, &addr, &b->by_ue, ims_ues_params) ? -ENOMEM : 0;
+	rb_add(&b->by_uc, &in->ues[IMS_UES_UC], ims_ues_less_uc);
+	rb_add(&b->by_us, &in->ues[IMS_UES_US], ims_ues_less_us);
 }
 
 /**
@@ -94,7 +159,34 @@ void ims_ues_remove(struct ims_bundle *b)
 
 	lockdep_assert_held(&in->lock);
 
-	rhltable_remove(&in->ues, &b->by_ue, ims_ues_params);
+	rb_erase(&b->by_uc, &in->ues[IMS_UES_UC]);
+	rb_erase(&b->by_us, &in->ues[IMS_UES_US]);
+}
+
+/**
+ * ims_ues_next() - go through the bundles of a UE's address
+ * @in: where
+ * @ue_addr: the address
+ * @pos: where to begin, at first 0, later one more than this function has set it to
+ *
+ * @in->lock may be let go of in between.
+ *
+ * Context: process, @in->lock held.
+ * Return: a bundle, or NULL if there are no more.
+ */
+struct ims_bundle *ims_ues_next(struct ims_net *in, const struct ims_addr *ue_addr, u64 *pos)
+{
+	struct ims_ues_key key = { .addr = *ue_addr, .port = *pos >> 32, .id = *pos };
+	struct ims_bundle *b;
+
+	lockdep_assert_held(&in->lock);
+
+	b = ims_ues_uc(rb_find_first(&key, &in->ues[IMS_UES_UC], ims_ues_cmp_from_uc));
+	if (!b)
+		return NULL;
+	key = ims_ues_key_uc(b);
+	*pos = key.port << 32 | key.id;
+	return ims_addr_equal(&key.addr, ue_addr) ? b : NULL;
 }
 
 /**
@@ -104,26 +196,95 @@ void ims_ues_remove(struct ims_bundle *b)
  * @match: is it the one?
  * @data: for @match
  *
+ * Takes the longer the more there are at the address: what knows more than that asks one of
+ * those that follow.
+ *
  * Context: process, @in->lock held.
  * Return: one that matches, or NULL.
  */
 struct ims_bundle *ims_ues_find(struct ims_net *in, const struct ims_addr *ue_addr,
-				bool (*match)(const struct ims_bundle *b, const void *data),
-				const void *data)
+				ims_ues_match *match, const void *data)
 {
-	struct rhlist_head *list, *pos;
 	struct ims_bundle *b;
+	u64 pos;
+
+	for (pos = 0; (b = ims_ues_next(in, ue_addr, &pos)); pos++)
+		if (match(b, data))
+			return b;
+	return NULL;
+}
+
+/**
+ * ims_ues_find_uc() - a bundle of a UE's client port
+ * @in: where
+ * @ue_addr: the UE's address
+ * @port_uc: the port
+ * @who: which of those there
+ * @match: is it the one?
+ * @data: for @match
+ *
+ * Context: process, @in->lock held.
+ * Return: one that matches, or NULL.
+ */
+struct ims_bundle *ims_ues_find_uc(struct ims_net *in, const struct ims_addr *ue_addr,
+				   __be16 port_uc, enum ims_ues_who who,
+				   ims_ues_match *match, const void *data)
+{
+	const struct ims_ues_key from = {
+		.addr = *ue_addr, .port = ims_ues_port_uc(port_uc, who),
+	};
+	struct ims_ues_key key;
+	struct rb_node *node;
 
 	lockdep_assert_held(&in->lock);
 
-	rcu_read_lock();
-	list = rhltable_lookup(&in->ues, ue_addr, ims_ues_params);
-	rhl_for_each_entry_rcu(b, pos, list, by_ue) {
-		if (match(b, data)) {
-			rcu_read_unlock();
-			return b;
-		}
+	node = rb_find_first(&from, &in->ues[IMS_UES_UC], ims_ues_cmp_from_uc);
+	for (; node; node = rb_next(node)) {
+		key = ims_ues_key_uc(ims_ues_uc(node));
+		if (key.port != from.port || !ims_addr_equal(&key.addr, ue_addr))
+			return NULL;
+		if (match(ims_ues_uc(node), data))
+			return ims_ues_uc(node);
 	}
-	rcu_read_unlock();
+	return NULL;
+}
+
+/**
+ * ims_ues_find_us() - a bundle between a UE's server port and one of ours
+ * @in: where
+ * @ue_addr: the UE's address
+ * @port_us: its port
+ * @who: which of those there
+ * @port_pc: our port
+ * @ep: the endpoint that has it; NULL: any
+ * @match: is it the one?
+ * @data: for @match
+ *
+ * Context: process, @in->lock held.
+ * Return: one that matches, or NULL.
+ */
+struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue_addr,
+				   __be16 port_us, enum ims_ues_who who, __be16 port_pc,
+				   const struct ims_endpoint *ep,
+				   ims_ues_match *match, const void *data)
+{
+	const struct ims_ues_key from = {
+		.addr = *ue_addr, .port = ims_ues_port_us(port_us, who, port_pc),
+		.ep = ep ? ep->id : 0,
+	};
+	struct ims_ues_key key;
+	struct rb_node *node;
+
+	lockdep_assert_held(&in->lock);
+
+	node = rb_find_first(&from, &in->ues[IMS_UES_US], ims_ues_cmp_from_us);
+	for (; node; node = rb_next(node)) {
+		key = ims_ues_key_us(ims_ues_us(node));
+		if (key.port != from.port || (ep && key.ep != from.ep) ||
+		    !ims_addr_equal(&key.addr, ue_addr))
+			return NULL;
+		if (match(ims_ues_us(node), data))
+			return ims_ues_us(node);
+	}
 	return NULL;
 }

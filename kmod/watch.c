@@ -37,18 +37,37 @@ void ims_watch_restore(struct work_struct *work)
 		queue_delayed_work(ims_wq, &in->restore, IMS_WATCH_RETRY);
 }
 
+/*
+ * Ours, or one that had or has taken the place of one of ours? Others have as many as they
+ * like, and each of those that come and go would cost a look at each of ours.
+ */
+static bool ims_watch_is_at_port(struct ims_net *in, const struct xfrm_policy *pol, int dir)
+{
+	const struct ims_port_map *map = rcu_dereference(in->port_map);
+	const __be16 port = ims_policy_port(pol);
+
+	return dir == XFRM_POLICY_OUT && port && map && test_bit(ntohs(port), map->bits);
+}
+
 /* Called under RCU. Which policies are gone is seen by the work. */
 static int ims_watch_policy(struct xfrm_policy *pol, int dir, const struct km_event *c)
 {
 	struct ims_net *in = ims_net(pol ? xp_net(pol) : c->net);
 
-	if (ims_policy_is_own_notice())
+	if (ims_policy_is_own_notice() || !READ_ONCE(in->guarded))
 		return 0;
 	switch (c->event) {
 	case XFRM_MSG_DELPOLICY:
 	case XFRM_MSG_UPDPOLICY:
+		if (ims_watch_is_at_port(in, pol, dir))
+			mod_delayed_work(ims_wq, &in->restore, 0);
+		break;
+	case XFRM_MSG_POLEXPIRE:
+		if (c->data.hard && ims_watch_is_at_port(in, pol, dir))
+			mod_delayed_work(ims_wq, &in->restore, 0);
+		break;
 	case XFRM_MSG_FLUSHPOLICY:
-		if (READ_ONCE(in->guarded))
+		if (c->data.type == XFRM_POLICY_TYPE_MAIN)
 			mod_delayed_work(ims_wq, &in->restore, 0);
 	}
 	return 0;

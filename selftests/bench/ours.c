@@ -62,7 +62,7 @@ void ours_create(const struct setup *s, struct ue *ue)
 		.ue_nat_address = nat_addr(s, ue),
 		.ue_nat_port = s->encap ? ue->nat_port : 0,
 		.port_uc = ue->port_uc,
-		.port_us = PORT_US,
+		.port_us = ue->port_us ? ue->port_us : PORT_US,
 		.spi_uc = ue->spi[SPI_UC],
 		.spi_us = ue->spi[SPI_US],
 	};

@@ -34,6 +34,7 @@ struct ue {
 	char owner[64], contact[64];
 	xfrm_address_t addr;
 	uint16_t port_uc, nat_port;
+	uint16_t port_us;	/* 0: PORT_US */
 	xfrm_address_t nat;
 	uint32_t spi[SPIS];
 	uint32_t id, mark;	/* ours */

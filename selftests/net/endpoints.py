@@ -81,5 +81,44 @@ def comes_and_goes(case):
     s.close()
 
 
+@test('RACE', 'an endpoint that goes with many bundles gets no new one meanwhile, nor does anybody else delete it')
+def goes():
+    ep, n = endpoint(), 400
+    for i in range(n):
+        bundle(ep, ue_address=f'198.18.{i >> 8}.{i & 255}', auth_alg='hmac-md5-96', enc_alg='null')
+    begin, began = os.pipe()
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            with World.p:
+                nl = Family()
+            os.write(began, b'.')
+            nl.do('endpoint-del', id=ep['id'], force=True)
+            status = 0
+        finally:
+            os._exit(status)
+    os.read(begin, 1)
+    refused = deleted = 0
+    while True:
+        try:
+            bundle(ep, owner=b'late', contact=b'late')
+        except NlError as e:
+            equal(e.name, 'ENOENT', 'bundle-new')
+            if 'being deleted' not in e.text:
+                break
+            refused += 1
+            e = expect_error('EBUSY ENOENT', World.nl.do, 'endpoint-del', id=ep['id'], force=True)
+            deleted += 'being deleted' in e.text
+    equal(os.waitpid(pid, 0)[1], 0, 'endpoint-del with force')
+    os.close(begin)
+    os.close(began)
+    check(refused and deleted, 'nobody had a turn while the bundles ended')
+    say(f'{refused} bundles and {deleted} deletions were refused meanwhile')
+    equal((World.nl.dump('bundle-get'), World.nl.dump('endpoint-get')), ([], []), 'left')
+    equal(World.nl.do('stats-get')['bundles'], 0, 'bundles left')
+    nothing_left()
+
+
 if __name__ == '__main__':
     main(setup, before, teardown)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""A packet costs the same with 16,000 active UEs as with 100, and an interface that goes down with 4,000.
+"""A packet costs the same with 16,000 active UEs as with 100, an interface that goes down with 4,000, requests with 2,000.
 
 Needs a VM that counts instructions (selftests/vm/run --icount --mem 3G), and what
 selftests/bench/build makes in the folder BENCH.
@@ -20,25 +20,62 @@ from ktap import check, main, say, test  # noqa: E402  pylint: disable=wrong-imp
 
 WAYS = ('inbound', 'outbound')
 UES = int(os.environ.get('UES') or 16000)
+FEW, MANY = 100, 2000
+# Rows of bench/requests: with MANY bundles, of registrations or UEs that have one each
+REQUESTS = {'trace': 'the last refusals, of as many,', 'flush': 'the bundles of a contact end, which',
+            'claim': 'the bundles of a subscriber are shown, which', 'flush-ue': 'the bundles at an address end, which',
+            'get-ue': 'the bundles at an address are shown, which', 'policy': 'another\'s policy comes and goes, which',
+            'create-there': 'a bundle is made at the address of all others, which'}
+WAITS = {'wait-flush': 'all bundles are looked at for a flush', 'wait-get': 'all bundles are looked at for a dump',
+         'wait-restore': 'policies that somebody has flushed come back',
+         'wait-gone': 'bundles are looked for of which somebody has had an SA expire',
+         'wait-end': 'bundles end with their endpoint'}
 COST, STATUS = {}, {}
 
 
-def setup():
+def run(program, *arguments):
     """All of it in one run, as making so many UEs takes the time."""
-    program = os.path.join(os.environ['BENCH'], 'datapath')
-    rows = [f'{way}-{ues}' for way in WAYS for ues in (100, UES)]
-    done = subprocess.run([program, 'ours', *rows], stdout=subprocess.PIPE, text=True, check=False)
+    if program in STATUS:
+        return
+    done = subprocess.run([os.path.join(os.environ['BENCH'], program), *arguments], stdout=subprocess.PIPE, text=True,
+                          check=False)
     for row, cost in re.findall(r'^(\S+) ours (\d+)$', done.stdout, re.M):
         COST[row] = int(cost)
         say(f'{row}: {cost} instructions')
     STATUS[program] = done.returncode
 
 
-@test('FLAT', f'{{}}: {UES:,} active UEs cost a packet at most 1.10 times what 100 do', each=WAYS)
+def compare(row, few, many):
+    check({f'{row}-{few}', f'{row}-{many}'} <= set(COST), f'no figures, the programs end with {STATUS}')
+    return COST[f'{row}-{few}'], COST[f'{row}-{many}']
+
+
+@test('FLAT', f'{{}}: {UES:,} active UEs cost a packet at most 1.10 times what 100 do', each=WAYS, limit=900)
 def flat(way):
-    check({f'{way}-100', f'{way}-{UES}'} <= set(COST), f'no figures, the program ends with {STATUS}')
-    few, many = COST[f'{way}-100'], COST[f'{way}-{UES}']
+    run('datapath', 'ours', *(f'{way}-{ues}' for way in WAYS for ues in (100, UES)))
+    few, many = compare(way, 100, UES)
     check(many <= 1.10 * few, f'{many} instructions, with 100 UEs {few}')
+
+
+def requests():
+    run('requests', *(f'{row}-{n}' for n in (FEW, MANY) for row in (*REQUESTS, *WAITS)))
+
+
+@test('FLAT', f'{{}}: {MANY:,} bundles cost a request at most 1.2 times what {FEW} do', each=REQUESTS, limit=900)
+def request(row):
+    say(REQUESTS[row], 'costs')
+    requests()
+    few, many = compare(row, FEW, MANY)
+    check(many <= 1.2 * few, f'{many} instructions, with {FEW} bundles {few}')
+
+
+@test('FLAT', f'{{}}: with {MANY:,} bundles another request waits no longer than with {FEW}', each=WAITS, limit=900)
+def waits(row):
+    say('meanwhile', WAITS[row])
+    requests()
+    few, many = compare(row, FEW, MANY)
+    # One slice more or less, and whoever else gets the CPU
+    check(many <= 1.2 * few + 50000, f'{many} instructions, with {FEW} bundles {few}')
 
 
 def set_down(s, name):
@@ -73,4 +110,4 @@ def interface():
 
 
 if __name__ == '__main__':
-    main(setup)
+    main()

@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
@@ -126,6 +127,17 @@ def deleted(fam):
         c.work()
         for port in PORTS:
             c.put(f'port {port}', c.clear(5060, port), plaintext_in=1)
+
+
+@test('A10', 'flush: what somebody has expire comes back, {}', each=ADDRESSES)
+def expired(fam):
+    with Case(fam, WITH) as c:
+        was = policies()
+        for p in World.xfrm.policies():
+            # XFRM_MSG_POLEXPIRE, struct xfrm_user_polexpire: the policy as the dump has it, and "hard"
+            World.xfrm.request(27, p[:168] + struct.pack('=B7x', 1))
+            back(was)
+        c.work()
 
 
 @test('A10', 'flush: what guard bypass has optional comes back optional, {}', each=ADDRESSES)
