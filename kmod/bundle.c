@@ -19,6 +19,42 @@
 #include "tcp.h"
 #include "ues.h"
 
+/* Of their own size: the next larger one that kmalloc() has is nearly twice that. */
+static struct kmem_cache *ims_bundle_cache;
+
+/**
+ * ims_bundles_init() - prepare for bundles
+ *
+ * Context: process, sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int ims_bundles_init(void)
+{
+	ims_bundle_cache = KMEM_CACHE(ims_bundle, 0);
+	return ims_bundle_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * ims_bundles_exit() - there are no bundles any more, and no RCU callbacks of theirs
+ *
+ * Context: process, sleeps.
+ */
+void ims_bundles_exit(void)
+{
+	kmem_cache_destroy(ims_bundle_cache);
+}
+
+/**
+ * ims_bundle_zalloc() - memory for a bundle
+ *
+ * Context: process, sleeps.
+ * Return: the memory, all zero, or NULL.
+ */
+struct ims_bundle *ims_bundle_zalloc(void)
+{
+	return kmem_cache_zalloc(ims_bundle_cache, GFP_KERNEL_ACCOUNT);
+}
+
 static void ims_bundle_free(struct rcu_head *rcu)
 {
 	struct ims_bundle *b = container_of(rcu, struct ims_bundle, rcu);
@@ -32,7 +68,7 @@ static void ims_bundle_free(struct rcu_head *rcu)
 		if (b->sa[i])
 			ims_sa_put(b->sa[i]);
 	ims_nat_free(b);
-	kfree(b);
+	kmem_cache_free(ims_bundle_cache, b);
 }
 
 /**

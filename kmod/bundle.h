@@ -144,7 +144,8 @@ struct ims_tcp {
  * @is_watched: what goes in clear to its UE is noticed; under struct ims_net.lock
  *
  * There are many, so what an SA knows stays there: ims_bundle_tuple(),
- * ims_bundle_spi(). It fits into 256 bytes.
+ * ims_bundle_spi(). They have a cache of their
+ * own size.
  */
 struct ims_bundle {
 	struct ims_endpoint *ep;
@@ -219,6 +220,9 @@ struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endp
 				       struct netlink_ext_ack *extack);
 
 /* bundle.c */
+int ims_bundles_init(void);
+void ims_bundles_exit(void);
+struct ims_bundle *ims_bundle_zalloc(void);
 int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older older,
 		       struct ims_bundle *over, struct netlink_ext_ack *extack);
 int ims_bundle_extend(struct ims_bundle *b, u64 lifetime, struct netlink_ext_ack *extack);

@@ -361,7 +361,7 @@ static void ims_bundle_abandon(struct ims_bundle *b)
 static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
 					   const struct ims_bundle_params *p)
 {
-	struct ims_bundle *b = kzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
+	struct ims_bundle *b = ims_bundle_zalloc();
 
 	if (!b)
 		return NULL;

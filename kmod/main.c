@@ -126,9 +126,13 @@ static int __init ims_init(void)
 		return err;
 	ims_sa_warm_up();
 
+	err = ims_bundles_init();
+	if (err)
+		return err;
+	err = -ENOMEM;
 	ims_wq = alloc_workqueue("ims_ipsec", WQ_UNBOUND, 0);
 	if (!ims_wq)
-		return -ENOMEM;
+		goto exit_bundles;
 	err = register_pernet_subsys(&ims_net_ops);
 	if (err)
 		goto destroy_wq;
@@ -158,6 +162,8 @@ unregister_pernet:
 	unregister_pernet_subsys(&ims_net_ops);
 destroy_wq:
 	destroy_workqueue(ims_wq);
+exit_bundles:
+	ims_bundles_exit();
 	return err;
 }
 
@@ -171,6 +177,7 @@ static void __exit ims_exit(void)
 	ims_input_exit();
 	unregister_pernet_subsys(&ims_net_ops);
 	destroy_workqueue(ims_wq);
+	ims_bundles_exit();
 }
 
 module_init(ims_init);
