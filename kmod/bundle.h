@@ -144,8 +144,7 @@ struct ims_tcp {
  * @is_watched: what goes in clear to its UE is noticed; under struct ims_net.lock
  *
  * There are many, so what an SA knows stays there: ims_bundle_tuple(),
- * ims_bundle_spi(). They have a cache of their
- * own size.
+ * ims_bundle_spi(). They have a cache of their own size.
  */
 struct ims_bundle {
 	struct ims_endpoint *ep;
