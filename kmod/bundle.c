@@ -408,7 +408,8 @@ static void ims_bundle_destroy_others(struct ims_bundle *b, const struct ims_bun
  *
  * One that is confirmed already keeps the longer of the two lifetimes.
  *
- * Context: process, sleeps, struct ims_net.lock held.
+ * Context: process, sleeps, struct ims_net.lock held, which may be let go of in between: then @b and
+ * @over may be gone when this returns.
  * Return: 0, or -EINVAL if it is being deleted, or @over is not another one of its
  * registration.
  */
@@ -416,6 +417,7 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 		       struct ims_bundle *over, struct netlink_ext_ack *extack)
 {
 	struct ims_net *in = b->ep->in;
+	struct ims_claim_walk walk = {};
 	struct ims_bundle *o;
 	u8 next;
 
@@ -442,9 +444,6 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 	/* if it has not sent anything yet, it has its place now, before others leave theirs */
 	ims_claim_prove(b);
 	ims_bundle_destroy_others(b, older == IMS_IPSEC_OLDER_KEEP ? over : NULL);
-	while ((o = ims_claim_find_replaced(b)))
-		ims_bundle_destroy(o, IMS_IPSEC_EVENT_TYPE_DELETED, IMS_IPSEC_REASON_REPLACED);
-
 	spin_lock_bh(&in->state_lock);
 	ims_bundle_set_state(b, next, IMS_IPSEC_REASON_REQUEST);
 	spin_unlock_bh(&in->state_lock);
@@ -461,6 +460,14 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 	else if (over)
 		/* it has a successor now */
 		ims_bundle_rearm(over);
+
+	/* As many as the owner has asked for: others have their turn meanwhile, and may end @b. */
+	refcount_inc(&b->refs);
+	while (!b->dead && (o = ims_claim_find_replaced(b, &walk))) {
+		ims_bundle_destroy(o, IMS_IPSEC_EVENT_TYPE_DELETED, IMS_IPSEC_REASON_REPLACED);
+		ims_net_pause(in, &walk.steps, IMS_SLICE_BUNDLE);
+	}
+	ims_bundle_put(b);
 	return 0;
 }
 
@@ -579,12 +586,11 @@ static bool ims_bundle_is_broken(const struct ims_bundle *b)
 	enum ims_flow flow;
 	u8 gone = 0;
 
+	/* what is put into the tables in between is in them */
+	spin_lock_bh(&in->state_lock);
 	for (flow = 0; flow < IMS_FLOWS; flow++)
 		if (ims_sa_is_gone(b->sa[flow]))
 			gone |= BIT(flow);
-	if (!gone)
-		return false;
-	spin_lock_bh(&in->state_lock);
 	gone &= ~(b->done | b->outside);
 	spin_unlock_bh(&in->state_lock);
 	return gone;

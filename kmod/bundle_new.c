@@ -86,17 +86,52 @@ static void ims_bundle_show_owner(char *buf, size_t size, const struct ims_regis
 	buf[n] = '\0';
 }
 
+static bool ims_bundle_is_from(const struct ims_bundle *o, const struct ims_addr *source)
+{
+	const struct ims_addr addr = ims_bundle_source(o);
+
+	return ims_addr_equal(&addr, source);
+}
+
+/* Does it wait for the answer to a challenge, and is there another challenge now? */
+static bool ims_bundle_is_challenged(const struct ims_bundle *o, const struct ims_addr *source)
+{
+	return ims_state_next(o->state, IMS_EVENT_CHALLENGE) == IMS_STATE_GONE &&
+	       ims_bundle_is_from(o, source);
+}
+
+/*
+ * Challenges to other addresses, which anybody may cause, have all the places that are left, and
+ * the UE that has a confirmed bundle asks: the oldest of those, else NULL.
+ */
+static const struct ims_bundle *ims_bundle_squatter(const struct ims_registration *reg,
+						    const struct ims_addr *source)
+{
+	const struct ims_bundle *o, *oldest = NULL;
+	bool is_at_home = false;
+	int i;
+
+	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
+		o = reg->set[i];
+		if (!o || ims_bundle_is_challenged(o, source))
+			return NULL;
+		if (o->state != IMS_IPSEC_STATE_TEMPORARY)
+			is_at_home |= ims_bundle_is_from(o, source);
+		else if (!o->proven && (!oldest || ims_bundle_is_older(o, oldest)))
+			oldest = o;
+	}
+	return is_at_home ? oldest : NULL;
+}
+
 /*
  * Does a bundle of the registration have to make way? One that waits for the answer to a
  * challenge does, there being another challenge, to the same address: one to another address is
- * what anybody may cause.
+ * what anybody may cause, and makes way where the UE has no other place.
  */
 static bool ims_bundle_makes_way(const struct ims_bundle *o, const struct ims_bundle_params *p)
 {
-	const struct ims_addr source = ims_bundle_source(o);
-
-	return ims_state_next(o->state, IMS_EVENT_CHALLENGE) == IMS_STATE_GONE &&
-	       ims_addr_equal(&source, &p->nat_addr);
+	return ims_bundle_is_challenged(o, &p->nat_addr) ||
+	       o == ims_bundle_squatter(o->reg, &p->nat_addr);
 }
 
 /* How many of them do? */
@@ -167,6 +202,14 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 
 	claimant.port_pc = *port_pc;
 	b = ims_claim_find_owner(ep->in, &claimant);
+	/* if all are in use, one of the registration's own, rather than another owner's */
+	for (i = 1; i < n && b && !p->port_pc; i++) {
+		claimant.port_pc = ep->ports.port[1 + (turn + i) % n];
+		if (ims_claim_find_owner(ep->in, &claimant))
+			continue;
+		*port_pc = claimant.port_pc;
+		b = NULL;
+	}
 	if (!b)
 		return 0;
 	ims_bundle_show_owner(owner, sizeof(owner), b->reg);

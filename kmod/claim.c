@@ -25,6 +25,12 @@
 
 #define IMS_CLAIM_FLOWS	(IMS_FLOW_OUT_US + 1)
 
+/*
+ * How many others may contend for what one has. They are gone through with struct
+ * ims_net.state_lock held, and anybody may ask for bundles.
+ */
+#define IMS_CLAIM_RIVALS_MAX	64u
+
 /**
  * ims_bundle_source() - the address that a bundle's UE is reached at
  * @b: the bundle
@@ -170,33 +176,36 @@ static bool ims_claim_is_replaced(const struct ims_bundle *o, const void *data)
 		ims_claim_same_flow(o, c->b, IMS_FLOW_OUT_US));
 }
 
-/* Of the same subscriber's, at the same address */
+/* Of the same subscriber's, at the same address. Others have their turn meanwhile. */
 static struct ims_bundle *ims_claim_find_own_replaced(struct ims_net *in,
-						      const struct ims_claimant *c)
+						      const struct ims_claimant *c,
+						      struct ims_claim_walk *w)
 {
 	const struct ims_name owner = {
 		.owner = c->name.owner, .owner_len = c->name.owner_len,
 	};
 	struct ims_bundle *o;
 	struct ims_tuple t;
-	u64 pos;
 
-	for (pos = 0; (o = ims_registration_next_bundle(in, &owner, &pos)); pos++) {
+	/* the name is that of a registration which lives as long as its bundle */
+	for (; !c->b->dead && (o = ims_registration_next_bundle(in, &owner, &w->pos)); w->pos++) {
 		ims_bundle_tuple(o, IMS_FLOW_OUT_UC, &t);
 		if (ims_addr_equal(&t.dst, &c->ue_addr) && ims_claim_is_replaced(o, c))
 			return o;
+		ims_net_pause(in, &w->steps, 1);
 	}
 	return NULL;
 }
 
 /**
  * ims_claim_find_replaced() - what ends with a bundle's 200 OK
- * @b: the bundle
+ * @b: the bundle, with a reference of the caller's
+ * @w: where the search is; all zero at first
  *
- * Context: process, struct ims_net.lock held.
- * Return: a bundle of another registration, or NULL.
+ * Context: process, struct ims_net.lock held, which may be let go of in between.
+ * Return: a bundle of another registration; NULL if there is none, or @b is dead.
  */
-struct ims_bundle *ims_claim_find_replaced(const struct ims_bundle *b)
+struct ims_bundle *ims_claim_find_replaced(const struct ims_bundle *b, struct ims_claim_walk *w)
 {
 	struct ims_claimant c = {
 		.ep = b->ep,
@@ -224,9 +233,9 @@ struct ims_bundle *ims_claim_find_replaced(const struct ims_bundle *b)
 	}
 	spin_unlock_bh(&in->state_lock);
 	if (!o)
-		o = ims_claim_find_own_replaced(in, &c);
+		o = ims_claim_find_own_replaced(in, &c, w);
 	/* and of others an unmarked flow */
-	if (!o && !c.is_marked)
+	if (!o && !b->dead && !c.is_marked)
 		o = ims_claim_find_at_ports(in, &c, ims_claim_is_replaced);
 	return o;
 }
@@ -354,7 +363,8 @@ static void ims_claim_enter(struct ims_bundle *b)
 	enum ims_flow flow;
 
 	for (flow = 0; flow < IMS_CLAIM_FLOWS; flow++) {
-		if (!ims_claim_waits(b, flow))
+		/* what a device has forgotten is of no use, see ims_claim_renew() */
+		if (!ims_claim_waits(b, flow) || ims_sa_was_on_device(b->sa[flow]))
 			continue;
 		list_for_each_entry_safe(o, next, &b->rivals, rivals)
 			/* the last one that has had it comes first, when @b goes */
@@ -376,6 +386,16 @@ static void ims_claim_splice(struct ims_bundle *b, struct ims_bundle *o)
 			return;
 	list_splice_tail_init(&b->rivals, &o->rivals);
 	list_add_tail(&b->rivals, &o->rivals);
+}
+
+static unsigned int ims_claim_count_rivals(const struct ims_bundle *b)
+{
+	const struct list_head *i;
+	unsigned int n = 0;
+
+	list_for_each(i, &b->rivals)
+		n++;
+	return n;
 }
 
 struct ims_claim_query {
@@ -467,18 +487,30 @@ static int ims_claim_join_flow(struct ims_bundle *b, enum ims_flow flow,
  * added for that.
  *
  * Context: process, struct ims_net.lock held; takes .state_lock.
- * Return: 0, or -EEXIST if an SA that is not this module's has the place of one of @b's.
+ * Return: 0; -EEXIST if an SA that is not this module's has the place of one of @b's; -ENOSPC if
+ * there are too many that contend for the same.
  */
 int ims_claim_join(struct ims_bundle *b, struct netlink_ext_ack *extack)
 {
+	struct ims_net *in = b->ep->in;
 	enum ims_flow flow;
+	unsigned int n;
 	int err = 0;
 
-	lockdep_assert_held(&b->ep->in->lock);
+	lockdep_assert_held(&in->lock);
 
 	for (flow = 0; flow < IMS_CLAIM_FLOWS && !err; flow++)
 		err = ims_claim_join_flow(b, flow, extack);
-	return err;
+	if (err)
+		return err;
+	spin_lock_bh(&in->state_lock);
+	n = ims_claim_count_rivals(b);
+	spin_unlock_bh(&in->state_lock);
+	if (n <= IMS_CLAIM_RIVALS_MAX)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack, "%u bundles contend for the UE's SPIs or ports already",
+			   IMS_CLAIM_RIVALS_MAX);
+	return -ENOSPC;
 }
 
 /* Would a bundle that waits find a flow's place free? */
@@ -511,6 +543,26 @@ static bool ims_claim_pass_on(const struct ims_bundle *b, enum ims_flow flow,
 }
 
 /**
+ * ims_claim_free() - one of a bundle's outbound SAs has ended before the bundle
+ * @b: the bundle
+ * @flow: which
+ *
+ * Who waits for its place has that. What is sent over a tunnel waits until @b ends.
+ *
+ * Context: any, struct ims_net.state_lock held.
+ */
+void ims_claim_free(struct ims_bundle *b, enum ims_flow flow)
+{
+	struct ims_bundle *o;
+
+	lockdep_assert_held(&b->ep->in->state_lock);
+
+	list_for_each_entry(o, &b->rivals, rivals)
+		if (!o->dead)
+			ims_claim_pass_on(b, flow, o);
+}
+
+/**
  * ims_claim_held() - what a bundle has that others may wait for
  * @b: the bundle, dead
  *
@@ -525,7 +577,7 @@ u8 ims_claim_held(struct ims_bundle *b)
 
 	spin_lock_bh(&in->state_lock);
 	for (flow = 0; flow < IMS_CLAIM_FLOWS; flow++)
-		if (ims_claim_has_place(b, flow))
+		if (!(b->outside & BIT(flow)))
 			held |= BIT(flow);
 	spin_unlock_bh(&in->state_lock);
 	return held;
@@ -708,10 +760,8 @@ void ims_claim_leave(struct ims_bundle *b, u8 had)
 		if (!(had & BIT(flow)))
 			continue;
 		list_for_each_entry(o, &b->rivals, rivals)
-			if (!o->dead && ims_claim_pass_on(b, flow, o)) {
+			if (!o->dead && ims_claim_pass_on(b, flow, o))
 				ims_registration_wake(o->reg, NULL);
-				break;
-			}
 	}
 	list_del_init(&b->rivals);
 	spin_unlock_bh(&in->state_lock);

@@ -34,9 +34,20 @@ int ims_claims_init(struct ims_net *in);
 void ims_claims_exit(struct ims_net *in);
 int ims_claim_join(struct ims_bundle *b, struct netlink_ext_ack *extack);
 void ims_claim_leave(struct ims_bundle *b, u8 had);
+void ims_claim_free(struct ims_bundle *b, enum ims_flow flow);
 u8 ims_claim_held(struct ims_bundle *b);
+/**
+ * struct ims_claim_walk - where a search for what is replaced is
+ * @pos: among the owner's bundles
+ * @steps: see ims_net_pause()
+ */
+struct ims_claim_walk {
+	u64 pos;
+	unsigned int steps;
+};
+
 struct ims_bundle *ims_claim_find_owner(struct ims_net *in, const struct ims_claimant *c);
-struct ims_bundle *ims_claim_find_replaced(const struct ims_bundle *b);
+struct ims_bundle *ims_claim_find_replaced(const struct ims_bundle *b, struct ims_claim_walk *w);
 void ims_claim_prove(struct ims_bundle *b);
 bool ims_claim_is_kept_out(const struct ims_bundle *b, enum ims_flow flow);
 bool ims_claim_has_tcp(struct ims_bundle *b, const struct xfrm_state *x);

@@ -79,6 +79,20 @@ static inline int ims_compat_init_state(struct xfrm_state *x,
 #endif
 }
 
+/*
+ * XFRM got caches of SAs (6.13), which an SA that is deleted leaves. Some versions leave the node
+ * as it was in the list, so that it must not be taken for one that is in there.
+ */
+static inline void ims_compat_left_caches(struct xfrm_state *x)
+{
+#ifdef IMS_HAVE_STATE_CACHE
+	INIT_HLIST_NODE(&x->state_cache);
+#endif
+#ifdef IMS_HAVE_STATE_CACHE_INPUT
+	INIT_HLIST_NODE(&x->state_cache_input);
+#endif
+}
+
 /* Where a driver refuses an SA, XFRM takes GRO and GSO from it as well (6.15): they come back. */
 static inline void ims_compat_keep_gso(struct xfrm_state *x)
 {

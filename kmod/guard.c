@@ -183,6 +183,30 @@ void ims_guard_note_drop(struct ims_net *in, struct ims_endpoint *ep,
 		       has_ports ? ntohs(entry->t.dport) : 0, ntohl(entry->spi));
 }
 
+/**
+ * ims_guard_note_bad() - a UE has other keys or algorithms than its bundle, or somebody forges
+ * @in: where
+ * @x: the bundle's SA whose SPI the packet has
+ *
+ * Context: any, under RCU.
+ */
+void ims_guard_note_bad(struct ims_net *in, const struct xfrm_state *x)
+{
+	struct ims_journal_drop entry = {
+		.proto = IPPROTO_ESP,
+		.drop = IMS_IPSEC_DROP_BAD_ICV,
+		.spi = ims_sa_spi(x),
+		.has_ports = true,
+	};
+	const struct ims_bundle *b = ims_bundle_of_input(in, x);
+
+	if (!b)
+		return;
+	ims_sa_tuple(x, &entry.t);
+	entry.e.endpoint = b->ep->id;
+	ims_guard_note_drop(in, b->ep, &entry);
+}
+
 /* Count a drop, and note it down; @p: of the packet, or of what it quotes or carries. */
 static void ims_guard_count(struct ims_net *in, struct ims_endpoint *ep, enum ims_ipsec_drop drop,
 			    const struct sk_buff *skb, const struct ims_parsed *p, bool has_ports,
@@ -348,13 +372,27 @@ static noinline unsigned int ims_guard_judge_changed(struct ims_net *in, struct 
 	return verdict;
 }
 
+/*
+ * What has no ports, and came over an SA of ours, was made by another cipher: the ICV was right,
+ * and there is no telling what this is.
+ */
+static noinline unsigned int ims_guard_judge_garbled(struct ims_net *in, struct sk_buff *skb)
+{
+	const struct xfrm_state *x = ims_sa_of_input(skb);
+
+	if (IS_ERR_OR_NULL(x) || !ims_sa_is_shielded(x))
+		return NF_ACCEPT;
+	ims_guard_note_bad(in, x);
+	return NF_DROP;
+}
+
 /* What is delivered, as it came */
 static unsigned int ims_guard_arrive(struct ims_net *in, struct sk_buff *skb,
 				     const struct nf_hook_state *state,
 				     const struct ims_parsed *p, enum ims_shape shape)
 {
 	if (shape == IMS_SHAPE_NO_PORTS)
-		return NF_ACCEPT;
+		return ims_guard_judge_garbled(in, skb);
 	if (shape == IMS_SHAPE_ERROR)
 		return ims_guard_judge_error(in, skb, p, false);
 	if (shape == IMS_SHAPE_PORTS && ims_compat_origin(skb))

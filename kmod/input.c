@@ -68,25 +68,6 @@ static void ims_input_drop_unknown(struct ims_net *in, const struct sk_buff *skb
 	ims_guard_note_drop(in, ep, &entry);
 }
 
-/* It had the SPI of a bundle's: the UE has other keys or algorithms, or somebody forges. */
-static void ims_input_drop_bad(struct ims_net *in, const struct xfrm_state *x, u32 seq)
-{
-	struct ims_journal_drop entry = {
-		.proto = IPPROTO_ESP,
-		.drop = IMS_IPSEC_DROP_BAD_ICV,
-		.spi = ims_sa_spi(x),
-		.has_ports = true,
-	};
-	const struct ims_bundle *b = ims_bundle_of_input(in, x);
-
-	/* what was replayed is no fault, and counted by XFRM */
-	if (!b || !ims_sa_is_live(x) || !ims_sa_is_new(x, seq))
-		return;
-	ims_sa_tuple(x, &entry.t);
-	entry.e.endpoint = b->ep->id;
-	ims_guard_note_drop(in, b->ep, &entry);
-}
-
 /* XFRM drops it, and tells of that in the namespace's statistics alone. */
 static noinline void ims_input_failed(struct ims_net *in, struct sk_buff *skb)
 {
@@ -99,8 +80,10 @@ static noinline void ims_input_failed(struct ims_net *in, struct sk_buff *skb)
 	rcu_read_lock();
 	if (!x)
 		ims_input_drop_unknown(in, skb, spi);
-	else if (ims_sa_is_shielded(x) && ims_sa_spi(x) == spi)
-		ims_input_drop_bad(in, x, ntohl(seq));
+	else if (ims_sa_is_shielded(x) && ims_sa_spi(x) == spi && ims_sa_is_live(x) &&
+		 ims_sa_is_new(x, ntohl(seq)))
+		/* what was replayed is no fault, and counted by XFRM */
+		ims_guard_note_bad(in, x);
 	rcu_read_unlock();
 }
 

@@ -28,7 +28,8 @@ int ims_netlink_check_attrs(const struct nlmsghdr *nlh, u64 allowed, u64 multi,
 	int rem;
 
 	nlmsg_for_each_attr(nla, nlh, GENL_HDRLEN, rem) {
-		u64 bit = BIT_ULL(nla_type(nla));
+		/* a dump's have not been parsed on 6.1 */
+		u64 bit = nla_type(nla) < 64 ? BIT_ULL(nla_type(nla)) : 0;
 
 		if (!(allowed & bit)) {
 			NL_SET_ERR_MSG_ATTR_FMT(extack, nla, "attribute %u has no meaning here",

@@ -423,6 +423,8 @@ int ims_sa_put_in(struct xfrm_state *x, bool asleep)
 		return -EOPNOTSUPP;
 	spin_lock_bh(&x->lock);
 	was = x->km.state;
+	if (was == XFRM_STATE_DEAD)
+		ims_compat_left_caches(x);
 	/* what has a mark is not taken without, see ims_sa_put_to_sleep() */
 	x->km.state = asleep && !x->mark.m ? XFRM_STATE_ERROR : XFRM_STATE_VALID;
 	spin_unlock_bh(&x->lock);

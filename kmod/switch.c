@@ -219,6 +219,7 @@ static void ims_bundle_end_flow(struct ims_bundle *b, enum ims_flow flow)
 		ims_nat_stop(b, flow);
 	b->done |= BIT(flow);
 	ims_sa_delete(b->sa[flow], true);
+	ims_claim_free(b, flow);
 }
 
 /**

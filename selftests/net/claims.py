@@ -490,6 +490,56 @@ def challenged_elsewhere(case):
     over(victim, victim)
 
 
+@test('D2 C2', '(e) challenges to other addresses leave room for the UE that has a set, {}', each=ADDRESSES)
+def crowded(fam):
+    ep = nat_endpoint(fam)
+    victim = Ue(ep).confirm().use()
+    near = '192.0.2.{}' if fam == 'IPv4' else '2001:db8::{}'
+    others = [Ue(ep, ue_address=near.format(70 + n)) for n in range(3)]
+    # Who comes from where no set is, finds no room
+    expect_error('EDQUOT', Ue, ep, ue_address=near.format(77))
+    new = Ue(ep)
+    equal((victim.state(), new.state(), gone(World.nl, others[0].id)), ('active', 'temporary', True), 'states')
+    equal([x.state() for x in others[1:]], ['temporary'] * 2, 'the younger ones')
+    new.confirm(older='drop').use()
+    over(new, new)
+
+
+@test('C1 D12', "another owner's set that waits for its answer keeps none of the UE's own client ports from it, {}", each=ADDRESSES)
+def client_ports(fam):
+    ep = nat_endpoint(fam)
+    victim = Ue(ep).confirm().use()
+    Ue(ep, owner=OTHER, contact=b'o', port_uc=9000)
+    for n in range(4):
+        equal(Ue(ep, port_uc=9100 + n)['port-pc'], victim['port-pc'], 'the client port of ours')
+
+
+@test('QUOTA C5', 'contacts of one owner that contend for one UE are bounded, and those that wait go at the 200 OK, {}', each=ADDRESSES)
+def contenders(fam):
+    ep = nat_endpoint(fam)
+    first = Ue(ep, contact=b'first')
+    made = [Ue(ep, contact=b'c%d' % n, **first.spis()) for n in range(64)]
+    expect_error('ENOSPC', Ue, ep, text='64 bundles contend', contact=b'more', **first.spis())
+    equal(len(World.nl.dump('bundle-get')), 65, 'bundles')
+    made[-1].deliver(b'REGISTER sip:example SIP/2.0\r\n\r\n')
+    made[-1].confirm()
+    equal([b['id'] for b in World.nl.dump('bundle-get')], [made[-1].id], 'bundles')
+    over(made[-1], made[-1])
+
+
+@test('B4 C5', 'a place that a set leaves before its end goes to who waits for it, {}', each=ADDRESSES)
+def left_early(fam):
+    ep = nat_endpoint(fam, port_pc=[7807])
+    waits = Ue(ep, owner=OTHER, contact=b'c', port_uc=9000, port_us=9001, spi_uc=0x6000, spi_us=0x6001).confirm().use()
+    over(waits, waits)
+    has = Ue(ep, spi_uc=0x6000, spi_us=0x6001).confirm().use()
+    over(has, has, waits)
+    new = Ue(ep).confirm().use()
+    equal(has.state(), 'old', 'the set whose place it was')
+    over(new, new)
+    over(waits, waits)
+
+
 @test('QUOTA D2', 'what makes way for a bundle is not counted against it: {}', each=('max-pending', 'max-bundles'))
 def makes_room(limit):
     World.nl.do('config-set', **{limit.replace('-', '_'): 1})

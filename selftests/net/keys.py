@@ -135,10 +135,13 @@ def failed():
         ep = endpoint()
         equal(keys.new(0, ep, PAIRS[3]), 'ok', 'bundle-new')
         taken = {'address': '198.51.100.1'}
+        # A stranger's: for one of ours there is a way out
+        stranger = f'src {P4} dst {taken["address"]} proto esp spi 2000'
+        World.p.ip(f'xfrm state add {stranger} mode transport auth-trunc hmac(md5) 0x{bytes(16).hex()} 96 enc ecb(cipher_null) ""')
         for slot, pair in enumerate(PAIRS, 1):
             # spi-uc, and spi-us, when there is an SA with the first already
-            equal(keys.new(slot, ep, pair, spi=1000, **taken), 'EEXIST', f'{pair}: an SPI that is taken')
-            equal(keys.new(slot + 20, ep, pair, spi=999, **taken), 'EEXIST', f'{pair}: the second SPI')
+            equal(keys.new(slot, ep, pair, spi=2000, **taken), 'EEXIST', f'{pair}: an SPI that is taken')
+            equal(keys.new(slot + 20, ep, pair, spi=1999, **taken), 'EEXIST', f'{pair}: the second SPI')
         for slot, (pair, how, want) in enumerate((
                 (PAIRS[3], IK_TWICE, 'EINVAL'), (PAIRS[3], CK_TWICE, 'EINVAL'), (PAIRS[3], NO_OWNER, 'EINVAL'),
                 (('null', 'null'), GOOD, 'EINVAL'), (PAIRS[0], SPI_SAME, 'EINVAL'),
@@ -147,6 +150,7 @@ def failed():
         World.nl.do('config-set', allowed_algorithms='aes-gcm')
         equal(keys.new(50, ep, PAIRS[3]), 'EOPNOTSUPP', 'a pair that is not allowed')
         World.nl.do('endpoint-del', id=ep['id'], force=True)
+        World.p.ip(f'xfrm state delete {stranger}')
         nothing_left()
         keys.none_left('no key is left of requests that failed')
 

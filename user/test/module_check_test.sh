@@ -155,7 +155,7 @@ run 0 "${one[@]}" port-pc 5062,5064 guard reject force && grep -q 'guard reject 
 	run 2 endpoint show id "$id"
 ok "endpoint replace force"
 run 0 config set nat-traversal on hw-offload software && run 0 -j endpoint replace address 192.0.2.10 &&
-	json 'j["nat-traversal"] and j["hw-offload"] == "software" and (j["port-ps"], j["port-pc"]) == (5063, [5062])' &&
+	json 'j["nat-traversal"] and j["hw-offload"] == "software" and (j["port-ps"], j["port-pc"]) == (5063, [5062, 5064])' &&
 	cp "$tmp/out" "$tmp/made" && run 0 -j endpoint replace address 192.0.2.10 && cmp "$tmp/out" "$tmp/made" &&
 	run 0 config set nat-traversal off hw-offload crypto && run 2 endpoint replace address 192.0.2.10 &&
 	run 0 endpoint del address 192.0.2.10
