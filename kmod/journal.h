@@ -61,7 +61,7 @@ struct ims_journal_refusal {
 };
 
 /**
- * struct ims_journal_drop - a packet that the guard dropped
+ * struct ims_journal_drop - a packet that was dropped, or that a UE will drop
  * @e: when and where
  * @t: its addresses, and ports
  * @spi: of the SA that it came over, or would have left over, 0: none

@@ -184,7 +184,7 @@ enum imsipsec_offload_reason {	/* why an interface does not do what it should */
 	IMSIPSEC_OFFLOAD_REASON_NO_SUPPORT,	/* its driver, or the kernel, has not got it */
 	IMSIPSEC_OFFLOAD_REASON_FEATURE_OFF,	/* switched off: ethtool -K, esp-hw-offload */
 	IMSIPSEC_OFFLOAD_REASON_ENCAPSULATION,	/* not in IMSIPSEC_MODE_UDP_ENC_TUN */
-	IMSIPSEC_OFFLOAD_REASON_ALGORITHM,	/* its driver refuses the algorithms */
+	IMSIPSEC_OFFLOAD_REASON_ALGORITHM,	/* its driver does, or a NIC's nonces could repeat */
 	IMSIPSEC_OFFLOAD_REASON_TABLE_FULL,	/* it has as many SAs as it can */
 	IMSIPSEC_OFFLOAD_REASON_REFUSED,	/* its driver refuses, for another reason */
 	IMSIPSEC_OFFLOAD_REASON_NO_MEMORY,
@@ -207,7 +207,7 @@ enum imsipsec_drop {		/* why a packet was dropped, by the guard if not said othe
 
 enum imsipsec_trace_kind {
 	IMSIPSEC_TRACE_KIND_REFUSAL = 1, /* an imsipsec_bundle_new() that failed */
-	IMSIPSEC_TRACE_KIND_DROP,	/* a packet that the guard dropped */
+	IMSIPSEC_TRACE_KIND_DROP,	/* a packet that the guard or XFRM dropped, or a UE will */
 };
 
 enum imsipsec_choice {		/* where the configuration has a default */
@@ -334,7 +334,13 @@ struct imsipsec_config {
 /** imsipsec_config_get() - read it; @config is the handle's, until its next call */
 int imsipsec_config_get(struct imsipsec *h, const struct imsipsec_config **config);
 
-/** imsipsec_config_set() - change what @config->set names, all or nothing; -EINVAL out of range */
+/**
+ * imsipsec_config_set() - change what @config->set names, all or nothing
+ *
+ * Return: 0; -EINVAL or -ERANGE out of range; -EBUSY for another mark_mask while there are
+ * bundles; -EPERM for a limit above the module's parameter, which takes CAP_NET_ADMIN of the
+ * host.
+ */
 int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config);
 
 /* ---- Algorithms ------------------------------------------------------ */
@@ -776,13 +782,15 @@ struct imsipsec_bundle_params {
  * the same as well, that bundle is the answer, and nothing is made. A server chooses
  * where it begins at random when it starts, and counts from there.
  *
- * Return: 0; -EEXIST if somebody else has an SA with one of the UE's SPIs to its address, or the cookie came with something else before; -EADDRINUSE if another owner has the UE's address and one of its
- * ports, -EDQUOT over max_sets (both TS 33.203 clause 7.4; the text names the
- * bundle in the way); -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
+ * Return: 0; -EEXIST if somebody else has an SA with one of the UE's SPIs to its address,
+ * or the cookie came with something else before; -EADDRINUSE if another owner has the UE's
+ * address and one of its ports, the text names the bundle; -EDQUOT over max_sets (both TS
+ * 33.203 clause 7.4); -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
  * algorithms are not allowed, or the kernel has not got them, or for the mode the
  * endpoint has no NAT traversal, or there are no marks and it is not unmarked, or the
  * endpoint's interface cannot do what is required of it;
- * -ENOSPC if the SPI range or max_bundles or max_pending is used up; -ENOMEM.
+ * -ENOSPC if the SPI range or max_bundles or max_pending is used up, or 64 bundles contend
+ * for the UE's SPIs or ports already; -ENOMEM.
  *
  * Behind NATs, registrations may share the UE's address and ports: their marks tell
  * them apart, both ways, but for TCP, which those that are udp_only have not got.

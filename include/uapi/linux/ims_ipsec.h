@@ -105,7 +105,8 @@ enum ims_ipsec_older {
 };
 
 /**
- * enum ims_ipsec_drop - Why the guard dropped a packet.
+ * enum ims_ipsec_drop - Why a packet was dropped, by the guard, by XFRM or by
+ *   the UE.
  * @IMS_IPSEC_DROP_PLAINTEXT_IN: It came to a protected port unprotected.
  * @IMS_IPSEC_DROP_PLAINTEXT_OUT: It would have left one unprotected.
  * @IMS_IPSEC_DROP_FOREIGN_SA: Over an SA that is not the endpoint's.
@@ -135,7 +136,8 @@ enum ims_ipsec_drop {
 /**
  * enum ims_ipsec_trace_kind - What is remembered.
  * @IMS_IPSEC_TRACE_KIND_REFUSAL: A bundle-new that failed.
- * @IMS_IPSEC_TRACE_KIND_DROP: A packet that the guard dropped.
+ * @IMS_IPSEC_TRACE_KIND_DROP: A packet that the guard or XFRM dropped, or that
+ *   a UE will.
  */
 enum ims_ipsec_trace_kind {
 	IMS_IPSEC_TRACE_KIND_REFUSAL = 1,
@@ -165,7 +167,8 @@ enum ims_ipsec_offload {
  * @IMS_IPSEC_OFFLOAD_REASON_FEATURE_OFF: It has, and it is switched off
  *   (ethtool -K, esp-hw-offload).
  * @IMS_IPSEC_OFFLOAD_REASON_ENCAPSULATION: Not in mode udp-enc-tun.
- * @IMS_IPSEC_OFFLOAD_REASON_ALGORITHM: Its driver refuses the algorithms.
+ * @IMS_IPSEC_OFFLOAD_REASON_ALGORITHM: Its driver refuses the algorithms, or
+ *   they are AES-GCM or AES-GMAC, of which a NIC could repeat a nonce.
  * @IMS_IPSEC_OFFLOAD_REASON_TABLE_FULL: It has as many SAs as it can.
  * @IMS_IPSEC_OFFLOAD_REASON_REFUSED: Its driver refuses, for another reason.
  * @IMS_IPSEC_OFFLOAD_REASON_NO_MEMORY: There was no memory.
