@@ -408,7 +408,7 @@ static void ims_bundle_destroy_others(struct ims_bundle *b, const struct ims_bun
  *
  * One that is confirmed already keeps the longer of the two lifetimes.
  *
- * Context: process, sleeps, struct ims_net.lock held, which may be let go of in between: then @b and
+ * Context: process, sleeps, struct ims_net.lock held, which may be let go of in between: @b and
  * @over may be gone when this returns.
  * Return: 0, or -EINVAL if it is being deleted, or @over is not another one of its
  * registration.
