@@ -479,6 +479,13 @@ def other_port():
         tunnel.works()
 
 
+def setup_all():
+    setup_nats()
+    # A daemon adds SAs while messages are on their way
+    for ns in (World.p, World.u, *(nat.h for nat in Nats.all)):
+        grow(ns)
+
+
 def before_each():
     for nat in Nats.all:
         nat.as_new()
@@ -492,4 +499,4 @@ def teardown_all():
 
 
 if __name__ == '__main__':
-    main(setup_nats, before_each, teardown_all)
+    main(setup_all, before_each, teardown_all)

@@ -692,26 +692,6 @@ def defaults(fam):
 
 # --- What we do
 
-def grow(ns, key):
-    """XFRM's table of SAs, which never shrinks, is as large as a test will need it.
-
-    When it doubles, a packet that looks for its SA at that moment is dropped, without an error: whoever adds the
-    SA and whosever packet it is.  xfrm_state_find() has EAGAIN then, and XfrmOutNoStates counts it.
-    """
-    numbers = itertools.count(0x8000)
-
-    def more(n):
-        ns.ip(*(f'xfrm state add src 192.0.2.8 dst 192.0.2.9 proto esp spi {next(numbers)} reqid 9 mode transport {key}'
-                for _ in range(n)))
-
-    def grown():
-        return int(re.search(r'buckets count (\d+)', ns.ip('-s xfrm state count'))[1]) >= 64
-    more(40)
-    # It does so from a workqueue, once whatever was added meanwhile
-    wait(lambda: grown() or more(1), 'the table grows')
-    ns.ip('xfrm state flush')
-
-
 class Foreign:
     """Tunnel and transport of somebody else's between the two hosts, by hand."""
     ENDS = {'P': '10.88.0.1', 'U': '10.88.0.2'}
