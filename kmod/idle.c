@@ -1,29 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A new idle_timeout, which is for the bundles that are there as well. */
-#include <linux/sched.h>
-
 #include "bundle.h"
 #include "idle.h"
 #include "netns.h"
-
-/* Timers that are set anew while the mutex is held */
-#define IMS_IDLE_SLICE	64
-
-/* @id: where to go on; is there more? */
-static bool ims_idle_rearm_some(struct ims_net *in, unsigned long *id)
-{
-	struct ims_bundle *b;
-	int left = IMS_IDLE_SLICE;
-
-	lockdep_assert_held(&in->lock);
-
-	xa_for_each_start(&in->bundles, *id, b, *id) {
-		if (!left--)
-			return true;
-		ims_bundle_rearm(b);
-	}
-	return false;
-}
 
 /**
  * ims_idle_rearm() - have each bundle looked at when the new timeout is over
@@ -36,13 +15,14 @@ static bool ims_idle_rearm_some(struct ims_net *in, unsigned long *id)
 void ims_idle_rearm(struct work_struct *work)
 {
 	struct ims_net *in = container_of(work, struct ims_net, rearm);
-	unsigned long id = 0;
-	bool more;
+	unsigned int steps = 0;
+	struct ims_bundle *b;
+	u64 pos;
 
-	do {
-		mutex_lock(&in->lock);
-		more = ims_idle_rearm_some(in, &id);
-		mutex_unlock(&in->lock);
-		cond_resched();
-	} while (more);
+	mutex_lock(&in->lock);
+	for (pos = 0; (b = ims_bundle_next(in, &pos)); pos++) {
+		ims_bundle_rearm(b);
+		ims_net_pause(in, &steps, 1);
+	}
+	mutex_unlock(&in->lock);
 }
