@@ -3,7 +3,9 @@
 """The four SAs of a bundle: their shape, and real traffic over each of them."""
 import hashlib
 import hmac
+import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -12,6 +14,9 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
+
+# What is tested
+IMSIPSEC = os.environ.get('IMSIPSEC') or TOP + '/build/user/imsipsec'
 
 
 def made(fam, **more):
@@ -232,6 +237,25 @@ def last_drop():
             for k, v in t.items()}
 
 
+def shown(what, source, destination, spi, ep, words, times=1):
+    """The command shows a drop so, source and destination being an address, or an address and a port."""
+    def end(e):
+        return e if isinstance(e, str) else '%s:%d' % (f'[{e[0]}]' if ':' in e[0] else e[0], e[1])
+    over = f'spi {spi} (0x{spi:08x})' if spi else 'no SA'
+    line = f'{what} {end(source)} -> {end(destination)}  {over}  endpoint {ep["id"]}' + f'  {times} times' * (times > 1)
+    got = re.sub(r'(?m)^[0-9]+ s ago: ', '', World.p.run(IMSIPSEC, 'trace'))
+    check(f'{line}\n    {words}\n' in got, f'{line}\n    {words}\nis not in\n{got}')
+
+
+def endpoint_shown(ep, bad, no_sa, clear):
+    """The command shows these counters of an endpoint."""
+    got = World.p.run(IMSIPSEC, 'endpoint', 'show', 'id', str(ep['id']))
+    line = f'    ESP: bad ICV {bad}, unknown SPI {no_sa}; in clear to UEs: {clear}\n'
+    check(line in got, f'{line}is not in\n{got}')
+    got, = json.loads(World.p.run(IMSIPSEC, '-j', 'endpoint', 'show', 'id', str(ep['id'])))
+    equal((got['esp-bad-icv'], got['esp-unknown-spi'], got['clear-to-ue']), (bad, no_sa, clear), 'endpoint show -j')
+
+
 def unknown(src, dst, spi, in_udp=False):
     """ESP that no SA is for, in UDP or not."""
     data = struct.pack('>II', spi, 1) + bytes(64)
@@ -240,7 +264,8 @@ def unknown(src, dst, spi, in_udp=False):
     return ip(src, dst, UDP, layer4(src, dst, UDP, 4500, 4500, data))
 
 
-@test('E1 SHOWN', 'ESP that no SA is for, or that was made with other keys: its endpoint counts it, and trace-get tells, {}', each=ADDRESSES)
+@test('E1 SHOWN', 'ESP that no SA is for, or that was made with other keys: its endpoint counts it, trace-get and the command tell, {}',
+      each=ADDRESSES)
 def failed(fam):
     p, u = ADDRESSES[fam]
     ep, other = endpoint(p, nat_traversal=1), endpoint(P6 if p == P4 else P4)
@@ -258,6 +283,7 @@ def failed(fam):
             t = last_drop()
             equal((t['drop'], t['source'], t['destination'], t['protocol'], t['spi'], t['endpoint'], 'source-port' in t),
                   ('unknown-spi', u, p, ESP, 0x12345678 + n, ep['id'], False), 'what trace-get tells')
+            shown('dropped  ESP', u, p, 0x12345678 + n, ep, 'no SA has the SPI: the bundle has gone, or there was none (unknown-spi)')
         for n in (1, 2):
             World.wire.send(message(n, bytes(20)))
             wait(lambda n=n: esp_counts(ep) == (n, 2), 'another key is counted')
@@ -265,9 +291,14 @@ def failed(fam):
         equal((t['drop'], t['source'], t['source-port'], t['destination'], t['destination-port'], t['protocol'], t['spi'], t['count']),
               ('bad-icv', u, b['port-uc'], p, b['port-ps'], ESP, b['spi-ps'], 2), 'what trace-get tells')
         equal(World.nl.dump('trace-get', ue_address=u)[-1]['drop'], 'bad-icv', 'what it tells of the UE')
+        shown('dropped  ESP', (u, b['port-uc']), (p, b['port-ps']), b['spi-ps'], ep,
+              'the UE has another key, algorithm or mode than the bundle (bad-icv)', 2)
+        check('    nothing that came is authentic: the UE has other keys or algorithms\n' in World.p.run(IMSIPSEC, 'trace', 'ue', u),
+              'imsipsec trace ue says nothing of the bundle')
         # Another cipher: the ICV is right, and what comes out of it is nothing
         World.wire.send(esp(u, p, b['spi-ps'], 3, 99, bytes(300), 'hmac-sha-1-96', key))
         wait(lambda: esp_counts(ep) == (3, 2), 'another cipher is counted')
+        endpoint_shown(ep, 3, 2, 0)
         # Neither what is good, nor what is good and comes again, is such a fault
         World.wire.send(message(5), message(5), message(100), message(20), message(101))
         equal([receive(s) for _ in range(3)], [b'hello'] * 3, 'received')
@@ -277,7 +308,7 @@ def failed(fam):
         s.close()
 
 
-@test('SHOWN', "what leaves in clear for a UE's protected port is counted and told, and not dropped, {}", each=ADDRESSES)
+@test('SHOWN', "what leaves in clear for a UE's protected port is counted, told and shown, and not dropped, {}", each=ADDRESSES)
 def in_clear(fam):
     p, u = ADDRESSES[fam]
     ep = endpoint(p)
@@ -304,6 +335,8 @@ def in_clear(fam):
             c.setblocking(False)
             c.connect_ex((u, b['port-us']))
             equal((count(), last_drop()['protocol']), (4, TCP), 'a SYN')
+            shown('in clear UDP', (p, 5060), (u, b['port-us']), 0, ep, "it left in clear for the UE's protected port: the UE drops it (clear-to-ue)")
+            endpoint_shown(ep, 0, 0, 4)
             c.close()
             # This UE takes what comes in clear
             got = []
