@@ -156,6 +156,7 @@ static int bundle_add(int argc, char **argv)
 		[IK] = { "ik", parse_key, &keys.ik },
 		[CK] = { "ck", parse_key, &keys.ck },
 		[KEYS] = { "keys", parse_keys_file, &keys },
+		/* of no effect: it is not in the help */
 		[REPLACE] = { "replace" },
 		[UNMARKED] = { "unmarked" },
 		{ "endpoint", parse_u32, &p.endpoint, .required = true },
@@ -395,7 +396,7 @@ int cmd_bundle(int argc, char **argv)
 		  "endpoint ID owner TEXT contact TEXT ue ADDRESS\n"
 		  "      port-uc PORT port-us PORT spi-uc SPI spi-us SPI [ port-pc PORT ]\n"
 		  "      [ mode { trans | udp-enc-tun [ nat ADDRESS ] [ nat-port PORT ] [ unmarked ] } ]\n"
-		  "      alg ALG ealg EALG [ allowed-algorithms LIST ] [ replace ]\n"
+		  "      alg ALG ealg EALG [ allowed-algorithms LIST ]\n"
 		  "      { ik HEX ck HEX | keys { FILE | - } }" HELP_ALGS,
 		  "Put the four SAs of a registration in place, temporary until confirmed" },
 		{ "confirm", bundle_confirm,

@@ -31,6 +31,9 @@ for words in help -h --help "endpoint help" "bundle help" "config help" "endpoin
 	ok "help: $words"
 done
 
+run 0 bundle add help && grep -q allowed-algorithms "$tmp/out" && ! grep -q replace "$tmp/out"
+ok "help: bundle add does not name replace, which has no effect"
+
 run 0 version && grep -qE '^imsipsec [0-9.]+$' "$tmp/out"; ok "version"
 run 0 -V && grep -qE '^imsipsec [0-9.]+$' "$tmp/out"; ok "-V"
 run 0 -j version && python3 -c 'import json, sys; json.load(sys.stdin)["version"]' <"$tmp/out"
@@ -350,7 +353,8 @@ completes() {	# WANTED WORD...: the last word is what is completed
 }
 completes check '' && completes batch ba && completes -force -f && completes ues check '' &&
 	completes replace endpoint '' && completes force endpoint replace '' &&
-	completes guard endpoint replace '' && ! completes force endpoint add ''
+	completes guard endpoint replace '' && ! completes force endpoint add '' &&
+	completes keys bundle add '' && ! completes replace bundle add ''
 ok "completion"
 
 "$imsipsec" help >/dev/full 2>"$tmp/err"
