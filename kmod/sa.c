@@ -241,6 +241,17 @@ void ims_sa_say_exists(const struct xfrm_state *x, struct netlink_ext_ack *extac
 				   &x->id.daddr.in6, ntohl(x->id.spi));
 }
 
+/*
+ * XFRM looks a second after it was added whether an SA has a lifetime. None of ours has, and the
+ * timers of thousands that fire together keep a CPU from all else. Whoever gives an SA a lifetime
+ * (ip xfrm state update) starts its timer again.
+ */
+static bool ims_sa_has_lifetime(const struct xfrm_state *x)
+{
+	return x->lft.soft_add_expires_seconds || x->lft.hard_add_expires_seconds ||
+	       x->lft.soft_use_expires_seconds || x->lft.hard_use_expires_seconds;
+}
+
 /**
  * ims_sa_add() - put an SA into the kernel's tables
  * @x: from ims_sa_alloc()
@@ -267,8 +278,11 @@ int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 	if (err) {
 		xfrm_state_put(x);
 		ims_sa_say_exists(x, extack);
+		return err;
 	}
-	return err;
+	if (!ims_sa_has_lifetime(x))
+		hrtimer_try_to_cancel(&x->mtimer);
+	return 0;
 }
 
 /**

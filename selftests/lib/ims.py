@@ -280,6 +280,11 @@ def insmod(*params):
                           stdout=subprocess.PIPE, text=True, check=False)
 
 
+def write(path, text):
+    with open(path, 'w', encoding='ascii') as f:
+        f.write(text)
+
+
 def grow(ns, key=f'auth-trunc hmac(md5) 0x{bytes(16).hex()} 96 enc ecb(cipher_null) ""'):
     """XFRM's table of SAs, which never shrinks, is as large as a test will need it.
 

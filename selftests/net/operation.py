@@ -289,11 +289,6 @@ def read(path):
         return f.read().strip()
 
 
-def write(path, text):
-    with open(path, 'w', encoding='ascii') as f:
-        f.write(text)
-
-
 FAULTS = 1000
 
 

@@ -420,5 +420,40 @@ def audit():
         equal(sorted(x.split()[0] for x in a.until(7)), ['SAD-delete'] * 4 + ['SPD-delete'] * 3, 'what is deleted')
 
 
+TRACING = '/sys/kernel/tracing/'
+
+
+def timers_left(made):
+    """How many timers of SAs have been started meanwhile, and how many of those are not cancelled."""
+    events = [f'{TRACING}events/timer/{x}/enable' for x in ('hrtimer_start', 'hrtimer_cancel')]
+    started, left = set(), set()
+    for path in (TRACING + 'trace', *events):
+        write(path, '1')
+    try:
+        made()
+    finally:
+        for path in events:
+            write(path, '0')
+    with open(TRACING + 'trace', encoding='ascii', errors='replace') as f:
+        for what, timer, rest in re.findall(r'hrtimer_(start|cancel): hrtimer=(\S+)(.*)', f.read()):
+            if what == 'cancel':
+                left.discard(timer)
+            elif 'xfrm_timer_handler' in rest:
+                started.add(timer)
+                left.add(timer)
+    return len(started), len(left)
+
+
+@test('A8', 'XFRM has no timer running for the SAs of a bundle, which have no lifetimes')
+def no_timers():
+    if not os.path.isdir(TRACING + 'events/timer'):
+        raise Skip('this kernel has no tracefs')
+    ep = endpoint()
+    equal(timers_left(lambda: World.p.ip(
+        f'xfrm state add src {P4} dst {U4} proto esp spi 999999 mode transport auth-trunc hmac(md5) 0x{bytes(16).hex()} 96 '
+        'enc ecb(cipher_null) ""')), (1, 1), "a stranger's")
+    equal(timers_left(lambda: bundle(ep)), (4, 0), "a bundle's")
+
+
 if __name__ == '__main__':
     main(setup, before, teardown)
