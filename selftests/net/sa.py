@@ -363,8 +363,9 @@ def in_clear(fam):
 
 
 class Audit:
-    """What the kernel's audit tells of SAs and policies; it is on meanwhile."""
+    """What the kernel's audit tells of SAs and policies; it is on meanwhile, and who asks is USER."""
     NETLINK_AUDIT, AUDIT_SET, READLOG, MAC_IPSEC_EVENT = 9, 1001, 1, 1415
+    USER, NOBODY = 1000, 0xffffffff
 
     def __init__(self):
         try:
@@ -378,6 +379,8 @@ class Audit:
         # struct audit_status: mask of what is to be set, AUDIT_STATUS_ENABLED
         data = struct.pack('=10I', 1, on, *[0] * 8)
         self.sock.send(struct.pack('=IHHII', 16 + len(data), self.AUDIT_SET, 5, 1, 0) + data)
+        with open('/proc/self/loginuid', 'w', encoding='ascii') as f:
+            f.write(str(self.USER if on else self.NOBODY))
 
     def __enter__(self):
         self.switch(1)
@@ -397,6 +400,14 @@ class Audit:
     def until(self, n):
         """So many, without their time and user."""
         return [self.next().partition('op=')[2] for _ in range(n)]
+
+    def sas(self, n):
+        """What is done to SAs, to which SPIs, and who has asked for that: so many, in order."""
+        out = []
+        while len(out) < n:
+            m = re.search(r'op=(SAD-\w+) auid=(\d+) .*spi=(\d+)', self.next())
+            out += [(m[1], int(m[3]), int(m[2]))] if m else []
+        return sorted(out)
 
 
 @test('AUDIT', "the kernel's audit tells of each SA and policy that is made and deleted, as it does of ip xfrm's")
@@ -418,6 +429,21 @@ def audit():
         expect_error('EEXIST', bundle, ep, contact=b'x', port_uc=9000, port_us=9001, spi_uc=3000, spi_us=999999)
         World.nl.do('endpoint-del', id=ep['id'], force=True)
         equal(sorted(x.split()[0] for x in a.until(7)), ['SAD-delete'] * 4 + ['SPD-delete'] * 3, 'what is deleted')
+
+
+@test('AUDIT', "the kernel's audit tells of SAs that make room for another set's with their SPIs, and of those that come back")
+def audit_of_rivals():
+    ep = endpoint()
+    old = bundle(ep, ik=bytes(15) + b'1')
+    World.nl.do('bundle-confirm', id=old['id'], lifetime=600000)
+    new = bundle(ep)
+    both, mine = (SPI_UC, SPI_US), (new['spi-ps'], new['spi-pc'])
+    with Phone(new) as phone, Audit() as a:
+        phone.deliver('spi-ps')
+        equal(a.sas(4), sorted((op, spi, a.NOBODY) for op in ('SAD-add', 'SAD-delete') for spi in both), 'what a packet does')
+        World.nl.do('bundle-del', id=new['id'])
+        equal(a.sas(6), sorted([('SAD-add', spi, a.USER) for spi in both] + [('SAD-delete', spi, a.USER) for spi in both + mine]),
+              'what a request does')
 
 
 TRACING = '/sys/kernel/tracing/'
