@@ -232,6 +232,38 @@ class Nic(Device):
             child(['rmmod', 'nic'])
 
 
+class Bond(Device):
+    """A bond, of the one made up where that is built for this kernel; ESP's features are on then."""
+    name, nic = 'bond9', None
+
+    def __init__(self):
+        if subprocess.run(['modprobe', '-q', 'bonding', 'max_bonds=0'], check=False).returncode:
+            raise Skip('this kernel has no bonding')
+        self.ns = World.p
+        self.ns.ip('link add bond9 type bond mode active-backup', 'link set bond9 addrgenmode none')
+        try:
+            if Nic.is_for_this_kernel(NIC_KO_SMP):
+                self.nic = Nic(ko=NIC_KO_SMP, hardware=True)
+                self.nic.link('down')
+                self.nic.link('master bond9')
+            self.link('up')
+            check(self.features(True), 'bond9: no esp-hw-offload')
+            if self.nic:
+                wait(lambda: 'nic0' in self.ns.ip('-d link show bond9').partition('active_slave')[2], 'nic0 is the active one')
+        except BaseException:
+            self.remove()
+            raise
+
+    def empty(self):
+        if self.nic:
+            self.nic.empty()
+
+    def remove(self):
+        self.ns.ip('link del bond9')
+        if self.nic:
+            self.nic.remove()
+
+
 # --- Endpoints and bundles
 
 def offloading(dev, addr=P4, **more):

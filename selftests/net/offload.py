@@ -77,6 +77,20 @@ def nonce():
         dev.empty()
 
 
+@test('OFFLOAD', 'a bond gets nothing, which would hand it to a NIC, or sleep where XFRM has a lock')
+def bond():
+    with Bond() as dev:
+        ep = offloading(dev)
+        demanding = offloading(dev, '192.0.2.3', hw_offload_required=True)
+        for n, (auth, enc) in enumerate(PAIRS, 1):
+            more = {'auth_alg': auth, 'enc_alg': enc}
+            fell_back('no-support', made(ep, n, **more))
+            expect_error('EOPNOTSUPP', made, demanding, n, text=dev.name, **more)
+        account(ep, 0, no_support=len(PAIRS))
+        equal({x['reason'] for x in World.nl.dump('offload-get', interface=dev.name)}, {'no-support'}, 'reasons')
+        dev.empty()
+
+
 @test('OFFLOAD', 'what the driver has not the algorithms for falls back: {}', each=PAIRS)
 def algorithm(pair):
     auth, enc = pair
