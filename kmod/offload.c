@@ -83,7 +83,7 @@ static u8 ims_offload_check_device(const struct net_device *dev, struct netlink_
 {
 	if (!(dev->flags & IFF_UP))
 		return IMS_IPSEC_OFFLOAD_REASON_DOWN;
-	/* it would sleep where XFRM does not let it */
+	/* a bond would hand an SA to an interface below it, and sleep where XFRM cannot */
 	if (!ims_compat_has_offload(dev) || netif_is_bond_master(dev))
 		return IMS_IPSEC_OFFLOAD_REASON_NO_SUPPORT;
 	if (!(dev->features & NETIF_F_HW_ESP))
@@ -110,9 +110,8 @@ static u8 ims_offload_check_nonce(const struct net_device *dev, const struct ims
 
 	if (!pair->aead)
 		return 0;
-	/* a bond has no hardware, and hands an SA to an interface below it that has */
-	if (parent ? !strcmp(dev_driver_string(parent), "netdevsim") :
-	    list_empty(&dev->adj_list.lower))
+	/* a bond has no hardware either: ims_offload_check_device() has refused it */
+	if (!parent || !strcmp(dev_driver_string(parent), "netdevsim"))
 		return 0;
 	NL_SET_ERR_MSG(said, "its nonces of AES-GCM and AES-GMAC may repeat within a set");
 	return IMS_IPSEC_OFFLOAD_REASON_ALGORITHM;
