@@ -80,9 +80,7 @@ static noinline void ims_input_failed(struct ims_net *in, struct sk_buff *skb)
 	rcu_read_lock();
 	if (!x)
 		ims_input_drop_unknown(in, skb, spi);
-	else if (ims_sa_is_shielded(x) && ims_sa_spi(x) == spi && ims_sa_is_live(x) &&
-		 ims_sa_is_new(x, ntohl(seq)))
-		/* what was replayed is no fault, and counted by XFRM */
+	else if (ims_sa_is_shielded(x) && ims_sa_is_live(x) && ims_sa_is_bad(x, skb, spi, seq))
 		ims_guard_note_bad(in, x);
 	rcu_read_unlock();
 }

@@ -105,7 +105,7 @@ struct xfrm_state *ims_sa_find_same(struct xfrm_state *x);
 bool ims_sa_same_place(const struct xfrm_state *a, const struct xfrm_state *b);
 void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
 void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed);
-bool ims_sa_is_new(const struct xfrm_state *x, u32 seq);
+bool ims_sa_is_bad(const struct xfrm_state *x, const struct sk_buff *skb, __be32 spi, __be32 seq);
 void ims_sa_touch(const struct xfrm_state *x);
 time64_t ims_sa_last_used(const struct xfrm_state *x);
 bool ims_sa_has_keys(const struct xfrm_state *x, const struct ims_alg_keys *keys);

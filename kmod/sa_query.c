@@ -90,18 +90,11 @@ void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed)
 	*replayed += READ_ONCE(x->stats.replay) + READ_ONCE(x->stats.replay_window);
 }
 
-/**
- * ims_sa_is_new() - is a number one that an SA has not received yet
- * @x: an inbound SA of ours
- * @seq: the number
- *
- * As XFRM decides it, which tells nobody why it drops a packet. A number counts as received when
- * the packet was authentic.
- *
- * Context: any.
- * Return: false for what was replayed, or is too old to tell.
+/*
+ * Is a number one that an SA has not received yet? As XFRM decides it, which tells nobody why it
+ * drops a packet. A number counts as received when the packet was authentic.
  */
-bool ims_sa_is_new(const struct xfrm_state *x, u32 seq)
+static bool ims_sa_is_new(const struct xfrm_state *x, u32 seq)
 {
 	const struct xfrm_replay_state_esn *esn = x->replay_esn;
 	const u32 top = READ_ONCE(esn->seq);
@@ -113,6 +106,34 @@ bool ims_sa_is_new(const struct xfrm_state *x, u32 seq)
 		return false;
 	bit = (seq - 1) % esn->replay_window;
 	return !(READ_ONCE(esn->bmp[bit / 32]) & BIT(bit % 32));
+}
+
+/**
+ * ims_sa_is_bad() - has a UE other keys or algorithms than an SA, or another mode
+ * @x: an inbound SA of ours
+ * @skb: what came over it, and XFRM drops, in a callback of XFRM's input
+ * @spi: what stands where an SPI is
+ * @seq: what stands where a number is
+ *
+ * What was replayed is no fault, and counted by XFRM, nor is a dummy packet. Where there is a
+ * tunnel, XFRM drops what comes out of ESP and is no packet, too, and ESP's header is behind it.
+ *
+ * Context: any, under RCU.
+ * Return: true if so, or somebody forges.
+ */
+bool ims_sa_is_bad(const struct xfrm_state *x, const struct sk_buff *skb, __be32 spi, __be32 seq)
+{
+	const struct ip_esp_hdr *esph;
+
+	if (spi == x->id.spi)
+		return ims_sa_is_new(x, ntohl(seq));
+	if (!ims_sa_is_tunnel(x))
+		return false;
+	esph = (const void *)skb_transport_header(skb) - sizeof(*esph) -
+	       crypto_aead_ivsize(x->data);
+	/* it was authentic, and no dummy packet: then XFRM notes its number */
+	return (const u8 *)esph >= skb->head && esph->spi == x->id.spi &&
+	       !ims_sa_is_new(x, ntohl(esph->seq_no));
 }
 
 /**

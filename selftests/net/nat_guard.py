@@ -190,5 +190,39 @@ def fragments_within(fam):
         ue.works(sip)
 
 
+@test('SHOWN', 'what another cipher, key or mode was used for in a tunnel is counted and told, {}', each=ADDRESSES)
+def otherwise(fam):
+    ep = nat_endpoint(fam)
+    ue = Handset(confirm(nat_bundle(ep)))
+    cbc = Handset(confirm(nat_bundle(ep, ue_address=OTHER[fam], ue_nat_address=OTHER[fam], enc_alg='aes-cbc')))
+
+    def bad():
+        return World.nl.do('endpoint-get', id=ep['id'])['esp-bad-icv']
+
+    def sealed(ue, proto, data, seq=None):
+        return ue.outer(ue.seal(ue.b['spi-ps'], seq or ue.next_seq(ue.b['spi-ps']), proto, data), 61002)
+    with Sip(ep) as sip:
+        ue.works(sip)
+        World.events.drain()
+        # The packet without a tunnel, garbage, and what null encryption makes, to who decrypts it: the ICV is right
+        cases = [sealed(ue, UDP, layer4(ue.u, ue.p, UDP, ue.b['port-uc'], ue.b['port-ps'], b'x' * 90)), sealed(ue, 99, bytes(300)),
+                 *(sealed(cbc, 99, bytes([n]) * (16 * n - 2)) for n in (10, 20, 30, 40)), ue.forged(port=61002)]
+        for n, packet in enumerate(cases, 1):
+            World.wire.send(packet)
+            wait(lambda n=n: bad() == n, f'number {n} is counted')
+            of = cbc if 3 <= n <= 6 else ue
+            t = [t for t in World.nl.dump('trace-get') if t['kind'] == 'drop'][-1]
+            equal((t['drop'], t['spi'], t['source-port']), ('bad-icv', of.b['spi-ps'], of.b['port-uc']), 'what trace-get tells')
+        # Neither a dummy packet, nor what comes again, is such a fault
+        again = ue.message()
+        World.wire.send(sealed(ue, 59, bytes(100)), again, again)
+        wait(lambda: get(ue.b)['rx-replayed'] == 1, 'a replay is counted')
+        sip.receive(ue.b['port-ps'])
+        sip.passed()
+        sip.nothing('what was made otherwise')
+        equal((bad(), mappings(), get(ue.b)['ue-nat-port']), (len(cases), [], NAT_PORT), 'counted; mappings')
+        ue.works(sip)
+
+
 if __name__ == '__main__':
     main(setup_nat, before, teardown)
