@@ -443,6 +443,8 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 		lifetime = max(lifetime, ims_bundle_remaining(over));
 	/* if it has not sent anything yet, it has its place now, before others leave theirs */
 	ims_claim_prove(b);
+	if (ims_bundle_is_fact(b))
+		ims_clear_confirm(b);
 	ims_bundle_destroy_others(b, older == IMS_IPSEC_OLDER_KEEP ? over : NULL);
 	spin_lock_bh(&in->state_lock);
 	ims_bundle_set_state(b, next, IMS_IPSEC_REASON_REQUEST);

@@ -142,6 +142,7 @@ struct ims_tcp {
  * @pair: the algorithms' place in ims_alg_pairs
  * @slot: its place in its registration
  * @is_watched: what goes in clear to its UE is noticed; under struct ims_net.lock
+ * @is_secured: and nothing of a protected port's is to go so; likewise
  *
  * There are many, so what an SA knows stays there: ims_bundle_tuple(),
  * ims_bundle_spi(). They have a cache of their own size.
@@ -185,6 +186,7 @@ struct ims_bundle {
 	u8 pair;
 	u8 slot;
 	bool is_watched;
+	bool is_secured;
 };
 
 /**

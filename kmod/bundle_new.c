@@ -398,6 +398,7 @@ static void ims_bundle_abandon(struct ims_bundle *b)
 			ims_sa_finish(b->sa[i]);
 	/* it may have proved itself, and taken from others what they had, in between */
 	ims_claim_leave(b, held);
+	ims_clear_remove(b);
 	xa_erase(&in->bundles, b->id);
 }
 
@@ -639,6 +640,8 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (!err && b->nat)
 		err = ims_nat_alloc_policies(b);
 	if (!err)
+		err = ims_clear_add(b);
+	if (!err)
 		err = ims_offload_bundle(b, extack);
 	if (!err)
 		err = ims_bundle_insert(b, p, extack);
@@ -651,7 +654,6 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	in->n_nat += !!b->nat;
 	in->n_pending++;
 	ep->n_bundles++;
-	ims_clear_add(b);
 	ims_bundle_arm(b, in->config.temporary_timeout);
 	ims_event_send(b, IMS_IPSEC_EVENT_TYPE_CREATED, IMS_IPSEC_REASON_REQUEST, 0, b->state);
 	ims_offload_settle(b);

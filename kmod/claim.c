@@ -48,11 +48,14 @@ struct ims_addr ims_bundle_source(const struct ims_bundle *b)
 	return t.dst;
 }
 
-/*
- * Did the request come from the UE's address? Else that is within a tunnel which comes from
- * elsewhere, and is only said.
+/**
+ * ims_bundle_is_fact() - did a bundle's request come from the UE's address
+ * @b: the bundle
+ *
+ * Context: any.
+ * Return: false if that address is within a tunnel which comes from elsewhere, and is only said.
  */
-static bool ims_bundle_is_fact(const struct ims_bundle *b)
+bool ims_bundle_is_fact(const struct ims_bundle *b)
 {
 	return !b->nat || b->nat->is_fact;
 }

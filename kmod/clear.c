@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The protected ports of UEs: what this host sends there from a port that is not protected leaves
- * in clear, and the UE throws it away.
+ * in clear, and the UE throws it away. From one that is, with guard bypass, nothing is to leave in
+ * clear where the UE has a set.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -30,6 +31,8 @@ struct ims_clear_key {
  * @rcu: for freeing
  * @key: constant
  * @users: how many bundles have it; under struct ims_net.lock
+ * @confirmed: how many of those were confirmed, and come from @key's address; likewise, and read
+ *	without
  * @endpoint: id of the endpoint that the first one had; constant
  */
 struct ims_clear {
@@ -37,6 +40,7 @@ struct ims_clear {
 	struct rcu_head rcu;
 	struct ims_clear_key key;
 	u32 users;
+	u32 confirmed;
 	u32 endpoint;
 };
 
@@ -131,6 +135,7 @@ static bool ims_clear_get(struct ims_net *in, const struct ims_clear_key *key, u
 		return false;
 	c->key = *key;
 	c->users = 1;
+	c->confirmed = 0;
 	c->endpoint = endpoint;
 	if (rhashtable_insert_fast(&in->ue_ports, &c->node, ims_clear_params)) {
 		kfree(c);
@@ -142,11 +147,12 @@ static bool ims_clear_get(struct ims_net *in, const struct ims_clear_key *key, u
 
 /**
  * ims_clear_add() - have what goes in clear to a bundle's UE noticed
- * @b: the bundle, whose endpoint is there; where there is no memory it is not noticed
+ * @b: the bundle, with its SAs
  *
  * Context: process, sleeps, struct ims_net.lock held.
+ * Return: 0 or -ENOMEM.
  */
-void ims_clear_add(struct ims_bundle *b)
+int ims_clear_add(struct ims_bundle *b)
 {
 	struct ims_clear_key uc, us;
 	struct ims_net *in = b->ep->in;
@@ -156,15 +162,46 @@ void ims_clear_add(struct ims_bundle *b)
 	ims_clear_get_key(b, IMS_FLOW_OUT_UC, &uc);
 	ims_clear_get_key(b, IMS_FLOW_OUT_US, &us);
 	if (!ims_clear_get(in, &uc, b->ep->id))
-		return;
+		return -ENOMEM;
 	b->is_watched = ims_clear_get(in, &us, b->ep->id);
-	if (!b->is_watched)
-		ims_clear_put(in, &uc);
+	if (b->is_watched)
+		return 0;
+	ims_clear_put(in, &uc);
+	return -ENOMEM;
+}
+
+static void ims_clear_count_confirmed(struct ims_bundle *b, int n)
+{
+	struct ims_net *in = b->ep->in;
+	struct ims_clear_key key;
+	struct ims_clear *c;
+	enum ims_flow flow;
+
+	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++) {
+		ims_clear_get_key(b, flow, &key);
+		c = rhashtable_lookup_fast(&in->ue_ports, &key, ims_clear_params);
+		if (!WARN_ON_ONCE(!c))
+			WRITE_ONCE(c->confirmed, c->confirmed + n);
+	}
+}
+
+/**
+ * ims_clear_confirm() - nothing is to go in clear to a bundle's UE any more
+ * @b: the bundle, which is confirmed, and whose UE's address is not only said
+ *
+ * Context: process, struct ims_net.lock held.
+ */
+void ims_clear_confirm(struct ims_bundle *b)
+{
+	lockdep_assert_held(&b->ep->in->lock);
+
+	b->is_secured = true;
+	ims_clear_count_confirmed(b, 1);
 }
 
 /**
  * ims_clear_remove() - no more of that
- * @b: the bundle, whose endpoint is still there
+ * @b: the bundle, whose endpoint is still there; ims_clear_add() may have failed
  *
  * Context: process, struct ims_net.lock held.
  */
@@ -178,6 +215,8 @@ void ims_clear_remove(struct ims_bundle *b)
 
 	if (!b->is_watched)
 		return;
+	if (b->is_secured)
+		ims_clear_count_confirmed(b, -1);
 	for (flow = IMS_FLOW_OUT_UC; flow <= IMS_FLOW_OUT_US; flow++) {
 		ims_clear_get_key(b, flow, &key);
 		ims_clear_put(in, &key);
@@ -223,4 +262,21 @@ struct ims_endpoint *ims_clear_endpoint(struct ims_net *in, const struct ims_add
 	const struct ims_clear *c = rhashtable_lookup(&in->ue_ports, &key, ims_clear_params);
 
 	return c ? xa_load(&in->endpoints, c->endpoint) : NULL;
+}
+
+/**
+ * ims_clear_has_set() - is nothing to go in clear to a UE's port
+ * @in: where
+ * @addr: address
+ * @port: port
+ *
+ * Context: any, under RCU.
+ * Return: true if a UE there has a confirmed bundle with the port.
+ */
+bool ims_clear_has_set(struct ims_net *in, const struct ims_addr *addr, __be16 port)
+{
+	const struct ims_clear_key key = { *addr, port };
+	const struct ims_clear *c = rhashtable_lookup(&in->ue_ports, &key, ims_clear_params);
+
+	return c && READ_ONCE(c->confirmed);
 }

@@ -66,6 +66,30 @@ struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_a
 }
 
 /**
+ * ims_endpoint_with_bypass() - the endpoint that has a port and does not shut it
+ * @in: where
+ * @addr: local address
+ * @port: local port
+ *
+ * Context: any, under RCU.
+ * Return: the endpoint, or NULL if there is none with guard bypass.
+ */
+struct ims_endpoint *ims_endpoint_with_bypass(struct ims_net *in, const struct ims_addr *addr,
+					      __be16 port)
+{
+	const struct ims_port_map *map = rcu_dereference(in->port_map);
+	struct ims_endpoint *ep;
+
+	if (!map || !test_bit(ntohs(port), map->bits))
+		return NULL;
+	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
+		if (ep->guard == IMS_IPSEC_GUARD_BYPASS && ims_addr_equal(&ep->addr, addr) &&
+		    ims_endpoint_has_port(ep, port))
+			return ep;
+	return NULL;
+}
+
+/**
  * ims_endpoint_of_addr() - an endpoint that shuts ports of a local address
  * @in: where
  * @addr: local address; AF_UNSPEC: any IPv6 address

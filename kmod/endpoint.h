@@ -114,6 +114,8 @@ void ims_endpoint_delete_all(struct ims_net *in);
 bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port);
 struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_addr *addr,
 					  __be16 port);
+struct ims_endpoint *ims_endpoint_with_bypass(struct ims_net *in, const struct ims_addr *addr,
+					      __be16 port);
 struct ims_endpoint *ims_endpoint_of_addr(struct ims_net *in, const struct ims_addr *addr);
 struct ims_endpoint *ims_endpoint_at(struct ims_net *in, const struct ims_addr *addr);
 bool ims_endpoint_sends_esp(struct ims_net *in, const struct ims_addr *addr, __be16 nat_port);

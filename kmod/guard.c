@@ -566,6 +566,17 @@ static unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
 }
 
 /*
+ * With guard bypass a protected port sends in clear where there is no set. Where there is one its
+ * SA may be out of XFRM's tables: the endpoint whose packet would leave in clear for that, or NULL.
+ */
+static struct ims_endpoint *ims_guard_exposed(struct ims_net *in, const struct ims_parsed *p)
+{
+	struct ims_endpoint *ep = ims_endpoint_with_bypass(in, &p->t.src, p->t.sport);
+
+	return ep && ims_clear_has_set(in, &p->t.dst, p->t.dport) ? ep : NULL;
+}
+
+/*
  * What leaves, or goes to XFRM. Where NAT has changed it, whatever came of a judgement
  * before is worth nothing; and what came to a protected port may be on its way to
  * somebody else.
@@ -596,6 +607,14 @@ static noinline unsigned int ims_guard_leave(struct ims_net *in, struct sk_buff 
 	}
 	if (!ep && shape == IMS_SHAPE_PORTS)
 		ep = ims_endpoint_of_port(in, &p->t.src, p->t.sport);
+	if (!ep && shape == IMS_SHAPE_PORTS && !ims_sa_of_output(skb)) {
+		ep = ims_guard_exposed(in, p);
+		if (!ep && changed)
+			ep = ims_guard_exposed(in, &origin);
+		if (ep)
+			return ims_guard_drop_output(in, ep, IMS_IPSEC_DROP_NO_LIVE_SET, skb, p,
+						     shape);
+	}
 	if (!ep || ims_reject_is_own())
 		return NF_ACCEPT;
 	if (changed)

@@ -5,6 +5,7 @@
 UEs are made by hand, each with keys of its own, so that what P sends tells over whose SA, where
 two have one SPI.
 """
+import contextlib
 import itertools
 import os
 import select
@@ -15,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from ktap import TESTS  # noqa: E402  pylint: disable=wrong-import-position
-from natted import Handset, Sip, confirm, drops, get, nat_bundle, nat_endpoint, setup_nat  # noqa: E402  pylint: disable=wrong-import-position
+from natted import Handset, Nft, Sip, confirm, drops, get, nat_bundle, nat_endpoint, setup_nat  # noqa: E402  pylint: disable=wrong-import-position
 from net import checksum, pseudo  # noqa: E402  pylint: disable=wrong-import-position
 from sets import OTHER, SIP, P, Set, before_each, gone_for, spis  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -295,6 +296,82 @@ def same_spis():
     over(fourth, fourth)
     World.nl.do('endpoint-del', id=ep['id'], force=True)
     equal(World.p.count(), 0, 'SAs')
+
+
+def in_clear(to, ep):
+    """What the SIP server sends now to a set's ports, from each protected port: does it leave in clear, and is the rest counted?"""
+    out = []
+    for theirs in ('port-uc', 'port-us'):
+        for ours in (ep['port-ps'], *ep['port-pc']):
+            data, was = b'in clear %d' % next(spis), drops(ep)['drop-no-live-set']
+            World.wire.seen()
+            with contextlib.suppress(PermissionError):
+                P.at(ep['address'], ours).sendto(data, (to['ue-address'], to[theirs]))
+            # The next packet is behind it
+            P.at(ep['address'], 5060).sendto(b'marker', (to['ue-address'], 9))
+            seen = []
+            wait(lambda s=seen: s.extend(World.wire.seen()) or any(b'marker' in x.data for x in s), 'the marker')
+            clear = any(data in x.data for x in seen if x.proto == UDP)
+            equal(drops(ep)['drop-no-live-set'] - was, int(not clear and not any(x.proto == ESP for x in seen)), 'counted')
+            out.append(clear)
+    check(len(set(out)) == 1, f'of some ports in clear: {out}')
+    return out[0]
+
+
+@test('B4 A10', 'with guard bypass, nothing leaves in clear for a UE whose confirmed set has lost its place, {}', each=ADDRESSES)
+def bypassed(fam):
+    ep = endpoint(ADDRESSES[fam][0], guard='bypass', port_pc=[7807])
+    first = Ue(ep)
+    second = Ue(ep, owner=OTHER, port_uc=9000, port_us=9001, **first.spis())
+    second.deliver()
+    over(second, second, first)
+    # What nobody has confirmed has no set yet
+    equal(in_clear(first, ep), True, 'before the 200 OK')
+    first.confirm().use()
+    equal(in_clear(first, ep), False, 'after it')
+    second.delete()
+    over(first, first)
+    second = Ue(ep, owner=OTHER, port_uc=9000, port_us=9001, **first.spis())
+    second.deliver()
+    equal(in_clear(first, ep), False, 'again without its place')
+    # To another port of the UE's, and from elsewhere, it goes
+    equal(in_clear({**first.b, 'port-uc': 7001, 'port-us': 7002}, ep), True, 'other ports')
+    first.delete()
+    equal(in_clear(first, ep), True, 'without a set')
+
+
+@test('B4 A10', 'with guard bypass and a redirect, nothing leaves in clear for a UE whose confirmed set has lost its place, {}',
+      each=ADDRESSES)
+def bypassed_redirected(fam):
+    p, _ = ADDRESSES[fam]
+    with contextlib.closing(Nft(World.p)) as nft:
+        nft.run('add table inet nat; add chain inet nat in { type nat hook prerouting priority -100; }; '
+                f'add rule inet nat in udp dport {PORT_PS} redirect to :9990')
+        server = World.p.udp(p, 9990)
+        try:
+            ep = endpoint(p, guard='bypass', port_pc=[7807])
+            first = Ue(ep).confirm()
+
+            def answered():
+                World.wire.seen()
+                with contextlib.suppress(PermissionError):
+                    server.sendto(b'200 OK', (first['ue-address'], first['port-uc']))
+                P.at(p, 5060).sendto(b'marker', (first['ue-address'], 9))
+                seen = []
+                wait(lambda: seen.extend(World.wire.seen()) or any(b'marker' in x.data for x in seen), 'the marker')
+                return [x.proto for x in seen if not x.sent and b'200 OK' in x.data]
+            World.wire.send(first.esp(UDP, SIP))
+            equal(receive(server), SIP, 'received')
+            equal(answered(), [ESP], 'the answer')
+            second = Ue(ep, owner=OTHER, port_uc=9000, port_us=9001, **first.spis())
+            second.deliver(name='spi-pc')
+            equal(answered(), [], 'the answer without a place')
+            equal(drops(ep)['drop-no-live-set'], 1, 'counted')
+            second.delete()
+            equal(answered(), [ESP], 'the answer over the set that has its place again')
+        finally:
+            server.close()
+            nft.run('delete table inet nat')
 
 
 @test('C5 C3', '(a) a claimed address within a tunnel ends nothing that is established, confirmed or not, {}', each=tuple(

@@ -243,6 +243,29 @@ def bypass_nat(fam):
             nft.run('delete table inet nat')
 
 
+@test('A10 B4', 'bypass: a connection in clear that is older than the set, and source NAT has changed, does not go on in clear, {}',
+      each=ADDRESSES)
+def bypass_older(fam):
+    with contextlib.closing(Nft(World.p)) as nft:
+        nft.run('add table inet nat; add chain inet nat out { type nat hook postrouting priority 100; }; '
+                'add rule inet nat out oifname "p0" meta l4proto { udp, tcp } masquerade random')
+        try:
+            with Case(fam, BEFORE, 'bypass') as c:
+                def in_clear():
+                    World.wire.seen()
+                    with contextlib.suppress(PermissionError):
+                        c.udp[0].sendto(b'in clear', (c.u, 8100))
+                    c.left()
+                    return any(b'in clear' in s.data for s in World.wire.seen() if not s.sent)
+                equal(in_clear(), True, 'in clear without a set')
+                b = bundle(c.ep, ue_address=c.u, port_uc=8100)
+                World.nl.do('bundle-confirm', id=b['id'], lifetime=600000)
+                with c.counted('with a set', no_live_set=1):
+                    equal(in_clear(), False, 'in clear with a set')
+        finally:
+            nft.run('delete table inet nat')
+
+
 @test('A10', 'bypass: an endpoint beside it is shut, {}',
       each=tuple((f, o) for f in ADDRESSES for o in ('the older', 'the younger')))
 def bypass_beside(case):

@@ -574,7 +574,8 @@ struct imsipsec_endpoint_params {
  * IMSIPSEC_GUARD_REJECT the sender is told, but never where the packet had come
  * protected. With IMSIPSEC_GUARD_BYPASS the ports stay open, and nothing is
  * counted: there is protection only where there is a bundle, and what is
- * received need not have come protected.
+ * received need not have come protected. Only to a UE that has a confirmed
+ * bundle nothing is sent in clear.
  *
  * Return: 0; -EADDRINUSE if another endpoint has one of the ports, or somebody
  * @params->nat_port, -EEXIST if somebody's IPsec policy stands in the way, -EINVAL,

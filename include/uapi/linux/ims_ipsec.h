@@ -84,7 +84,8 @@ enum ims_ipsec_state {
  * @IMS_IPSEC_GUARD_REJECT: It is dropped, and its sender told, by ICMP, or by
  *   RST where it is TCP from outside; but never where it had come protected.
  * @IMS_IPSEC_GUARD_BYPASS: It passes, in and out, and is not counted. IPsec is
- *   optional: there is protection only where there is a bundle.
+ *   optional: there is protection only where there is a bundle. To a UE that
+ *   has a confirmed one nothing leaves in clear.
  */
 enum ims_ipsec_guard {
 	IMS_IPSEC_GUARD_DROP = 1,
