@@ -212,14 +212,20 @@ def root_of_another():
 ROUNDS = 10 if os.uname().release.startswith('6.1.') else 1
 
 
-def refusals(nl, op, requests, dump):
-    """The texts with which so many requests are refused that are sent at once, as far as they are told."""
-    messages, out = b'', []
+def messages(nl, op, requests, dump=False):
+    """So many requests, to be sent at once."""
+    out = b''
     for attrs in requests:
         nl.seq += 1
         payload = nl.header(op) + nl.spec.encode(op, attrs)
-        messages += struct.pack('=IHHII', 16 + len(payload), nl.id, 0x301 if dump else 5, nl.seq, 0) + payload
-    nl.sock.send(messages)
+        out += struct.pack('=IHHII', 16 + len(payload), nl.id, 0x301 if dump else 5, nl.seq, 0) + payload
+    return out
+
+
+def refusals(nl, op, requests):
+    """The texts with which so many requests are refused that are sent at once, as far as they are told."""
+    out = []
+    nl.sock.send(messages(nl, op, requests))
     while len(out) < len(requests):
         data = nl.sock.recv(1 << 17)
         while data:
@@ -241,12 +247,15 @@ def texts():
             twice = ('owner', 'contact')[i % 2]
             number = nl.spec.sets['bundle'][twice].number
             for _ in range(ROUNDS):
-                equal(refusals(nl, 'endpoint-get', [{'id': n} for n in mine], False),
+                equal(refusals(nl, 'endpoint-get', [{'id': n} for n in mine]),
                       [f'no endpoint has id {n}' for n in mine], 'texts')
-                # Of dumps the socket has room for few
-                for four in zip(*[iter(mine)] * 4):
-                    equal(refusals(nl, 'bundle-get', [[(twice, b'x')] * 2 for _ in four], True),
-                          [f'attribute {number} is there twice' for _ in four], 'texts of dumps')
+            # Of dumps the socket has room for few; a text is read soon after it is written
+            four = messages(nl, 'bundle-get', [[(twice, b'x')] * 2] * 4, True)
+            text = f'attribute {number} is there twice'.encode() + b'\0'
+            for _ in range(100 * ROUNDS):
+                nl.sock.send(four)
+                got = [nl.sock.recv(4096) for _ in range(4)]
+                check(all(text in x for x in got), f'dumps are refused with {got}, expected {text}')
         side_by_side(4, work)
     finally:
         other.close()
