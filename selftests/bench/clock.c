@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -135,4 +136,24 @@ double median(uint64_t *values, size_t n)
 {
 	qsort(values, n, sizeof(*values), compare);
 	return (values[(n - 1) / 2] + values[n / 2]) / 2.0;
+}
+
+void measure_apart(void (*measure)(const void *data), const void *data)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		err(2, "fork");
+	if (!pid) {
+		measure(data);
+		exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		err(2, "waitpid");
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+		errx(2, "a packet got lost");
+	if (status)
+		exit(2);
+	settle(200);
 }

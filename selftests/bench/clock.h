@@ -19,5 +19,7 @@ void settle(unsigned int ms);
 void run_first(void);
 void run_like_others(void);
 double median(uint64_t *values, size_t n);
+/* Measure beside one population: in a process, with which its network namespace goes. */
+void measure_apart(void (*measure)(const void *data), const void *data);
 
 #endif /* BENCH_CLOCK_H */

@@ -54,7 +54,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -607,10 +606,18 @@ static double measure(const struct row *row)
 	return cost;
 }
 
-static void measure_all(const struct row *rows, size_t n)
+/* Those beside the same population */
+struct batch {
+	const struct row *rows;
+	size_t n;
+};
+
+static void measure_all(const void *data)
 {
+	const struct batch *batch = data;
+	const struct row *rows = batch->rows;
+	size_t n = batch->n, largest = rows[n - 1].n;
 	const int natt = UDP_ENCAP_ESPINUDP;
-	size_t largest = rows[n - 1].n;
 
 	net_make(&setup);
 	net_open_tap(&tap, "tap", 0);
@@ -726,8 +733,7 @@ int main(int argc, char **argv)
 {
 	struct row *rows = calloc(argc, sizeof(*rows));
 	size_t n_rows = argc - 2, n;
-	pid_t pid, spinning;
-	int status;
+	pid_t spinning;
 
 	for (size_t i = 0; argc > 2 && i < ARRAY_SIZE(columns); i++)
 		if (!strcmp(argv[1], columns[i].name))
@@ -755,21 +761,7 @@ int main(int argc, char **argv)
 		};
 		inet_pton(setup.family, setup.family == AF_INET ? "192.0.2.1" : "2001:db8::1",
 			  &setup.addr);
-		/* With the process goes its network namespace. */
-		pid = fork();
-		if (pid < 0)
-			err(2, "fork");
-		if (!pid) {
-			measure_all(rows, n);
-			return 0;
-		}
-		if (waitpid(pid, &status, 0) != pid)
-			err(2, "waitpid");
-		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-			errx(2, "a packet got lost");
-		if (status)
-			return 2;
-		settle(200);
+		measure_apart(measure_all, &(struct batch) { rows, n });
 	}
 	kill(spinning, SIGKILL);
 	return 0;

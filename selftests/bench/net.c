@@ -60,7 +60,7 @@ void net_load_ciphers(void)
 
 /* ---- Messages -------------------------------------------------------- */
 
-static struct nlmsghdr *start_message(char *buf, uint16_t type)
+struct nlmsghdr *net_start_message(char *buf, uint16_t type)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 
@@ -69,9 +69,9 @@ static struct nlmsghdr *start_message(char *buf, uint16_t type)
 	return nlh;
 }
 
-static void request(const struct nlmsghdr *nlh, const char *what)
+void net_request(int protocol, const struct nlmsghdr *nlh, const char *what)
 {
-	struct mnl_socket *nl = mnl_socket_open(NETLINK_ROUTE);
+	struct mnl_socket *nl = mnl_socket_open(protocol);
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 	int n;
 
@@ -87,7 +87,7 @@ static void request(const struct nlmsghdr *nlh, const char *what)
 static void add_dummy(const char *name)
 {
 	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct nlmsghdr *nlh = start_message(buf, RTM_NEWLINK);
+	struct nlmsghdr *nlh = net_start_message(buf, RTM_NEWLINK);
 	struct nlattr *info;
 
 	mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
@@ -95,7 +95,7 @@ static void add_dummy(const char *name)
 	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
 	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "dummy");
 	mnl_attr_nest_end(nlh, info);
-	request(nlh, name);
+	net_request(NETLINK_ROUTE, nlh, name);
 }
 
 static size_t parse(const struct setup *s, const char *text, uint8_t *addr)
@@ -108,7 +108,7 @@ static size_t parse(const struct setup *s, const char *text, uint8_t *addr)
 static void add_address(const struct setup *s, const char *dev, const char *text, int prefixlen)
 {
 	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct nlmsghdr *nlh = start_message(buf, RTM_NEWADDR);
+	struct nlmsghdr *nlh = net_start_message(buf, RTM_NEWADDR);
 	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
 	uint8_t addr[16];
 	size_t len = parse(s, text, addr);
@@ -119,13 +119,13 @@ static void add_address(const struct setup *s, const char *dev, const char *text
 	ifa->ifa_index = if_nametoindex(dev);
 	mnl_attr_put(nlh, IFA_LOCAL, len, addr);
 	mnl_attr_put(nlh, IFA_ADDRESS, len, addr);
-	request(nlh, text);
+	net_request(NETLINK_ROUTE, nlh, text);
 }
 
 static void add_default_route(const struct setup *s, const char *dev, const char *gateway)
 {
 	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct nlmsghdr *nlh = start_message(buf, RTM_NEWROUTE);
+	struct nlmsghdr *nlh = net_start_message(buf, RTM_NEWROUTE);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 	uint8_t addr[16];
 	size_t len = parse(s, gateway, addr);
@@ -136,7 +136,7 @@ static void add_default_route(const struct setup *s, const char *dev, const char
 	rtm->rtm_type = RTN_UNICAST;
 	mnl_attr_put(nlh, RTA_GATEWAY, len, addr);
 	mnl_attr_put_u32(nlh, RTA_OIF, if_nametoindex(dev));
-	request(nlh, gateway);
+	net_request(NETLINK_ROUTE, nlh, gateway);
 }
 
 /* ---- Devices --------------------------------------------------------- */

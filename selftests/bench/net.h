@@ -3,6 +3,8 @@
 #ifndef BENCH_NET_H
 #define BENCH_NET_H
 
+#include <linux/netlink.h>
+
 #include "setup.h"
 
 struct tap {
@@ -13,6 +15,9 @@ struct tap {
 void net_load(const char *module, bool there);
 /* As udev does where the CPU has what they need */
 void net_load_ciphers(void);
+/* A request that makes something, and is answered */
+struct nlmsghdr *net_start_message(char *buf, uint16_t type);
+void net_request(int protocol, const struct nlmsghdr *nlh, const char *what);
 void net_make(const struct setup *s);
 void net_add_address(const struct setup *s);
 void net_open_tap(struct tap *tap, const char *name, int flags);

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -116,8 +115,9 @@ static void report(const char *what, unsigned int population, double value)
 	fflush(stdout);
 }
 
-static void measure(unsigned int population)
+static void measure(const void *data)
 {
+	const unsigned int population = *(const int *)data;
 	uint64_t created[MEASURED], confirmed[MEASURED], deleted[MEASURED], busy = 0, t[6];
 	size_t sas = population * SAS, policies = population * setup.sys->policies;
 	struct ue ue;
@@ -181,8 +181,8 @@ static void measure(unsigned int population)
 int main(int argc, char **argv)
 {
 	static const struct system *const systems[] = { &ours, &opensips, &kamailio };
-	int status, population = argc == 3 ? atoi(argv[2]) : -1;
-	pid_t pid, spinning;
+	int population = argc == 3 ? atoi(argv[2]) : -1;
+	pid_t spinning;
 
 	for (size_t i = 0; argc == 3 && i < ARRAY_SIZE(pairs); i++)
 		if (!strcmp(argv[1], pairs[i].name))
@@ -198,17 +198,7 @@ int main(int argc, char **argv)
 			continue;
 		fprintf(stderr, "%s, %s, %d registered\n", setup.sys->name, setup.pair->name,
 			population);
-		/* With the process goes its network namespace. */
-		pid = fork();
-		if (pid < 0)
-			err(2, "fork");
-		if (!pid) {
-			measure(population);
-			return 0;
-		}
-		if (waitpid(pid, &status, 0) != pid || status)
-			return 2;
-		settle(200);
+		measure_apart(measure, &population);
 	}
 	kill(spinning, SIGKILL);
 	return 0;

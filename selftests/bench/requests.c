@@ -38,6 +38,7 @@
 #include <linux/xfrm.h>
 
 #include "clock.h"
+#include "net.h"
 #include "ours.h"
 #include "packet.h"
 #include "xfrm.h"
@@ -55,35 +56,11 @@ static bool inside;	/* all have one private address */
 
 /* ---- XFRM ------------------------------------------------------------ */
 
-static struct nlmsghdr *start(char *buf, uint16_t type)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-	return nlh;
-}
-
-static void tell_xfrm(const struct nlmsghdr *nlh)
-{
-	struct mnl_socket *nl = mnl_socket_open(NETLINK_XFRM);
-	char buf[MNL_SOCKET_BUFFER_SIZE];
-	int n;
-
-	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) ||
-	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		err(2, "netlink socket");
-	n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-	if (n < 0 || mnl_cb_run(buf, n, 0, mnl_socket_get_portid(nl), NULL, NULL) < 0)
-		err(2, "XFRM message %u", nlh->nlmsg_type);
-	mnl_socket_close(nl);
-}
-
 static void flush_policies(void)
 {
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 
-	tell_xfrm(start(buf, XFRM_MSG_FLUSHPOLICY));
+	net_request(NETLINK_XFRM, net_start_message(buf, XFRM_MSG_FLUSHPOLICY), "flush");
 }
 
 /* As an IKE daemon has them */
@@ -98,7 +75,7 @@ static void others_policy(bool there)
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 	struct nlmsghdr *nlh;
 
-	nlh = start(buf, there ? XFRM_MSG_NEWPOLICY : XFRM_MSG_DELPOLICY);
+	nlh = net_start_message(buf, there ? XFRM_MSG_NEWPOLICY : XFRM_MSG_DELPOLICY);
 	if (there) {
 		policy = mnl_nlmsg_put_extra_header(nlh, sizeof(*policy));
 		policy->sel = sel;
@@ -110,13 +87,13 @@ static void others_policy(bool there)
 		id->sel = sel;
 		id->dir = XFRM_POLICY_OUT;
 	}
-	tell_xfrm(nlh);
+	net_request(NETLINK_XFRM, nlh, "policy");
 }
 
 static void expire_sa(const struct ue *ue)
 {
 	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct nlmsghdr *nlh = start(buf, XFRM_MSG_EXPIRE);
+	struct nlmsghdr *nlh = net_start_message(buf, XFRM_MSG_EXPIRE);
 	struct xfrm_user_expire *expire = mnl_nlmsg_put_extra_header(nlh, sizeof(*expire));
 
 	expire->state.id.daddr = setup.addr;
@@ -124,7 +101,7 @@ static void expire_sa(const struct ue *ue)
 	expire->state.id.proto = IPPROTO_ESP;
 	expire->state.family = AF_INET;
 	expire->hard = 1;
-	tell_xfrm(nlh);
+	net_request(NETLINK_XFRM, nlh, "expire");
 }
 
 /* ---- UEs ------------------------------------------------------------- */
@@ -497,8 +474,18 @@ static int compare_rows(const void *a, const void *b)
 	return x->what < y->what ? -1 : x->what > y->what;
 }
 
-static void measure_all(const struct row *rows, size_t n)
+/* Those beside the same population */
+struct batch {
+	const struct row *rows;
+	size_t n;
+};
+
+static void measure_all(const void *data)
 {
+	const struct batch *batch = data;
+	const struct row *rows = batch->rows;
+	size_t n = batch->n;
+
 	if (unshare(CLONE_NEWNET))
 		err(2, "unshare");
 	xfrm_look();
@@ -520,8 +507,6 @@ int main(int argc, char **argv)
 {
 	struct row *rows = calloc(argc, sizeof(*rows));
 	size_t n_rows = argc - 1, n;
-	int status;
-	pid_t pid;
 
 	if (!n_rows || !rows)
 		errx(2, "usage: requests ROW...");
@@ -538,17 +523,7 @@ int main(int argc, char **argv)
 		for (n = 1; n < n_rows && rows[n].n == rows->n; n++)
 			if ((rows[n].what == CREATE_THERE) != (rows->what == CREATE_THERE))
 				break;
-		/* With the process goes its network namespace. */
-		pid = fork();
-		if (pid < 0)
-			err(2, "fork");
-		if (!pid) {
-			measure_all(rows, n);
-			return 0;
-		}
-		if (waitpid(pid, &status, 0) != pid || status)
-			return 2;
-		settle(200);
+		measure_apart(measure_all, &(struct batch) { rows, n });
 	}
 	kill(spinning, SIGKILL);
 	return 0;
