@@ -124,30 +124,28 @@ static const struct ims_bundle *ims_bundle_squatter(const struct ims_registratio
 }
 
 /*
- * Does a bundle of the registration have to make way? One that waits for the answer to a
- * challenge does, there being another challenge, to the same address: one to another address is
- * what anybody may cause, and makes way where the UE has no other place.
+ * Which bundles of the registration have to make way, bits by their slots? One that waits for the
+ * answer to a challenge does, there being another challenge, to the same address: one to another
+ * address is what anybody may cause, and makes way where the UE has no other place.
  */
-static bool ims_bundle_makes_way(const struct ims_bundle *o, const struct ims_bundle_params *p)
+static u8 ims_bundle_find_way(const struct ims_registration *reg, const struct ims_addr *source)
 {
-	return ims_bundle_is_challenged(o, &p->nat_addr) ||
-	       o == ims_bundle_squatter(o->reg, &p->nat_addr);
-}
+	const struct ims_bundle *o, *squatter = ims_bundle_squatter(reg, source);
+	u8 i, way = 0;
 
-/* How many of them do? */
-static u32 ims_bundle_count_way(struct ims_net *in, const struct ims_bundle_params *p)
-{
-	const struct ims_registration *reg = ims_registration_find(in, &p->name);
-	u32 i, n = 0;
-
-	for (i = 0; reg && i < IMS_IPSEC_SETS_MAX; i++)
-		n += reg->set[i] && ims_bundle_makes_way(reg->set[i], p);
-	return n;
+	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
+		o = reg->set[i];
+		if (o && (o == squatter || ims_bundle_is_challenged(o, source)))
+			way |= BIT(i);
+	}
+	return way;
 }
 
 struct ims_bundle_port_query {
 	const struct ims_bundle_params *p;
 	const struct ims_endpoint *ep;
+	const struct ims_registration *reg;
+	u8 way;
 	__be16 port_pc;
 };
 
@@ -158,8 +156,7 @@ static bool ims_bundle_has_port_pc(const struct ims_bundle *b, const void *data)
 	struct ims_tuple us;
 
 	/* one that will make way is none */
-	if (b->ep != query->ep || (ims_registration_is(b->reg, &query->p->name) &&
-				   ims_bundle_makes_way(b, query->p)))
+	if (b->ep != query->ep || (b->reg == query->reg && query->way & BIT(b->slot)))
 		return false;
 	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
 	return us.dport == query->p->port_us && us.sport == query->port_pc;
@@ -174,7 +171,9 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 				     __be16 *port_pc, struct netlink_ext_ack *extack)
 {
 	const u32 n = ep->ports.n - 1, turn = ep->next_pc++;
-	struct ims_bundle_port_query query = { p, ep };
+	struct ims_bundle_port_query query = {
+		.p = p, .ep = ep, .reg = ims_registration_find(ep->in, &p->name),
+	};
 	struct ims_claimant claimant = {
 		.ep = ep,
 		.name = p->name,
@@ -189,6 +188,7 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 	u32 i;
 
 	*port_pc = p->port_pc ?: ep->ports.port[1 + turn % n];
+	query.way = query.reg ? ims_bundle_find_way(query.reg, &p->nat_addr) : 0;
 	for (i = 0; i < n && !p->port_pc; i++) {
 		query.port_pc = ep->ports.port[1 + (turn + i) % n];
 		if (ims_ues_find_us(ep->in, &p->ue_addr, p->port_us, IMS_UES_UNMARKED,
@@ -221,7 +221,8 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 static int ims_bundle_check_limits(struct ims_net *in, const struct ims_bundle_params *p,
 				   struct netlink_ext_ack *extack)
 {
-	const u32 way = ims_bundle_count_way(in, p);
+	const struct ims_registration *reg = ims_registration_find(in, &p->name);
+	const u32 way = reg ? hweight8(ims_bundle_find_way(reg, &p->nat_addr)) : 0;
 
 	if (in->n_bundles - way >= in->config.max_bundles) {
 		NL_SET_ERR_MSG_FMT(extack, "max_bundles (%u) reached", in->config.max_bundles);
@@ -423,12 +424,9 @@ static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
 static int ims_bundle_choose_slot(const struct ims_registration *reg,
 				  const struct ims_bundle_params *p)
 {
-	int i, slot = ims_registration_free_slot(reg);
+	const int slot = ims_registration_free_slot(reg);
 
-	for (i = 0; slot < 0 && i < IMS_IPSEC_SETS_MAX; i++)
-		if (ims_bundle_makes_way(reg->set[i], p))
-			slot = i;
-	return slot;
+	return slot < 0 ? ffs(ims_bundle_find_way(reg, &p->nat_addr)) - 1 : slot;
 }
 
 /*
@@ -452,10 +450,11 @@ static int ims_bundle_check_registration(const struct ims_registration *reg,
 
 static void ims_bundle_make_way(struct ims_registration *reg, const struct ims_bundle_params *p)
 {
+	const u8 way = ims_bundle_find_way(reg, &p->nat_addr);
 	u32 i;
 
 	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++)
-		if (reg->set[i] && ims_bundle_makes_way(reg->set[i], p))
+		if (way & BIT(i))
 			ims_bundle_destroy(reg->set[i], IMS_IPSEC_EVENT_TYPE_DELETED,
 					   IMS_IPSEC_REASON_CHALLENGE);
 }
