@@ -62,7 +62,7 @@ bool ims_bundle_is_fact(const struct ims_bundle *b)
 
 static bool ims_bundle_is_unmarked(const struct ims_bundle *b)
 {
-	return !b->nat || !b->nat->is_marked;
+	return !ims_nat_is_marked(b);
 }
 
 /* The newer one of the same subscriber at the same address: see ims_bundle_confirm() */

@@ -112,7 +112,7 @@ static u32 ims_nat_mark(const struct ims_bundle *b, u32 *mask)
 	const u32 slots = ims_bundle_mark(in, 0, IMS_IPSEC_SETS_MAX - 1);
 
 	*mask = in->config.mark_mask & ~slots;
-	return b->nat && b->nat->is_marked ? ims_bundle_mark(in, b->reg->index, 0) : 0;
+	return ims_nat_is_marked(b) ? ims_bundle_mark(in, b->reg->index, 0) : 0;
 }
 
 /**

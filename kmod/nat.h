@@ -57,4 +57,15 @@ int ims_nat_restore_policies(struct ims_net *in);
 void ims_nat_input(struct ims_net *in, const struct sk_buff *skb, const struct xfrm_state *x);
 struct ims_bundle *ims_nat_of_output(struct ims_net *in, const struct xfrm_state *x);
 
+/**
+ * ims_nat_is_marked() - are packets sent over a bundle by their mark
+ * @b: the bundle, in either mode
+ *
+ * Return: true if so; else it has its flows to itself.
+ */
+static inline bool ims_nat_is_marked(const struct ims_bundle *b)
+{
+	return b->nat && b->nat->is_marked;
+}
+
 #endif /* _IMS_NAT_H */

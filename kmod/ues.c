@@ -37,7 +37,7 @@ static u64 ims_ues_port_us(__be16 port, enum ims_ues_who who, __be16 port_pc)
 
 static enum ims_ues_who ims_ues_who(const struct ims_bundle *b)
 {
-	return b->nat && b->nat->is_marked ? IMS_UES_MARKED : IMS_UES_UNMARKED;
+	return ims_nat_is_marked(b) ? IMS_UES_MARKED : IMS_UES_UNMARKED;
 }
 
 static struct ims_ues_key ims_ues_key_uc(const struct ims_bundle *b)
