@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Addresses of either family. */
 #include <linux/errno.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/skbuff.h>
 #include <linux/string.h>
 #include <net/ipv6.h>
 
@@ -73,6 +76,32 @@ bool ims_addr_is_host(const struct ims_addr *addr)
 	return !ipv6_addr_any(&addr->in6) &&
 	       !ipv6_addr_is_multicast(&addr->in6) &&
 	       !ipv6_addr_v4mapped(&addr->in6);
+}
+
+/**
+ * ims_addr_src() - where a packet comes from
+ * @skb: the packet, IPv4 or IPv6
+ *
+ * Return: its source address.
+ */
+struct ims_addr ims_addr_src(const struct sk_buff *skb)
+{
+	if (ip_hdr(skb)->version == 4)
+		return (struct ims_addr) { .family = AF_INET, .in.s_addr = ip_hdr(skb)->saddr };
+	return (struct ims_addr) { .family = AF_INET6, .in6 = ipv6_hdr(skb)->saddr };
+}
+
+/**
+ * ims_addr_dst() - where a packet goes to
+ * @skb: the packet, IPv4 or IPv6
+ *
+ * Return: its destination address.
+ */
+struct ims_addr ims_addr_dst(const struct sk_buff *skb)
+{
+	if (ip_hdr(skb)->version == 4)
+		return (struct ims_addr) { .family = AF_INET, .in.s_addr = ip_hdr(skb)->daddr };
+	return (struct ims_addr) { .family = AF_INET6, .in6 = ipv6_hdr(skb)->daddr };
 }
 
 /**

@@ -8,6 +8,8 @@
 #include <linux/types.h>
 #include <linux/xfrm.h>
 
+struct sk_buff;
+
 /**
  * struct ims_addr - an IPv4 or IPv6 address
  * @family: AF_INET or AF_INET6
@@ -40,6 +42,8 @@ int ims_addr_set(struct ims_addr *addr, const void *data, size_t len);
 size_t ims_addr_len(const struct ims_addr *addr);
 bool ims_addr_equal(const struct ims_addr *a, const struct ims_addr *b);
 bool ims_addr_is_host(const struct ims_addr *addr);
+struct ims_addr ims_addr_src(const struct sk_buff *skb);
+struct ims_addr ims_addr_dst(const struct sk_buff *skb);
 void ims_addr_to_xfrm(const struct ims_addr *addr, xfrm_address_t *xaddr);
 
 #endif /* _IMS_ADDR_H */

@@ -4,8 +4,6 @@
  * in clear, and the UE throws it away. From one that is, with guard bypass, nothing is to leave in
  * clear where the UE has a set.
  */
-#include <linux/ip.h>
-#include <linux/ipv6.h>
 #include <linux/jhash.h>
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
@@ -234,15 +232,8 @@ void ims_clear_remove(struct ims_bundle *b)
  */
 bool ims_clear_is_to_ue(struct ims_net *in, const struct sk_buff *skb, __be16 port)
 {
-	struct ims_clear_key key = { .port = port };
+	const struct ims_clear_key key = { ims_addr_dst(skb), port };
 
-	if (ip_hdr(skb)->version == 4) {
-		key.addr.family = AF_INET;
-		key.addr.in.s_addr = ip_hdr(skb)->daddr;
-	} else {
-		key.addr.family = AF_INET6;
-		key.addr.in6 = ipv6_hdr(skb)->daddr;
-	}
 	return rhashtable_lookup(&in->ue_ports, &key, ims_clear_params);
 }
 

@@ -485,17 +485,12 @@ static unsigned int ims_guard_enter(struct ims_net *in, struct sk_buff *skb,
 static noinline void ims_guard_let_esp_out(struct ims_net *in, struct sk_buff *skb,
 					   __be16 nat_port)
 {
-	struct ims_addr src = { .family = AF_INET };
+	struct ims_addr src;
 
 	/* not tracked, not NATed */
 	if (!skb_nfct(skb))
 		return;
-	if (ip_hdr(skb)->version == 4) {
-		src.in.s_addr = ip_hdr(skb)->saddr;
-	} else {
-		src.family = AF_INET6;
-		src.in6 = ipv6_hdr(skb)->saddr;
-	}
+	src = ims_addr_src(skb);
 	if (ims_endpoint_sends_esp(in, &src, nat_port))
 		ims_compat_keep_source(skb);
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What every ESP packet that comes in is looked at for, beside what XFRM does with it. */
-#include <linux/ip.h>
-#include <linux/ipv6.h>
 #include <net/xfrm.h>
 
 #include "bundle.h"
@@ -29,24 +27,6 @@ static int ims_input_rcv_encap(struct sk_buff *skb, int nexthdr, __be32 spi, int
 	return ims_input_rcv(skb);
 }
 
-static void ims_input_get_addrs(const struct sk_buff *skb, struct ims_tuple *t)
-{
-	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
-	const struct iphdr *iph = ip_hdr(skb);
-
-	if (iph->version == 4) {
-		t->src.family = AF_INET;
-		t->src.in.s_addr = iph->saddr;
-		t->dst.family = AF_INET;
-		t->dst.in.s_addr = iph->daddr;
-	} else {
-		t->src.family = AF_INET6;
-		t->src.in6 = ip6h->saddr;
-		t->dst.family = AF_INET6;
-		t->dst.in6 = ip6h->daddr;
-	}
-}
-
 /*
  * There is no SA for it. To an endpoint: the UE uses a set that is no longer there, or was never
  * made. UDP that ESP was in has been pulled off.
@@ -54,13 +34,14 @@ static void ims_input_get_addrs(const struct sk_buff *skb, struct ims_tuple *t)
 static void ims_input_drop_unknown(struct ims_net *in, const struct sk_buff *skb, __be32 spi)
 {
 	struct ims_journal_drop entry = {
+		.t.src = ims_addr_src(skb),
+		.t.dst = ims_addr_dst(skb),
 		.proto = IPPROTO_ESP,
 		.drop = IMS_IPSEC_DROP_UNKNOWN_SPI,
 		.spi = spi,
 	};
 	struct ims_endpoint *ep;
 
-	ims_input_get_addrs(skb, &entry.t);
 	ep = ims_endpoint_at(in, &entry.t.dst);
 	if (!ep)
 		return;
