@@ -251,10 +251,15 @@ static bool ims_claim_has_place(const struct ims_bundle *b, enum ims_flow flow)
 	return !((b->outside | b->done) & BIT(flow));
 }
 
-/* Do a flow's packets leave over a bundle? */
+/*
+ * Do a flow's packets leave over a bundle? A tunnel's policy has them, also while its SA is out of
+ * the tables: then nothing leaves, and what was for this UE does not leave to another one.
+ */
 static bool ims_claim_has_flow(const struct ims_bundle *b, enum ims_flow flow)
 {
-	return !((b->outside | b->done | b->dormant) & BIT(flow));
+	const u8 outside = b->nat ? 0 : b->outside;
+
+	return !((outside | b->done | b->dormant) & BIT(flow));
 }
 
 /* Packets that come from the UE's address count for more than what is said in a tunnel. */
@@ -359,7 +364,57 @@ static bool ims_claim_waits(const struct ims_bundle *b, enum ims_flow flow)
 	       (b->nat && b->dormant & BIT(flow) && ims_claim_is_kept_out(b, flow));
 }
 
-/* From now on a bundle has all that it contends for. */
+/* Would a bundle that waits find a flow's place free? */
+static bool ims_claim_may_enter(struct ims_bundle *b, enum ims_flow flow)
+{
+	return !(b->outside & BIT(flow) && ims_claim_is_taken(b->sa[flow])) &&
+	       !ims_claim_is_kept_out(b, flow);
+}
+
+/* One of @o's flows can have what one of @b's had. */
+static bool ims_claim_pass_on(const struct ims_bundle *b, enum ims_flow flow,
+			      struct ims_bundle *o)
+{
+	bool passed = false;
+	enum ims_flow i;
+
+	for (i = 0; i < IMS_CLAIM_FLOWS; i++) {
+		if (!ims_sa_same_place(o->sa[i], b->sa[flow]) &&
+		    !(i == flow && ims_claim_same_flow(o, b, flow)))
+			continue;
+		if (!(o->outside & BIT(i)) && !(o->nat && o->dormant & BIT(i)))
+			continue;
+		if (o->done & BIT(i) || !ims_claim_may_enter(o, i))
+			continue;
+		if (o->outside & BIT(i))
+			ims_claim_put_in(o, i);
+		passed = true;
+	}
+	return passed;
+}
+
+/* Those that wait for what one of a bundle's flows has, or would have, get it. */
+static void ims_claim_give_back(struct ims_bundle *b, enum ims_flow flow)
+{
+	struct ims_bundle *o;
+
+	list_for_each_entry(o, &b->rivals, rivals)
+		if (!o->dead && ims_claim_pass_on(b, flow, o))
+			ims_registration_wake(o->reg, NULL);
+}
+
+/* Has another registration a flow of a bundle's, and keeps it? */
+static bool ims_claim_is_beaten(const struct ims_bundle *b, enum ims_flow flow)
+{
+	struct ims_bundle *o;
+
+	list_for_each_entry(o, &b->rivals, rivals)
+		if (ims_claim_has_same_flow(o, b, flow) && !ims_claim_beats(b, o))
+			return true;
+	return false;
+}
+
+/* From now on a bundle has all that it contends for: each flow of those that it can have. */
 static void ims_claim_enter(struct ims_bundle *b)
 {
 	struct ims_bundle *o, *next;
@@ -369,12 +424,18 @@ static void ims_claim_enter(struct ims_bundle *b)
 		/* what a device has forgotten is of no use, see ims_claim_renew() */
 		if (!ims_claim_waits(b, flow) || ims_sa_was_on_device(b->sa[flow]))
 			continue;
+		/* it would not be sent over, so that others need not make room */
+		if (ims_claim_is_beaten(b, flow))
+			continue;
 		list_for_each_entry_safe(o, next, &b->rivals, rivals)
 			/* the last one that has had it comes first, when @b goes */
 			if (ims_claim_evict(o, b, flow))
 				list_move(&o->rivals, &b->rivals);
-		if (b->outside & BIT(flow) && !ims_claim_is_kept_out(b, flow))
+		if (b->outside & BIT(flow))
 			ims_claim_put_in(b, flow);
+		/* somebody else's SA has the place: who has made room for @b has all again */
+		if (b->outside & BIT(flow))
+			ims_claim_give_back(b, flow);
 	}
 	ims_registration_wake(b->reg, NULL);
 }
@@ -514,35 +575,6 @@ int ims_claim_join(struct ims_bundle *b, struct netlink_ext_ack *extack)
 	NL_SET_ERR_MSG_FMT(extack, "%u bundles contend for the UE's SPIs or ports already",
 			   IMS_CLAIM_RIVALS_MAX);
 	return -ENOSPC;
-}
-
-/* Would a bundle that waits find a flow's place free? */
-static bool ims_claim_may_enter(struct ims_bundle *b, enum ims_flow flow)
-{
-	return !(b->outside & BIT(flow) && ims_claim_is_taken(b->sa[flow])) &&
-	       !ims_claim_is_kept_out(b, flow);
-}
-
-/* One of @o's flows can have what one of @b's had. */
-static bool ims_claim_pass_on(const struct ims_bundle *b, enum ims_flow flow,
-			      struct ims_bundle *o)
-{
-	bool passed = false;
-	enum ims_flow i;
-
-	for (i = 0; i < IMS_CLAIM_FLOWS; i++) {
-		if (!ims_sa_same_place(o->sa[i], b->sa[flow]) &&
-		    !(i == flow && ims_claim_same_flow(o, b, flow)))
-			continue;
-		if (!(o->outside & BIT(i)) && !(o->nat && o->dormant & BIT(i)))
-			continue;
-		if (o->done & BIT(i) || !ims_claim_may_enter(o, i))
-			continue;
-		if (o->outside & BIT(i))
-			ims_claim_put_in(o, i);
-		passed = true;
-	}
-	return passed;
 }
 
 /**
@@ -749,7 +781,6 @@ static void ims_claim_renew(struct ims_bundle *b)
 void ims_claim_leave(struct ims_bundle *b, u8 had)
 {
 	struct ims_net *in = b->ep->in;
-	struct ims_bundle *o;
 	enum ims_flow flow;
 
 	lockdep_assert_held(&in->lock);
@@ -758,14 +789,10 @@ void ims_claim_leave(struct ims_bundle *b, u8 had)
 		ims_claim_renew(b);
 	spin_lock_bh(&in->state_lock);
 	ims_claim_leave_tcp(b);
-	b->outside |= had;
-	for (flow = 0; flow < IMS_CLAIM_FLOWS; flow++) {
-		if (!(had & BIT(flow)))
-			continue;
-		list_for_each_entry(o, &b->rivals, rivals)
-			if (!o->dead && ims_claim_pass_on(b, flow, o))
-				ims_registration_wake(o->reg, NULL);
-	}
+	b->done |= had;
+	for (flow = 0; flow < IMS_CLAIM_FLOWS; flow++)
+		if (had & BIT(flow))
+			ims_claim_give_back(b, flow);
 	list_del_init(&b->rivals);
 	spin_unlock_bh(&in->state_lock);
 }

@@ -563,8 +563,19 @@ static int ims_nat_restore_policy(struct ims_bundle *b, enum ims_flow flow)
 	return 0;
 }
 
+/* What somebody's policy was in the way of, or there was no memory for, and has its turn */
+static void ims_nat_wake(struct ims_bundle *b)
+{
+	struct ims_net *in = b->ep->in;
+
+	spin_lock_bh(&in->state_lock);
+	if (b->dormant & ~b->done)
+		ims_registration_wake(b->reg, NULL);
+	spin_unlock_bh(&in->state_lock);
+}
+
 /**
- * ims_nat_restore_policies() - put back those that somebody took away
+ * ims_nat_restore_policies() - put back those that somebody took away, or kept out
  * @in: where
  *
  * Context: process, sleeps, @in->lock held; others have their turn meanwhile.
@@ -589,6 +600,8 @@ int ims_nat_restore_policies(struct ims_net *in)
 				return err;
 			steps += IMS_SLICE_BUNDLE;
 		}
+		if (b->nat)
+			ims_nat_wake(b);
 		ims_net_pause(in, &steps, 1);
 	}
 	return 0;

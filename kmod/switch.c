@@ -18,6 +18,7 @@
 #include "registration.h"
 #include "sa.h"
 #include "state.h"
+#include "watch.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -194,6 +195,7 @@ static bool ims_bundle_wake(struct ims_bundle *b, enum ims_flow flow,
 {
 	struct ims_bundle *without = before ? NULL : ims_bundle_without_sa(b, flow);
 	u32 mask;
+	int err;
 
 	ims_nat_get_sa_mark(b, &mask);
 	if (!b->nat) {
@@ -201,8 +203,13 @@ static bool ims_bundle_wake(struct ims_bundle *b, enum ims_flow flow,
 		if (!(b->outside & BIT(flow)))
 			ims_sa_wake(b->sa[flow], mask);
 		ims_bundle_end_answer(b, flow);
-	} else if (ims_nat_send_over(b, flow, before ?: without)) {
-		return false;
+	} else {
+		err = ims_nat_send_over(b, flow, before ?: without);
+		/* where a policy is in the way, there is a notice of its end */
+		if (err == -ENOMEM)
+			ims_watch_retry(b->ep->in);
+		if (err)
+			return false;
 	}
 	b->dormant &= ~BIT(flow);
 	if (without) {

@@ -18,7 +18,18 @@
 #define IMS_WATCH_RETRY	HZ
 
 /**
- * ims_watch_restore() - put the policies of a namespace back
+ * ims_watch_retry() - have policies put back that there was no memory for
+ * @in: where
+ *
+ * Context: any.
+ */
+void ims_watch_retry(struct ims_net *in)
+{
+	queue_delayed_work(ims_wq, &in->restore, IMS_WATCH_RETRY);
+}
+
+/**
+ * ims_watch_restore() - put the policies of a namespace back, and those in that could not be
  * @work: struct ims_net.restore
  *
  * Context: process, sleeps; takes struct ims_net.lock.
@@ -34,7 +45,7 @@ void ims_watch_restore(struct work_struct *work)
 		err = ims_nat_restore_policies(in);
 	mutex_unlock(&in->lock);
 	if (err)
-		queue_delayed_work(ims_wq, &in->restore, IMS_WATCH_RETRY);
+		ims_watch_retry(in);
 }
 
 /*

@@ -374,6 +374,83 @@ def bypassed_redirected(fam):
             nft.run('delete table inet nat')
 
 
+@test('B4 C5', "a set that finds its place taken by an SA of somebody else's takes nothing from who is sent over, {}", each=tuple(
+    (f, n) for f in ADDRESSES for n in ('spi-uc', 'spi-us')))
+def stranger_in_place(case):
+    fam, name = case
+    ep = endpoint(ADDRESSES[fam][0], port_pc=[PORT_PC[0]])
+    old = Ue(ep, owner=VICTIM).confirm().use()
+    new = Ue(ep, contact=b'sip:other@example')
+    key = f'auth-trunc hmac(md5) 0x{IK.hex()} 96 enc ecb(cipher_null) ""'
+    # Its own SPIs are nobody's, as it waits for the ports
+    World.p.ip(f'xfrm state add src {ep["address"]} dst {new["ue-address"]} proto esp spi {new[name]:#x} mode transport {key}')
+    new.deliver()
+    for client in (False, True):
+        expected = old if client == (name == 'spi-us') else new
+        equal(sent_by(old, (old, new), client)[0].id, expected.id, f'bundle that is sent over, client {client}')
+    World.p.ip(f'xfrm state delete src {ep["address"]} dst {new["ue-address"]} proto esp spi {new[name]:#x}')
+    old.delete()
+    over(new, new)
+
+
+@test('B4 C1 G6', 'a set that is kept out takes no place from another one, {}', each=ADDRESSES)
+def beaten(fam):
+    ep = nat_endpoint(fam, port_pc=[7807])
+    with Sip(ep) as sip:
+        spi, there = {'spi_uc': 0x6000, 'spi_us': 0x6001}, ELSEWHERE[fam]
+        has = Handset(tunnel(ep, fam, 1, unmarked=True))
+        beside = Handset(nat_bundle(ep, 2, unmarked=True, ue_nat_address=there[1], **spi))
+        beside.works(sip, mark=None)
+        # The ports of the one, the SPIs of the other
+        new = Handset(tunnel(ep, fam, 3, unmarked=True, ue_nat_address=there[1], **spi))
+        has.deliver(sip)
+        new.deliver(sip)
+        has.works(sip, mark=None)
+        beside.works(sip, mark=None)
+
+
+# --- A tunnel that has lost its place, and has its policy
+
+@test('B4 G6', 'an unmarked set that has lost its place keeps the flow, and keeps no other set from being made, {}', each=ADDRESSES)
+def flow_without_place(fam):
+    ep = nat_endpoint(fam, port_pc=[7807])
+    with Sip(ep) as sip:
+        spi, there = {'spi_uc': 0x6000, 'spi_us': 0x6001}, ELSEWHERE[fam]
+        first = Handset(tunnel(ep, fam, 1, unmarked=True, **spi))
+        first.reached(sip, mark=None)
+        second = Handset(nat_bundle(ep, 2, unmarked=True, ue_nat_address=there[0], **spi))
+        second.works(sip, mark=None)
+        third = Handset(tunnel(ep, fam, 3, unmarked=True, ue_nat_address=there[1]))
+        third.works(sip, mark=None)
+        World.nl.do('bundle-del', id=third.b['id'])
+        second.works(sip, mark=None)
+        World.nl.do('bundle-del', id=second.b['id'])
+        first.works(sip, mark=None)
+    World.nl.do('endpoint-del', id=ep['id'], force=True)
+    equal((World.p.count(), World.p.count('policy')), (0, 0), 'SAs and policies')
+
+
+@test('B4 G6', "a set whose policy somebody else's stood in the way of is sent over when that goes, {}", each=ADDRESSES)
+def policy_later(fam):
+    ep = nat_endpoint(fam, port_pc=[7807])
+    with Sip(ep) as sip:
+        claim = Handset(tunnel(ep, fam, 1, unmarked=True))
+        P.socks.update({(ep['address'], port): s for port, s in sip.socks.items()})
+        victim = Ue(ep)
+        victim.deliver()
+        P.socks.clear()
+        bits = 128 if fam == 'IPv6' else 32
+        sel = f'src {ep["address"]}/{bits} dst {claim.u}/{bits} sport {ep["port-ps"]} dport {claim.b["port-uc"]}'
+        World.p.ip(f'xfrm policy add {sel} dir out action block')
+        victim.delete()
+        claim.deliver(sip)
+        # Nothing is sent while it is there
+        check(sip.down(claim.b, 'spi-uc', b'blocked', None), 'sent')
+        World.p.ip(f'xfrm policy delete {sel} dir out')
+        wait(lambda: not sip.down(claim.b, 'spi-uc', b'again', None), 'it is sent over')
+        claim.works(sip, mark=None)
+
+
 @test('C5 C3', '(a) a claimed address within a tunnel ends nothing that is established, confirmed or not, {}', each=tuple(
     (f, m) for f in ADDRESSES for m in ('marked', 'unmarked')))
 def claimed(case):

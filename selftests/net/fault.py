@@ -239,5 +239,27 @@ def others():
     check(hits >= 6, f'only {hits} allocations have failed')
 
 
+@test('FAULT G6', 'what there is no memory for when its turn has come is tried again', limit=600)
+def turn_comes():
+    prepare()
+    ep = endpoint(nat_traversal=1, port_pc=[PORT_PC[0]])
+    more = {'mode': 'udp-enc-tun', 'unmarked': True, 'ue_address': '10.0.0.2'}
+    bundle(ep, owner=b'first', ue_nat_address='203.0.113.77', **more)
+    equal(World.p.count('policy'), 4, 'policies')
+    hits = 0
+    for n in range(1, 200):
+        b = bundle(ep, owner=b'second', ue_nat_address='203.0.113.78', **more)
+        # It has proved itself, so that the first one's policies go
+        World.nl.do('bundle-confirm', id=b['id'], lifetime=600000)
+        hit, _ = failing(n, 'bundle-del', {'id': b['id']})
+        hits += hit
+        for x in World.nl.dump('bundle-get', owner=b'second'):
+            World.nl.do('bundle-del', id=x['id'])
+        wait(lambda: World.p.count('policy') == 4, f'the policies are there after allocation {n} has failed')  # pylint: disable=cell-var-from-loop
+        if not hit:
+            break
+    check(hits >= 3, f'only {hits} allocations have failed')
+
+
 if __name__ == '__main__':
     main(setup, before, teardown)
