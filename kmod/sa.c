@@ -568,11 +568,18 @@ struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_add
  * ims_sa_carry_on() - an outbound SA goes on where another one will end
  * @x: from ims_sa_alloc_moved(), not added yet
  * @old: what it was made from; some more packets may leave over it
+ *
+ * Where there are no more numbers nothing is sent over @x, as XFRM has it with the last one: none is
+ * used twice.
  */
 void ims_sa_carry_on(struct xfrm_state *x, struct xfrm_state *old)
 {
 	spin_lock_bh(&old->lock);
-	x->replay.oseq = old->replay.oseq + IMS_SA_OVERLAP;
+	/* outbound SAs have no ESN */
+	if (old->replay.oseq > U32_MAX - IMS_SA_OVERLAP)
+		x->replay.oseq = U32_MAX;
+	else
+		x->replay.oseq = old->replay.oseq + IMS_SA_OVERLAP;
 	x->curlft.bytes = old->curlft.bytes;
 	x->curlft.packets = old->curlft.packets;
 	spin_unlock_bh(&old->lock);

@@ -21,7 +21,8 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLA_F_NESTED, NLA_F_NET_BYTEORDER = 0x8000, 0x4000
 NLA_TYPE_MASK = 0x3fff
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 16, 3
-XFRM_MSG_GETSA, XFRM_MSG_GETPOLICY, XFRM_MSG_FLUSHSA, XFRM_MSG_FLUSHPOLICY = 18, 21, 28, 29
+XFRM_MSG_GETSA, XFRM_MSG_GETPOLICY, XFRM_MSG_FLUSHSA, XFRM_MSG_FLUSHPOLICY, XFRM_MSG_NEWAE = 18, 21, 28, 29, 30
+XFRMA_REPLAY_VAL, NLM_F_REPLACE = 10, 0x100
 
 SPEC = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                     '../../Documentation/netlink/specs/ims_ipsec.yaml')
@@ -332,6 +333,14 @@ class Xfrm(Netlink):
     def flush_policies(self):
         """As `ip xfrm policy flush` does."""
         self.request(XFRM_MSG_FLUSHPOLICY, b'')
+
+    def set_oseq(self, dst, spi, oseq):
+        """Have an SA believe that this was the number of the last packet sent over it, as a key manager can."""
+        fam = socket.AF_INET6 if ':' in dst else socket.AF_INET
+        ident = socket.inet_pton(fam, dst).ljust(16, b'\0') + struct.pack('>I', spi) + struct.pack('=HBx', fam, 50)
+        # struct xfrm_aevent_id, and xfrm_replay_state
+        self.request(XFRM_MSG_NEWAE, ident + bytes(24) + nla(XFRMA_REPLAY_VAL, struct.pack('=III', oseq, 0, 0)),
+                     NLM_F_ACK | NLM_F_REPLACE)
 
     def directions(self):
         """{spi: direction of XFRMA_SA_DIR, 1 in, 2 out} of the states that say it."""

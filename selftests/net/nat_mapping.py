@@ -497,6 +497,29 @@ def followed(fam):
     nothing_left()
 
 
+@test('G9 E1', 'with nat-follow-address: where there are no more sequence numbers nothing is sent, and none is used twice, {}', each=ADDRESSES)
+def numbers_end(fam):
+    World.nl.do('config-set', nat_follow_address=1)
+    with Moved(fam, unmarked=True) as m:
+        last = (1 << 32) - 100
+        for name in ('spi-uc', 'spi-us'):
+            World.xfrm.set_oseq(OUTER[fam], m.b[name], last)
+            equal(m.ue.reached(m.sip, name, mark=None), last + 1, 'sequence number')
+        m.rest()
+        m.ue.at, m.ue.port = OTHER[fam], next(PORTS)
+        m.ue.deliver(m.sip)
+        nat_event(m.b, m.ue.port, OTHER[fam])
+        World.wire.seen()
+        for name in ('spi-uc', 'spi-us'):
+            m.sip.down(m.b, name, b'one too many', None)
+        # The next packet is behind them
+        m.sip.send(b'marker', (ADDRESSES[fam][1], 9), port=m.sip.FREE)
+        seen = []
+        wait(lambda: seen.extend(World.wire.seen()) or any(b'marker' in s.data for s in seen), 'the marker')
+        equal([struct.unpack_from('>II', s.data, 8) for s in seen if (s.proto, s.sport) == (UDP, NAT_PORT)], [],
+              'SPIs and numbers of what is sent')
+
+
 @test('G9 KEYS', 'with nat-follow-address: of a set that is not sent over any more no SA is made, and none without its keys, {}',
       each=ADDRESSES)
 def ended_flows(fam):
