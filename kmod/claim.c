@@ -598,6 +598,46 @@ void ims_claim_free(struct ims_bundle *b, enum ims_flow flow)
 }
 
 /**
+ * ims_claim_try() - an outbound SA that is out of the tables gets its place, if that is free
+ * @b: the bundle
+ * @flow: which
+ *
+ * Context: any, struct ims_net.state_lock held.
+ */
+void ims_claim_try(struct ims_bundle *b, enum ims_flow flow)
+{
+	lockdep_assert_held(&b->ep->in->state_lock);
+
+	if (ims_claim_may_enter(b, flow))
+		ims_claim_put_in(b, flow);
+}
+
+/**
+ * ims_claim_pass_place() - an outbound SA has ended whose bundle goes on with another one
+ * @b: the bundle
+ * @x: the SA that has ended
+ *
+ * Who waits for its place has that.
+ *
+ * Context: any, struct ims_net.state_lock held.
+ */
+void ims_claim_pass_place(struct ims_bundle *b, const struct xfrm_state *x)
+{
+	struct ims_bundle *o;
+	enum ims_flow flow;
+
+	lockdep_assert_held(&b->ep->in->state_lock);
+
+	list_for_each_entry(o, &b->rivals, rivals) {
+		for (flow = 0; flow < IMS_CLAIM_FLOWS && !o->dead; flow++)
+			if (o->outside & ~o->done & BIT(flow) && ims_sa_same_place(o->sa[flow], x))
+				ims_claim_try(o, flow);
+		if (!o->dead)
+			ims_registration_wake(o->reg, NULL);
+	}
+}
+
+/**
  * ims_claim_held() - what a bundle has that others may wait for
  * @b: the bundle, dead
  *

@@ -35,6 +35,8 @@ void ims_claims_exit(struct ims_net *in);
 int ims_claim_join(struct ims_bundle *b, struct netlink_ext_ack *extack);
 void ims_claim_leave(struct ims_bundle *b, u8 had);
 void ims_claim_free(struct ims_bundle *b, enum ims_flow flow);
+void ims_claim_try(struct ims_bundle *b, enum ims_flow flow);
+void ims_claim_pass_place(struct ims_bundle *b, const struct xfrm_state *x);
 u8 ims_claim_held(struct ims_bundle *b);
 /**
  * struct ims_claim_walk - where a search for what is replaced is

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "bundle.h"
+#include "claim.h"
 #include "endpoint.h"
 #include "event.h"
 #include "nat.h"
@@ -450,12 +451,13 @@ static void ims_nat_swap(struct ims_bundle *b, enum ims_flow flow, struct ims_na
 	}
 	WRITE_ONCE(b->sa[flow], m->sa[flow]);
 	m->sa[flow] = old;
-	/* the old one's place was lost or won meanwhile; of the new one's nobody knows yet */
-	if (m->outside & BIT(flow) && !(b->outside & BIT(flow)) &&
-	    ims_sa_put_in(b->sa[flow], false))
+	/* whoever had the old one's place, the new one's may be free */
+	if (m->outside & BIT(flow)) {
 		b->outside |= BIT(flow);
-	else if (!(m->outside & BIT(flow)))
+		ims_claim_try(b, flow);
+	} else {
 		b->outside &= ~BIT(flow);
+	}
 }
 
 /* The old ones stay in the tables until the new ones are used: nothing is lost. */
@@ -492,6 +494,9 @@ static int ims_nat_follow(struct ims_bundle *b, const struct ims_addr *addr, __b
 		if (!m.sa[flow])
 			continue;
 		ims_sa_finish(m.sa[flow]);
+		spin_lock_bh(&in->state_lock);
+		ims_claim_pass_place(b, m.sa[flow]);
+		spin_unlock_bh(&in->state_lock);
 		ims_sa_put(m.sa[flow]);
 	}
 	return 0;

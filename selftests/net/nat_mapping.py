@@ -520,6 +520,41 @@ def numbers_end(fam):
               'SPIs and numbers of what is sent')
 
 
+@test('G9 B4', 'with nat-follow-address: the place of a set that follows is for who waits, and a set without one has one elsewhere, {}',
+      each=ADDRESSES)
+def places(fam):
+    World.nl.do('config-set', nat_follow_address=1)
+    ep = nat_endpoint(fam, port_pc=[7807])
+    inner = '10.0.0.{}' if fam == 'IPv4' else 'fd00::{}'
+    with Sip(ep) as sip:
+        ues = []
+
+        def another():
+            n = len(ues) + 1
+            ues.append(Handset(confirm(nat_bundle(ep, n, unmarked=True, ue_address=inner.format(n + 1), spi_uc=0x6000, spi_us=0x6001))))
+            ues[-1].works(sip, mark=None)
+            return ues[-1]
+
+        def follows(ue, at):
+            rest()
+            ue.at, ue.port = at, next(PORTS)
+            ue.deliver(sip)
+            nat_event(ue.b, ue.port, at)
+            ue.works(sip, mark=None)
+        first = another()
+        # It is sent over as the last one to have proved itself, and then is elsewhere
+        second = another()
+        follows(second, OTHER[fam])
+        first.works(sip, mark=None)
+        # And the first one, which has lost its place again, is where nobody has its place
+        third = another()
+        follows(first, '203.0.113.111' if fam == 'IPv4' else '2001:db8:77::111')
+        for ue in (first, second, third):
+            ue.works(sip, mark=None)
+    World.nl.do('endpoint-del', id=ep['id'], force=True)
+    nothing_left()
+
+
 @test('G9 KEYS', 'with nat-follow-address: of a set that is not sent over any more no SA is made, and none without its keys, {}',
       each=ADDRESSES)
 def ended_flows(fam):
