@@ -106,16 +106,27 @@ void settle(unsigned int ms)
 	}
 }
 
+static void set_priority(int priority)
+{
+	const struct sched_param first = { .sched_priority = priority };
+
+	if (sched_setscheduler(0, SCHED_FIFO, &first))
+		err(2, "sched_setscheduler");
+}
+
 /*
  * Before kernel threads, so that what is left to them is not taken for the
  * caller's own, and does not run while the caller looks.
  */
 void run_first(void)
 {
-	const struct sched_param first = { .sched_priority = 1 };
+	set_priority(1);
+}
 
-	if (sched_setscheduler(0, SCHED_FIFO, &first))
-		err(2, "sched_setscheduler");
+/* And before whoever has done so */
+void run_very_first(void)
+{
+	set_priority(2);
 }
 
 void run_like_others(void)

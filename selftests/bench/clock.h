@@ -17,6 +17,7 @@ uint64_t busy_clock(void);
 void sleep_ms(unsigned int ms);
 void settle(unsigned int ms);
 void run_first(void);
+void run_very_first(void);
 void run_like_others(void);
 double median(uint64_t *values, size_t n);
 /* Measure beside one population: in a process, with which its network namespace goes. */
