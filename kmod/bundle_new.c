@@ -9,6 +9,7 @@
 #include "compat.h"
 #include "endpoint.h"
 #include "event.h"
+#include "iv.h"
 #include "limit.h"
 #include "nat.h"
 #include "netns.h"
@@ -287,6 +288,8 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 		[IMS_FLOW_IN_PS] = { ep->ports.port[0], p->port_uc, false },
 		[IMS_FLOW_IN_PC] = { port_pc, p->port_us, false },
 	};
+	const bool for_device = ep->hw.wish.mode >= IMS_IPSEC_OFFLOAD_CRYPTO;
+	struct ims_iv_group *group;
 	struct ims_sa_tunnel tunnel;
 	struct ims_alg_keys keys;
 	int i, err;
@@ -296,6 +299,7 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 		NL_SET_ERR_MSG(extack, "this kernel has no hmac(sha256)");
 		err = -EOPNOTSUPP;
 	}
+	group = ims_iv_begin();
 	for (i = 0; i < IMS_FLOWS && !err; i++) {
 		bool out = flows[i].out;
 		const struct ims_sa_params sap = {
@@ -312,6 +316,7 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 			.mark_mask = out ? out_mask : ep->in->config.mark_mask,
 			.pair = p->pair,
 			.keys = &keys,
+			.for_device = for_device,
 		};
 		struct xfrm_state *x;
 
@@ -323,6 +328,7 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 		else
 			b->sa[i] = x;
 	}
+	ims_iv_end(group);
 	memzero_explicit(&keys, sizeof(keys));
 	return err;
 }

@@ -7,6 +7,7 @@
 #ifndef _IMS_COMPAT_H
 #define _IMS_COMPAT_H
 
+#include <crypto/scatterwalk.h>
 #include <linux/netlink.h>
 #include <net/genetlink.h>
 #include <net/netfilter/nf_conntrack.h>
@@ -53,6 +54,28 @@ static inline void ims_compat_lend_dump_text(struct netlink_callback *cb)
 	NL_SET_ERR_MSG_FMT(__extack_fmt, fmt, ##args);			\
 } while (0)
 #endif
+
+/*
+ * The crypto layer got a copy of what may be in several pieces (6.16), and stable kernels of then as
+ * well. Before, few bytes at a time: what ESP does not encrypt in its place is a packet.
+ */
+static inline void ims_compat_copy_sglist(struct scatterlist *dst, struct scatterlist *src,
+					  unsigned int len)
+{
+#ifdef IMS_HAVE_MEMCPY_SGLIST
+	memcpy_sglist(dst, src, len);
+#else
+	unsigned int i, n;
+	u8 part[128];
+
+	for (i = 0; i < len; i += n) {
+		n = min_t(unsigned int, len - i, sizeof(part));
+		scatterwalk_map_and_copy(part, src, i, n, 0);
+		scatterwalk_map_and_copy(part, dst, i, n, 1);
+	}
+	memzero_explicit(part, sizeof(part));
+#endif
+}
 
 /* A state that knows its direction is refused in the other one (6.10). */
 static inline void ims_compat_set_dir(struct xfrm_state *x, bool out)

@@ -456,7 +456,7 @@ int ims_offload_probe(struct net *net, const char *ifname, u8 mode,
 		strscpy(result->driver, dev_driver_string(dev->dev.parent),
 			sizeof(result->driver));
 	for (i = 0; i < 2 * ARRAY_SIZE(families) && !result->reason; i++) {
-		x = ims_sa_try(net, pair, families[i / 2], i % 2, &said);
+		x = ims_sa_try(net, pair, families[i / 2], i % 2, true, &said);
 		if (IS_ERR(x)) {
 			result->reason = ims_offload_reason(PTR_ERR(x), pair);
 			break;

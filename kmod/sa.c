@@ -7,6 +7,7 @@
 
 #include "audit.h"
 #include "compat.h"
+#include "iv.h"
 #include "sa.h"
 
 /* RFC 4303 clause 3.4.3 recommends 64; the bitmap lies behind the state. */
@@ -40,9 +41,20 @@ static int ims_sa_set_auth(struct xfrm_state *x, const struct ims_alg *alg, cons
 	return 0;
 }
 
-static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_alg *alg, const u8 *key,
+/* Pairs of algorithms, as bits, that this kernel does not have with IV generators of ours */
+static u32 ims_sa_no_own_iv __read_mostly;
+
+static const char *ims_sa_iv_name(const struct ims_sa_params *p, const char *geniv)
+{
+	const bool own = !p->for_device && !(ims_sa_no_own_iv & BIT(p->pair - ims_alg_pairs));
+
+	return (own ? ims_iv_name(geniv) : NULL) ?: geniv;
+}
+
+static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_sa_params *p,
 			  struct netlink_ext_ack *extack)
 {
+	const struct ims_alg *alg = p->pair->enc;
 	struct xfrm_algo_desc *desc = xfrm_ealg_get_byname(alg->name, 1);
 
 	if (!desc)
@@ -52,15 +64,16 @@ static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_alg *alg, const
 		return -ENOMEM;
 	strscpy(x->ealg->alg_name, desc->name, sizeof(x->ealg->alg_name));
 	x->ealg->alg_key_len = alg->key_len * 8;
-	memcpy(x->ealg->alg_key, key, alg->key_len);
+	memcpy(x->ealg->alg_key, p->keys->enc, alg->key_len);
 	x->props.ealgo = desc->desc.sadb_alg_id;
-	x->geniv = desc->uinfo.encr.geniv;
+	x->geniv = ims_sa_iv_name(p, desc->uinfo.encr.geniv);
 	return 0;
 }
 
-static int ims_sa_set_aead(struct xfrm_state *x, const struct ims_alg *alg, const u8 *key,
+static int ims_sa_set_aead(struct xfrm_state *x, const struct ims_sa_params *p,
 			   struct netlink_ext_ack *extack)
 {
+	const struct ims_alg *alg = p->pair->aead;
 	struct xfrm_algo_desc *desc = xfrm_aead_get_byname(alg->name, alg->icv_bits, 1);
 
 	if (!desc)
@@ -71,9 +84,9 @@ static int ims_sa_set_aead(struct xfrm_state *x, const struct ims_alg *alg, cons
 	strscpy(x->aead->alg_name, desc->name, sizeof(x->aead->alg_name));
 	x->aead->alg_key_len = alg->key_len * 8;
 	x->aead->alg_icv_len = alg->icv_bits;
-	memcpy(x->aead->alg_key, key, alg->key_len);
+	memcpy(x->aead->alg_key, p->keys->enc, alg->key_len);
 	x->props.ealgo = desc->desc.sadb_alg_id;
-	x->geniv = desc->uinfo.aead.geniv;
+	x->geniv = ims_sa_iv_name(p, desc->uinfo.aead.geniv);
 	return 0;
 }
 
@@ -83,10 +96,10 @@ static int ims_sa_set_algs(struct xfrm_state *x, const struct ims_sa_params *p,
 	int err;
 
 	if (p->pair->aead)
-		return ims_sa_set_aead(x, p->pair->aead, p->keys->enc, extack);
+		return ims_sa_set_aead(x, p, extack);
 	err = ims_sa_set_auth(x, p->pair->auth, p->keys->auth, extack);
 	if (!err)
-		err = ims_sa_set_enc(x, p->pair->enc, p->keys->enc, extack);
+		err = ims_sa_set_enc(x, p, extack);
 	return err;
 }
 
@@ -640,13 +653,15 @@ void ims_sa_set_nat_port(struct xfrm_state *x, __be16 port)
  * @pair: its algorithms
  * @family: AF_INET or AF_INET6
  * @out: the P-CSCF would send over it
+ * @for_device: as in struct ims_sa_params
  * @extack: gets the reason, may be NULL
  *
  * Context: process, sleeps.
  * Return: as ims_sa_alloc(); to be given to ims_sa_discard().
  */
 struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair,
-			      sa_family_t family, bool out, struct netlink_ext_ack *extack)
+			      sa_family_t family, bool out, bool for_device,
+			      struct netlink_ext_ack *extack)
 {
 	static const struct ims_alg_keys keys;
 	struct ims_addr addr = { .family = family };
@@ -658,6 +673,7 @@ struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair,
 		.out = out,
 		.pair = pair,
 		.keys = &keys,
+		.for_device = for_device,
 	};
 
 	if (family == AF_INET)
@@ -672,7 +688,8 @@ struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair,
  *
  * ESP, the ciphers, their combinations, the random numbers of their IVs: many
  * times what an SA costs later. What is missing is no error here: the bundle
- * that needs it is refused.
+ * that needs it is refused. Where an IV generator of ours is all that is missing, its
+ * pairs have the kernel's.
  *
  * Context: process, sleeps.
  */
@@ -682,7 +699,11 @@ void ims_sa_warm_up(void)
 	int i;
 
 	for (i = 0; i < IMS_ALG_PAIRS; i++) {
-		x = ims_sa_try(&init_net, &ims_alg_pairs[i], AF_INET, false, NULL);
+		x = ims_sa_try(&init_net, &ims_alg_pairs[i], AF_INET, false, false, NULL);
+		if (IS_ERR(x)) {
+			ims_sa_no_own_iv |= BIT(i);
+			x = ims_sa_try(&init_net, &ims_alg_pairs[i], AF_INET, false, true, NULL);
+		}
 		if (!IS_ERR(x))
 			ims_sa_discard(x);
 	}
@@ -700,7 +721,7 @@ void ims_sa_warm_up(void)
 int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
 		       struct ims_sa_driver *driver)
 {
-	struct xfrm_state *x = ims_sa_try(net, pair, AF_INET, false, NULL);
+	struct xfrm_state *x = ims_sa_try(net, pair, AF_INET, false, false, NULL);
 	struct crypto_tfm *tfm;
 
 	if (IS_ERR(x))
@@ -708,7 +729,8 @@ int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
 	/* ESP's own, whatever it combines */
 	tfm = crypto_aead_tfm(x->data);
 	strscpy(driver->name, crypto_tfm_alg_name(tfm), sizeof(driver->name));
-	strscpy(driver->driver, crypto_tfm_alg_driver_name(tfm), sizeof(driver->driver));
+	if (!ims_iv_show_driver(x->data, driver->driver, sizeof(driver->driver)))
+		strscpy(driver->driver, crypto_tfm_alg_driver_name(tfm), sizeof(driver->driver));
 	ims_sa_discard(x);
 	return 0;
 }

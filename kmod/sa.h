@@ -45,6 +45,7 @@ struct ims_sa_tunnel {
  * @mark_mask: bits of @mark that count; 0: they are not marked, or any policy may
  * @pair: its algorithms
  * @keys: their ESP keys
+ * @for_device: a device may be to encrypt, whose driver asks for the kernel's IV generator
  */
 struct ims_sa_params {
 	struct net *net;
@@ -60,6 +61,7 @@ struct ims_sa_params {
 	u32 mark_mask;
 	const struct ims_alg_pair *pair;
 	const struct ims_alg_keys *keys;
+	bool for_device;
 };
 
 /**
@@ -75,7 +77,8 @@ struct ims_sa_driver {
 /* sa.c */
 void ims_sa_warm_up(void);
 struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair,
-			      sa_family_t family, bool out, struct netlink_ext_ack *extack);
+			      sa_family_t family, bool out, bool for_device,
+			      struct netlink_ext_ack *extack);
 int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
 		       struct ims_sa_driver *driver);
 struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack);

@@ -268,6 +268,11 @@ def module_file():
     return os.environ.get('IMS_IPSEC_KO') or '/run/vm/module.ko'
 
 
+def module_iv_file():
+    """The file of the module that it needs, which is beside."""
+    return module_file()[:-3] + '_iv.ko'
+
+
 def rmmod():
     echo('-', 'rmmod ims_ipsec')
     return subprocess.run(['rmmod', 'ims_ipsec'], stderr=subprocess.STDOUT, stdout=subprocess.PIPE,

@@ -134,11 +134,15 @@ static void nic_add_clash(struct xfrm_state *x)
 
 static int nic_state_add(NIC_DEV struct xfrm_state *x, struct netlink_ext_ack *extack)
 {
-	struct nic_sa *sa = kzalloc(sizeof(*sa), GFP_KERNEL);
+	struct nic_sa *sa;
 	struct nic_sa *other;
 	unsigned int n = 0;
 	int err = 0;
 
+	/* as drivers of NICs do, which write the IVs themselves */
+	if (x->geniv && strcmp(x->geniv, "seqiv") && strcmp(x->geniv, "echainiv"))
+		return -EINVAL;
+	sa = kzalloc(sizeof(*sa), GFP_KERNEL);
 	nic_wait(&wait_add);
 	if (nic_is_turn(&clash))
 		nic_add_clash(x);

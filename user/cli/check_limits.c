@@ -183,11 +183,17 @@ static const char *accelerator_of(const struct check *c, const char *cpuinfo,
 	return NULL;
 }
 
+/* Has it an IV generator, which is not of ims_ipsec_iv? */
+static bool has_kernels_iv(const struct imsipsec_algorithm *a)
+{
+	return !strncmp(a->driver, "seqiv(", 6) || !strncmp(a->driver, "echainiv(", 9);
+}
+
 void check_algorithms(struct check *c)
 {
 	char *cpuinfo = check_read(c, "/proc/cpuinfo");
 	const struct imsipsec_algorithm *a;
-	unsigned int served = 0, fast = 0;
+	unsigned int served = 0, fast = 0, kernels = 0;
 	const char *module;
 	size_t i;
 
@@ -195,6 +201,7 @@ void check_algorithms(struct check *c)
 		a = &c->algorithms[i];
 		if (!a->rank)
 			continue;
+		kernels += has_kernels_iv(a);
 		if (!*a->driver) {
 			check_found(c, CHECK_WARNING, "alg %s ealg %s is allowed, and not in this "
 				    "kernel", name_or_unknown(imsipsec_alg_name(a->alg)),
@@ -217,12 +224,19 @@ void check_algorithms(struct check *c)
 			   "gain", module);
 	}
 	free(cpuinfo);
+	if (kernels) {
+		check_found(c, CHECK_WARNING, "%u of the pairs that are allowed have the kernel's IV "
+			    "generators: each of a bundle's SAs has a cipher, and not all four one", kernels);
+		check_cure(c, "take own=0 of ims_ipsec_iv out of /etc/modprobe.d, rmmod ims_ipsec "
+			   "ims_ipsec_iv and modprobe ims_ipsec: which ends all bundles and endpoints");
+	}
 	if (!served) {
 		check_found(c, CHECK_FAULT, "the kernel has none of the algorithms that are allowed");
 		check_cure(c, "imsipsec config set allowed-algorithms all, or install the kernel's "
 			   "package with its modules");
 	} else if (fast) {
 		check_found(c, CHECK_OK, "%u of the pairs that are allowed are served, as fast as the "
-			    "modules that are installed can", fast);
+			    "modules that are installed can%s", fast,
+			    kernels ? "" : ", a bundle's SAs by one cipher where it has IVs");
 	}
 }

@@ -179,9 +179,9 @@ static void begin(void)
 	};
 	add_endpoint("192.0.2.1");
 	add_address("192.0.2.1", "eth0");
-	add_algorithm(IMSIPSEC_ALG_NULL, IMSIPSEC_EALG_AES_GCM, "seqiv(rfc4106-gcm-aesni)");
+	add_algorithm(IMSIPSEC_ALG_NULL, IMSIPSEC_EALG_AES_GCM, "ims_seqiv(rfc4106-gcm-aesni)");
 	add_algorithm(IMSIPSEC_ALG_HMAC_SHA_1_96, IMSIPSEC_EALG_AES_CBC,
-		      "echainiv(authenc(hmac(sha1-avx2),cbc-aes-aesni))");
+		      "ims_echainiv(authenc(hmac(sha1-avx2),cbc-aes-aesni))");
 	c.nft = json_object_new_array();
 }
 
@@ -533,7 +533,10 @@ static void test_policies(void)
 static void test_algorithms(void)
 {
 	begin();
-	well("algorithms", "2 of the pairs");
+	well("algorithms", "one cipher");
+	begin();
+	strcpy(c.algorithms[0].driver, "seqiv(rfc4106-gcm-aesni)");
+	only(CHECK_WARNING, "algorithms", "1 of the pairs that are allowed have the kernel's IV", "own=0");
 	begin();
 	*c.algorithms[0].driver = '\0';
 	only(CHECK_WARNING, "algorithms", "alg null ealg aes-gcm is allowed, and not in this kernel",
@@ -548,23 +551,23 @@ static void test_algorithms(void)
 
 	begin();
 	write_file("/proc/modules", "esp4 1 0 - Live 0x0\n");
-	strcpy(c.algorithms[1].driver, "echainiv(authenc(hmac(sha1-avx2),cbc(aes-generic)))");
+	strcpy(c.algorithms[1].driver, "ims_echainiv(authenc(hmac(sha1-avx2),cbc(aes-generic)))");
 	only(CHECK_WARNING, "algorithms", "cbc(aes-generic)))", "modprobe aesni_intel");
 	begin();
 	write_file("/proc/modules", "esp4 1 0 - Live 0x0\n");
-	strcpy(c.algorithms[1].driver, "echainiv(authenc(hmac(sha1-generic),cbc-aes-aesni))");
+	strcpy(c.algorithms[1].driver, "ims_echainiv(authenc(hmac(sha1-generic),cbc-aes-aesni))");
 	only(CHECK_WARNING, "algorithms", "sha1-generic", "modprobe sha1_ssse3");
 	/* The processor cannot, the module is not there, or it is loaded */
 	begin();
-	strcpy(c.algorithms[0].driver, "seqiv(rfc4106(gcm_base(ctr-aes-aesni,ghash-generic)))");
+	strcpy(c.algorithms[0].driver, "ims_seqiv(rfc4106(gcm_base(ctr-aes-aesni,ghash-generic)))");
 	well("algorithms", "2 of the pairs");
 	begin();
 	write_file("/proc/modules", "esp4 1 0 - Live 0x0\n");
 	write_file("/lib/modules/6.12.0-test/modules.dep", DEP("net/ipv4/esp4"));
-	strcpy(c.algorithms[1].driver, "echainiv(authenc(hmac(sha1-generic),cbc(aes-generic)))");
+	strcpy(c.algorithms[1].driver, "ims_echainiv(authenc(hmac(sha1-generic),cbc(aes-generic)))");
 	well("algorithms", "2 of the pairs");
 	begin();
-	strcpy(c.algorithms[1].driver, "echainiv(authenc(hmac(sha1-generic),cbc(aes-generic)))");
+	strcpy(c.algorithms[1].driver, "ims_echainiv(authenc(hmac(sha1-generic),cbc(aes-generic)))");
 	well("algorithms", "2 of the pairs");
 }
 
