@@ -118,8 +118,9 @@ static bool ims_claim_is_same_ue(const struct ims_bundle *o, const struct ims_cl
 
 /*
  * Has another owner the UE's ports, and keeps them? Where the two are told apart by a mark he has
- * not. What he only says to be his address, he has proved to be a UE's at best: that keeps out
- * who says the same, and nobody who comes from there.
+ * not, nor as long as he has proved nothing: anybody may have asked for that bundle. What he only
+ * says to be his address, he has proved to be a UE's at best: that keeps out who says the same, and
+ * nobody who comes from there.
  */
 static bool ims_claim_is_owner(const struct ims_bundle *o, const void *data)
 {
@@ -129,9 +130,7 @@ static bool ims_claim_is_owner(const struct ims_bundle *o, const void *data)
 	    !ims_bundle_is_unmarked(o) || !ims_claim_has_ports(o, c) ||
 	    ims_claim_is_same_ue(o, c))
 		return false;
-	if (ims_bundle_is_fact(o))
-		return true;
-	return !ims_addr_equal(&c->ue_addr, &c->source) && o->proven;
+	return o->proven && (ims_bundle_is_fact(o) || !ims_addr_equal(&c->ue_addr, &c->source));
 }
 
 /* Of those without a mark one that has the ports, see ims_claim_has_ports(), and matches */
@@ -162,8 +161,8 @@ struct ims_bundle *ims_claim_find_owner(struct ims_net *in, const struct ims_cla
 
 /*
  * Does a bundle end with another's 200 OK? The same UE's under another contact does, where it is
- * in the way, and so does an unmarked flow from an address that is only said, where the UE that
- * has it is there.
+ * in the way, and so does an unmarked flow from an address that is only said, or of a bundle that
+ * has proved nothing, where the UE that has it is there.
  */
 static bool ims_claim_is_replaced(const struct ims_bundle *o, const void *data)
 {
@@ -174,7 +173,7 @@ static bool ims_claim_is_replaced(const struct ims_bundle *o, const void *data)
 	if (ims_claim_is_same_ue(o, c))
 		return ims_bundle_is_older(o, c->b) &&
 		       (ims_claim_has_ports(o, c) || ims_claim_has_places(o, c->b));
-	return ims_bundle_is_fact(c->b) && !ims_bundle_is_fact(o) &&
+	return ims_bundle_is_fact(c->b) && !(ims_bundle_is_fact(o) && o->proven) &&
 	       (ims_claim_same_flow(o, c->b, IMS_FLOW_OUT_UC) ||
 		ims_claim_same_flow(o, c->b, IMS_FLOW_OUT_US));
 }

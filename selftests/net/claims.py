@@ -298,6 +298,40 @@ def same_spis():
     equal(World.p.count(), 0, 'SAs')
 
 
+@test('C1', 'two owners at one address and port, of whom none has proved anything: the first to do so has it, {}', each=ADDRESSES)
+def side_by_side_owners(fam):
+    ep = endpoint(ADDRESSES[fam][0], port_pc=[PORT_PC[0]])
+    # Somebody's REGISTER in clear, with the victim's address and ports
+    claim = Ue(ep, owner=OTHER)
+    victim = Ue(ep)
+    over(claim, claim, victim)
+    victim.deliver(b'REGISTER sip:example SIP/2.0\r\n\r\n')
+    over(victim, victim, claim)
+    # From now on the ports are the victim's
+    expect_error('EADDRINUSE', Ue, ep, owner=b'third', text=VICTIM.decode()[:19])
+    expect_error('EADDRINUSE', Ue, ep, owner=OTHER, contact=b'again', text=VICTIM.decode()[:19])
+    equal((claim.state(), victim.state()), ('temporary', 'temporary'), 'states')
+    # If it comes to nothing, all is as it was
+    victim.delete()
+    over(claim, claim)
+    victim = Ue(ep)
+    victim.deliver()
+    # Who proves himself later takes nothing
+    claim.deliver()
+    over(victim, victim, claim)
+    claim.delete()
+    claim = Ue(ep, owner=OTHER, contact=b'another', port_uc=9000, port_us=9001)
+    World.events.drain()
+    victim.confirm().use()
+    equal(claim.state(), 'temporary', 'one with other ports')
+    victim.delete()
+    # What has proved nothing goes at the 200 OK
+    claim = Ue(ep, owner=OTHER)
+    victim = Ue(ep).confirm()
+    gone_for(claim, 'replaced')
+    over(victim, victim)
+
+
 def in_clear(to, ep):
     """What the SIP server sends now to a set's ports, from each protected port: does it leave in clear, and is the rest counted?"""
     out = []
@@ -659,11 +693,11 @@ def crowded(fam):
     over(new, new)
 
 
-@test('C1 D12', "another owner's set that waits for its answer keeps none of the UE's own client ports from it, {}", each=ADDRESSES)
+@test('C1 D12', "another owner's set keeps none of the UE's own client ports from it, {}", each=ADDRESSES)
 def client_ports(fam):
     ep = nat_endpoint(fam)
     victim = Ue(ep).confirm().use()
-    Ue(ep, owner=OTHER, contact=b'o', port_uc=9000)
+    Ue(ep, owner=OTHER, contact=b'o', port_uc=9000).confirm()
     for n in range(4):
         equal(Ue(ep, port_uc=9100 + n)['port-pc'], victim['port-pc'], 'the client port of ours')
 

@@ -228,7 +228,8 @@ ip xfrm state add src 192.0.2.1 dst 192.0.2.5 proto esp spi 0x7001 mode transpor
 run 2 "${add[@]}" "${bob[@]}" spi-uc 28673 spi-us 1000 ik $key ck $key &&
 	grep -q 28673 "$tmp/err" && ! grep -q $key "$tmp/err"
 ok "bundle add, SA exists"
-run 2 "${add[@]}" owner bob port-uc 6301 port-us 6300 spi-uc 1000 spi-us 1001 ik $key ck $key &&
+run 0 bundle confirm id "$bundle" lifetime 60 &&
+	run 2 "${add[@]}" owner bob port-uc 6301 port-us 6300 spi-uc 1000 spi-us 1001 ik $key ck $key &&
 	grep -q alice@example.com "$tmp/err"
 ok "bundle add, ports of another owner"
 run 2 "${add[@]}" "${bob[@]}" spi-uc 255 spi-us 1000 ik $key ck $key && grep -q spi-uc "$tmp/err"
@@ -255,7 +256,9 @@ run 0 -j "${natted[@]}" owner erin ue 10.0.0.5 nat 203.0.113.8 spi-uc 3000 spi-u
 	grep -qE ', aes-cbc  UDP only(  offload software)?$' "$tmp/out"
 ok "G7: bundle add, the same address behind another NAT"
 run 0 "${natted[@]}" owner frank ue 10.0.0.6 spi-uc 4000 spi-us 4001 unmarked &&
-	says '    ESP in UDP to 10.0.0.6:4501  unmarked' &&
+	says '    ESP in UDP to 10.0.0.6:4501  unmarked' && run 0 -j bundle show owner frank &&
+	run 0 bundle confirm lifetime 60 id "$(python3 -c 'import json, sys
+print(json.load(sys.stdin)[0]["id"])' <"$tmp/out")" &&
 	run 2 "${natted[@]}" owner grace ue 10.0.0.6 nat 203.0.113.9 spi-uc 5000 spi-us 5001 unmarked &&
 	grep -q frank "$tmp/err"
 ok "bundle add unmarked, the second at that address refused"
@@ -346,7 +349,7 @@ run 0 -j trace && json 'list(j) == ["trace"] and
 ok "trace -j"
 run 0 -j stats && json '(j["endpoints"], j["registrations"], j["bundles"], j["pending"],
 	j["nat-bundles"], j["spis"], j["spis-used"]) == (2, 1, 1, 1, 0, 2097152 - 70000 + 1, 2) and
-	j["created"] == 8 and j["refused"] == 5 and j["confirmed"] == 3 and j["deleted"] == 7 and
+	j["created"] == 8 and j["refused"] == 5 and j["confirmed"] == 4 and j["deleted"] == 7 and
 	j["expired"] == 0 and j["offload-fallbacks"] == 1 and j["nearly-full"] == 0 and
 	(j["max-endpoints"], j["max-registrations"], j["max-bundles"], j["max-pending"]) ==
 	(16, (1 << 22) - 1, 262144, 16384) and len(j) == 22'
