@@ -82,6 +82,16 @@ struct ims_bundle_params {
 };
 
 /**
+ * struct ims_bundle_draft - SAs of a bundle that is still to be made
+ * @sa: by enum ims_flow; all or none
+ * @for_device: as in struct ims_sa_kind
+ */
+struct ims_bundle_draft {
+	struct xfrm_state *sa[IMS_FLOWS];
+	bool for_device;
+};
+
+/**
  * struct ims_tcp - a bundle has TCP between two ends
  * @node: in struct ims_net.tcp; under struct ims_net.state_lock, as is what follows
  * @flow: enum ims_flow of the outbound SA between these ends
@@ -212,8 +222,12 @@ struct ims_bundle_counters {
 };
 
 /* bundle_new.c */
+void ims_bundle_make_draft(struct ims_net *in, u32 endpoint, const struct ims_bundle_params *p,
+			   struct ims_bundle_draft *draft);
+void ims_bundle_discard_draft(struct ims_bundle_draft *draft);
 struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
 				     const struct ims_bundle_params *p,
+				     struct ims_bundle_draft *draft,
 				     struct netlink_ext_ack *extack);
 
 struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endpoint *ep,

@@ -271,13 +271,111 @@ static int ims_bundle_alloc_spi(struct ims_bundle *b, const struct ims_bundle_pa
 	return err;
 }
 
-static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_params *p,
-				__be16 port_pc, const __be32 *spis,
-				struct netlink_ext_ack *extack)
+/* The four, between whom ever they will be */
+static int ims_bundle_make_sas(struct net *net, const struct ims_bundle_params *p,
+			       bool for_device, struct ims_bundle_draft *draft,
+			       struct netlink_ext_ack *extack)
+{
+	struct ims_alg_keys keys;
+	struct ims_sa_kind kind = {
+		.net = net,
+		.family = p->ue_addr.family,
+		.is_tunnel = p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN,
+		.pair = p->pair,
+		.keys = &keys,
+		.for_device = for_device,
+	};
+	struct ims_iv_group *group;
+	enum ims_flow flow;
+	int err;
+
+	err = ims_alg_expand(p->pair, &keys, p->ik, p->ck);
+	if (err == -ENOENT) {
+		NL_SET_ERR_MSG(extack, "this kernel has no hmac(sha256)");
+		err = -EOPNOTSUPP;
+	}
+	group = ims_iv_begin();
+	for (flow = 0; flow < IMS_FLOWS && !err; flow++) {
+		struct xfrm_state *x;
+
+		kind.out = flow == IMS_FLOW_OUT_UC || flow == IMS_FLOW_OUT_US;
+		x = ims_sa_alloc(&kind, extack);
+		if (IS_ERR(x))
+			err = PTR_ERR(x);
+		else
+			draft->sa[flow] = x;
+	}
+	ims_iv_end(group);
+	memzero_explicit(&keys, sizeof(keys));
+	draft->for_device = for_device;
+	if (err)
+		ims_bundle_discard_draft(draft);
+	return err;
+}
+
+static bool ims_endpoint_is_for_device(const struct ims_endpoint *ep)
+{
+	return ep->hw.wish.mode >= IMS_IPSEC_OFFLOAD_CRYPTO;
+}
+
+/**
+ * ims_bundle_make_draft() - make most of a bundle before anybody else has to wait
+ * @in: where
+ * @endpoint: id of the endpoint
+ * @p: what to make
+ * @draft: gets the SAs, to be given to ims_bundle_create(), and to ims_bundle_discard_draft() in
+ *	any case
+ *
+ * Keys and ciphers are most of what a bundle takes, and no other bundle has to do with them. If
+ * that fails, or the bundle is refused at a glance, there are none: ims_bundle_create() says why.
+ *
+ * Context: process, sleeps, without struct ims_net.lock.
+ */
+void ims_bundle_make_draft(struct ims_net *in, u32 endpoint, const struct ims_bundle_params *p,
+			   struct ims_bundle_draft *draft)
+{
+	const struct ims_endpoint *ep;
+	bool for_device;
+
+	memset(draft, 0, sizeof(*draft));
+	/* which endpoint and how many there are may change until the lock is held */
+	if (READ_ONCE(in->n_bundles) >= READ_ONCE(in->config.max_bundles) ||
+	    READ_ONCE(in->n_pending) >= READ_ONCE(in->config.max_pending))
+		return;
+	rcu_read_lock();
+	ep = xa_load(&in->endpoints, endpoint);
+	for_device = ep && ims_endpoint_is_for_device(ep);
+	rcu_read_unlock();
+	if (ep)
+		ims_bundle_make_sas(in->net, p, for_device, draft, NULL);
+}
+
+/**
+ * ims_bundle_discard_draft() - end what of a draft no bundle has taken
+ * @draft: from ims_bundle_make_draft()
+ *
+ * Context: process, sleeps.
+ */
+void ims_bundle_discard_draft(struct ims_bundle_draft *draft)
+{
+	enum ims_flow flow;
+
+	for (flow = 0; flow < IMS_FLOWS; flow++) {
+		if (draft->sa[flow])
+			ims_sa_discard(draft->sa[flow]);
+		draft->sa[flow] = NULL;
+	}
+}
+
+/* Take those of the draft, if they are what the endpoint needs, or make them now. */
+static int ims_bundle_take_sas(struct ims_bundle *b, const struct ims_bundle_params *p,
+			       __be16 port_pc, const __be32 *spis, struct ims_bundle_draft *draft,
+			       struct netlink_ext_ack *extack)
 {
 	const u32 mark = ims_bundle_mark(b->ep->in, b->reg->index, b->slot);
 	u32 out_mask, out_mark = ims_nat_get_sa_mark(b, &out_mask);
 	struct ims_endpoint *ep = b->ep;
+	const bool for_device = ims_endpoint_is_for_device(ep);
 	const struct {
 		__be16 ours;
 		__be16 ues;
@@ -288,22 +386,18 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 		[IMS_FLOW_IN_PS] = { ep->ports.port[0], p->port_uc, false },
 		[IMS_FLOW_IN_PC] = { port_pc, p->port_us, false },
 	};
-	const bool for_device = ep->hw.wish.mode >= IMS_IPSEC_OFFLOAD_CRYPTO;
-	struct ims_iv_group *group;
 	struct ims_sa_tunnel tunnel;
-	struct ims_alg_keys keys;
 	int i, err;
 
-	err = ims_alg_expand(p->pair, &keys, p->ik, p->ck);
-	if (err == -ENOENT) {
-		NL_SET_ERR_MSG(extack, "this kernel has no hmac(sha256)");
-		err = -EOPNOTSUPP;
+	if (!draft->sa[0] || draft->for_device != for_device) {
+		ims_bundle_discard_draft(draft);
+		err = ims_bundle_make_sas(ep->in->net, p, for_device, draft, extack);
+		if (err)
+			return err;
 	}
-	group = ims_iv_begin();
-	for (i = 0; i < IMS_FLOWS && !err; i++) {
+	for (i = 0; i < IMS_FLOWS; i++) {
 		bool out = flows[i].out;
 		const struct ims_sa_params sap = {
-			.net = ep->in->net,
 			.src = out ? &ep->addr : &p->ue_addr,
 			.dst = out ? &p->ue_addr : &ep->addr,
 			.sport = out ? flows[i].ours : flows[i].ues,
@@ -314,23 +408,15 @@ static int ims_bundle_alloc_sas(struct ims_bundle *b, const struct ims_bundle_pa
 			.out = out,
 			.mark = out ? out_mark : mark,
 			.mark_mask = out ? out_mask : ep->in->config.mark_mask,
-			.pair = p->pair,
-			.keys = &keys,
-			.for_device = for_device,
 		};
-		struct xfrm_state *x;
 
 		if (b->nat)
 			ims_nat_get_tunnel(b, out, &tunnel);
-		x = ims_sa_alloc(&sap, extack);
-		if (IS_ERR(x))
-			err = PTR_ERR(x);
-		else
-			b->sa[i] = x;
+		ims_sa_set_ends(draft->sa[i], &sap);
+		b->sa[i] = draft->sa[i];
+		draft->sa[i] = NULL;
 	}
-	ims_iv_end(group);
-	memzero_explicit(&keys, sizeof(keys));
-	return err;
+	return 0;
 }
 
 /* A tunnel's packets leave over it, unless another bundle has their ports, or has them first. */
@@ -574,6 +660,7 @@ struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endp
  * @in: where
  * @ep: the endpoint
  * @p: what to make
+ * @draft: its SAs, if there are any
  * @extack: gets the reason
  *
  * The bundle is temporary and goes after temporary_timeout. Another temporary one of
@@ -591,6 +678,7 @@ struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endp
  */
 struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
 				     const struct ims_bundle_params *p,
+				     struct ims_bundle_draft *draft,
 				     struct netlink_ext_ack *extack)
 {
 	__be32 spis[IMS_FLOWS] = {
@@ -641,7 +729,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 			      GFP_KERNEL_ACCOUNT);
 	if (err < 0)
 		goto free_spi_pc;
-	err = ims_bundle_alloc_sas(b, p, port_pc, spis, extack);
+	err = ims_bundle_take_sas(b, p, port_pc, spis, draft, extack);
 	if (!err && b->nat)
 		err = ims_nat_alloc_policies(b);
 	if (!err)

@@ -232,9 +232,11 @@ static int __ims_netlink_bundle_new(struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
 	struct ims_bundle_params p = {};
+	struct ims_bundle_draft draft;
 	struct ims_endpoint *ep;
 	struct sk_buff *reply;
 	struct ims_bundle *b;
+	u32 endpoint;
 	void *hdr;
 	int err;
 
@@ -246,6 +248,8 @@ static int __ims_netlink_bundle_new(struct genl_info *info)
 	if (!reply)
 		return -ENOMEM;
 
+	endpoint = nla_get_u32(info->attrs[IMS_IPSEC_A_BUNDLE_ENDPOINT]);
+	ims_bundle_make_draft(in, endpoint, &p, &draft);
 	mutex_lock(&in->lock);
 	ep = ims_netlink_find_endpoint(in, info->attrs[IMS_IPSEC_A_BUNDLE_ENDPOINT],
 				       info->extack);
@@ -259,19 +263,21 @@ static int __ims_netlink_bundle_new(struct genl_info *info)
 	}
 	b = ims_bundle_repeated(in, ep, &p, info->extack);
 	if (!b)
-		b = ims_bundle_create(in, ep, &p, info->extack);
+		b = ims_bundle_create(in, ep, &p, &draft, info->extack);
 	if (IS_ERR(b)) {
 		err = PTR_ERR(b);
 		goto unlock;
 	}
 	err = ims_netlink_put_bundle(reply, b);
 	mutex_unlock(&in->lock);
+	ims_bundle_discard_draft(&draft);
 	return ims_netlink_reply(reply, hdr, info, err);
 
 unlock:
-	ims_journal_add_refusal(in, &p, nla_get_u32(info->attrs[IMS_IPSEC_A_BUNDLE_ENDPOINT]), err,
+	ims_journal_add_refusal(in, &p, endpoint, err,
 				info->extack ? info->extack->_msg : NULL);
 	mutex_unlock(&in->lock);
+	ims_bundle_discard_draft(&draft);
 	nlmsg_free(reply);
 	return err;
 }

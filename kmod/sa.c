@@ -44,17 +44,17 @@ static int ims_sa_set_auth(struct xfrm_state *x, const struct ims_alg *alg, cons
 /* Pairs of algorithms, as bits, that this kernel does not have with IV generators of ours */
 static u32 ims_sa_no_own_iv __read_mostly;
 
-static const char *ims_sa_iv_name(const struct ims_sa_params *p, const char *geniv)
+static const char *ims_sa_iv_name(const struct ims_sa_kind *kind, const char *geniv)
 {
-	const bool own = !p->for_device && !(ims_sa_no_own_iv & BIT(p->pair - ims_alg_pairs));
+	const bool own = !kind->for_device && !(ims_sa_no_own_iv & BIT(kind->pair - ims_alg_pairs));
 
 	return (own ? ims_iv_name(geniv) : NULL) ?: geniv;
 }
 
-static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_sa_params *p,
+static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_sa_kind *kind,
 			  struct netlink_ext_ack *extack)
 {
-	const struct ims_alg *alg = p->pair->enc;
+	const struct ims_alg *alg = kind->pair->enc;
 	struct xfrm_algo_desc *desc = xfrm_ealg_get_byname(alg->name, 1);
 
 	if (!desc)
@@ -64,16 +64,16 @@ static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_sa_params *p,
 		return -ENOMEM;
 	strscpy(x->ealg->alg_name, desc->name, sizeof(x->ealg->alg_name));
 	x->ealg->alg_key_len = alg->key_len * 8;
-	memcpy(x->ealg->alg_key, p->keys->enc, alg->key_len);
+	memcpy(x->ealg->alg_key, kind->keys->enc, alg->key_len);
 	x->props.ealgo = desc->desc.sadb_alg_id;
-	x->geniv = ims_sa_iv_name(p, desc->uinfo.encr.geniv);
+	x->geniv = ims_sa_iv_name(kind, desc->uinfo.encr.geniv);
 	return 0;
 }
 
-static int ims_sa_set_aead(struct xfrm_state *x, const struct ims_sa_params *p,
+static int ims_sa_set_aead(struct xfrm_state *x, const struct ims_sa_kind *kind,
 			   struct netlink_ext_ack *extack)
 {
-	const struct ims_alg *alg = p->pair->aead;
+	const struct ims_alg *alg = kind->pair->aead;
 	struct xfrm_algo_desc *desc = xfrm_aead_get_byname(alg->name, alg->icv_bits, 1);
 
 	if (!desc)
@@ -84,22 +84,22 @@ static int ims_sa_set_aead(struct xfrm_state *x, const struct ims_sa_params *p,
 	strscpy(x->aead->alg_name, desc->name, sizeof(x->aead->alg_name));
 	x->aead->alg_key_len = alg->key_len * 8;
 	x->aead->alg_icv_len = alg->icv_bits;
-	memcpy(x->aead->alg_key, p->keys->enc, alg->key_len);
+	memcpy(x->aead->alg_key, kind->keys->enc, alg->key_len);
 	x->props.ealgo = desc->desc.sadb_alg_id;
-	x->geniv = ims_sa_iv_name(p, desc->uinfo.aead.geniv);
+	x->geniv = ims_sa_iv_name(kind, desc->uinfo.aead.geniv);
 	return 0;
 }
 
-static int ims_sa_set_algs(struct xfrm_state *x, const struct ims_sa_params *p,
+static int ims_sa_set_algs(struct xfrm_state *x, const struct ims_sa_kind *kind,
 			   struct netlink_ext_ack *extack)
 {
 	int err;
 
-	if (p->pair->aead)
-		return ims_sa_set_aead(x, p, extack);
-	err = ims_sa_set_auth(x, p->pair->auth, p->keys->auth, extack);
+	if (kind->pair->aead)
+		return ims_sa_set_aead(x, kind, extack);
+	err = ims_sa_set_auth(x, kind->pair->auth, kind->keys->auth, extack);
 	if (!err)
-		err = ims_sa_set_enc(x, p, extack);
+		err = ims_sa_set_enc(x, kind, extack);
 	return err;
 }
 
@@ -144,19 +144,13 @@ static int ims_sa_set_replay(struct xfrm_state *x)
 	return x->preplay_esn ? 0 : -ENOMEM;
 }
 
-static int ims_sa_set_tunnel(struct xfrm_state *x, const struct ims_sa_params *p)
+static int ims_sa_set_tunnel(struct xfrm_state *x)
 {
-	const struct ims_sa_tunnel *tunnel = p->tunnel;
-
 	x->encap = kzalloc(sizeof(*x->encap), GFP_KERNEL_ACCOUNT);
 	if (!x->encap)
 		return -ENOMEM;
 	x->encap->encap_type = UDP_ENCAP_ESPINUDP;
-	x->encap->encap_sport = tunnel->sport;
-	x->encap->encap_dport = tunnel->dport;
 	x->props.mode = XFRM_MODE_TUNNEL;
-	ims_addr_to_xfrm(&tunnel->dst, &x->id.daddr);
-	ims_addr_to_xfrm(&tunnel->src, &x->props.saddr);
 	return 0;
 }
 
@@ -176,32 +170,64 @@ static struct xfrm_state *ims_sa_new(struct net *net)
 
 /**
  * ims_sa_alloc() - make an SA that is in no table yet
- * @p: what to make
- * @extack: gets the reason
+ * @kind: what to make
+ * @extack: gets the reason, may be NULL
  *
  * Context: process, sleeps.
- * Return: the SA, to be given to ims_sa_add() or ims_sa_discard(), or an
- * ERR_PTR: -ENOMEM, or -EOPNOTSUPP for an algorithm that is not built.
+ * Return: the SA, to be given to ims_sa_set_ends() and ims_sa_add(), or to ims_sa_discard(), or
+ * an ERR_PTR: -ENOMEM, or -EOPNOTSUPP for an algorithm that is not built.
  */
-struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack)
+struct xfrm_state *ims_sa_alloc(const struct ims_sa_kind *kind, struct netlink_ext_ack *extack)
 {
-	sa_family_t family = p->src->family;
-	u8 prefixlen = ims_addr_len(p->src) * 8;
-	struct xfrm_state *x = ims_sa_new(p->net);
-	int err = -ENOMEM;
+	struct xfrm_state *x = ims_sa_new(kind->net);
+	int err;
 
 	if (!x)
 		return ERR_PTR(-ENOMEM);
 
-	ims_addr_to_xfrm(p->dst, &x->id.daddr);
-	x->id.spi = p->spi;
 	x->id.proto = IPPROTO_ESP;
-	ims_addr_to_xfrm(p->src, &x->props.saddr);
-	x->props.family = family;
+	x->props.family = kind->family;
 	x->props.mode = XFRM_MODE_TRANSPORT;
+	x->props.replay_window = kind->out ? 0 : IMS_SA_REPLAY_WINDOW;
+	ims_compat_set_dir(x, kind->out);
+	/* Family 0 would match anything. */
+	x->sel.family = kind->family;
+
+	err = ims_sa_set_algs(x, kind, extack);
+	if (!err && kind->is_tunnel)
+		err = ims_sa_set_tunnel(x);
+	if (!err && !kind->out)
+		err = ims_sa_set_replay(x);
+	if (!err)
+		err = ims_compat_init_state(x, extack);
+	if (err) {
+		ims_sa_discard(x);
+		return ERR_PTR(err);
+	}
+	x->km.state = XFRM_STATE_VALID;
+	return x;
+}
+
+/**
+ * ims_sa_set_ends() - say between whom an SA is
+ * @x: from ims_sa_alloc(), not added yet
+ * @p: addresses, ports and what else tells it from others
+ *
+ * Context: any.
+ */
+void ims_sa_set_ends(struct xfrm_state *x, const struct ims_sa_params *p)
+{
+	const struct ims_sa_tunnel *tunnel = p->tunnel;
+	const u8 prefixlen = ims_addr_len(p->src) * 8;
+
+	ims_addr_to_xfrm(tunnel ? &tunnel->dst : p->dst, &x->id.daddr);
+	ims_addr_to_xfrm(tunnel ? &tunnel->src : p->src, &x->props.saddr);
+	if (tunnel) {
+		x->encap->encap_sport = tunnel->sport;
+		x->encap->encap_dport = tunnel->dport;
+	}
+	x->id.spi = p->spi;
 	x->props.reqid = p->reqid;
-	x->props.replay_window = p->out ? 0 : IMS_SA_REPLAY_WINDOW;
-	ims_compat_set_dir(x, p->out);
 	if (p->out) {
 		x->mark.v = p->mark & p->mark_mask;
 		x->mark.m = p->mark_mask;
@@ -212,9 +238,8 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 
 	/*
 	 * Whole addresses and exact ports, any transport protocol: phones mix
-	 * UDP and TCP over one set. Family 0 would match anything.
+	 * UDP and TCP over one set.
 	 */
-	x->sel.family = family;
 	ims_addr_to_xfrm(p->dst, &x->sel.daddr);
 	ims_addr_to_xfrm(p->src, &x->sel.saddr);
 	x->sel.prefixlen_d = prefixlen;
@@ -223,20 +248,6 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ex
 	x->sel.dport_mask = htons(0xffff);
 	x->sel.sport = p->sport;
 	x->sel.sport_mask = htons(0xffff);
-
-	err = ims_sa_set_algs(x, p, extack);
-	if (!err && p->tunnel)
-		err = ims_sa_set_tunnel(x, p);
-	if (!err && !p->out)
-		err = ims_sa_set_replay(x);
-	if (!err)
-		err = ims_compat_init_state(x, extack);
-	if (err) {
-		ims_sa_discard(x);
-		return ERR_PTR(err);
-	}
-	x->km.state = XFRM_STATE_VALID;
-	return x;
 }
 
 /**
@@ -653,7 +664,7 @@ void ims_sa_set_nat_port(struct xfrm_state *x, __be16 port)
  * @pair: its algorithms
  * @family: AF_INET or AF_INET6
  * @out: the P-CSCF would send over it
- * @for_device: as in struct ims_sa_params
+ * @for_device: as in struct ims_sa_kind
  * @extack: gets the reason, may be NULL
  *
  * Context: process, sleeps.
@@ -664,23 +675,31 @@ struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair,
 			      struct netlink_ext_ack *extack)
 {
 	static const struct ims_alg_keys keys;
-	struct ims_addr addr = { .family = family };
-	const struct ims_sa_params p = {
+	const struct ims_sa_kind kind = {
 		.net = net,
-		.src = &addr,
-		.dst = &addr,
-		.spi = htonl(IMS_IPSEC_SPI_MIN),
+		.family = family,
 		.out = out,
 		.pair = pair,
 		.keys = &keys,
 		.for_device = for_device,
 	};
+	struct ims_addr addr = { .family = family };
+	const struct ims_sa_params p = {
+		.src = &addr,
+		.dst = &addr,
+		.spi = htonl(IMS_IPSEC_SPI_MIN),
+		.out = out,
+	};
+	struct xfrm_state *x = ims_sa_alloc(&kind, extack);
 
+	if (IS_ERR(x))
+		return x;
 	if (family == AF_INET)
 		addr.in.s_addr = htonl(INADDR_LOOPBACK);
 	else
 		addr.in6 = in6addr_loopback;
-	return ims_sa_alloc(&p, extack);
+	ims_sa_set_ends(x, &p);
+	return x;
 }
 
 /**

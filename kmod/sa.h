@@ -30,8 +30,27 @@ struct ims_sa_tunnel {
 };
 
 /**
- * struct ims_sa_params - one SA, one way
+ * struct ims_sa_kind - what an SA is before anybody knows between whom
  * @net: where
+ * @family: of its addresses
+ * @is_tunnel: in UDP; else transport mode
+ * @out: the P-CSCF sends over it
+ * @pair: its algorithms
+ * @keys: their ESP keys
+ * @for_device: a device may be to encrypt, whose driver asks for the kernel's IV generator
+ */
+struct ims_sa_kind {
+	struct net *net;
+	sa_family_t family;
+	bool is_tunnel;
+	bool out;
+	const struct ims_alg_pair *pair;
+	const struct ims_alg_keys *keys;
+	bool for_device;
+};
+
+/**
+ * struct ims_sa_params - between whom an SA is, one way
  * @src: address it comes from
  * @dst: address it goes to
  * @sport: port it comes from
@@ -39,16 +58,12 @@ struct ims_sa_tunnel {
  * @tunnel: around these; NULL: transport mode
  * @spi: its SPI
  * @reqid: what policies choose it by
- * @out: the P-CSCF sends over it
+ * @out: as in struct ims_sa_kind
  * @mark: marks the packets that come over it; of one that the P-CSCF sends over, the mark of the
  *	policies that may choose it
  * @mark_mask: bits of @mark that count; 0: they are not marked, or any policy may
- * @pair: its algorithms
- * @keys: their ESP keys
- * @for_device: a device may be to encrypt, whose driver asks for the kernel's IV generator
  */
 struct ims_sa_params {
-	struct net *net;
 	const struct ims_addr *src;
 	const struct ims_addr *dst;
 	__be16 sport;
@@ -59,9 +74,6 @@ struct ims_sa_params {
 	bool out;
 	u32 mark;
 	u32 mark_mask;
-	const struct ims_alg_pair *pair;
-	const struct ims_alg_keys *keys;
-	bool for_device;
 };
 
 /**
@@ -81,7 +93,8 @@ struct xfrm_state *ims_sa_try(struct net *net, const struct ims_alg_pair *pair,
 			      struct netlink_ext_ack *extack);
 int ims_sa_find_driver(struct net *net, const struct ims_alg_pair *pair,
 		       struct ims_sa_driver *driver);
-struct xfrm_state *ims_sa_alloc(const struct ims_sa_params *p, struct netlink_ext_ack *extack);
+struct xfrm_state *ims_sa_alloc(const struct ims_sa_kind *kind, struct netlink_ext_ack *extack);
+void ims_sa_set_ends(struct xfrm_state *x, const struct ims_sa_params *p);
 int ims_sa_add(struct xfrm_state *x, struct netlink_ext_ack *extack);
 void ims_sa_say_exists(const struct xfrm_state *x, struct netlink_ext_ack *extack);
 void ims_sa_announce(struct xfrm_state *x);

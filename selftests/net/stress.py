@@ -58,7 +58,7 @@ def fill_and_empty(ep, how):
     return ep
 
 
-@test('LEAK', 'a thousand bundles made and deleted, expired or forced out, leave no SA, SPI or memory', limit=600)
+@test('LEAK', 'a thousand bundles made and deleted, expired, forced out or refused, leave no SA, SPI or memory', limit=600)
 def thousand():
     World.nl.do('config-set', min_spi=70000, max_spi=71999, max_pending=2000, max_bundles=1000)
     # The events are not what this is about, and their queue would be counted
@@ -67,10 +67,12 @@ def thousand():
     was, percpu = slabs(), meminfo('Percpu')
     for how in ('deleted', 'expired', 'forced'):
         ep = fill_and_empty(ep, how)
+    for _ in range(THOUSAND):
+        expect_error('EINVAL', bundle, ep, port_uc=9000, port_us=9000)
     with World.p:
         World.events = Events()
 
-    # Per bundle there would be 3,000 objects more in some cache; what is freed after a
+    # Per bundle there would be 3,000 objects more, or 4,000 SAs, in some cache; what is freed after a
     # grace period may take its time
     def grown():
         now = slabs()
