@@ -68,6 +68,7 @@
 #define SWITCHED	64	/* UEs of a batch that take a new set into use */
 #define OTHERS		1000	/* UEs registered while others' packets are measured */
 #define PATIENCE	10	/* seconds for a row, should a packet get lost */
+#define A_SECOND	20000	/* UEs that send in a second at least */
 #define PORT_NATT	4500
 #define PORT_OTHER	5099
 
@@ -631,6 +632,8 @@ static void measure_all(const void *data)
 			err(2, "UDP_ENCAP");
 	}
 	xfrm_look();
+	if (column->sys == &ours && largest > MANY)
+		ours_raise_limits();
 	if (column->sys == &ours)
 		ours_open(&setup, PORT_PS, PORT_PC);
 	policies = count_policies();
@@ -650,7 +653,7 @@ static void measure_all(const void *data)
 				setup.encap ? ", behind NATs" : "", row->n);
 		if (setup.sys != &none)
 			grow(row->n);
-		alarm(PATIENCE);
+		alarm(PATIENCE + row->n / A_SECOND);
 		if (row->what < OUTBOUND)
 			activate(row->n);
 		settle(40);

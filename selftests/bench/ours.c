@@ -25,6 +25,36 @@ static struct imsipsec_addr nat_addr(const struct setup *s, const struct ue *ue)
 	return s->encap ? to_addr(s, &ue->nat) : (struct imsipsec_addr){ 0 };
 }
 
+/* A process that another one has forked needs a handle of its own. */
+void ours_connect(void)
+{
+	int ret;
+
+	imsipsec_close(handle);
+	handle = NULL;
+	ret = imsipsec_open(&handle);
+	if (ret)
+		errx(2, "%s", imsipsec_open_strerror(ret));
+}
+
+/* As who has so many UEs sets them: by default there is room for 262,144 */
+void ours_raise_limits(void)
+{
+	const struct imsipsec_config config = {
+		.size = sizeof(config),
+		.set = IMSIPSEC_CONFIG_MAX_SPI | IMSIPSEC_CONFIG_MAX_BUNDLES |
+		       IMSIPSEC_CONFIG_MAX_PENDING,
+		.max_spi = (1 << 24) - 1,
+		.max_bundles = 4 << 20,
+		.max_pending = 4 << 20,
+	};
+
+	if (!handle)
+		ours_connect();
+	if (imsipsec_config_set(handle, &config))
+		errx(2, "%s", imsipsec_strerror(handle));
+}
+
 void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 {
 	const struct imsipsec_endpoint_params params = {
@@ -37,10 +67,9 @@ void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 		.nat_port = s->encap,
 	};
 	const struct imsipsec_endpoint *ep;
-	int ret = handle ? 0 : imsipsec_open(&handle);
 
-	if (ret)
-		errx(2, "%s", imsipsec_open_strerror(ret));
+	if (!handle)
+		ours_connect();
 	if (imsipsec_endpoint_add(handle, &params, &ep))
 		errx(2, "%s", imsipsec_strerror(handle));
 	s->endpoint = ep->id;

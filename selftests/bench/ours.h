@@ -5,6 +5,8 @@
 
 #include "setup.h"
 
+void ours_connect(void);
+void ours_raise_limits(void);
 void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc);
 void ours_create(const struct setup *s, struct ue *ue);
 void ours_confirm(const struct ue *ue, enum imsipsec_older older);

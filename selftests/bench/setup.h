@@ -12,6 +12,9 @@
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
+/* By default there is no room for more, neither here nor in OpenSIPS's range of SPIs */
+#define MANY		65536
+
 #define PORT_PC		5062
 #define PORT_PS		5063
 #define PORT_UC		32773

@@ -61,8 +61,8 @@ END {
 				continue
 			}
 			most = target_of(kernel[k], row[i])
-			printf unit[row[i]] == "kinsn" ? ",%.1f" : ",%.0f", most
+			printf unit[row[i]] ~ /^(kinsn|times)$/ ? ",%.1f" : ",%.0f", most
 			our = value[kernel[k], row[i], "ours"]
-			print (unit[row[i]] ~ /\/s$/ ? our >= most : our <= most) ? ",yes" : ",no"
+			print (unit[row[i]] ~ /\/s$|^times$/ ? our >= most : our <= most) ? ",yes" : ",no"
 		}
 }
