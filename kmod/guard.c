@@ -693,7 +693,6 @@ static __always_inline bool ims_guard_has_ports(const struct sk_buff *skb, u8 pr
 	       (const u8 *)(ports + 2) <= skb_tail_pointer(skb);
 }
 
-/* @ports: NULL: they have to be looked for */
 static noinline unsigned int ims_guard_look(struct ims_net *in, struct sk_buff *skb,
 					    const struct nf_hook_state *state,
 					    const __be16 *ports, enum ims_guard_place place)
@@ -708,24 +707,79 @@ static noinline unsigned int ims_guard_look(struct ims_net *in, struct sk_buff *
 	return ims_guard_judge(in, skb, state, &p, shape, place);
 }
 
+/* Of a packet with its ports at hand */
+static bool ims_guard_is_udp(const struct sk_buff *skb)
+{
+	if (ip_hdr(skb)->version == 4)
+		return ip_hdr(skb)->protocol == IPPROTO_UDP;
+	return ipv6_hdr(skb)->nexthdr == IPPROTO_UDP;
+}
+
 /*
- * Most of what has to do with an endpoint is as it should be, and nobody has changed it:
- * what comes over an SA that is for it was judged on arrival, and what XFRM gets after
- * the judgement at LOCAL_OUT leaves in ESP.
+ * What comes over an SA that is for it: its address and port are an endpoint's, which no other
+ * endpoint has, so that none is looked for. What is new of a bundle is for ims_guard_check_input().
  */
+static bool ims_guard_has_arrived(struct ims_net *in, const struct sk_buff *skb,
+				  const struct xfrm_state *x)
+{
+	const struct ims_bundle *b;
+
+	if (!ims_sa_is_live(x))
+		return false;
+	b = ims_bundle_of_input(in, x);
+	if (!b || !READ_ONCE(b->proven) || READ_ONCE(b->state) == IMS_IPSEC_STATE_ESTABLISHED)
+		return false;
+	if (b->nat && !ims_guard_is_udp(skb))
+		return false;
+	ims_sa_touch(x);
+	return true;
+}
+
+/* What leaves over an SA that is for it, likewise */
+static bool ims_guard_has_departed(struct sk_buff *skb, const __be16 *ports)
+{
+	const struct xfrm_state *x = ims_sa_of_output(skb);
+
+	if (!x || !ims_sa_is_for(x, skb, ports) || ims_sa_is_tunnel(x) || !ims_sa_is_live(x) ||
+	    ims_sa_is_missing(skb))
+		return false;
+	ims_sa_touch(x);
+	ims_compat_keep_source(skb);
+	return true;
+}
+
+/*
+ * Most of what has to do with an endpoint is as it should be, and nobody has changed it: UDP or
+ * TCP that is whole, over an SA of ours that is for it. What came over one was judged on arrival,
+ * and what XFRM gets after the judgement at LOCAL_OUT leaves in ESP.
+ */
+static bool ims_guard_is_as_usual(struct ims_net *in, struct sk_buff *skb, const __be16 *ports,
+				  enum ims_guard_place place)
+{
+	const struct xfrm_state *x;
+
+	if (place == IMS_GUARD_DEPART)
+		return ims_guard_has_departed(skb, ports);
+	if (ims_compat_origin(skb))
+		return false;
+	if (place == IMS_GUARD_LEAVE)
+		return ims_sa_of_output(skb);
+	x = ims_sa_of_input(skb);
+	if (IS_ERR_OR_NULL(x) || !ims_sa_is_for(x, skb, ports))
+		return false;
+	if (place == IMS_GUARD_ARRIVE)
+		return ims_guard_has_arrived(in, skb, x);
+	ims_guard_let_in(skb, x);
+	return true;
+}
+
+/* @ports: NULL: they have to be looked for */
 static noinline unsigned int ims_guard_look_quick(struct ims_net *in, struct sk_buff *skb,
 						  const struct nf_hook_state *state,
 						  const __be16 *ports, enum ims_guard_place place)
 {
-	const struct xfrm_state *x;
-
-	if (ports && place == IMS_GUARD_LEAVE && ims_sa_of_output(skb) && !ims_compat_origin(skb))
+	if (ports && ims_guard_is_as_usual(in, skb, ports, place))
 		return NF_ACCEPT;
-	if (ports && place == IMS_GUARD_ENTER && !ims_compat_origin(skb)) {
-		x = ims_sa_of_input(skb);
-		if (!IS_ERR_OR_NULL(x) && ims_sa_is_for(x, skb, ports))
-			return ims_guard_let_in(skb, x);
-	}
 	return ims_guard_look(in, skb, state, ports, place);
 }
 
