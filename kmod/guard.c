@@ -37,6 +37,7 @@
 #include "nat.h"
 #include "netns.h"
 #include "parse.h"
+#include "policy.h"
 #include "reject.h"
 #include "sa.h"
 #include "trace.h"
@@ -735,6 +736,20 @@ static bool ims_guard_has_arrived(struct ims_net *in, const struct sk_buff *skb,
 	return true;
 }
 
+/*
+ * Has XFRM's check the same result for what came over an SA of ours, in transport mode, if nobody
+ * knows any more that it did? The check would find that the SA is for the packet, as the guard
+ * has; that no policy asks for it, as it is one of those that other SAs need; and that it stands
+ * in the way of none. Behind LOCAL_IN nobody else looks but SELinux, for a label, which the SA
+ * has not. Before, rules of operators do. Where there are inbound policies, XFRM looks for one of
+ * them in any case, and all is left as it is.
+ */
+static bool ims_guard_may_forget(const struct ims_net *in, const struct nf_hook_state *state)
+{
+	return READ_ONCE(in->guards_last) && state->net == in->net &&
+	       ims_policy_wants_none(in->net);
+}
+
 /* What leaves over an SA that is for it, likewise */
 static bool ims_guard_has_departed(struct sk_buff *skb, const __be16 *ports)
 {
@@ -753,7 +768,8 @@ static bool ims_guard_has_departed(struct sk_buff *skb, const __be16 *ports)
  * TCP that is whole, over an SA of ours that is for it. What came over one was judged on arrival,
  * and what XFRM gets after the judgement at LOCAL_OUT leaves in ESP.
  */
-static bool ims_guard_is_as_usual(struct ims_net *in, struct sk_buff *skb, const __be16 *ports,
+static bool ims_guard_is_as_usual(struct ims_net *in, struct sk_buff *skb,
+				  const struct nf_hook_state *state, const __be16 *ports,
 				  enum ims_guard_place place)
 {
 	const struct xfrm_state *x;
@@ -770,6 +786,8 @@ static bool ims_guard_is_as_usual(struct ims_net *in, struct sk_buff *skb, const
 	if (place == IMS_GUARD_ARRIVE)
 		return ims_guard_has_arrived(in, skb, x);
 	ims_guard_let_in(skb, x);
+	if (ims_guard_may_forget(in, state))
+		ims_sa_forget_input(skb);
 	return true;
 }
 
@@ -778,7 +796,7 @@ static noinline unsigned int ims_guard_look_quick(struct ims_net *in, struct sk_
 						  const struct nf_hook_state *state,
 						  const __be16 *ports, enum ims_guard_place place)
 {
-	if (ports && ims_guard_is_as_usual(in, skb, ports, place))
+	if (ports && ims_guard_is_as_usual(in, skb, state, ports, place))
 		return NF_ACCEPT;
 	return ims_guard_look(in, skb, state, ports, place);
 }
@@ -954,6 +972,36 @@ void ims_guard_init(struct ims_net *in)
 		in->guard_ops[i].priv = in;
 }
 
+/*
+ * Do rules come behind the guard's hook at LOCAL_IN, whose priority is the last one there is?
+ * What is registered later with the same comes before; connection tracking has it, too, which
+ * has no rules.
+ */
+static bool ims_guard_is_last(const struct nf_hook_entries *e, nf_hookfn *own)
+{
+	struct nf_hook_ops **ops = nf_hook_entries_get_hook_ops(e);
+	unsigned int i;
+
+	for (i = e->num_hook_entries; i-- && e->hooks[i].hook != own;)
+		if (READ_ONCE(ops[i])->hook_ops_type != NF_HOOK_OP_UNDEFINED)
+			return false;
+	return true;
+}
+
+static bool ims_guard_are_last(const struct net *net)
+{
+	const struct nf_hook_entries *e4, *e6;
+	bool last;
+
+	rcu_read_lock();
+	e4 = rcu_dereference(net->nf.hooks_ipv4[NF_INET_LOCAL_IN]);
+	e6 = rcu_dereference(net->nf.hooks_ipv6[NF_INET_LOCAL_IN]);
+	last = e4 && e6 && ims_guard_is_last(e4, ims_guard_enter4) &&
+	       ims_guard_is_last(e6, ims_guard_enter6);
+	rcu_read_unlock();
+	return last;
+}
+
 /**
  * ims_guard_enable() - have the hooks registered
  * @in: where; a namespace without endpoints has none and pays nothing
@@ -970,6 +1018,7 @@ int ims_guard_enable(struct ims_net *in)
 	if (in->guarded)
 		return 0;
 	err = nf_register_net_hooks(in->net, in->guard_ops, IMS_GUARD_HOOKS);
+	WRITE_ONCE(in->guards_last, !err && ims_guard_are_last(in->net));
 	WRITE_ONCE(in->guarded, !err);
 	return err;
 }
@@ -987,6 +1036,7 @@ void ims_guard_disable(struct ims_net *in)
 	if (in->guarded)
 		nf_unregister_net_hooks(in->net, in->guard_ops, IMS_GUARD_HOOKS);
 	WRITE_ONCE(in->guarded, false);
+	WRITE_ONCE(in->guards_last, false);
 }
 
 /**

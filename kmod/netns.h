@@ -76,6 +76,7 @@ struct ims_port_map;
  *	@lock
  * @guard_ops: the guard's hooks
  * @guarded: the guard's hooks are registered; written under @lock
+ * @guards_last: at LOCAL_IN no rules of anybody come behind the guard's; likewise
  * @frag_ops: the hooks for fragments within tunnels
  * @visited: hooks are registered here for other namespaces, see ipvlan.c
  */
@@ -121,6 +122,7 @@ struct ims_net {
 	struct ims_journal *journal;
 	struct nf_hook_ops guard_ops[IMS_GUARD_HOOKS];
 	bool guarded;
+	bool guards_last;
 	struct nf_hook_ops frag_ops[IMS_FRAG_HOOKS];
 	bool visited;
 };

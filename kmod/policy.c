@@ -47,6 +47,23 @@ bool ims_policy_is_own_notice(void)
 }
 
 /**
+ * ims_policy_wants_none() - is what comes to this host let in whatever SA it came over, or none
+ * @net: where
+ *
+ * Context: any.
+ * Return: true if nobody has an inbound policy, of the namespace or of a socket, and what no
+ * policy is for is let in.
+ */
+bool ims_policy_wants_none(const struct net *net)
+{
+	const struct netns_xfrm *xfrm = &net->xfrm;
+
+	return !READ_ONCE(xfrm->policy_count[XFRM_POLICY_IN]) &&
+	       !READ_ONCE(xfrm->policy_count[XFRM_POLICY_MAX + XFRM_POLICY_IN]) &&
+	       READ_ONCE(xfrm->policy_default[XFRM_POLICY_IN]) == XFRM_USERPOLICY_ACCEPT;
+}
+
+/**
  * ims_policy_port() - the local port that a policy is for
  * @pol: a policy, whoever it belongs to
  *

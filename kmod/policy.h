@@ -52,6 +52,7 @@ int ims_policy_add_answer(struct xfrm_policy **policy, struct net *net,
 			  const struct ims_policy_answer *p);
 int ims_policy_insert(struct xfrm_policy *pol, const struct xfrm_policy *old);
 void ims_policy_discard(struct xfrm_policy *pol);
+bool ims_policy_wants_none(const struct net *net);
 __be16 ims_policy_port(const struct xfrm_policy *pol);
 bool ims_policy_is_own_notice(void);
 

@@ -227,10 +227,11 @@ const struct xfrm_state *ims_sa_last_of_input(const struct sk_buff *skb)
 
 /**
  * ims_sa_forget_input() - from here on nobody asks how a packet came
- * @skb: a packet that has come out of a tunnel and was judged
+ * @skb: a packet that was judged
  *
- * XFRM's own check would want an inbound policy for it, which all that comes to this
- * host would have to be compared with.
+ * XFRM's own check would want an inbound policy for what has come out of a tunnel, which all that
+ * comes to this host would have to be compared with; in transport mode it would take the packet
+ * apart once more.
  */
 void ims_sa_forget_input(struct sk_buff *skb)
 {

@@ -432,6 +432,25 @@ def meta_ipsec(case):
         equal(c.leaks, [], 'delivered')
 
 
+@test('A10', 'rules behind all others see it as well, that were there before the endpoint or came later, {}', each=ADDRESSES)
+def meta_ipsec_last(fam):
+    # Of one priority, what has come first is the last: behind the guard's last hook, too
+    for when, priority in (('before', 2 ** 31 - 1), ('before', 2 ** 31 - 2), ('later', 2 ** 31 - 1), ('later', 1000)):
+        with contextlib.ExitStack() as stack:
+            last = rules(*chain('input', f'udp dport {PORT_PS} meta ipsec exists counter', kind='filter', priority=priority))
+            if when == 'before':
+                stack.enter_context(last)
+            c = stack.enter_context(Case(fam, WITH))
+            if when == 'later':
+                stack.enter_context(last)
+            # More than one, as the first ones of a bundle are looked at in full
+            for n in range(3):
+                World.wire.send(c.by_hand.udp('spi-ps', b'%d' % n))
+                equal(receive(c.udp[0]), b'%d' % n, 'a message')
+            equal(re.findall(r'packets (\d+)', Space.nft.run('list table inet host')), ['3'], f'{when}, {priority}: counted')
+        before()
+
+
 @test('A10', 'ipvlan l3s: nothing is in clear when its lower device goes to another namespace, {}', each=ADDRESSES)
 def lower_goes(fam):
     need('ipvlan')
