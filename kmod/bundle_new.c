@@ -404,7 +404,8 @@ static int ims_bundle_take_sas(struct ims_bundle *b, const struct ims_bundle_par
 			.dport = out ? flows[i].ues : flows[i].ours,
 			.tunnel = b->nat ? &tunnel : NULL,
 			.spi = spis[i],
-			.reqid = b->nat ? ims_nat_reqid(ep->in, b->id) : ep->reqid,
+			.reqid = b->nat ? ims_nat_reqid(ep->in, b->id) :
+					   ims_endpoint_reqid(ep, flows[i].ours),
 			.out = out,
 			.mark = out ? out_mark : mark,
 			.mark_mask = out ? out_mask : ep->in->config.mark_mask,

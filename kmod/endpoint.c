@@ -32,6 +32,32 @@ bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port)
 	return false;
 }
 
+/**
+ * ims_endpoint_reqid() - what the SAs of a port are chosen by
+ * @ep: the endpoint
+ * @port: one of its ports
+ *
+ * Context: any; @ep under RCU or struct ims_net.lock.
+ * Return: the reqid.
+ */
+u32 ims_endpoint_reqid(const struct ims_endpoint *ep, __be16 port)
+{
+	return ep->reqid[port != ep->ports.port[0]];
+}
+
+/**
+ * ims_endpoint_has_reqid() - is a reqid that of an endpoint's ports
+ * @ep: the endpoint
+ * @reqid: the reqid
+ *
+ * Context: any; @ep under RCU or struct ims_net.lock.
+ * Return: true if so.
+ */
+bool ims_endpoint_has_reqid(const struct ims_endpoint *ep, u32 reqid)
+{
+	return reqid == ep->reqid[0] || reqid == ep->reqid[1];
+}
+
 /* Does an endpoint shut its ports at an address? AF_UNSPEC: any IPv6 address */
 static bool ims_endpoint_is_shut(const struct ims_endpoint *ep, const struct ims_addr *addr)
 {
@@ -260,22 +286,18 @@ static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_para
 }
 
 /*
- * One reqid for all SAs of an endpoint, and a random one: the state table
- * hashes it with the addresses, and numbers in a row would meet addresses in
- * a row in the same buckets.
+ * One for the server port and one for the client ports, or XFRM would find the two SAs to a UE in
+ * one place and have to look at both; not one for each: of a UE without a set XFRM has an IKE
+ * daemon hear once a reqid. And random: the state table hashes it with the addresses, and numbers
+ * in a row would meet addresses in a row in the same buckets. Nothing goes by its being unique.
  */
-static u32 ims_endpoint_reqid(struct ims_net *in)
+static u32 ims_endpoint_new_reqid(void)
 {
-	struct ims_endpoint *ep;
 	u32 reqid;
 
-again:
-	reqid = get_random_u32();
-	if (!reqid)
-		goto again;
-	list_for_each_entry(ep, &in->endpoint_list, node)
-		if (ep->reqid == reqid)
-			goto again;
+	do {
+		reqid = get_random_u32();
+	} while (!reqid);
 	return reqid;
 }
 
@@ -284,7 +306,7 @@ static int ims_endpoint_add_policy(struct ims_endpoint *ep, unsigned int i,
 				   struct netlink_ext_ack *extack)
 {
 	return ims_policy_add(&ep->pols[i], ep->in->net, &ep->addr, ep->ports.port[i],
-			      ep->reqid, ep->guard == IMS_IPSEC_GUARD_BYPASS, extack);
+			      ep->reqid[!!i], ep->guard == IMS_IPSEC_GUARD_BYPASS, extack);
 }
 
 /**
@@ -316,9 +338,10 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 	if (!ep)
 		return ERR_PTR(-ENOMEM);
 	ep->in = in;
-	ep->reqid = ims_endpoint_reqid(in);
 	ep->addr = p->addr;
 	ep->ports = p->ports;
+	for (i = 0; i < ARRAY_SIZE(ep->reqid); i++)
+		ep->reqid[i] = ims_endpoint_new_reqid();
 	ep->guard = p->guard;
 	ep->nat_port = p->nat_port;
 	ims_offload_endpoint(ep, &p->hw);

@@ -53,7 +53,7 @@ struct ims_port_map {
  * @rcu: for freeing
  * @in: its namespace; constant
  * @id: as userspace knows it
- * @reqid: random, of all its SAs; constant
+ * @reqid: random, of the SAs of the server port and of those of the client ports; constant
  * @guard: enum ims_ipsec_guard; constant
  * @addr: constant
  * @ports: constant
@@ -72,7 +72,7 @@ struct ims_endpoint {
 	struct rcu_head rcu;
 	struct ims_net *in;
 	u32 id;
-	u32 reqid;
+	u32 reqid[2];
 	u8 guard;
 	struct ims_addr addr;
 	struct ims_ports ports;
@@ -112,6 +112,8 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep);
 void ims_endpoint_delete_all(struct ims_net *in);
 bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port);
+u32 ims_endpoint_reqid(const struct ims_endpoint *ep, __be16 port);
+bool ims_endpoint_has_reqid(const struct ims_endpoint *ep, u32 reqid);
 struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_addr *addr,
 					  __be16 port);
 struct ims_endpoint *ims_endpoint_with_bypass(struct ims_net *in, const struct ims_addr *addr,

@@ -57,6 +57,21 @@ static void ims_guard_note(struct ims_bundle *b, const struct sk_buff *skb,
 		ims_bundle_used(b);
 }
 
+/* Is an SA the endpoint's, or was it? Not so one of a tunnel, whose reqid is another. */
+static bool ims_guard_is_own(const struct ims_endpoint *ep, const struct xfrm_state *x)
+{
+	return ims_sa_is_shielded(x) && ims_endpoint_has_reqid(ep, ims_sa_reqid(x));
+}
+
+/* Is there a set of the endpoint's between two addresses, for whatever ports? */
+static bool ims_guard_has_set(const struct ims_endpoint *ep, const struct ims_tuple *t)
+{
+	struct net *net = ep->in->net;
+
+	return ims_sa_exists(net, &t->src, &t->dst, ep->reqid[0]) ||
+	       ims_sa_exists(net, &t->src, &t->dst, ep->reqid[1]);
+}
+
 /* Did a packet come over a live SA of this endpoint that is for it? */
 static enum ims_ipsec_drop ims_guard_check_input(struct ims_net *in, const struct ims_endpoint *ep,
 						 const struct sk_buff *skb,
@@ -72,8 +87,8 @@ static enum ims_ipsec_drop ims_guard_check_input(struct ims_net *in, const struc
 		return IMS_IPSEC_DROP_FOREIGN_SA;
 	b = ims_bundle_of_input(in, x);
 	if (!b || b->ep != ep)
-		return ims_sa_has_reqid(x, ep->reqid) ? IMS_IPSEC_DROP_NO_LIVE_SET :
-							IMS_IPSEC_DROP_FOREIGN_SA;
+		return ims_guard_is_own(ep, x) ? IMS_IPSEC_DROP_NO_LIVE_SET :
+						 IMS_IPSEC_DROP_FOREIGN_SA;
 	if (!ims_sa_is_live(x))
 		return IMS_IPSEC_DROP_NO_LIVE_SET;
 	if (shape != IMS_SHAPE_PORTS || !ims_sa_covers(x, &p->t))
@@ -109,7 +124,7 @@ static enum ims_ipsec_drop ims_guard_check_owner(struct ims_net *in, const struc
 	struct ims_bundle *b;
 
 	if (!ims_sa_is_tunnel(x))
-		return ims_sa_has_reqid(x, ep->reqid) ? IMS_DROP_NOT : IMS_IPSEC_DROP_FOREIGN_SA;
+		return ims_guard_is_own(ep, x) ? IMS_DROP_NOT : IMS_IPSEC_DROP_FOREIGN_SA;
 	b = ims_nat_of_output(in, x);
 	if (!b || b->ep != ep)
 		return IMS_IPSEC_DROP_FOREIGN_SA;
@@ -132,9 +147,8 @@ static enum ims_ipsec_drop ims_guard_check_output(struct ims_net *in,
 	if (!x) {
 		if (!ims_sa_is_missing(skb))
 			return IMS_IPSEC_DROP_PLAINTEXT_OUT;
-		return ims_sa_exists(in->net, &t->src, &t->dst, ep->reqid) ?
-			       IMS_IPSEC_DROP_CROSS_PAIR :
-			       IMS_IPSEC_DROP_NO_LIVE_SET;
+		return ims_guard_has_set(ep, t) ? IMS_IPSEC_DROP_CROSS_PAIR :
+						  IMS_IPSEC_DROP_NO_LIVE_SET;
 	}
 	drop = ims_guard_check_owner(in, ep, x, p->proto);
 	if (drop != IMS_DROP_NOT)

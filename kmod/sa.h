@@ -140,7 +140,6 @@ void ims_sa_tuple(const struct xfrm_state *x, struct ims_tuple *t);
 int ims_sa_cmp_dst(const struct xfrm_state *x, const struct ims_addr *addr);
 __be16 ims_sa_ports(const struct xfrm_state *x, __be16 *sport);
 u32 ims_sa_reqid(const struct xfrm_state *x);
-bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid);
 bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b);
 bool ims_sa_is_live(const struct xfrm_state *x);
 bool ims_sa_is_shielded(const struct xfrm_state *x);

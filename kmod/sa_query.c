@@ -425,18 +425,6 @@ u32 ims_sa_reqid(const struct xfrm_state *x)
 }
 
 /**
- * ims_sa_has_reqid() - is an SA one of an endpoint's
- * @x: the SA
- * @reqid: the endpoint's, by which its policies choose, also among what others have
- *
- * Return: true if so: it is, or was.
- */
-bool ims_sa_has_reqid(const struct xfrm_state *x, u32 reqid)
-{
-	return ims_sa_is_shielded(x) && x->props.reqid == reqid;
-}
-
-/**
  * ims_sa_same_selector() - are two SAs for the same packets
  * @a: an SA of ours
  * @b: another of its registration
@@ -536,11 +524,11 @@ bool ims_sa_is_for(const struct xfrm_state *x, const struct sk_buff *skb, const 
 }
 
 /**
- * ims_sa_exists() - is there an SA of an endpoint between two addresses
+ * ims_sa_exists() - is there an SA of an endpoint's port between two addresses
  * @net: where
  * @src: source address
  * @dst: destination address
- * @reqid: the endpoint's
+ * @reqid: the port's
  *
  * Context: any; takes net->xfrm.xfrm_state_lock.
  * Return: true if there is a live one, for whatever ports.

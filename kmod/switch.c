@@ -129,7 +129,6 @@ static int ims_bundle_add_answer(struct ims_bundle *b, enum ims_flow flow)
 {
 	struct ims_net *in = b->ep->in;
 	struct ims_policy_answer p = {
-		.reqid = b->ep->reqid,
 		.spi = ims_bundle_spi(b, flow),
 		.mark = ims_bundle_mark(in, b->reg->index, b->slot),
 		.mark_mask = in->config.mark_mask,
@@ -137,6 +136,7 @@ static int ims_bundle_add_answer(struct ims_bundle *b, enum ims_flow flow)
 	int err;
 
 	ims_bundle_tuple(b, flow, &p.t);
+	p.reqid = ims_endpoint_reqid(b->ep, p.t.sport);
 	err = ims_policy_add_answer(&b->answer[flow], in->net, &p);
 	/* whose policy that is has a way of his own for these packets */
 	return err == -EEXIST ? 0 : err;

@@ -73,6 +73,20 @@ class Trying:
             os.waitpid(pid, 0)
 
 
+@test('A1', 'port_ps has a reqid, and the ports of port_pc another, of their policies and of the SAs from and to them, {}', each=ADDRESSES)
+def reqids(fam):
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p)
+    of = {int(port): int(reqid) for port, reqid in re.findall(r'sport (\d+) .*?reqid (\d+)', World.p.ip('xfrm policy'), re.DOTALL)}
+    equal(sorted(of), sorted(PORTS), 'ports with a policy')
+    check(all(of.values()) and {of[x] for x in PORT_PC} == {of[PORT_PC[0]]} != {of[PORT_PS]}, f'reqids: {of}')
+    for n in range(2):
+        b = bundle(ep, ue_address=u, port_uc=PORT_UC + n, port_us=PORT_US + n, spi_uc=SPI_UC + 2 * n, spi_us=SPI_US + 2 * n)
+        got = {s['spi']: s['reqid'] for s in World.p.states()}
+        for name, port in (('spi-ps', PORT_PS), ('spi-uc', PORT_PS), ('spi-pc', b['port-pc']), ('spi-us', b['port-pc'])):
+            equal(got[b[name]], of[port], f'reqid of {name}')
+
+
 @test('A10', 'flush: nothing passes in the moments after it, and the policies come back, {}', each=ADDRESSES)
 def flushed(fam):
     p, u = ADDRESSES[fam]
