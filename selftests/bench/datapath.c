@@ -11,6 +11,8 @@
  *
  *	inbound[-nat|-ipv6]-N		a UE's packet, received; from behind a NAT
  *	inbound-gro[-ipv6]-N		the same by way of GRO
+ *	inbound-shipped[-ipv6]-N, outbound-shipped[-ipv6]-N	with the shipped configuration,
+ *					and an interface that has GRO
  *	inbound-oldest-N		of the 16 UEs that were the first to send
  *	inbound-nat-inside-N, outbound-nat-inside-N	all behind one NAT, whose address
  *					is the one within their tunnels
@@ -83,6 +85,7 @@ struct row {
 	sa_family_t family;
 	uint16_t encap;
 	bool inside;
+	bool shipped;
 	size_t n;
 };
 
@@ -559,13 +562,21 @@ static double measure_forwarded(void)
 
 /* ---- Rows ------------------------------------------------------------ */
 
+static const char *offload_module(sa_family_t family)
+{
+	return family == AF_INET ? "esp4_offload" : "esp6_offload";
+}
+
 static double measure(const struct row *row)
 {
-	const char *offload = row->family == AF_INET ? "esp4_offload" : "esp6_offload";
+	const char *offload = offload_module(row->family);
 	double cost;
 
 	switch (row->what) {
 	case INBOUND_GRO:
+		/* then the module has done so */
+		if (row->shipped)
+			return measure_inbound(row);
 		/*
 		 * Not first, or 6.1's ksoftirqd, once awake, is kept from going back
 		 * to sleep and has to do all packets from then on.
@@ -648,9 +659,10 @@ static void measure_all(const void *data)
 		double cost;
 
 		if (row == rows || row->n != row[-1].n)
-			fprintf(stderr, "%s%s%s: %zu UEs\n", column->name,
+			fprintf(stderr, "%s%s%s%s: %zu UEs\n", column->name,
 				setup.family == AF_INET6 ? ", IPv6" : "",
-				setup.encap ? ", behind NATs" : "", row->n);
+				setup.encap ? ", behind NATs" : "",
+				setup.shipped ? ", as shipped" : "", row->n);
 		if (setup.sys != &none)
 			grow(row->n);
 		alarm(PATIENCE + row->n / A_SECOND);
@@ -681,6 +693,10 @@ static struct row parse_row(const char *text)
 
 	if (take(&text, "inbound-oldest"))
 		row.what = INBOUND_OLDEST;
+	else if (take(&text, "inbound-shipped") && (row.shipped = true))
+		row.what = INBOUND_GRO;
+	else if (take(&text, "outbound-shipped") && (row.shipped = true))
+		row.what = OUTBOUND;
 	else if (take(&text, "inbound-gro"))
 		row.what = INBOUND_GRO;
 	else if (take(&text, "activate-same-ports"))
@@ -705,7 +721,8 @@ static struct row parse_row(const char *text)
 		errx(2, "no row %s", row.name);
 	if (take(&text, "ipv6"))
 		row.family = AF_INET6;
-	else if ((row.what == INBOUND || row.what == OUTBOUND) && take(&text, "nat"))
+	else if ((row.what == INBOUND || (row.what == OUTBOUND && !row.shipped)) &&
+		 take(&text, "nat"))
 		row.encap = PORT_NATT;
 	row.inside = row.encap && take(&text, "inside");
 	row.n = row.what >= OTHER_IN ? OTHERS : strtoul(text, NULL, 10);
@@ -727,6 +744,8 @@ static int compare_rows(const void *a, const void *b)
 		return x->encap < y->encap ? -1 : 1;
 	if (x->inside != y->inside)
 		return x->inside < y->inside ? -1 : 1;
+	if (x->shipped != y->shipped)
+		return x->shipped < y->shipped ? -1 : 1;
 	if (x->n != y->n)
 		return x->n < y->n ? -1 : 1;
 	return x->what < y->what ? -1 : x->what > y->what;
@@ -753,7 +772,7 @@ int main(int argc, char **argv)
 	for (; n_rows; n_rows -= n, rows += n) {
 		for (n = 1; n < n_rows; n++)
 			if (rows[n].family != rows->family || rows[n].encap != rows->encap ||
-			    rows[n].inside != rows->inside)
+			    rows[n].inside != rows->inside || rows[n].shipped != rows->shipped)
 				break;
 		setup = (struct setup) {
 			.sys = column->sys,
@@ -761,10 +780,13 @@ int main(int argc, char **argv)
 			.family = rows->family,
 			.encap = rows->encap,
 			.inside = rows->inside,
+			.shipped = rows->shipped,
 		};
 		inet_pton(setup.family, setup.family == AF_INET ? "192.0.2.1" : "2001:db8::1",
 			  &setup.addr);
 		measure_apart(measure_all, &(struct batch) { rows, n });
+		if (rows->shipped)
+			net_load(offload_module(rows->family), false);
 	}
 	kill(spinning, SIGKILL);
 	return 0;

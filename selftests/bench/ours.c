@@ -65,6 +65,7 @@ void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 		.n_port_pc = 1,
 		.nat_traversal = s->encap ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_OFF,
 		.nat_port = s->encap,
+		.hw_offload = s->shipped ? IMSIPSEC_OFFLOAD_SOFTWARE : 0,
 	};
 	const struct imsipsec_endpoint *ep;
 

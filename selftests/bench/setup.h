@@ -73,6 +73,7 @@ struct setup {
 	xfrm_address_t addr;	/* the P-CSCF's */
 	uint16_t encap;		/* port of ESP in UDP, for UEs behind NATs, or 0 */
 	bool inside;		/* all are behind one NAT, whose address is in their tunnels */
+	bool shipped;		/* ours is configured as /etc/ims_ipsec.conf has it */
 	uint32_t endpoint;	/* ours */
 };
 

@@ -24,14 +24,24 @@ FNR == NR {
 	value[$1, $2, $3] = n[$1, $2, $3] == 1 ? $4 : all[$1, $2, $3, int((n[$1, $2, $3] + 1) / 2)]
 }
 
-function target_of(k, r,	n_terms, terms, term, i, v, least) {
+# Of "0.75", or of "0.75|6.1=0.78" where a kernel has its own
+function factor_of(k, text,	n_parts, parts, i) {
+	n_parts = split(text, parts, "|")
+	for (i = n_parts; i > 1; i--)
+		if (index(parts[i], k "=") == 1)
+			return substr(parts[i], length(k) + 2) + 0
+	return parts[1] + 0
+}
+
+function target_of(k, r,	n_terms, terms, term, i, v, f, least) {
 	n_terms = split(target[r], terms, ",")
 	for (i = 1; i <= n_terms; i++) {
 		if (split(terms[i], term, /[*+:]/) == 3) {
 			if (!((k, term[3], term[2]) in value))
 				exit missing = 1
 			v = value[k, term[3], term[2]]
-			v = terms[i] ~ /\+/ ? v + term[1] : v * term[1]
+			f = factor_of(k, term[1])
+			v = terms[i] ~ /\+/ ? v + f : v * f
 		} else {
 			v = terms[i] + 0
 		}
