@@ -116,6 +116,15 @@ static inline void ims_compat_left_caches(struct xfrm_state *x)
 #endif
 }
 
+/* As XFRM does when it ends an SA; newer kernels have a function for it (6.15). */
+static inline void ims_compat_drop_gso(struct xfrm_state *x)
+{
+	if (!x->type_offload)
+		return;
+	module_put(x->type_offload->owner);
+	x->type_offload = NULL;
+}
+
 /* Where a driver refuses an SA, XFRM takes GRO and GSO from it as well (6.15): they come back. */
 static inline void ims_compat_keep_gso(struct xfrm_state *x)
 {

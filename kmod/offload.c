@@ -319,11 +319,16 @@ int ims_offload_bundle(struct ims_bundle *b, struct netlink_ext_ack *extack)
 	struct netlink_ext_ack said = {};
 	struct ims_net *in = b->ep->in;
 	struct net_device *dev;
+	enum ims_flow flow;
 	u8 reason;
 
 	lockdep_assert_held(&in->lock);
 
 	b->offload = ims_offload_without(b);
+	/* somebody else has GRO and GSO loaded: what is received has no choice */
+	if (b->ep->hw.wish.mode == IMS_IPSEC_OFFLOAD_OFF)
+		for (flow = 0; flow < IMS_FLOWS; flow++)
+			ims_sa_drop_gso(b->sa[flow]);
 	if (b->ep->hw.wish.mode < IMS_IPSEC_OFFLOAD_CRYPTO)
 		return 0;
 

@@ -562,6 +562,8 @@ static struct xfrm_state *ims_sa_copy(struct xfrm_state *x, const struct ims_add
 		n->encap->encap_dport = dport;
 	if (ims_compat_init_state(n, NULL))
 		goto discard;
+	if (!ims_sa_has_gso(x))
+		ims_sa_drop_gso(n);
 	n->km.state = XFRM_STATE_VALID;
 	return n;
 

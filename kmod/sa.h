@@ -155,6 +155,7 @@ int ims_sa_offload(struct xfrm_state *x, const struct net_device *dev, bool out,
 void ims_sa_withdraw(struct xfrm_state *x);
 bool ims_sa_was_on_device(struct xfrm_state *x);
 bool ims_sa_has_gso(const struct xfrm_state *x);
+void ims_sa_drop_gso(struct xfrm_state *x);
 void ims_sa_mark_input(struct sk_buff *skb, const struct xfrm_state *x);
 
 /**

@@ -104,6 +104,18 @@ bool ims_sa_has_gso(const struct xfrm_state *x)
 }
 
 /**
+ * ims_sa_drop_gso() - have an SA's packets encrypted where XFRM comes to them
+ * @x: from ims_sa_alloc(), not added yet, and on no device
+ *
+ * Else they would be when they leave, which spares a long TCP message the way down in pieces, and
+ * costs every other packet. GRO takes what comes over it all the same.
+ */
+void ims_sa_drop_gso(struct xfrm_state *x)
+{
+	ims_compat_drop_gso(x);
+}
+
+/**
  * ims_sa_mark_input() - mark a packet as its SA says
  * @skb: the packet
  * @x: the SA that it came over

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Messages of bundles that are on a network interface, or were: lib/nic.py."""
+import contextlib
 import errno
 import itertools
 import os
@@ -354,42 +355,68 @@ def receives(fam):
 
 # --- What a device refuses
 
+@contextlib.contextmanager
+def counting():
+    """nft, in which ESP passes as what it is, or as what is yet to become many packets."""
+    nft = Nft(World.p)
+    nft.run('table inet big {', 'counter seen {', '}', 'chain out {', 'type filter hook output priority 0;',
+            'meta l4proto 50 counter name seen', '}', '}')
+    try:
+        yield nft
+    finally:
+        nft.run('delete table inet big')
+        nft.close()
+
+
+def esp_of_stream(nft, phone, way):
+    """How many packets of ESP 256 segments of TCP are; where it is cut up first, there are as many at least."""
+    ends = phone.connect(way)
+    mine, its = ends if way == 'spi-us' else ends[::-1]
+    phone.talk(ends)
+    nft.run('reset counters')
+    mine.setblocking(True)
+    for _ in range(8):
+        mine.sendall(bytes(32 * 1400))
+        got = 0
+        while got < 32 * 1400:
+            got += len(receive(its))
+    packets = int(re.search(r'packets (\d+)', nft.run('list counters')).group(1))
+    phone.hang_up(ends)
+    return packets
+
+
 @test('OFFLOAD', 'what a driver refuses keeps GSO: a TCP stream is encrypted before it is cut up, whichever SA it refuses, {}',
       each=ADDRESSES)
 def refused(fam):
     p, u = ADDRESSES[fam]
-    with Nic() as nic:
+    with Nic() as nic, counting() as nft:
         ep = offloading(nic, p)
-        nft = Nft(World.p)
-        # ESP passes here as what it is, or as what is yet to become many packets
-        nft.run('table inet big {', 'counter seen {', '}', 'chain out {', 'type filter hook output priority 0;',
-                'meta l4proto 50 counter name seen', '}', '}')
-        try:
-            for n, way in enumerate(('spi-ps', 'spi-us', 'spi-us', 'spi-us')):
-                for error in (95, 28):
-                    # The first two are the outbound ones: an answer goes over spi-uc, what P begins over spi-us
-                    nic.set(sas=n, error=error)
-                    b = made(ep, ue_address=u)
-                    in_software('refused' if error == 95 else 'table-full', b)
-                    with Phone(b) as phone:
-                        ends = phone.connect(way)
-                        mine, its = ends if way == 'spi-us' else ends[::-1]
-                        phone.talk(ends)
-                        nft.run('reset counters')
-                        mine.setblocking(True)
-                        for _ in range(8):
-                            mine.sendall(bytes(32 * 1400))
-                            got = 0
-                            while got < 32 * 1400:
-                                got += len(receive(its))
-                        packets = int(re.search(r'packets (\d+)', nft.run('list counters')).group(1))
-                        # Where it is cut up first, there are 256 of them at least
-                        check(packets < 192, f'SA {n} refused by {error}: {packets} packets of ESP')
-                        phone.hang_up(ends)
-                    delete(b)
-        finally:
-            nft.run('delete table inet big')
-            nft.close()
+        for n, way in enumerate(('spi-ps', 'spi-us', 'spi-us', 'spi-us')):
+            for error in (95, 28):
+                # The first two are the outbound ones: an answer goes over spi-uc, what P begins over spi-us
+                nic.set(sas=n, error=error)
+                b = made(ep, ue_address=u)
+                in_software('refused' if error == 95 else 'table-full', b)
+                with Phone(b) as phone:
+                    packets = esp_of_stream(nft, phone, way)
+                    check(packets < 192, f'SA {n} refused by {error}: {packets} packets of ESP')
+                delete(b)
+
+
+@test('OFFLOAD', 'a TCP stream is encrypted before it is cut up where software is wished for, and else after, whoever has loaded it, {}',
+      each=ADDRESSES)
+def wished(fam):
+    p, u = ADDRESSES[fam]
+    with counting() as nft:
+        for wish in ('software', 'off', None):
+            ep = endpoint(p, **({'hw_offload': wish} if wish else {}))
+            b = made(ep, ue_address=u)
+            in_software(None, b)
+            with Phone(b) as phone:
+                for way in ('spi-ps', 'spi-us'):
+                    packets = esp_of_stream(nft, phone, way)
+                    check((packets < 192) == (wish == 'software'), f'{wish}, {way}: {packets} packets of ESP')
+            World.nl.do('endpoint-del', id=ep['id'], force=True)
 
 
 # --- What no bundle has
