@@ -767,12 +767,8 @@ static bool ims_guard_may_forget(const struct ims_net *in, const struct nf_hook_
 /* What leaves over an SA that is for it, likewise */
 static bool ims_guard_has_departed(struct sk_buff *skb, const __be16 *ports)
 {
-	const struct xfrm_state *x = ims_sa_of_output(skb);
-
-	if (!x || !ims_sa_is_for(x, skb, ports) || ims_sa_is_tunnel(x) || !ims_sa_is_live(x) ||
-	    ims_sa_is_missing(skb))
+	if (!ims_sa_carries_output(skb, ports))
 		return false;
-	ims_sa_touch(x);
 	ims_compat_keep_source(skb);
 	return true;
 }
@@ -794,8 +790,8 @@ static bool ims_guard_is_as_usual(struct ims_net *in, struct sk_buff *skb,
 		return false;
 	if (place == IMS_GUARD_LEAVE)
 		return ims_sa_of_output(skb);
-	x = ims_sa_of_input(skb);
-	if (IS_ERR_OR_NULL(x) || !ims_sa_is_for(x, skb, ports))
+	x = ims_sa_fitting_input(skb, ports);
+	if (!x)
 		return false;
 	if (place == IMS_GUARD_ARRIVE)
 		return ims_guard_has_arrived(in, skb, x);

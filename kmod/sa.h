@@ -145,7 +145,8 @@ bool ims_sa_is_live(const struct xfrm_state *x);
 bool ims_sa_is_shielded(const struct xfrm_state *x);
 bool ims_sa_is_gone(struct xfrm_state *x);
 bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t);
-bool ims_sa_is_for(const struct xfrm_state *x, const struct sk_buff *skb, const __be16 *ports);
+const struct xfrm_state *ims_sa_fitting_input(const struct sk_buff *skb, const __be16 *ports);
+bool ims_sa_carries_output(const struct sk_buff *skb, const __be16 *ports);
 bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims_addr *dst,
 		   u32 reqid);
 

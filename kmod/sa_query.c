@@ -497,15 +497,9 @@ bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t)
 	       ipv6_addr_equal(&sel->daddr.in6, &t->dst.in6);
 }
 
-/**
- * ims_sa_is_for() - is an SA one of ours, and for a packet
- * @x: the SA that the packet came over, whoever it belongs to
- * @skb: the packet
- * @ports: its ports
- *
- * Return: true if so, as ims_sa_covers().
- */
-bool ims_sa_is_for(const struct xfrm_state *x, const struct sk_buff *skb, const __be16 *ports)
+/* Is an SA one of ours, and for a packet? As ims_sa_covers(), of what is in the packet. */
+static bool ims_sa_is_for(const struct xfrm_state *x, const struct sk_buff *skb,
+			  const __be16 *ports)
 {
 	const struct xfrm_selector *sel = &x->sel;
 	const struct ipv6hdr *ip6h;
@@ -521,6 +515,40 @@ bool ims_sa_is_for(const struct xfrm_state *x, const struct sk_buff *skb, const 
 	ip6h = ipv6_hdr(skb);
 	return sel->family == AF_INET6 && ipv6_addr_equal(&sel->saddr.in6, &ip6h->saddr) &&
 	       ipv6_addr_equal(&sel->daddr.in6, &ip6h->daddr);
+}
+
+/**
+ * ims_sa_fitting_input() - the SA of ours that a packet came over, if it is for the packet
+ * @skb: the packet
+ * @ports: its ports
+ *
+ * Context: any.
+ * Return: the SA, live or not, without a reference: it lives as long as @skb; or NULL.
+ */
+const struct xfrm_state *ims_sa_fitting_input(const struct sk_buff *skb, const __be16 *ports)
+{
+	const struct xfrm_state *x = ims_sa_of_input(skb);
+
+	return !IS_ERR_OR_NULL(x) && ims_sa_is_for(x, skb, ports) ? x : NULL;
+}
+
+/**
+ * ims_sa_carries_output() - will a packet leave over a live SA of ours that is for it, in no tunnel
+ * @skb: the packet, routed, not transformed yet
+ * @ports: its ports
+ *
+ * Context: any.
+ * Return: true if so: the SA is used.
+ */
+bool ims_sa_carries_output(const struct sk_buff *skb, const __be16 *ports)
+{
+	const struct xfrm_state *x = ims_sa_of_output(skb);
+
+	if (!x || !ims_sa_is_for(x, skb, ports) || ims_sa_is_tunnel(x) || !ims_sa_is_live(x) ||
+	    ims_sa_is_missing(skb))
+		return false;
+	ims_sa_touch(x);
+	return true;
 }
 
 /**
