@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ktap import UML, Fail, Skip, check, echo, equal, main, say, test, wait  # noqa: E402,F401
 from net import (AH, DCCP, DSTOPTS, ESP, ICMP, ICMP6, P4, P6, SCTP, TCP, U4, U6, UDP, UDPLITE,  # noqa: E402,F401
                  Batch, Namespace, Wire, accepted, ah, esp, esp_data, family, fragment, fragment_head, fragments, icmp_error,
-                 icv, idents, ip, ip4, layer4, pending, receive, topology)
+                 icv, idents, ip, ip4, layer4, pending, receive, set_gro, topology)
 from nl import Events, Family, NlError, Xfrm  # noqa: E402,F401
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
@@ -40,6 +40,8 @@ PORT_PS, PORT_PC = 7777, (7807, 7808)
 PORT_UC, PORT_US, SPI_UC, SPI_US = 8034, 8904, 1028536224, 455113919
 ADDRESSES = {'IPv4': (P4, U4), 'IPv6': (P6, U6)}
 DEFAULTS = {}
+# As /etc/ims_ipsec.conf is shipped, and by an interface that has GRO, as NICs have; else a packet at a time
+SHIPPED = os.environ.get('IMS_IPSEC_SHIPPED', '0') not in ('', '0')
 
 
 class World:
@@ -54,6 +56,9 @@ def setup():
     with World.u:
         World.phones = Xfrm()
     World.wire = Wire(World.u, 'u0')
+    if SHIPPED:
+        World.nl.do('config-set', hw_offload='software')
+        set_gro(World.u, World.p, True)
     DEFAULTS.update(World.nl.do('config-get'))
 
 

@@ -23,15 +23,15 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
-from ims import (ADDRESSES, AUTH_KEY, P4, P6, U4, U6, UDP, Fail, Namespace, Skip, World, Xfrm, algorithms, bundle,  # noqa: E402
+from ims import (ADDRESSES, AUTH_KEY, P4, P6, SHIPPED, U4, U6, UDP, Fail, Namespace, Skip, World, Xfrm, algorithms, bundle,  # noqa: E402
                  check, echo, endpoint, equal, family, icv, ip, layer4, quiet, receive, setup, table, teardown, wait)
-from net import checksum, pseudo  # noqa: E402
+from net import checksum, pseudo, set_gro  # noqa: E402
 from nl import Netlink  # noqa: E402
 
 SO_MARK, SO_RCVMARK, UDP_ENCAP, UDP_ENCAP_ESPINUDP = 36, 75, 100, 2
 IPIP, IPV6 = 4, 41
 NETLINK_NETFILTER, NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE = 12, 1, 2
-SIOCETHTOOL, ETHTOOL_STSO, ETHTOOL_SGRO, SIOCSIFMTU = 0x8946, 0x1f, 0x2c, 0x8922
+SIOCSIFMTU = 0x8922
 NAT_PORT = 4500
 LONG = 3600000
 # Seconds between two moves of a UE: more than there have to be
@@ -428,14 +428,11 @@ def forward(ns):
 @contextlib.contextmanager
 def device_gro():
     """P's packets come by way of GRO meanwhile."""
-    # A veth gives GRO nothing whose sender could have left it to segment
     try:
-        ethtool(World.u, 'u0', ETHTOOL_STSO, 0)
-        ethtool(World.p, 'p0', ETHTOOL_SGRO, 1)
+        set_gro(World.u, World.p, True)
         yield
     finally:
-        ethtool(World.p, 'p0', ETHTOOL_SGRO, 0)
-        ethtool(World.u, 'u0', ETHTOOL_STSO, 1)
+        set_gro(World.u, World.p, SHIPPED)
 
 
 @contextlib.contextmanager
@@ -460,12 +457,6 @@ def set_mtu(ns, dev, size):
     """As `ip link set` does."""
     with ns.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         fcntl.ioctl(s, SIOCSIFMTU, struct.pack('16si12x', dev.encode(), size))
-
-
-def ethtool(ns, dev, command, value):
-    data = ctypes.create_string_buffer(struct.pack('II', command, value))
-    with ns.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        fcntl.ioctl(s, SIOCETHTOOL, struct.pack('16sP16x', dev.encode(), ctypes.addressof(data)))
 
 
 def looked_at(fam):

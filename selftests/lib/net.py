@@ -13,6 +13,7 @@ Nothing of ours runs in U: `ip xfrm`, sockets, packets made here.
 import collections
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import hmac
 import itertools
@@ -29,6 +30,7 @@ from ktap import echo, wait
 CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 3, 0x0800, 0x86dd
 PACKET_OUTGOING = 4
+SIOCETHTOOL, ETHTOOL_STSO, ETHTOOL_SGRO = 0x8946, 0x1f, 0x2c
 TCP, UDP, UDPLITE, SCTP, DCCP, ESP, AH, FRAGMENT, DSTOPTS = 6, 17, 136, 132, 33, 50, 51, 44, 60
 ICMP, ICMP6 = 1, 58
 MAC = {'p0': bytes.fromhex('020000000001'), 'u0': bytes.fromhex('020000000002')}
@@ -191,6 +193,19 @@ class Batch:
     def close(self):
         self.p.stdin.close()
         self.p.wait()
+
+
+def ethtool(ns, dev, command, value):
+    data = ctypes.create_string_buffer(struct.pack('II', command, value))
+    with ns.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        fcntl.ioctl(s, SIOCETHTOOL, struct.pack('16sP16x', dev.encode(), ctypes.addressof(data)))
+
+
+def set_gro(u, p, on):
+    """P's packets come by way of GRO, or do not."""
+    # A veth gives GRO nothing whose sender could have left it to segment
+    ethtool(u, 'u0', ETHTOOL_STSO, not on)
+    ethtool(p, 'p0', ETHTOOL_SGRO, on)
 
 
 def parse_states(text):

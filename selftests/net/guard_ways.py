@@ -194,8 +194,15 @@ def nested(case):
         for seq, (name, sport, port) in enumerate((('spi-ps', PORT_UC, PORT_PS), ('spi-pc', PORT_US, c.b['port-pc'])), 1):
             data = layer4(c.u, c.p, UDP, sport, port, b'nested')
             ours = c.by_hand.data(name, UDP, data)
-            c.put(f'{name} inside', over(c, seq, ESP, ours) if proto == 'ESP' else
-                  ah(c.u, c.p, SPI, seq, ESP, ours, 'hmac-md5-96', KEY), foreign_sa=1)
+            if SHIPPED and proto == 'ESP':
+                # GRO may take the outer SA off and forget that: what is within came over ours
+                was, s = c.count('foreign-sa'), c.udp[PORTS.index(port)]
+                World.wire.send(over(c, seq, ESP, ours))
+                # pylint: disable-next=cell-var-from-loop
+                wait(lambda: pending(s) == [b'nested'] or c.count('foreign-sa') == was + 1, f'{name} inside, by way of GRO')
+            else:
+                c.put(f'{name} inside', over(c, seq, ESP, ours) if proto == 'ESP' else
+                      ah(c.u, c.p, SPI, seq, ESP, ours, 'hmac-md5-96', KEY), foreign_sa=1)
             if proto == 'ESP':
                 theirs = esp_data(SPI, seq + 10, UDP, data, 'hmac-md5-96', KEY)
                 c.put(f'{name} outside', c.by_hand.packet(name, ESP, theirs), foreign_sa=1)

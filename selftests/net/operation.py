@@ -204,6 +204,35 @@ def encrypted(fam):
         World.p.ip('link property del dev p0 altname eth0')
 
 
+@test('SEE', 'as it is shipped, and with GRO, tcpdump shows what comes in clear, what is sent not, and nftables sees no ESP come, {}',
+      each=ADDRESSES)
+def shipped(fam):
+    needs('tcpdump', 'nft')
+    clear_form, esp_form = DOC.block('SIP in clear', 'length 15')
+    rules = [f'chain {hook} {{\ntype filter hook {hook} priority 0\nmeta l4proto esp counter\nmeta ipsec exists counter\n}}'
+             for hook in ('prerouting', 'input')]
+    set_gro(World.u, World.p, True)
+    World.p.run('nft', '-f', '-', stdin='\n'.join(['table inet seen {', *rules, '}\n']))
+    try:
+        with registered(fam, hw_offload='software') as (_, b, phone), Shell(['tcpdump -n -l -i p0']) as sh:
+            sh.says('listening on')
+            phone.deliver('spi-ps', b'15 bytes, as it')
+            phone.deliver('spi-uc', b'15 bytes, as it')
+            (u, p, uc, ps, _), out = table(b)[b['spi-ps']], f"0x{b['spi-uc']:08x}"
+            want = [re.escape(form.split(' ', 1)[1]) for form in (
+                clear_form.replace('192.0.2.2.8034', f'{u}.{uc}').replace('192.0.2.1.7777', f'{p}.{ps}'),
+                esp_form.replace('192.0.2.1', p).replace('192.0.2.2', u).replace('0x3d4e37a0', out).split(', length')[0])]
+            sh.says(*(x.replace('IP\\ ', 'IP6?\\ ') for x in want))
+            check(f'{u} > {p}: ESP' not in sh.said, f'ESP that has come is shown: {sh.said[-1000:]}')
+            sh.interrupt('tcpdump')
+            sh.ends()
+        counts = [int(x) for x in re.findall(r'packets (\d+)', World.p.run('nft list table inet seen'))]
+        equal(counts, [0, 1, 0, 1], 'ESP, and what has come out of it, at prerouting and input')
+    finally:
+        World.p.run('nft delete table inet seen')
+        set_gro(World.u, World.p, SHIPPED)
+
+
 @test('SEE', 'tcpdump by nflog, as the document has it, shows decrypted SIP both ways, UDP and TCP, {}', each=ADDRESSES)
 def decrypted(fam):
     lines, _ = DOC.block('SIP in clear', 'nflog'), DOC.block('SIP in clear', 'CSeq: 0')

@@ -37,6 +37,7 @@ static const struct check_row {
 	{ "esp", check_esp, true },
 	{ "dropped", check_dropped, true },
 	{ "offload", check_offload, true },
+	{ "gro", check_gro, true },
 	{ "spis", check_spis, true },
 	{ "bundles", check_bundles, true },
 	{ "marks", check_marks, true },

@@ -29,6 +29,7 @@ struct check_finding {
 struct check_address {
 	struct imsipsec_addr address;
 	char interface[IF_NAMESIZE];
+	bool no_gro;			/* its packets are not taken together */
 };
 
 /* What is let in unless a policy says so: `ip xfrm policy getdefault` */
@@ -205,6 +206,7 @@ void check_algorithms(struct check *c);
 void check_esp(struct check *c);
 void check_dropped(struct check *c);
 void check_offload(struct check *c);
+void check_gro(struct check *c);
 void check_spis(struct check *c);
 void check_bundles(struct check *c);
 void check_marks(struct check *c);

@@ -3,11 +3,16 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <libmnl/libmnl.h>
+#include <linux/ethtool.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <linux/xfrm.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,8 +61,19 @@ static void gather_module(struct check *c)
 	imsipsec_close(h);
 }
 
+/* What cannot be asked for it is taken to have it. */
+static bool has_no_gro(int fd, const char *interface)
+{
+	struct ethtool_value value = { .cmd = ETHTOOL_GGRO };
+	struct ifreq ifr = { .ifr_data = (void *)&value };
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", interface);
+	return fd >= 0 && !ioctl(fd, SIOCETHTOOL, &ifr) && !value.data;
+}
+
 static void gather_addresses(struct check *c)
 {
+	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifaddrs *list, *i;
 	struct check_address *a;
 
@@ -76,8 +92,11 @@ static void gather_addresses(struct check *c)
 		else
 			a->address.in6 = ((struct sockaddr_in6 *)i->ifa_addr)->sin6_addr;
 		snprintf(a->interface, sizeof(a->interface), "%s", i->ifa_name);
+		a->no_gro = has_no_gro(fd, a->interface);
 	}
 	freeifaddrs(list);
+	if (fd >= 0)
+		close(fd);
 }
 
 static enum check_default default_of(uint8_t value)

@@ -440,6 +440,11 @@ void check_dropped(struct check *c)
 			    "UEs' protected ports in clear");
 }
 
+static const char *offload_module(const struct imsipsec_endpoint *e)
+{
+	return e->address.family == AF_INET ? "esp4_offload" : "esp6_offload";
+}
+
 /* Who asks for GRO and GSO of ESP, or for a device that does it? */
 static bool wants_offload(const struct imsipsec_endpoint *e)
 {
@@ -458,7 +463,7 @@ void check_offload(struct check *c)
 		e = &c->endpoints[i];
 		if (!wants_offload(e))
 			continue;
-		name = e->address.family == AF_INET ? "esp4_offload" : "esp6_offload";
+		name = offload_module(e);
 		if (check_has_kernel_module(c, name, &loaded)) {
 			check_found(c, CHECK_OK, "%s, which endpoint %" PRIu32 " wants, is %s", name,
 				    e->id, loaded ? "in the kernel" : "loaded when it is needed");
@@ -467,5 +472,46 @@ void check_offload(struct check *c)
 		check_found(c, e->hw_offload_required ? CHECK_FAULT : CHECK_WARNING,
 			    "the kernel has no %s, which endpoint %" PRIu32 " wants", name, e->id);
 		check_cure(c, "install the kernel's package that has it, or hw-offload off");
+	}
+}
+
+/* An interface that its address is on; what comes by another one is not looked at. */
+static void check_gro_of(struct check *c, const struct imsipsec_endpoint *e)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_addresses; i++) {
+		if (!imsipsec_addr_equal(&c->addresses[i].address, &e->address))
+			continue;
+		if (!c->addresses[i].no_gro) {
+			check_found(c, CHECK_OK, "endpoint %" PRIu32 ": ESP is taken by GRO on %s", e->id,
+				    c->addresses[i].interface);
+			continue;
+		}
+		check_found(c, CHECK_WARNING, "endpoint %" PRIu32 ": %s has no GRO, so that a packet costs a "
+			    "third more to receive than it need", e->id, c->addresses[i].interface);
+		check_cure(c, "ethtool -K %s gro on", c->addresses[i].interface);
+	}
+}
+
+/* A packet at a time costs more, and is nobody's fault */
+void check_gro(struct check *c)
+{
+	const struct imsipsec_endpoint *e;
+	bool loaded;
+	size_t i;
+
+	for (i = 0; i < c->n_endpoints; i++) {
+		e = &c->endpoints[i];
+		if (!check_has_kernel_module(c, offload_module(e), &loaded))
+			continue;	/* check_offload() says so to who wants it */
+		if (wants_offload(e))
+			check_gro_of(c, e);
+		else if (loaded)
+			check_found(c, CHECK_OK, "endpoint %" PRIu32 ": ESP is taken by GRO where an interface "
+				    "has it, for %s is loaded", e->id, offload_module(e));
+		else
+			check_found(c, CHECK_OK, "endpoint %" PRIu32 ": ESP is taken a packet at a time; with "
+				    "hw-offload software a packet would cost a quarter less to receive", e->id);
 	}
 }

@@ -622,6 +622,22 @@ static void test_modules(void)
 	c.endpoints[0].hw_offload = IMSIPSEC_OFFLOAD_SOFTWARE;
 	c.endpoints[0].hw_offload_required = true;
 	only(CHECK_FAULT, "offload", "has no esp4_offload", "hw-offload off");
+
+	begin();
+	well("gro", "endpoint 1: ESP is taken a packet at a time; with hw-offload software");
+	begin();
+	c.endpoints[0].hw_offload = IMSIPSEC_OFFLOAD_SOFTWARE;
+	well("gro", "endpoint 1: ESP is taken by GRO on eth0");
+	begin();
+	write_file("/proc/modules", "esp4 1 0 - Live 0x0\nesp4_offload 1 0 - Live 0x0\n");
+	well("gro", "endpoint 1: ESP is taken by GRO where an interface has it, for esp4_offload is loaded");
+	begin();
+	c.addresses[0].no_gro = true;
+	well("gro", "endpoint 1: ESP is taken a packet at a time");
+	begin();
+	c.endpoints[0].hw_offload = IMSIPSEC_OFFLOAD_SOFTWARE;
+	c.addresses[0].no_gro = true;
+	only(CHECK_WARNING, "gro", "endpoint 1: eth0 has no GRO", "ethtool -K eth0 gro on");
 }
 
 static void test_limits(void)

@@ -142,7 +142,7 @@ port-pc port-pc 5062
 port-pc port-pc 5062,5064,5066
 guard port-pc 5062,5064 guard reject
 nat-traversal port-pc 5062,5064 nat-traversal on
-hw-offload port-pc 5062,5064 hw-offload software
+hw-offload port-pc 5062,5064 hw-offload off
 hw-offload-interface port-pc 5062,5064 hw-offload-interface nosuch0
 hw-offload-required port-pc 5062,5064 hw-offload-required on
 END
@@ -151,7 +151,7 @@ ok "endpoint replace: another port-ps is refused"
 run 2 endpoint replace address 198.51.100.1 port-ps 5063 port-pc 5062,5064 nat-traversal on nat-port 4501 &&
 	grep -q 'another nat-port: .* 0 bundles$' "$tmp/err"
 ok "endpoint replace: another nat-port is refused"
-run 0 "${one[@]}" port-pc 5062,5064 guard reject force && grep -q 'guard reject  0 bundles$' "$tmp/out" &&
+run 0 "${one[@]}" port-pc 5062,5064 guard reject force && grep -q 'guard reject  offload software  0 bundles$' "$tmp/out" &&
 	run 2 endpoint show id "$id"
 ok "endpoint replace force"
 run 0 config set nat-traversal on hw-offload software && run 0 -j endpoint replace address 192.0.2.10 &&
