@@ -708,6 +708,7 @@ static __always_inline bool ims_guard_has_ports(const struct sk_buff *skb, u8 pr
 	       (const u8 *)(ports + 2) <= skb_tail_pointer(skb);
 }
 
+/* @ports: NULL: they have to be looked for */
 static noinline unsigned int ims_guard_look(struct ims_net *in, struct sk_buff *skb,
 					    const struct nf_hook_state *state,
 					    const __be16 *ports, enum ims_guard_place place)
@@ -734,12 +735,13 @@ static bool ims_guard_is_udp(const struct sk_buff *skb)
  * What comes over an SA that is for it: its address and port are an endpoint's, which no other
  * endpoint has, so that none is looked for. What is new of a bundle is for ims_guard_check_input().
  */
-static bool ims_guard_has_arrived(struct ims_net *in, const struct sk_buff *skb,
-				  const struct xfrm_state *x)
+static noinline bool ims_guard_has_arrived(struct ims_net *in, const struct sk_buff *skb,
+					   const __be16 *ports)
 {
+	const struct xfrm_state *x = ims_sa_fitting_input(skb, ports);
 	const struct ims_bundle *b;
 
-	if (!ims_sa_is_live(x))
+	if (!x || !ims_sa_is_live(x))
 		return false;
 	b = ims_bundle_of_input(in, x);
 	if (!b || !READ_ONCE(b->proven) || READ_ONCE(b->state) == IMS_IPSEC_STATE_ESTABLISHED)
@@ -764,8 +766,22 @@ static bool ims_guard_may_forget(const struct ims_net *in, const struct nf_hook_
 	       ims_policy_wants_none(in->net);
 }
 
+/* It has been judged when it arrived. */
+static noinline bool ims_guard_has_entered(struct ims_net *in, struct sk_buff *skb,
+					   const struct nf_hook_state *state, const __be16 *ports)
+{
+	const struct xfrm_state *x = ims_sa_fitting_input(skb, ports);
+
+	if (!x)
+		return false;
+	ims_guard_let_in(skb, x);
+	if (ims_guard_may_forget(in, state))
+		ims_sa_forget_input(skb);
+	return true;
+}
+
 /* What leaves over an SA that is for it, likewise */
-static bool ims_guard_has_departed(struct sk_buff *skb, const __be16 *ports)
+static noinline bool ims_guard_has_departed(struct sk_buff *skb, const __be16 *ports)
 {
 	if (!ims_sa_carries_output(skb, ports))
 		return false;
@@ -778,37 +794,20 @@ static bool ims_guard_has_departed(struct sk_buff *skb, const __be16 *ports)
  * TCP that is whole, over an SA of ours that is for it. What came over one was judged on arrival,
  * and what XFRM gets after the judgement at LOCAL_OUT leaves in ESP.
  */
-static bool ims_guard_is_as_usual(struct ims_net *in, struct sk_buff *skb,
-				  const struct nf_hook_state *state, const __be16 *ports,
-				  enum ims_guard_place place)
-{
-	const struct xfrm_state *x;
-
-	if (place == IMS_GUARD_DEPART)
-		return ims_guard_has_departed(skb, ports);
-	if (ims_compat_origin(skb))
-		return false;
-	if (place == IMS_GUARD_LEAVE)
-		return ims_sa_of_output(skb);
-	x = ims_sa_fitting_input(skb, ports);
-	if (!x)
-		return false;
-	if (place == IMS_GUARD_ARRIVE)
-		return ims_guard_has_arrived(in, skb, x);
-	ims_guard_let_in(skb, x);
-	if (ims_guard_may_forget(in, state))
-		ims_sa_forget_input(skb);
-	return true;
-}
-
-/* @ports: NULL: they have to be looked for */
-static noinline unsigned int ims_guard_look_quick(struct ims_net *in, struct sk_buff *skb,
+static __always_inline bool ims_guard_is_as_usual(struct ims_net *in, struct sk_buff *skb,
 						  const struct nf_hook_state *state,
 						  const __be16 *ports, enum ims_guard_place place)
 {
-	if (ports && ims_guard_is_as_usual(in, skb, state, ports, place))
-		return NF_ACCEPT;
-	return ims_guard_look(in, skb, state, ports, place);
+	switch (place) {
+	case IMS_GUARD_ARRIVE:
+		return !ims_compat_origin(skb) && ims_guard_has_arrived(in, skb, ports);
+	case IMS_GUARD_ENTER:
+		return !ims_compat_origin(skb) && ims_guard_has_entered(in, skb, state, ports);
+	case IMS_GUARD_DEPART:
+		return ims_guard_has_departed(skb, ports);
+	default:
+		return !ims_compat_origin(skb) && ims_sa_of_output(skb);
+	}
 }
 
 static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct sk_buff *skb,
@@ -820,15 +819,16 @@ static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct s
 
 	/* ESP is judged by what comes out of it */
 	if (iph->protocol == IPPROTO_ESP) {
-		if (place == IMS_GUARD_DEPART)
+		if (place == IMS_GUARD_DEPART && skb_nfct(skb))
 			ims_guard_let_esp_out(in, skb, 0);
 		return NF_ACCEPT;
 	}
 	if (iph->frag_off & htons(IP_OFFSET) || !ims_guard_has_ports(skb, iph->protocol, ports))
-		return ims_guard_look_quick(in, skb, state, NULL, place);
-	if (ims_guard_is_unrelated(in, skb, iph->protocol, ports, place))
+		return ims_guard_look(in, skb, state, NULL, place);
+	if (ims_guard_is_unrelated(in, skb, iph->protocol, ports, place) ||
+	    ims_guard_is_as_usual(in, skb, state, ports, place))
 		return NF_ACCEPT;
-	return ims_guard_look_quick(in, skb, state, ports, place);
+	return ims_guard_look(in, skb, state, ports, place);
 }
 
 static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct sk_buff *skb,
@@ -839,15 +839,16 @@ static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct s
 	const __be16 *ports = (const void *)(ip6h + 1);
 
 	if (ip6h->nexthdr == IPPROTO_ESP) {
-		if (place == IMS_GUARD_DEPART)
+		if (place == IMS_GUARD_DEPART && skb_nfct(skb))
 			ims_guard_let_esp_out(in, skb, 0);
 		return NF_ACCEPT;
 	}
 	if (!ims_guard_has_ports(skb, ip6h->nexthdr, ports))
-		return ims_guard_look_quick(in, skb, state, NULL, place);
-	if (ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, place))
+		return ims_guard_look(in, skb, state, NULL, place);
+	if (ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, place) ||
+	    ims_guard_is_as_usual(in, skb, state, ports, place))
 		return NF_ACCEPT;
-	return ims_guard_look_quick(in, skb, state, ports, place);
+	return ims_guard_look(in, skb, state, ports, place);
 }
 
 #define IMS_GUARD_HOOK(name, family, place)					\

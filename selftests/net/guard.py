@@ -156,6 +156,19 @@ def unparsable_out(fam):
             c.nothing_out(name)
 
 
+@test('A10', 'out: a later fragment leaves whatever is in it: it has no ports, {}', each=('IPv4',))
+def later_out(fam):
+    with Case(fam, WITH) as c:
+        raw = c.keep(World.p.socket(family(c.p), socket.SOCK_RAW, socket.IPPROTO_RAW))
+        # What would be the ports, were it whole; here it is in the midst of a datagram
+        for sport, dport in ((PORT_PS, FREE), (PORT_PS, PORT_UC), (FREE, FREE)):
+            _, later = fragments(c.p, c.u, UDP, layer4(c.p, c.u, UDP, FREE, FREE, bytes(56)) +
+                                 struct.pack('>HH', sport, dport) + bytes(28), 64)
+            with c.counted(f'{sport} to {dport}'):
+                raw.sendto(later, (c.u, 0))
+                wait(lambda: [s for s in World.wire.seen() if not s.sent and s.proto == UDP], 'it leaves')
+
+
 @test('A10', 'out: an established connection sends nothing in clear when its bundle has gone, {}', each=ADDRESSES)
 def connection(fam):
     p, u = ADDRESSES[fam]
