@@ -127,14 +127,15 @@ static const struct ims_bundle *ims_bundle_squatter(const struct ims_registratio
 /*
  * Which bundles of the registration have to make way, bits by their slots? One that waits for the
  * answer to a challenge does, there being another challenge, to the same address: one to another
- * address is what anybody may cause, and makes way where the UE has no other place.
+ * address is what anybody may cause, and makes way where the UE has no other place. A packet may
+ * make it another answer, so a request asks once. @reg: may be NULL
  */
 static u8 ims_bundle_find_way(const struct ims_registration *reg, const struct ims_addr *source)
 {
-	const struct ims_bundle *o, *squatter = ims_bundle_squatter(reg, source);
+	const struct ims_bundle *o, *squatter = reg ? ims_bundle_squatter(reg, source) : NULL;
 	u8 i, way = 0;
 
-	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
+	for (i = 0; reg && i < IMS_IPSEC_SETS_MAX; i++) {
 		o = reg->set[i];
 		if (o && (o == squatter || ims_bundle_is_challenged(o, source)))
 			way |= BIT(i);
@@ -169,11 +170,11 @@ static bool ims_bundle_has_port_pc(const struct ims_bundle *b, const void *data)
  * it (TS 24.229); else they share it.
  */
 static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_bundle_params *p,
-				     __be16 *port_pc, struct netlink_ext_ack *extack)
+				     u8 way, __be16 *port_pc, struct netlink_ext_ack *extack)
 {
 	const u32 n = ep->ports.n - 1, turn = ep->next_pc++;
 	struct ims_bundle_port_query query = {
-		.p = p, .ep = ep, .reg = ims_registration_find(ep->in, &p->name),
+		.p = p, .ep = ep, .reg = ims_registration_find(ep->in, &p->name), .way = way,
 	};
 	struct ims_claimant claimant = {
 		.ep = ep,
@@ -189,7 +190,6 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 	u32 i;
 
 	*port_pc = p->port_pc ?: ep->ports.port[1 + turn % n];
-	query.way = query.reg ? ims_bundle_find_way(query.reg, &p->nat_addr) : 0;
 	for (i = 0; i < n && !p->port_pc; i++) {
 		query.port_pc = ep->ports.port[1 + (turn + i) % n];
 		if (ims_ues_find_us(ep->in, &p->ue_addr, p->port_us, IMS_UES_UNMARKED,
@@ -219,17 +219,15 @@ static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_b
 }
 
 /* What will make way is not counted. */
-static int ims_bundle_check_limits(struct ims_net *in, const struct ims_bundle_params *p,
-				   struct netlink_ext_ack *extack)
+static int ims_bundle_check_limits(struct ims_net *in, u8 way, struct netlink_ext_ack *extack)
 {
-	const struct ims_registration *reg = ims_registration_find(in, &p->name);
-	const u32 way = reg ? hweight8(ims_bundle_find_way(reg, &p->nat_addr)) : 0;
+	const u32 n = hweight8(way);
 
-	if (in->n_bundles - way >= in->config.max_bundles) {
+	if (in->n_bundles - n >= in->config.max_bundles) {
 		NL_SET_ERR_MSG_FMT(extack, "max_bundles (%u) reached", in->config.max_bundles);
 		return -ENOSPC;
 	}
-	if (in->n_pending - way >= in->config.max_pending) {
+	if (in->n_pending - n >= in->config.max_pending) {
 		NL_SET_ERR_MSG_FMT(extack, "max_pending (%u) reached", in->config.max_pending);
 		return -ENOSPC;
 	}
@@ -443,17 +441,37 @@ static int ims_bundle_add_policies(struct ims_bundle *b, struct netlink_ext_ack 
 }
 
 /*
+ * One of its SAs. A packet over another bundle may have decided meanwhile that an outbound one is
+ * to wait outside, or that the SA has its place.
+ */
+static int ims_bundle_add_sa(struct ims_bundle *b, enum ims_flow flow, u8 *added,
+			     struct netlink_ext_ack *extack)
+{
+	struct ims_net *in = b->ep->in;
+	int err = 0;
+
+	spin_lock_bh(&in->state_lock);
+	if (!(b->outside & BIT(flow)) && !ims_sa_was_added(b->sa[flow])) {
+		err = ims_sa_add(b->sa[flow], extack);
+		if (!err)
+			*added |= BIT(flow);
+	}
+	spin_unlock_bh(&in->state_lock);
+	return err;
+}
+
+/*
  * All four or none, but for those whose places others have. On error the bundle cannot be found
  * by its UE's address any more, and ims_bundle_abandon() takes out what was added.
  */
 static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *extack)
 {
-	const u8 outside = b->outside;
-	int i, err = 0;
+	enum ims_flow flow;
+	u8 added = 0;
+	int err = 0;
 
-	for (i = 0; i < IMS_FLOWS && !err; i++)
-		if (!(outside & BIT(i)))
-			err = ims_sa_add(b->sa[i], extack);
+	for (flow = 0; flow < IMS_FLOWS && !err; flow++)
+		err = ims_bundle_add_sa(b, flow, &added, extack);
 	if (!err && b->nat)
 		err = ims_bundle_add_policies(b, extack);
 	if (!err)
@@ -462,9 +480,9 @@ static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *exta
 		ims_ues_remove(b);
 		return err;
 	}
-	for (i = 0; i < IMS_FLOWS; i++)
-		if (!(outside & BIT(i)))
-			ims_sa_announce(b->sa[i]);
+	for (flow = 0; flow < IMS_FLOWS; flow++)
+		if (added & BIT(flow))
+			ims_sa_announce(b->sa[flow]);
 	return 0;
 }
 
@@ -514,20 +532,18 @@ static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
 }
 
 /* A slot that is free, or will be; -1: there is none. */
-static int ims_bundle_choose_slot(const struct ims_registration *reg,
-				  const struct ims_bundle_params *p)
+static int ims_bundle_choose_slot(const struct ims_registration *reg, u8 way)
 {
 	const int slot = ims_registration_free_slot(reg);
 
-	return slot < 0 ? ffs(ims_bundle_find_way(reg, &p->nat_addr)) - 1 : slot;
+	return slot < 0 ? ffs(way) - 1 : slot;
 }
 
 /*
  * Refuse what the bundles that stay leave no room for. Those that wait for the answer to a
  * challenge to another address are nobody's yet, and count only where there is no place left.
  */
-static int ims_bundle_check_registration(const struct ims_registration *reg,
-					 const struct ims_bundle_params *p,
+static int ims_bundle_check_registration(const struct ims_registration *reg, u8 way,
 					 struct netlink_ext_ack *extack)
 {
 	const u32 max_sets = reg->in->config.max_sets;
@@ -535,15 +551,14 @@ static int ims_bundle_check_registration(const struct ims_registration *reg,
 
 	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++)
 		n += reg->set[i] && reg->set[i]->state != IMS_IPSEC_STATE_TEMPORARY;
-	if (n < max_sets && ims_bundle_choose_slot(reg, p) >= 0)
+	if (n < max_sets && ims_bundle_choose_slot(reg, way) >= 0)
 		return 0;
 	NL_SET_ERR_MSG_FMT(extack, "the registration has max_sets (%u) bundles", max_sets);
 	return -EDQUOT;
 }
 
-static void ims_bundle_make_way(struct ims_registration *reg, const struct ims_bundle_params *p)
+static void ims_bundle_make_way(struct ims_registration *reg, u8 way)
 {
-	const u8 way = ims_bundle_find_way(reg, &p->nat_addr);
 	u32 i;
 
 	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++)
@@ -572,8 +587,7 @@ static void ims_bundle_put_to_sleep(struct ims_bundle *b)
 	}
 }
 
-static int ims_bundle_insert(struct ims_bundle *b, const struct ims_bundle_params *p,
-			     struct netlink_ext_ack *extack)
+static int ims_bundle_insert(struct ims_bundle *b, u8 way, struct netlink_ext_ack *extack)
 {
 	struct ims_registration *reg = b->reg;
 	struct ims_net *in = reg->in;
@@ -588,7 +602,7 @@ static int ims_bundle_insert(struct ims_bundle *b, const struct ims_bundle_param
 	if (err)
 		return err;
 	/* From here on nothing fails: what makes way does so for one that is there. */
-	ims_bundle_make_way(reg, p);
+	ims_bundle_make_way(reg, way);
 	spin_lock_bh(&in->state_lock);
 	ims_bundle_set_state(b, IMS_IPSEC_STATE_TEMPORARY, IMS_IPSEC_REASON_REQUEST);
 	reg->set[b->slot] = b;
@@ -690,23 +704,25 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	struct ims_bundle *b;
 	__be16 port_pc;
 	int err;
+	u8 way;
 
 	lockdep_assert_held(&in->lock);
 
+	way = ims_bundle_find_way(ims_registration_find(in, &p->name), &p->nat_addr);
 	err = ims_bundle_check(ep, p, extack);
 	if (!err)
 		err = ims_alg_list_check(&in->config.algs, &p->allowed, p->pair, extack);
 	if (!err)
-		err = ims_bundle_check_limits(in, p, extack);
+		err = ims_bundle_check_limits(in, way, extack);
 	if (!err)
-		err = ims_bundle_choose_port_pc(ep, p, &port_pc, extack);
+		err = ims_bundle_choose_port_pc(ep, p, way, &port_pc, extack);
 	if (err)
 		return ERR_PTR(err);
 
 	reg = ims_registration_get(in, &p->name, extack);
 	if (IS_ERR(reg))
 		return ERR_CAST(reg);
-	err = ims_bundle_check_registration(reg, p, extack);
+	err = ims_bundle_check_registration(reg, way, extack);
 	if (err)
 		goto put_registration;
 	err = -ENOMEM;
@@ -714,7 +730,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (!b)
 		goto put_registration;
 	b->reg = reg;
-	b->slot = ims_bundle_choose_slot(reg, p);
+	b->slot = ims_bundle_choose_slot(reg, way);
 	if (p->mode == IMS_IPSEC_MODE_UDP_ENC_TUN) {
 		err = ims_nat_init(b, p);
 		if (err)
@@ -738,7 +754,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	if (!err)
 		err = ims_offload_bundle(b, extack);
 	if (!err)
-		err = ims_bundle_insert(b, p, extack);
+		err = ims_bundle_insert(b, way, extack);
 	if (err)
 		goto abandon;
 

@@ -311,10 +311,11 @@ static bool ims_claim_is_taken(struct xfrm_state *x)
 	return true;
 }
 
-/* A bundle's SA leaves the tables, and is kept. */
+/* A bundle's SA leaves the tables, or is not to come into them, and is kept. */
 static void ims_claim_put_out(struct ims_bundle *b, enum ims_flow flow)
 {
-	ims_sa_take_out(b->sa[flow]);
+	if (ims_sa_was_added(b->sa[flow]))
+		ims_sa_take_out(b->sa[flow]);
 	b->outside |= BIT(flow);
 }
 
@@ -651,7 +652,8 @@ u8 ims_claim_held(struct ims_bundle *b)
 
 	spin_lock_bh(&in->state_lock);
 	for (flow = 0; flow < IMS_CLAIM_FLOWS; flow++)
-		if (!(b->outside & BIT(flow)))
+		/* a tunnel without a place may have the flow, see ims_claim_has_flow() */
+		if (!(b->outside & BIT(flow)) || (b->nat && !(b->dormant & BIT(flow))))
 			held |= BIT(flow);
 	spin_unlock_bh(&in->state_lock);
 	return held;

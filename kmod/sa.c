@@ -479,6 +479,20 @@ int ims_sa_put_in(struct xfrm_state *x, bool asleep)
 }
 
 /**
+ * ims_sa_was_added() - has an SA been in the kernel's tables, now or before
+ * @x: the SA
+ *
+ * Some kernels forget what was before: then the SA is gone, see ims_sa_is_gone().
+ *
+ * Context: whoever adds the SA is kept out.
+ * Return: true if so.
+ */
+bool ims_sa_was_added(const struct xfrm_state *x)
+{
+	return !hlist_unhashed(&x->bydst);
+}
+
+/**
  * ims_sa_finish() - end an SA that may be in the kernel's tables or not
  * @x: the SA, which nobody adds any more
  *
@@ -487,7 +501,7 @@ int ims_sa_put_in(struct xfrm_state *x, bool asleep)
 void ims_sa_finish(struct xfrm_state *x)
 {
 	/* if it is in none, its end has been announced, or it never was */
-	if (hlist_unhashed(&x->bydst) && !ims_sa_is_gone(x))
+	if (!ims_sa_was_added(x) && !ims_sa_is_gone(x))
 		ims_sa_end(x);
 	else
 		ims_sa_delete(x, true);

@@ -105,6 +105,7 @@ void ims_sa_wake(struct xfrm_state *x, u32 mask);
 void ims_sa_delete(struct xfrm_state *x, bool announce);
 void ims_sa_take_out(struct xfrm_state *x);
 int ims_sa_put_in(struct xfrm_state *x, bool asleep);
+bool ims_sa_was_added(const struct xfrm_state *x);
 void ims_sa_finish(struct xfrm_state *x);
 struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_addr *dst,
 				      __be16 dport);

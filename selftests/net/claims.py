@@ -464,6 +464,20 @@ def flow_without_place(fam):
     equal((World.p.count(), World.p.count('policy')), (0, 0), 'SAs and policies')
 
 
+@test('B4 G6', 'what an unmarked set without a place leaves, its flow, is passed on, {}', each=ADDRESSES)
+def flow_passed_on(fam):
+    ep = nat_endpoint(fam, port_pc=[7807])
+    with Sip(ep) as sip:
+        spi, there = {'spi_uc': 0x6000, 'spi_us': 0x6001}, ELSEWHERE[fam]
+        first = Handset(tunnel(ep, fam, 1, unmarked=True, **spi))
+        first.reached(sip, mark=None)
+        second = Handset(nat_bundle(ep, 2, unmarked=True, ue_nat_address=there[0], **spi))
+        second.works(sip, mark=None)
+        third = Handset(tunnel(ep, fam, 3, unmarked=True, ue_nat_address=there[1]))
+        World.nl.do('bundle-del', id=first.b['id'])
+        wait(lambda: not sip.down(third.b, 'spi-uc', b'who has waited', None), 'it is sent over')
+
+
 @test('B4 G6', "a set whose policy somebody else's stood in the way of is sent over when that goes, {}", each=ADDRESSES)
 def policy_later(fam):
     ep = nat_endpoint(fam, port_pc=[7807])
