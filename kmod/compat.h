@@ -56,8 +56,8 @@ static inline void ims_compat_lend_dump_text(struct netlink_callback *cb)
 #endif
 
 /*
- * The crypto layer got a copy of what may be in several pieces (6.16), and stable kernels of then as
- * well. Before, few bytes at a time: what ESP does not encrypt in its place is a packet.
+ * The crypto layer got a copy of what may be in several pieces (6.16), and stable kernels of then
+ * as well. Before, few bytes at a time: what ESP does not encrypt in its place is a packet.
  */
 static inline void ims_compat_copy_sglist(struct scatterlist *dst, struct scatterlist *src,
 					  unsigned int len)

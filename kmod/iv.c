@@ -85,7 +85,7 @@ MODULE_PARM_DESC(own, "N: SAs have the kernel's IV generators, and a cipher each
 static LIST_HEAD(ims_iv_groups);
 static DEFINE_SPINLOCK(ims_iv_lock);
 
-/* The bundle that this task is making, NULL if it makes none. XFRM does all in the task that asks. */
+/* The bundle that this task is making, or NULL. XFRM does all in the task that asks. */
 static struct ims_iv_group *ims_iv_find_group(void)
 {
 	struct ims_iv_group *group, *found = NULL;
@@ -389,8 +389,8 @@ EXPORT_SYMBOL_GPL(ims_iv_name);
 /**
  * ims_iv_begin() - this task begins to make the SAs of a bundle
  *
- * Until ims_iv_end(), those that it makes with one algorithm and one key share a cipher. Their salts
- * differ in the first two bits, so that no two of the first four have an IV of seqiv in common.
+ * Until ims_iv_end(), those that it makes with one algorithm and one key share a cipher. Their
+ * salts differ in the first two bits, so that no two of four have an IV of seqiv in common.
  *
  * Context: process, sleeps.
  * Return: to be given to ims_iv_end(); NULL if there is no memory: each SA has its own cipher then.

@@ -159,6 +159,8 @@ int ims_netlink_put_addr(struct sk_buff *skb, int attr, const struct ims_addr *a
 /**
  * ims_netlink_reply_new() - begin the answer to a request
  * @info: the request
+ * @size: bytes for what the answer holds, or NLMSG_DEFAULT_SIZE; netlink copies an answer that
+ *	fills less than half of its room
  * @hdr: gets the message's header
  *
  * To be made before the deed: what follows that cannot fail for memory.
@@ -166,9 +168,9 @@ int ims_netlink_put_addr(struct sk_buff *skb, int attr, const struct ims_addr *a
  * Return: the answer, to be given to ims_netlink_reply() or freed; NULL
  * without memory.
  */
-struct sk_buff *ims_netlink_reply_new(struct genl_info *info, void **hdr)
+struct sk_buff *ims_netlink_reply_new(struct genl_info *info, size_t size, void **hdr)
 {
-	struct sk_buff *skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	struct sk_buff *skb = genlmsg_new(size, GFP_KERNEL);
 
 	if (!skb)
 		return NULL;

@@ -32,7 +32,7 @@ int ims_netlink_get_addr(struct ims_addr *addr, const struct nlattr *nla,
 int ims_netlink_put_addr(struct sk_buff *skb, int attr, const struct ims_addr *addr);
 int ims_netlink_get_alg_list(struct ims_alg_list *list, const struct nlattr *nla,
 			     struct netlink_ext_ack *extack);
-struct sk_buff *ims_netlink_reply_new(struct genl_info *info, void **hdr);
+struct sk_buff *ims_netlink_reply_new(struct genl_info *info, size_t size, void **hdr);
 int ims_netlink_reply(struct sk_buff *skb, void *hdr, struct genl_info *info, int err);
 void *ims_netlink_put_dump_header(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd);
 

@@ -102,6 +102,15 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 	return ims_netlink_put_nat(skb, b) ?: ims_netlink_put_bundle_offload(skb, b);
 }
 
+/* Room for all that ims_netlink_put_bundle() may put */
+static size_t ims_netlink_bundle_size(const struct ims_name *name)
+{
+	return nla_total_size(name->owner_len) + nla_total_size(name->contact_len) +
+	       3 * nla_total_size(sizeof(struct in6_addr)) + nla_total_size(IFNAMSIZ) +
+	       /* numbers and flags, lifetime and counters */
+	       24 * nla_total_size(sizeof(u32)) + 9 * nla_total_size_64bit(sizeof(u64));
+}
+
 /* The bundle that a request names; under struct ims_net.lock. */
 static struct ims_bundle *ims_netlink_find_bundle(struct ims_net *in, const struct nlattr *id,
 						  struct netlink_ext_ack *extack)
@@ -244,7 +253,7 @@ static int __ims_netlink_bundle_new(struct genl_info *info)
 	if (err)
 		return err;
 
-	reply = ims_netlink_reply_new(info, &hdr);
+	reply = ims_netlink_reply_new(info, ims_netlink_bundle_size(&p.name), &hdr);
 	if (!reply)
 		return -ENOMEM;
 
@@ -389,7 +398,7 @@ int ims_ipsec_nl_bundle_get_doit(struct sk_buff *skb, struct genl_info *info)
 	if (err)
 		return err;
 
-	reply = ims_netlink_reply_new(info, &hdr);
+	reply = ims_netlink_reply_new(info, NLMSG_DEFAULT_SIZE, &hdr);
 	if (!reply)
 		return -ENOMEM;
 	mutex_lock(&in->lock);
@@ -562,7 +571,7 @@ int ims_ipsec_nl_bundle_flush_doit(struct sk_buff *skb, struct genl_info *info)
 		return err;
 	if (nla)
 		linger = nla_get_u64(nla);
-	reply = ims_netlink_reply_new(info, &hdr);
+	reply = ims_netlink_reply_new(info, NLMSG_DEFAULT_SIZE, &hdr);
 	if (!reply)
 		return -ENOMEM;
 

@@ -154,7 +154,7 @@ int ims_ipsec_nl_endpoint_new_doit(struct sk_buff *skb, struct genl_info *info)
 		return err;
 
 	/* the answer before the deed: what follows it cannot fail for memory */
-	reply = ims_netlink_reply_new(info, &hdr);
+	reply = ims_netlink_reply_new(info, NLMSG_DEFAULT_SIZE, &hdr);
 	if (!reply)
 		return -ENOMEM;
 
@@ -231,7 +231,7 @@ int ims_ipsec_nl_endpoint_get_doit(struct sk_buff *skb, struct genl_info *info)
 	if (err)
 		return err;
 
-	reply = ims_netlink_reply_new(info, &hdr);
+	reply = ims_netlink_reply_new(info, NLMSG_DEFAULT_SIZE, &hdr);
 	if (!reply)
 		return -ENOMEM;
 	mutex_lock(&in->lock);

@@ -86,7 +86,7 @@ int ims_ipsec_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info)
 	void *hdr;
 	int err;
 
-	reply = ims_netlink_reply_new(info, &hdr);
+	reply = ims_netlink_reply_new(info, NLMSG_DEFAULT_SIZE, &hdr);
 	if (!reply)
 		return -ENOMEM;
 	mutex_lock(&in->lock);

@@ -23,10 +23,47 @@ static int ims_sa_no_alg(const struct ims_alg *alg, struct netlink_ext_ack *exta
 	return -EOPNOTSUPP;
 }
 
-static int ims_sa_set_auth(struct xfrm_state *x, const struct ims_alg *alg, const u8 *key,
+/*
+ * What XFRM knows of a pair's algorithms. XFRM looks them up by name, among a dozen others, and
+ * never frees them, but may find some day that the kernel has one no longer.
+ */
+static struct {
+	struct xfrm_algo_desc *auth;
+	struct xfrm_algo_desc *enc;
+} ims_sa_descs[IMS_ALG_PAIRS] __read_mostly;
+
+static struct xfrm_algo_desc *ims_sa_find_auth(const struct ims_alg_pair *pair)
+{
+	struct xfrm_algo_desc **known = &ims_sa_descs[pair - ims_alg_pairs].auth;
+	struct xfrm_algo_desc *desc = READ_ONCE(*known);
+
+	if (!desc || !desc->available) {
+		desc = xfrm_aalg_get_byname(pair->auth->name, 1);
+		WRITE_ONCE(*known, desc);
+	}
+	return desc;
+}
+
+/* Of what encrypts, or does both */
+static struct xfrm_algo_desc *ims_sa_find_enc(const struct ims_alg_pair *pair)
+{
+	struct xfrm_algo_desc **known = &ims_sa_descs[pair - ims_alg_pairs].enc;
+	struct xfrm_algo_desc *desc = READ_ONCE(*known);
+
+	if (!desc || !desc->available) {
+		desc = pair->aead ?
+			xfrm_aead_get_byname(pair->aead->name, pair->aead->icv_bits, 1) :
+			xfrm_ealg_get_byname(pair->enc->name, 1);
+		WRITE_ONCE(*known, desc);
+	}
+	return desc;
+}
+
+static int ims_sa_set_auth(struct xfrm_state *x, const struct ims_sa_kind *kind,
 			   struct netlink_ext_ack *extack)
 {
-	struct xfrm_algo_desc *desc = xfrm_aalg_get_byname(alg->name, 1);
+	struct xfrm_algo_desc *desc = ims_sa_find_auth(kind->pair);
+	const struct ims_alg *alg = kind->pair->auth;
 
 	if (!desc)
 		return ims_sa_no_alg(alg, extack);
@@ -36,7 +73,7 @@ static int ims_sa_set_auth(struct xfrm_state *x, const struct ims_alg *alg, cons
 	strscpy(x->aalg->alg_name, desc->name, sizeof(x->aalg->alg_name));
 	x->aalg->alg_key_len = alg->key_len * 8;
 	x->aalg->alg_trunc_len = alg->icv_bits;
-	memcpy(x->aalg->alg_key, key, alg->key_len);
+	memcpy(x->aalg->alg_key, kind->keys->auth, alg->key_len);
 	x->props.aalgo = desc->desc.sadb_alg_id;
 	return 0;
 }
@@ -54,8 +91,8 @@ static const char *ims_sa_iv_name(const struct ims_sa_kind *kind, const char *ge
 static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_sa_kind *kind,
 			  struct netlink_ext_ack *extack)
 {
+	struct xfrm_algo_desc *desc = ims_sa_find_enc(kind->pair);
 	const struct ims_alg *alg = kind->pair->enc;
-	struct xfrm_algo_desc *desc = xfrm_ealg_get_byname(alg->name, 1);
 
 	if (!desc)
 		return ims_sa_no_alg(alg, extack);
@@ -73,8 +110,8 @@ static int ims_sa_set_enc(struct xfrm_state *x, const struct ims_sa_kind *kind,
 static int ims_sa_set_aead(struct xfrm_state *x, const struct ims_sa_kind *kind,
 			   struct netlink_ext_ack *extack)
 {
+	struct xfrm_algo_desc *desc = ims_sa_find_enc(kind->pair);
 	const struct ims_alg *alg = kind->pair->aead;
-	struct xfrm_algo_desc *desc = xfrm_aead_get_byname(alg->name, alg->icv_bits, 1);
 
 	if (!desc)
 		return ims_sa_no_alg(alg, extack);
@@ -97,7 +134,7 @@ static int ims_sa_set_algs(struct xfrm_state *x, const struct ims_sa_kind *kind,
 
 	if (kind->pair->aead)
 		return ims_sa_set_aead(x, kind, extack);
-	err = ims_sa_set_auth(x, kind->pair->auth, kind->keys->auth, extack);
+	err = ims_sa_set_auth(x, kind, extack);
 	if (!err)
 		err = ims_sa_set_enc(x, kind, extack);
 	return err;
@@ -733,7 +770,8 @@ void ims_sa_warm_up(void)
 	struct xfrm_state *x;
 	int i;
 
-	for (i = 0; i < IMS_ALG_PAIRS; i++) {
+	/* what is made last is found first in the crypto layer's list: what is preferred */
+	for (i = IMS_ALG_PAIRS - 1; i >= 0; i--) {
 		x = ims_sa_try(&init_net, &ims_alg_pairs[i], AF_INET, false, false, NULL);
 		if (IS_ERR(x)) {
 			ims_sa_no_own_iv |= BIT(i);

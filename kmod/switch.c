@@ -284,10 +284,10 @@ void ims_registration_queue(struct ims_registration *reg)
 
 /*
  * From here on, a bundle is the one to send over, unless its state does not allow
- * it. The older ones become OLD. Events and timers follow from a workqueue, or from
+ * it, or it was before: false. The older ones become OLD. Events and timers follow from
  * ims_registration_settle().
  */
-static void ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reason)
+static bool ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reason)
 {
 	u8 next = ims_state_next(b->state, IMS_EVENT_USE);
 	struct ims_registration *reg = b->reg;
@@ -297,7 +297,7 @@ static void ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reas
 	lockdep_assert_held(&reg->in->state_lock);
 
 	if (next == b->state)
-		return;
+		return false;
 	ims_bundle_set_state(b, next, reason);
 	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
 		o = reg->set[i];
@@ -308,7 +308,7 @@ static void ims_bundle_activate(struct ims_bundle *b, enum ims_ipsec_reason reas
 			ims_bundle_set_state(o, next, reason);
 	}
 	ims_registration_wake(reg, NULL);
-	ims_registration_queue(reg);
+	return true;
 }
 
 /**
@@ -324,8 +324,8 @@ void ims_bundle_used(struct ims_bundle *b)
 	struct ims_net *in = b->ep->in;
 
 	spin_lock_bh(&in->state_lock);
-	if (!b->dead)
-		ims_bundle_activate(b, IMS_IPSEC_REASON_USED);
+	if (!b->dead && ims_bundle_activate(b, IMS_IPSEC_REASON_USED))
+		ims_registration_queue(b->reg);
 	spin_unlock_bh(&in->state_lock);
 }
 
