@@ -58,6 +58,8 @@ struct ims_alg_keys {
 /* Every one, in the order in which they are preferred unless something else is said. */
 extern const struct ims_alg_pair ims_alg_pairs[IMS_ALG_PAIRS];
 
+void ims_alg_init(void);
+void ims_alg_exit(void);
 const char *ims_alg_auth_name(u32 auth_alg);
 const char *ims_alg_enc_name(u32 enc_alg);
 u32 ims_alg_auth_find(const char *name, size_t len);

@@ -6,6 +6,7 @@
 #include <linux/random.h>
 #include <linux/workqueue.h>
 
+#include "alg.h"
 #include "bundle.h"
 #include "claim.h"
 #include "clear.h"
@@ -124,11 +125,12 @@ static int __init ims_init(void)
 	err = ims_config_defaults(&ims_defaults);
 	if (err)
 		return err;
+	ims_alg_init();
 	ims_sa_warm_up();
 
 	err = ims_bundles_init();
 	if (err)
-		return err;
+		goto exit_alg;
 	err = -ENOMEM;
 	ims_wq = alloc_workqueue("ims_ipsec", WQ_UNBOUND, 0);
 	if (!ims_wq)
@@ -164,6 +166,8 @@ destroy_wq:
 	destroy_workqueue(ims_wq);
 exit_bundles:
 	ims_bundles_exit();
+exit_alg:
+	ims_alg_exit();
 	return err;
 }
 
@@ -178,6 +182,7 @@ static void __exit ims_exit(void)
 	unregister_pernet_subsys(&ims_net_ops);
 	destroy_workqueue(ims_wq);
 	ims_bundles_exit();
+	ims_alg_exit();
 }
 
 module_init(ims_init);
