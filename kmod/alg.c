@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Algorithms of ipsec-3gpp and their key expansion (TS 33.203 Annex I). */
-#include <crypto/algapi.h>
 #include <crypto/hash.h>
 #include <crypto/sha2.h>
 #include <linux/bitops.h>
 #include <linux/err.h>
 #include <linux/kernel.h>
+#include <linux/mutex.h>
 #include <linux/string.h>
 
 #include "alg.h"
@@ -62,22 +62,23 @@ static int ims_alg_expand_3des(u8 *key, const u8 *ik, const u8 *ck)
 	return 0;
 }
 
-/* Without a key, so that it has no state, and is everybody's at once; NULL: the kernel has none */
-static struct crypto_shash *ims_alg_sha256;
+/* Has the key of who holds the lock; NULL: the kernel has none */
+static struct crypto_shash *ims_alg_kdf;
+static DEFINE_MUTEX(ims_alg_kdf_lock);
 
 /**
  * ims_alg_init() - get what keys are derived by
  *
- * To look SHA-256 up for each bundle would take as long as to make an SA. Where the kernel has
- * none, bundles that need it are refused.
+ * To look HMAC-SHA-256 up for each bundle would take as long as to make an SA. Where the kernel
+ * has none, bundles that need it are refused.
  *
  * Context: process, sleeps.
  */
 void ims_alg_init(void)
 {
-	struct crypto_shash *tfm = crypto_alloc_shash("sha256", 0, 0);
+	struct crypto_shash *tfm = crypto_alloc_shash("hmac(sha256)", 0, 0);
 
-	ims_alg_sha256 = IS_ERR(tfm) ? NULL : tfm;
+	ims_alg_kdf = IS_ERR(tfm) ? NULL : tfm;
 }
 
 /**
@@ -87,27 +88,24 @@ void ims_alg_init(void)
  */
 void ims_alg_exit(void)
 {
-	crypto_free_shash(ims_alg_sha256);
+	crypto_free_shash(ims_alg_kdf);
 }
 
-/* RFC 2104, with a key shorter than a block; @digest: gets it */
-static int ims_alg_hmac(u8 *digest, const u8 *key, size_t key_len, const u8 *s, size_t len)
+/* HMAC-SHA-256; the key is that of CK and IK. @digest: gets it */
+static int ims_alg_hmac(u8 *digest, const u8 *key, const u8 *s, size_t len)
 {
-	u8 block[2 * SHA256_BLOCK_SIZE];
+	static const u8 none[2 * IMS_IPSEC_KEY_LEN];
 	int err;
 
-	memset(block, 0x36, SHA256_BLOCK_SIZE);
-	crypto_xor(block, key, key_len);
-	memcpy(block + SHA256_BLOCK_SIZE, s, len);
-	err = crypto_shash_tfm_digest(ims_alg_sha256, block, SHA256_BLOCK_SIZE + len, digest);
-	if (!err) {
-		memset(block, 0x5c, SHA256_BLOCK_SIZE);
-		crypto_xor(block, key, key_len);
-		memcpy(block + SHA256_BLOCK_SIZE, digest, SHA256_DIGEST_SIZE);
-		err = crypto_shash_tfm_digest(ims_alg_sha256, block,
-					      SHA256_BLOCK_SIZE + SHA256_DIGEST_SIZE, digest);
-	}
-	memzero_explicit(block, sizeof(block));
+	if (!ims_alg_kdf)
+		return -ENOENT;
+	mutex_lock(&ims_alg_kdf_lock);
+	err = crypto_shash_setkey(ims_alg_kdf, key, sizeof(none));
+	if (!err)
+		err = crypto_shash_tfm_digest(ims_alg_kdf, s, len, digest);
+	/* what it has made of the key is not to stay */
+	crypto_shash_setkey(ims_alg_kdf, none, sizeof(none));
+	mutex_unlock(&ims_alg_kdf_lock);
 	return err;
 }
 
@@ -121,8 +119,6 @@ static int ims_alg_salt(u8 *salt, u8 fc, const char *p0, const u8 *ik, const u8 
 	const size_t len = strlen(p0);
 	int err;
 
-	if (!ims_alg_sha256)
-		return -ENOENT;
 	s[0] = fc;
 	memcpy(s + 1, p0, len);
 	s[1 + len] = 0;
@@ -130,7 +126,7 @@ static int ims_alg_salt(u8 *salt, u8 fc, const char *p0, const u8 *ik, const u8 
 	memcpy(key, ck, IMS_IPSEC_KEY_LEN);
 	memcpy(key + IMS_IPSEC_KEY_LEN, ik, IMS_IPSEC_KEY_LEN);
 
-	err = ims_alg_hmac(digest, key, sizeof(key), s, len + 3);
+	err = ims_alg_hmac(digest, key, s, len + 3);
 	if (!err)
 		memcpy(salt, digest + sizeof(digest) - IMS_ALG_SALT_LEN, IMS_ALG_SALT_LEN);
 	memzero_explicit(key, sizeof(key));
@@ -314,7 +310,7 @@ const struct ims_alg_pair *ims_alg_find_pair(u32 auth_alg, u32 enc_alg,
  * @ck: CK, IMS_IPSEC_KEY_LEN bytes
  *
  * Context: process, sleeps.
- * Return: 0, or what the kernel's SHA-256 gives: -ENOENT without it.
+ * Return: 0, or what the kernel's HMAC-SHA-256 gives: -ENOENT without it.
  */
 int ims_alg_expand(const struct ims_alg_pair *pair, struct ims_alg_keys *keys,
 		   const u8 *ik, const u8 *ck)

@@ -324,11 +324,11 @@ int ims_offload_bundle(struct ims_bundle *b, struct netlink_ext_ack *extack)
 
 	lockdep_assert_held(&in->lock);
 
-	b->offload = ims_offload_without(b);
 	/* somebody else has GRO and GSO loaded: what is received has no choice */
 	if (b->ep->hw.wish.mode == IMS_IPSEC_OFFLOAD_OFF)
 		for (flow = 0; flow < IMS_FLOWS; flow++)
 			ims_sa_drop_gso(b->sa[flow]);
+	b->offload = ims_offload_without(b);
 	if (b->ep->hw.wish.mode < IMS_IPSEC_OFFLOAD_CRYPTO)
 		return 0;
 
