@@ -56,6 +56,9 @@ def setup():
     with World.u:
         World.phones = Xfrm()
     World.wire = Wire(World.u, 'u0')
+    # Tests add SAs while messages are on their way
+    for ns in (World.p, World.u):
+        grow(ns)
     if SHIPPED:
         World.nl.do('config-set', hw_offload='software')
         set_gro(World.u, World.p, True)

@@ -24,7 +24,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from ims import (ADDRESSES, AUTH_KEY, P4, P6, SHIPPED, U4, U6, UDP, Fail, Namespace, Skip, World, Xfrm, algorithms, bundle,  # noqa: E402
-                 check, echo, endpoint, equal, family, icv, ip, layer4, quiet, receive, setup, table, teardown, wait)
+                 check, echo, endpoint, equal, family, grow, icv, ip, layer4, quiet, receive, setup, table, teardown, wait)
 from net import checksum, pseudo, set_gro  # noqa: E402
 from nl import Netlink  # noqa: E402
 
@@ -485,6 +485,7 @@ def setup_nats():
     Nats.all = tuple(Nat(n) for n in (1, 2))
     # Neighbours are looked for, and the devices are up, when this has been through
     for nat in Nats.all:
+        grow(nat.h)
         for fam, p in (('IPv4', P4), ('IPv6', P6)):
             a = World.p.udp(p, 9000)
             b = nat.h.udp(INNER[fam], 9000)

@@ -481,9 +481,6 @@ def other_port():
 
 def setup_all():
     setup_nats()
-    # A daemon adds SAs while messages are on their way
-    for ns in (World.p, World.u, *(nat.h for nat in Nats.all)):
-        grow(ns)
 
 
 def before_each():
