@@ -85,10 +85,12 @@ struct ims_bundle_params {
  * struct ims_bundle_draft - SAs of a bundle that is still to be made
  * @sa: by enum ims_flow; all or none
  * @for_device: as in struct ims_sa_kind
+ * @err: why there are none, or 0
  */
 struct ims_bundle_draft {
 	struct xfrm_state *sa[IMS_FLOWS];
 	bool for_device;
+	int err;
 };
 
 /**

@@ -345,7 +345,7 @@ void ims_bundle_make_draft(struct ims_net *in, u32 endpoint, const struct ims_bu
 	for_device = ep && ims_endpoint_is_for_device(ep);
 	rcu_read_unlock();
 	if (ep)
-		ims_bundle_make_sas(in->net, p, for_device, draft, NULL);
+		draft->err = ims_bundle_make_sas(in->net, p, for_device, draft, NULL);
 }
 
 /**
@@ -387,6 +387,9 @@ static int ims_bundle_take_sas(struct ims_bundle *b, const struct ims_bundle_par
 	struct ims_sa_tunnel tunnel;
 	int i, err;
 
+	/* of anything else there is a text to be told */
+	if (draft->err == -ENOMEM)
+		return draft->err;
 	if (!draft->sa[0] || draft->for_device != for_device) {
 		ims_bundle_discard_draft(draft);
 		err = ims_bundle_make_sas(ep->in->net, p, for_device, draft, extack);
