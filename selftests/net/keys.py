@@ -104,6 +104,8 @@ def page(flags):
 
 @test('KEYS', 'found while bundles live, of every pair, and nowhere when they have gone')
 def life():
+    # None is to expire while the memory is looked through
+    World.nl.do('config-set', temporary_timeout=3600000)
     with Keys() as keys:
         eps = [endpoint(), endpoint('192.0.2.3')]
         for slot, pair in enumerate(PAIRS):

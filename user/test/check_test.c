@@ -685,20 +685,20 @@ static void test_limits(void)
 	well("marks", "there are no marks");
 
 	begin();
-	well("memory", "8192 MB are available; 64000 UEs take 742 MB more with one bundle each, 2228 with 3");
+	well("memory", "8192 MB are available; 64000 UEs take 446 MB more with one bundle each, 1339 with 3");
 	begin();
-	write_file("/proc/meminfo", "MemTotal: 1\nMemAvailable: 2000000 kB\n");
-	only(CHECK_WARNING, "memory", "2048 MB are available", "more memory");
+	write_file("/proc/meminfo", "MemTotal: 1\nMemAvailable: 1000000 kB\n");
+	only(CHECK_WARNING, "memory", "1024 MB are available", "more memory");
 	begin();
-	write_file("/proc/meminfo", "MemTotal: 1\nMemAvailable: 700000 kB\n");
-	only(CHECK_FAULT, "memory", "716 MB are available", "more memory");
+	write_file("/proc/meminfo", "MemTotal: 1\nMemAvailable: 400000 kB\n");
+	only(CHECK_FAULT, "memory", "409 MB are available", "more memory");
 	begin();
 	write_file("/proc/meminfo", "MemTotal: 1\nMemAvailable: 700000 kB\n");
 	c.endpoints[0].bundles = 191000;
-	well("memory", "64000 UEs take 0 MB more with one bundle each, 11 with 3");
+	well("memory", "64000 UEs take 0 MB more with one bundle each, 6 with 3");
 	begin();
 	write_file("/proc/meminfo", "MemTotal: 1\n");
-	only(CHECK_WARNING, "memory", "does not tell", "742 MB");
+	only(CHECK_WARNING, "memory", "does not tell", "446 MB");
 }
 
 static void with_nft(const char *text)
