@@ -646,8 +646,8 @@ struct xfrm_state *ims_sa_alloc_moved(struct xfrm_state *x, const struct ims_add
  * @x: from ims_sa_alloc_moved(), not added yet
  * @old: what it was made from; some more packets may leave over it
  *
- * Where there are no more numbers nothing is sent over @x, as XFRM has it with the last one: none is
- * used twice.
+ * Where there are no more numbers nothing is sent over @x, as XFRM has it with the last one: none
+ * is used twice.
  */
 void ims_sa_carry_on(struct xfrm_state *x, struct xfrm_state *old)
 {
