@@ -68,6 +68,27 @@ static bool ims_endpoint_is_shut(const struct ims_endpoint *ep, const struct ims
 	return ims_addr_equal(&ep->addr, addr);
 }
 
+static bool ims_endpoint_is_open(const struct ims_endpoint *ep, const struct ims_addr *addr)
+{
+	return ep->guard == IMS_IPSEC_GUARD_BYPASS && ims_addr_equal(&ep->addr, addr);
+}
+
+/* Of those that match, the one that has a port. Packets ask: the compiler has it twice. */
+static __always_inline struct ims_endpoint *
+ims_endpoint_find(struct ims_net *in, const struct ims_addr *addr, __be16 port,
+		  bool (*match)(const struct ims_endpoint *ep, const struct ims_addr *addr))
+{
+	const struct ims_port_map *map = rcu_dereference(in->port_map);
+	struct ims_endpoint *ep;
+
+	if (!map || !test_bit(ntohs(port), map->bits))
+		return NULL;
+	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
+		if (match(ep, addr) && ims_endpoint_has_port(ep, port))
+			return ep;
+	return NULL;
+}
+
 /**
  * ims_endpoint_of_port() - the endpoint that shuts a port
  * @in: where
@@ -80,15 +101,7 @@ static bool ims_endpoint_is_shut(const struct ims_endpoint *ep, const struct ims
 struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_addr *addr,
 					  __be16 port)
 {
-	const struct ims_port_map *map = rcu_dereference(in->port_map);
-	struct ims_endpoint *ep;
-
-	if (!map || !test_bit(ntohs(port), map->bits))
-		return NULL;
-	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
-		if (ims_endpoint_is_shut(ep, addr) && ims_endpoint_has_port(ep, port))
-			return ep;
-	return NULL;
+	return ims_endpoint_find(in, addr, port, ims_endpoint_is_shut);
 }
 
 /**
@@ -103,16 +116,7 @@ struct ims_endpoint *ims_endpoint_of_port(struct ims_net *in, const struct ims_a
 struct ims_endpoint *ims_endpoint_with_bypass(struct ims_net *in, const struct ims_addr *addr,
 					      __be16 port)
 {
-	const struct ims_port_map *map = rcu_dereference(in->port_map);
-	struct ims_endpoint *ep;
-
-	if (!map || !test_bit(ntohs(port), map->bits))
-		return NULL;
-	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
-		if (ep->guard == IMS_IPSEC_GUARD_BYPASS && ims_addr_equal(&ep->addr, addr) &&
-		    ims_endpoint_has_port(ep, port))
-			return ep;
-	return NULL;
+	return ims_endpoint_find(in, addr, port, ims_endpoint_is_open);
 }
 
 /**

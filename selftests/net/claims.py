@@ -445,16 +445,21 @@ def beaten(fam):
 
 # --- A tunnel that has lost its place, and has its policy
 
+def three_tunnels(ep, fam, sip):
+    """The first has lost its place to the second, and has the flow that the third would have."""
+    spi, there = {'spi_uc': 0x6000, 'spi_us': 0x6001}, ELSEWHERE[fam]
+    first = Handset(tunnel(ep, fam, 1, unmarked=True, **spi))
+    first.reached(sip, mark=None)
+    second = Handset(nat_bundle(ep, 2, unmarked=True, ue_nat_address=there[0], **spi))
+    second.works(sip, mark=None)
+    return first, second, Handset(tunnel(ep, fam, 3, unmarked=True, ue_nat_address=there[1]))
+
+
 @test('B4 G6', 'an unmarked set that has lost its place keeps the flow, and keeps no other set from being made, {}', each=ADDRESSES)
 def flow_without_place(fam):
     ep = nat_endpoint(fam, port_pc=[7807])
     with Sip(ep) as sip:
-        spi, there = {'spi_uc': 0x6000, 'spi_us': 0x6001}, ELSEWHERE[fam]
-        first = Handset(tunnel(ep, fam, 1, unmarked=True, **spi))
-        first.reached(sip, mark=None)
-        second = Handset(nat_bundle(ep, 2, unmarked=True, ue_nat_address=there[0], **spi))
-        second.works(sip, mark=None)
-        third = Handset(tunnel(ep, fam, 3, unmarked=True, ue_nat_address=there[1]))
+        first, second, third = three_tunnels(ep, fam, sip)
         third.works(sip, mark=None)
         World.nl.do('bundle-del', id=third.b['id'])
         second.works(sip, mark=None)
@@ -468,12 +473,7 @@ def flow_without_place(fam):
 def flow_passed_on(fam):
     ep = nat_endpoint(fam, port_pc=[7807])
     with Sip(ep) as sip:
-        spi, there = {'spi_uc': 0x6000, 'spi_us': 0x6001}, ELSEWHERE[fam]
-        first = Handset(tunnel(ep, fam, 1, unmarked=True, **spi))
-        first.reached(sip, mark=None)
-        second = Handset(nat_bundle(ep, 2, unmarked=True, ue_nat_address=there[0], **spi))
-        second.works(sip, mark=None)
-        third = Handset(tunnel(ep, fam, 3, unmarked=True, ue_nat_address=there[1]))
+        first, _, third = three_tunnels(ep, fam, sip)
         World.nl.do('bundle-del', id=first.b['id'])
         wait(lambda: not sip.down(third.b, 'spi-uc', b'who has waited', None), 'it is sent over')
 
