@@ -271,6 +271,20 @@ def quiet(s):
             s.proto == TCP and s.src not in (P4, P6) and s.data[13:14] == b'\4')
 
 
+def close_family():
+    """The module can go: nobody has its family open."""
+    for x in (World.nl, World.events):
+        if x:
+            x.close()
+    World.nl = World.events = None
+
+
+def reopen_family():
+    close_family()
+    with World.p:
+        World.nl, World.events = Family(), Events()
+
+
 def module_file():
     """The module's file: the VM's, or the one named."""
     return os.environ.get('IMS_IPSEC_KO') or '/run/vm/module.ko'

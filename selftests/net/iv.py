@@ -232,21 +232,8 @@ def tool(*argv):
     return subprocess.run(argv, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True, check=False)
 
 
-def close():
-    for x in (World.nl, World.events):
-        if x:
-            x.close()
-    World.nl = World.events = None
-
-
-def reopen():
-    close()
-    with World.p:
-        World.nl, World.events = Family(), Events()
-
-
 def unload():
-    close()
+    close_family()
     wait(lambda: rmmod().returncode == 0, 'the module goes', 10)
 
 
@@ -257,7 +244,7 @@ def load(*params):
         equal(done.returncode, 0, done.stdout)
     done = insmod()
     equal(done.returncode, 0, done.stdout)
-    reopen()
+    reopen_family()
 
 
 def unload_both():

@@ -14,29 +14,17 @@ from nic import Nic, Sim  # noqa: E402  pylint: disable=wrong-import-position
 from rounds import Rounds  # noqa: E402  pylint: disable=wrong-import-position
 
 
-def close():
-    for x in (World.nl, World.events):
-        if x:
-            x.close()
-    World.nl = World.events = None
-
-
-def reopen():
-    with World.p:
-        World.nl, World.events = Family(), Events()
-
-
 def load(*params):
     done = insmod(*params)
     equal(done.returncode, 0, done.stdout)
 
 
 def reload(*params):
-    close()
+    close_family()
     done = rmmod()
     equal(done.returncode, 0, done.stdout)
     load(*params)
-    reopen()
+    reopen_family()
 
 
 @contextlib.contextmanager
@@ -49,8 +37,8 @@ def comes_back():
     finally:
         if not os.path.isdir('/sys/module/ims_ipsec'):
             insmod()
-        close()
-        reopen()
+        close_family()
+        reopen_family()
 
 
 def unload():
@@ -99,8 +87,8 @@ def unloading():
             s.close()
         nl.close()
         load()
-        close()
-        reopen()
+        close_family()
+        reopen_family()
         equal(World.nl.dump('endpoint-get'), [], 'endpoints')
         b = bundle(endpoint())
         with Phone(b) as phone:
@@ -116,7 +104,7 @@ def owner_asleep():
             with Asleep('ims-asleep') as sleeper:
                 sleeper.hold(ends[1])
                 World.nl.do('bundle-del', id=b['id'])
-                close()
+                close_family()
                 Working(unload, 'it goes').ends()
                 nothing_left()
             check('ESTAB' in World.p.run('ss -tnH'), 'the connection is not there any more')
@@ -173,12 +161,12 @@ def under_traffic():
                             way()
                 with Rounds(sends) as rounds:
                     rounds.more(100)
-                    close()
+                    close_family()
                     unload()
                     rounds.more(100)
                 nothing_left()
             load()
-            reopen()
+            reopen_family()
 
 
 def one_expires():
@@ -215,13 +203,13 @@ def under_way():
                         os._exit(0)
                 pids.append(pid)
             wait(one_expires, 'bundles are made, and expire')
-            close()
+            close_family()
             unload()
             for pid in pids:
                 os.waitpid(pid, 0)
             nothing_left()
             load()
-            reopen()
+            reopen_family()
 
 
 @test('PARAM', 'parameters are what a new namespace begins with; wrong ones are refused')
@@ -250,7 +238,7 @@ def parameters():
         bundle(ep, nl=nl, enc_alg='aes-cbc')
         nl.close()
         q.delete()
-        close()
+        close_family()
         equal(rmmod().returncode, 0, 'rmmod')
         for wrong in ('min_spi=255', 'max_spi=65536', 'temporary_timeout=99', 'temporary_timeout=3600001',
                       'port_pc=5060', 'port_pc=5062,5060', 'port_pc=5062,5062', 'port_pc=', 'port_pc=5062,', 'port_ps=0', 'port_ps=5062',
@@ -267,11 +255,11 @@ def parameters():
             check(not os.path.isdir('/sys/module/ims_ipsec'), f'it is loaded with {wrong}')
     finally:
         if os.path.isdir('/sys/module/ims_ipsec'):
-            close()
+            close_family()
             rmmod()
         insmod()
-        close()
-        reopen()
+        close_family()
+        reopen_family()
         DEFAULTS.update(World.nl.do('config-get'))
     equal({k: v for k, v in DEFAULTS.items() if not k.startswith('max-') or k == 'max-spi'},
           {'min-spi': 65536, 'max-spi': 1048575, 'temporary-timeout': 30000, 'port-pc': [5062, 5064], 'port-ps': 5063,
