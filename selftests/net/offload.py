@@ -456,7 +456,7 @@ def defaults():
         in_software(None, made(before_that, 5))
 
 
-@test('OFFLOAD', 'software alone needs no interface; without a wish, it is what XFRM has')
+@test('OFFLOAD', 'software alone needs no interface; without a wish, there is none')
 def software():
     for more in ({'hw_offload': 'software'}, {'hw_offload': 'off'}, {}):
         ep = endpoint(P4, **more)
