@@ -128,6 +128,7 @@ struct ims_tcp {
  *	is in struct ims_net.expired
  * @is_expired: it is in struct ims_net.expired
  * @id: as userspace knows it
+ * @ue_hash: of its UE's address; constant once it is in struct ims_net.ues
  * @dead: it is in no table any more; written under struct ims_net.lock and
  *	.state_lock
  * @state: enum ims_ipsec_state; written under struct ims_net.state_lock
@@ -180,6 +181,7 @@ struct ims_bundle {
 	refcount_t refs;
 	atomic_t is_expired;
 	u32 id;
+	u32 ue_hash;
 	bool dead;
 	u8 state;
 	u8 told;

@@ -3,6 +3,8 @@
  * Bundles by the UE's address and ports. In order, not hashed: many may have the same, be it
  * that they are behind NATs, whose addresses are everybody's, and phones have fixed ports.
  */
+#include <net/ipv6.h>
+
 #include "bundle.h"
 #include "endpoint.h"
 #include "nat.h"
@@ -14,16 +16,24 @@
 enum { IMS_UES_UC, IMS_UES_US };
 
 /*
- * A bundle's place in a tree: its UE's address, then, in the bits of a number, the UE's port,
- * whether it has a mark, and of IMS_UES_US the endpoint's port; then the endpoint there, and
- * the bundle.
+ * A bundle's place in a tree: its UE's address, by a number of it first, which is at hand on the
+ * way through a tree; then, in the bits of a number, the UE's port, whether it has a mark, and of
+ * IMS_UES_US the endpoint's port; then the endpoint there, and the bundle.
  */
 struct ims_ues_key {
+	u32 hash;
 	struct ims_addr addr;
 	u64 port;
 	u32 ep;
 	u32 id;
 };
+
+/* Who chooses colliding addresses has the addresses themselves compared, and no more. */
+static u32 ims_ues_hash(const struct ims_addr *addr)
+{
+	return addr->family == AF_INET ? (__force u32)addr->in.s_addr :
+					 ipv6_addr_hash(&addr->in6);
+}
 
 static u64 ims_ues_port_uc(__be16 port, enum ims_ues_who who)
 {
@@ -46,6 +56,7 @@ static struct ims_ues_key ims_ues_key_uc(const struct ims_bundle *b)
 
 	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &t);
 	return (struct ims_ues_key) {
+		.hash = ims_ues_hash(&t.dst),
 		.addr = t.dst,
 		.port = ims_ues_port_uc(t.dport, ims_ues_who(b)),
 		.id = b->id,
@@ -58,6 +69,7 @@ static struct ims_ues_key ims_ues_key_us(const struct ims_bundle *b)
 
 	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &t);
 	return (struct ims_ues_key) {
+		.hash = ims_ues_hash(&t.dst),
 		.addr = t.dst,
 		.port = ims_ues_port_us(t.dport, ims_ues_who(b), t.sport),
 		.ep = b->ep->id,
@@ -89,36 +101,45 @@ static bool ims_ues_is_behind(const struct ims_ues_key *key, const struct ims_bu
 }
 
 /* 0 for any place that is not before the key's */
-static int ims_ues_cmp_from_uc(const void *key, const struct rb_node *node)
+static int ims_ues_cmp_from_uc(const void *data, const struct rb_node *node)
 {
-	const struct ims_bundle *b = ims_ues_uc(node);
-	__be16 port_ps, port_uc = ims_sa_ports(b->sa[IMS_FLOW_OUT_UC], &port_ps);
+	const struct ims_bundle *b = rb_entry(node, struct ims_bundle, by_uc);
+	const struct ims_ues_key *key = data;
+	__be16 port_ps, port_uc;
 
+	if (key->hash != b->ue_hash)
+		return key->hash > b->ue_hash;
+	port_uc = ims_sa_ports(b->sa[IMS_FLOW_OUT_UC], &port_ps);
 	return ims_ues_is_behind(key, b, IMS_FLOW_OUT_UC,
 				 ims_ues_port_uc(port_uc, ims_ues_who(b)), 0);
 }
 
-static int ims_ues_cmp_from_us(const void *key, const struct rb_node *node)
+static int ims_ues_cmp_from_us(const void *data, const struct rb_node *node)
 {
-	const struct ims_bundle *b = ims_ues_us(node);
-	__be16 port_pc, port_us = ims_sa_ports(b->sa[IMS_FLOW_OUT_US], &port_pc);
+	const struct ims_bundle *b = rb_entry(node, struct ims_bundle, by_us);
+	const struct ims_ues_key *key = data;
+	__be16 port_pc, port_us;
 
+	if (key->hash != b->ue_hash)
+		return key->hash > b->ue_hash;
+	port_us = ims_sa_ports(b->sa[IMS_FLOW_OUT_US], &port_pc);
 	return ims_ues_is_behind(key, b, IMS_FLOW_OUT_US,
 				 ims_ues_port_us(port_us, ims_ues_who(b), port_pc), b->ep->id);
 }
 
-static bool ims_ues_less_uc(struct rb_node *a, const struct rb_node *b)
+/* As rb_add(), but that the key is made once */
+static __always_inline void ims_ues_insert(struct rb_node *node, struct rb_root *root,
+					   const struct ims_ues_key *key,
+					   int (*cmp)(const void *key, const struct rb_node *node))
 {
-	const struct ims_ues_key key = ims_ues_key_uc(ims_ues_uc(a));
+	struct rb_node **link = &root->rb_node, *parent = NULL;
 
-	return !ims_ues_cmp_from_uc(&key, b);
-}
-
-static bool ims_ues_less_us(struct rb_node *a, const struct rb_node *b)
-{
-	const struct ims_ues_key key = ims_ues_key_us(ims_ues_us(a));
-
-	return !ims_ues_cmp_from_us(&key, b);
+	while (*link) {
+		parent = *link;
+		link = cmp(key, parent) ? &parent->rb_right : &parent->rb_left;
+	}
+	rb_link_node(node, parent, link);
+	rb_insert_color(node, root);
 }
 
 /**
@@ -139,12 +160,14 @@ void ims_ues_init(struct ims_net *in)
  */
 void ims_ues_add(struct ims_bundle *b)
 {
+	const struct ims_ues_key uc = ims_ues_key_uc(b), us = ims_ues_key_us(b);
 	struct ims_net *in = b->ep->in;
 
 	lockdep_assert_held(&in->lock);
 
-	rb_add(&b->by_uc, &in->ues[IMS_UES_UC], ims_ues_less_uc);
-	rb_add(&b->by_us, &in->ues[IMS_UES_US], ims_ues_less_us);
+	b->ue_hash = uc.hash;
+	ims_ues_insert(&b->by_uc, &in->ues[IMS_UES_UC], &uc, ims_ues_cmp_from_uc);
+	ims_ues_insert(&b->by_us, &in->ues[IMS_UES_US], &us, ims_ues_cmp_from_us);
 }
 
 /**
@@ -176,7 +199,9 @@ void ims_ues_remove(struct ims_bundle *b)
  */
 struct ims_bundle *ims_ues_next(struct ims_net *in, const struct ims_addr *ue_addr, u64 *pos)
 {
-	struct ims_ues_key key = { .addr = *ue_addr, .port = *pos >> 32, .id = *pos };
+	struct ims_ues_key key = {
+		.hash = ims_ues_hash(ue_addr), .addr = *ue_addr, .port = *pos >> 32, .id = *pos,
+	};
 	struct ims_bundle *b;
 
 	lockdep_assert_held(&in->lock);
@@ -231,6 +256,7 @@ struct ims_bundle *ims_ues_find_uc(struct ims_net *in, const struct ims_addr *ue
 				   ims_ues_match *match, const void *data)
 {
 	const struct ims_ues_key from = {
+		.hash = ims_ues_hash(ue_addr),
 		.addr = *ue_addr, .port = ims_ues_port_uc(port_uc, who),
 	};
 	struct ims_ues_key key;
@@ -269,6 +295,7 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 				   ims_ues_match *match, const void *data)
 {
 	const struct ims_ues_key from = {
+		.hash = ims_ues_hash(ue_addr),
 		.addr = *ue_addr, .port = ims_ues_port_us(port_us, who, port_pc),
 		.ep = ep ? ep->id : 0,
 	};
