@@ -170,11 +170,12 @@ static bool ims_bundle_has_port_pc(const struct ims_bundle *b, const void *data)
  * it (TS 24.229); else they share it.
  */
 static int ims_bundle_choose_port_pc(struct ims_endpoint *ep, const struct ims_bundle_params *p,
-				     u8 way, __be16 *port_pc, struct netlink_ext_ack *extack)
+				     const struct ims_registration *reg, u8 way, __be16 *port_pc,
+				     struct netlink_ext_ack *extack)
 {
 	const u32 n = ep->ports.n - 1, turn = ep->next_pc++;
 	struct ims_bundle_port_query query = {
-		.p = p, .ep = ep, .reg = ims_registration_find(ep->in, &p->name), .way = way,
+		.p = p, .ep = ep, .reg = reg, .way = way,
 	};
 	struct ims_claimant claimant = {
 		.ep = ep,
@@ -711,18 +712,19 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 
 	lockdep_assert_held(&in->lock);
 
-	way = ims_bundle_find_way(ims_registration_find(in, &p->name), &p->nat_addr);
+	reg = ims_registration_find(in, &p->name);
+	way = ims_bundle_find_way(reg, &p->nat_addr);
 	err = ims_bundle_check(ep, p, extack);
 	if (!err)
 		err = ims_alg_list_check(&in->config.algs, &p->allowed, p->pair, extack);
 	if (!err)
 		err = ims_bundle_check_limits(in, way, extack);
 	if (!err)
-		err = ims_bundle_choose_port_pc(ep, p, way, &port_pc, extack);
+		err = ims_bundle_choose_port_pc(ep, p, reg, way, &port_pc, extack);
 	if (err)
 		return ERR_PTR(err);
 
-	reg = ims_registration_get(in, &p->name, extack);
+	reg = ims_registration_get(in, reg, &p->name, extack);
 	if (IS_ERR(reg))
 		return ERR_CAST(reg);
 	err = ims_bundle_check_registration(reg, way, extack);

@@ -72,11 +72,13 @@ bool ims_registration_is(const struct ims_registration *reg, const struct ims_na
 }
 
 /*
- * A place in struct ims_net.registrations: the owners, of each the contacts, which a number
- * tells, so that whoever is on the way through them can say where he was.
+ * A place in struct ims_net.registrations: the owners, by a number of each first, for names of
+ * subscribers have much in common; of each the contacts, which a number tells, so that whoever is
+ * on the way through them can say where he was.
  */
 struct ims_registration_key {
 	const struct ims_name *name;
+	u32 owner_hash;
 	u64 place;
 };
 
@@ -86,12 +88,17 @@ static u64 ims_registration_place(u32 contact_hash, u32 index)
 	return (u64)contact_hash * (IMS_REGISTRATION_INDEX_MAX + 1) + index;
 }
 
-static u32 ims_contact_hash(const struct ims_name *name)
+static u32 ims_name_hash(const u8 *name, u16 len)
 {
 	static u32 seed __read_mostly;
 
 	get_random_once(&seed, sizeof(seed));
-	return jhash(name->contact, name->contact_len, seed);
+	return jhash(name, len, seed);
+}
+
+static u32 ims_contact_hash(const struct ims_name *name)
+{
+	return ims_name_hash(name->contact, name->contact_len);
 }
 
 static int ims_registration_cmp(const void *data, const struct rb_node *node)
@@ -101,6 +108,8 @@ static int ims_registration_cmp(const void *data, const struct rb_node *node)
 	const struct ims_registration_key *key = data;
 	const struct ims_name *name = key->name;
 
+	if (key->owner_hash != reg->owner_hash)
+		return key->owner_hash < reg->owner_hash ? -1 : 1;
 	if (name->owner_len != reg->owner_len)
 		return name->owner_len < reg->owner_len ? -1 : 1;
 	return memcmp(name->owner, reg->names, reg->owner_len) ?:
@@ -122,7 +131,7 @@ static bool ims_registration_less(struct rb_node *a, const struct rb_node *b)
 	const struct ims_registration *reg = rb_entry(a, struct ims_registration, node);
 	const struct ims_name name = ims_registration_name(reg);
 	const struct ims_registration_key key = {
-		&name, ims_registration_place(reg->contact_hash, reg->index),
+		&name, reg->owner_hash, ims_registration_place(reg->contact_hash, reg->index),
 	};
 
 	return ims_registration_cmp(&key, b) < 0;
@@ -132,7 +141,9 @@ static bool ims_registration_less(struct rb_node *a, const struct rb_node *b)
 static struct ims_registration *ims_registration_from(struct ims_net *in,
 						      const struct ims_name *name, u64 place)
 {
-	const struct ims_registration_key key = { name, place };
+	const struct ims_registration_key key = {
+		name, ims_name_hash(name->owner, name->owner_len), place,
+	};
 	struct rb_node *node;
 
 	node = rb_find_first(&key, &in->registrations, ims_registration_cmp_from);
@@ -199,8 +210,9 @@ struct ims_bundle *ims_registration_next_bundle(struct ims_net *in, const struct
 }
 
 /**
- * ims_registration_get() - find a registration, or make one
+ * ims_registration_get() - get a reference to a registration, or make one
  * @in: where
+ * @reg: from ims_registration_find(), NULL: it is to be made
  * @name: what the SIP server calls it
  * @extack: gets the reason
  *
@@ -208,13 +220,14 @@ struct ims_bundle *ims_registration_next_bundle(struct ims_net *in, const struct
  * Return: the registration, with a reference to be given to
  * ims_registration_put(), or an ERR_PTR: -ENOMEM, -ENOSPC if all indices are used.
  */
-struct ims_registration *ims_registration_get(struct ims_net *in, const struct ims_name *name,
+struct ims_registration *ims_registration_get(struct ims_net *in, struct ims_registration *reg,
+					      const struct ims_name *name,
 					      struct netlink_ext_ack *extack)
 {
-	struct ims_registration *reg;
 	int err;
 
-	reg = ims_registration_find(in, name);
+	lockdep_assert_held(&in->lock);
+
 	if (reg) {
 		refcount_inc(&reg->refs);
 		return reg;
@@ -230,6 +243,7 @@ struct ims_registration *ims_registration_get(struct ims_net *in, const struct i
 	reg->contact_len = name->contact_len;
 	memcpy(reg->names, name->owner, name->owner_len);
 	memcpy(reg->names + name->owner_len, name->contact, name->contact_len);
+	reg->owner_hash = ims_name_hash(name->owner, name->owner_len);
 	reg->contact_hash = ims_contact_hash(name);
 
 	/* in turn, so that a mark means nothing else for a while */

@@ -22,6 +22,7 @@ struct work_struct;
  * @rcu: for freeing
  * @in: its namespace; constant
  * @refs: one of each bundle's, one while it is in struct ims_net.unsettled
+ * @owner_hash: of the owner; constant
  * @unsettled: in struct ims_net.unsettled
  * @is_unsettled: it is there
  * @index: its number in marks; constant
@@ -42,6 +43,7 @@ struct ims_registration {
 	struct rcu_head rcu;
 	struct ims_net *in;
 	refcount_t refs;
+	u32 owner_hash;
 	struct llist_node unsettled;
 	atomic_t is_unsettled;
 	u32 index;
@@ -72,7 +74,8 @@ struct ims_name {
 struct ims_name ims_registration_name(const struct ims_registration *reg);
 void ims_registrations_init(struct ims_net *in);
 void ims_registrations_exit(struct ims_net *in);
-struct ims_registration *ims_registration_get(struct ims_net *in, const struct ims_name *name,
+struct ims_registration *ims_registration_get(struct ims_net *in, struct ims_registration *reg,
+					      const struct ims_name *name,
 					      struct netlink_ext_ack *extack);
 struct ims_registration *ims_registration_find(struct ims_net *in, const struct ims_name *name);
 struct ims_bundle *ims_registration_next_bundle(struct ims_net *in, const struct ims_name *name,
