@@ -190,13 +190,14 @@ void ims_alg_list_order(const struct ims_alg_prefs *prefs, const struct ims_alg_
 int ims_alg_list_check(const struct ims_alg_prefs *prefs, const struct ims_alg_list *own,
 		       const struct ims_alg_pair *pair, struct netlink_ext_ack *extack)
 {
-	struct ims_alg_list order;
+	const struct ims_alg_list *allowed = own->n ? own : &prefs->allowed;
+	const bool disabled = prefs->disable_deprecated && pair->deprecated;
 
-	ims_alg_list_order(prefs, own, &order);
-	if (ims_alg_list_has(&order, pair - ims_alg_pairs))
+	/* those of ims_alg_list_order(), whatever their order; without a list that is all */
+	if (!disabled && (!allowed->n || ims_alg_list_has(allowed, pair - ims_alg_pairs)))
 		return 0;
 
-	if (prefs->disable_deprecated && pair->deprecated)
+	if (disabled)
 		NL_SET_ERR_MSG_FMT(extack, "%s=%s: deprecated algorithms are disabled",
 				   ims_alg_auth_name(pair->auth_alg),
 				   ims_alg_enc_name(pair->enc_alg));
