@@ -23,6 +23,12 @@
  *	outbound[-nat|-ipv6]-N		a packet to a UE
  *	other-in[-ipv6], other-out[-ipv6]	somebody else's packet, plain UDP
  *	forwarded[-ipv6]		the same, not to this host, which passes it on
+ *	load-N, memory-N, create-N, delete-N	to make the N one after the other, and bytes,
+ *					each; one more is made, and ends
+ *	held-load-N, held-expire-N, held-end-N	how long one is kept from the CPU, and from
+ *					an answer, at most, while N are made, expire together, end
+ *					with their endpoint
+ *	inbound-apart-N and others	N in 16 network namespaces, one of which is measured
  *
  * beside N UEs, each of which is registered and, inbound, has sent before. UEs'
  * addresses are sequential, as an operator's pool hands them out, and so are
@@ -51,23 +57,33 @@
 #include <linux/if_tun.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "memory.h"
 #include "net.h"
 #include "ours.h"
 #include "packet.h"
+#include "wait.h"
 #include "xfrm.h"
 
 #define BATCH		256	/* packets */
 #define BATCHES		16
 #define OLDEST		16
 #define SWITCHED	64	/* UEs of a batch that take a new set into use */
+#define APART		16	/* network namespaces */
+#define CREATED		64
+#define LINGER		150000	/* ns a UE: timers of the kernel's would all fire as one then */
+#define LINGER_MS(n)	((n) * (uint64_t)LINGER / 1000000 + 3000)
 #define OTHERS		1000	/* UEs registered while others' packets are measured */
 #define PATIENCE	10	/* seconds for a row, should a packet get lost */
 #define A_SECOND	20000	/* UEs that send in a second at least */
@@ -76,7 +92,8 @@
 
 enum what {
 	INBOUND, INBOUND_OLDEST, INBOUND_GRO, LOCK, ACTIVATE, ACTIVATE_SAME_PORTS, RX_MARK,
-	OUTBOUND, OTHER_IN, OTHER_OUT, FORWARDED
+	OUTBOUND, LOAD, MEMORY, CREATE, DELETE, HELD_EXPIRE, HELD_LOAD, HELD_END,
+	OTHER_IN, OTHER_OUT, FORWARDED
 };
 
 struct row {
@@ -86,6 +103,7 @@ struct row {
 	uint16_t encap;
 	bool inside;
 	bool shipped;
+	bool apart;
 	size_t n;
 };
 
@@ -109,9 +127,11 @@ static const struct column {
 }, *column;
 
 static struct setup setup;
-static struct ue *ues;
+static struct ue *ues;		/* who is forked writes there, too */
 static uint32_t *seqs;		/* of the packets that each UE has sent */
 static size_t registered, active;
+static size_t crowd;		/* UEs of the row that is measured */
+static double load, memory;	/* a UE: instructions, bytes */
 static size_t policies;		/* the endpoint's */
 static struct tap tap, napi_tap;
 static int protected, other;	/* sockets */
@@ -129,21 +149,36 @@ static size_t policies_a_ue(void)
 	return setup.sys == &ours && setup.encap ? SAS / 2 : setup.sys->policies;
 }
 
+static void add_ue(size_t i)
+{
+	ues[i] = make_ue(&setup, i + 1);
+	if (setup.sys == &ours) {
+		ours_create(&setup, &ues[i]);
+		ours_confirm(&ues[i], IMSIPSEC_OLDER_DROP);
+	} else {
+		peer_create(&setup, &ues[i]);
+	}
+}
+
 static void grow(size_t n)
 {
 	/* Who is inside one address is not told by it. */
-	const size_t samples = setup.inside ? 0 : 8;
+	const size_t samples = setup.inside ? 0 : 8, more = n - registered;
+	const bool ask = n > registered;
+	uint64_t busy;
+	long slab;
 
-	for (; registered < n; registered++) {
-		struct ue *ue = &ues[registered];
-
-		*ue = make_ue(&setup, registered + 1);
-		if (setup.sys == &ours) {
-			ours_create(&setup, ue);
-			ours_confirm(ue, IMSIPSEC_OLDER_DROP);
-		} else {
-			peer_create(&setup, ue);
-		}
+	if (ask) {
+		settle(40);
+		slab = read_slab();
+		busy = busy_clock();
+	}
+	for (; registered < n; registered++)
+		add_ue(registered);
+	if (ask) {
+		settle(40);
+		load = (busy_clock() - busy) / (double)more;
+		memory = (read_slab() - slab) / (double)more;
 	}
 	if (count_sas() != n * SAS || count_policies() != policies + n * policies_a_ue())
 		errx(2, "%s: %zu SAs and %zu policies are there", column->name, count_sas(),
@@ -502,6 +537,131 @@ static double measure_outbound(const struct row *row)
 	return median(costs, BATCHES) / BATCH;
 }
 
+/* ---- A crowd --------------------------------------------------------- */
+
+static double measure_create(const struct row *row)
+{
+	uint64_t created[CREATED], deleted[CREATED], t[4];
+
+	for (size_t i = 0; i < CREATED; i++) {
+		struct ue ue = make_ue(&setup, row->n + 1 + i);
+
+		t[0] = now();
+		ours_create(&setup, &ue);
+		t[1] = now();
+		ours_confirm(&ue, IMSIPSEC_OLDER_DROP);
+		t[2] = now();
+		ours_delete(&ue);
+		t[3] = now();
+		created[i] = t[1] - t[0];
+		deleted[i] = t[3] - t[2];
+		sleep_ms(1);
+	}
+	return median(row->what == CREATE ? created : deleted, CREATED);
+}
+
+static void all_gone(void)
+{
+	registered = 0;
+	active = 0;
+	memset(seqs, 0, crowd * sizeof(*seqs));
+	settle(40);
+	if (count_sas())
+		errx(2, "%zu SAs are left", count_sas());
+}
+
+static void wait_for_none(void)
+{
+	const struct imsipsec_stats *stats;
+
+	do {
+		sleep_ms(1);
+		must(imsipsec_stats_get(handle, &stats));
+	} while (stats->bundles);
+}
+
+/* All at once, as after an outage: they linger until the kernel's timers fire. */
+static double measure_held_expire(void)
+{
+	const uint64_t end = now() + LINGER_MS(crowd) * 1000000ULL;
+	double held;
+	uint32_t n;
+
+	must(imsipsec_bundle_flush(handle, NULL, LINGER_MS(crowd), &n));
+	if (n != crowd)
+		errx(2, "%u end", n);
+	kill(spinning, SIGSTOP);	/* it would take as many instructions */
+	while (now() + 1000000000 < end)
+		sleep_ms(100);
+	kill(spinning, SIGCONT);
+	held = held_during(wait_for_none);
+	all_gone();
+	return held;
+}
+
+static void load_all(void)
+{
+	ours_connect();
+	for (size_t i = 0; i < crowd; i++)
+		add_ue(i);
+}
+
+static double measure_held_load(void)
+{
+	double held;
+
+	if (registered) {
+		must(imsipsec_bundle_flush(handle, NULL, 0, NULL));
+		all_gone();
+	}
+	held = held_during(load_all);
+	registered = crowd;
+	return held;
+}
+
+static void end_all(void)
+{
+	must(imsipsec_endpoint_delete(handle, setup.endpoint, true));
+}
+
+static double measure_held_end(void)
+{
+	double held = held_during(end_all);
+
+	all_gone();
+	ours_open(&setup, PORT_PS, PORT_PC);
+	return held;
+}
+
+/* So many in each of the other network namespaces, which stay as long as the caller does */
+static void load_elsewhere(size_t n)
+{
+	for (size_t i = 1; i < APART; i++) {
+		const pid_t pid = fork();
+		int status;
+
+		if (pid < 0)
+			err(2, "fork");
+		if (pid) {
+			if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status))
+				errx(2, "namespace %zu", i);
+			continue;
+		}
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (unshare(CLONE_NEWNET))
+			err(2, "unshare");
+		setup.addr.a4 = htonl(ntohl(setup.addr.a4) + i);
+		ours_open(&setup, PORT_PS, PORT_PC);
+		for (size_t u = 1; u <= n; u++) {
+			struct ue ue = make_ue(&setup, i * n + u);
+
+			ours_create(&setup, &ue);
+			ours_confirm(&ue, IMSIPSEC_OLDER_DROP);
+		}
+		raise(SIGSTOP);
+	}
+}
+
 /* ---- Others ---------------------------------------------------------- */
 
 static const struct ue *other_sender(size_t slot)
@@ -592,6 +752,16 @@ static double measure(const struct row *row)
 		return measure_rx_mark(row);
 	case OUTBOUND:
 		return measure_outbound(row);
+	case LOAD:
+		return load;
+	case MEMORY:
+		return memory;
+	case HELD_EXPIRE:
+		return measure_held_expire();
+	case HELD_LOAD:
+		return measure_held_load();
+	case HELD_END:
+		return measure_held_end();
 	default:
 		break;
 	}
@@ -610,6 +780,10 @@ static double measure(const struct row *row)
 	case ACTIVATE:
 	case ACTIVATE_SAME_PORTS:
 		cost = measure_activate(row);
+		break;
+	case CREATE:
+	case DELETE:
+		cost = measure_create(row);
 		break;
 	default:
 		cost = measure_inbound(row);
@@ -631,6 +805,8 @@ static void measure_all(const void *data)
 	size_t n = batch->n, largest = rows[n - 1].n;
 	const int natt = UDP_ENCAP_ESPINUDP;
 
+	if (rows->apart)
+		load_elsewhere(rows->n);
 	net_make(&setup);
 	net_open_tap(&tap, "tap", 0);
 	net_open_tap(&napi_tap, "tapnapi", IFF_NAPI);
@@ -645,27 +821,33 @@ static void measure_all(const void *data)
 	xfrm_look();
 	if (column->sys == &ours && largest > MANY)
 		ours_raise_limits();
-	if (column->sys == &ours)
+	if (column->sys == &ours) {
 		ours_open(&setup, PORT_PS, PORT_PC);
+		if (imsipsec_open(&handle))
+			err(2, "open");
+	}
 	policies = count_policies();
 
 	settle(40);	/* an IPv6 address is there a little later */
 
-	ues = calloc(largest + 1, sizeof(*ues));
+	ues = mmap(NULL, (largest + 1) * sizeof(*ues), PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	seqs = calloc(largest + 1, sizeof(*seqs));
-	if (!ues || !seqs)
+	if (ues == MAP_FAILED || !seqs)
 		err(2, "memory");
 	for (const struct row *row = rows; row < rows + n; row++) {
 		double cost;
 
 		if (row == rows || row->n != row[-1].n)
-			fprintf(stderr, "%s%s%s%s: %zu UEs\n", column->name,
+			fprintf(stderr, "%s%s%s%s%s: %zu UEs\n", column->name,
 				setup.family == AF_INET6 ? ", IPv6" : "",
 				setup.encap ? ", behind NATs" : "",
-				setup.shipped ? ", as shipped" : "", row->n);
-		if (setup.sys != &none)
+				setup.shipped ? ", as shipped" : "",
+				row->apart ? ", in one of 16 namespaces" : "", row->n);
+		crowd = row->n;
+		if (setup.sys != &none && row->what != HELD_LOAD)
 			grow(row->n);
-		alarm(PATIENCE + row->n / A_SECOND);
+		alarm(row->what < LOAD || row->what >= OTHER_IN ? PATIENCE + row->n / A_SECOND : 0);
 		if (row->what < OUTBOUND)
 			activate(row->n);
 		settle(40);
@@ -711,6 +893,20 @@ static struct row parse_row(const char *text)
 		row.what = INBOUND;
 	else if (take(&text, "outbound"))
 		row.what = OUTBOUND;
+	else if (take(&text, "load"))
+		row.what = LOAD;
+	else if (take(&text, "memory"))
+		row.what = MEMORY;
+	else if (take(&text, "create"))
+		row.what = CREATE;
+	else if (take(&text, "delete"))
+		row.what = DELETE;
+	else if (take(&text, "held-expire"))
+		row.what = HELD_EXPIRE;
+	else if (take(&text, "held-load"))
+		row.what = HELD_LOAD;
+	else if (take(&text, "held-end"))
+		row.what = HELD_END;
 	else if (take(&text, "other-in"))
 		row.what = OTHER_IN;
 	else if (take(&text, "other-out"))
@@ -725,7 +921,8 @@ static struct row parse_row(const char *text)
 		 take(&text, "nat"))
 		row.encap = PORT_NATT;
 	row.inside = row.encap && take(&text, "inside");
-	row.n = row.what >= OTHER_IN ? OTHERS : strtoul(text, NULL, 10);
+	row.apart = row.what < OTHER_IN && take(&text, "apart");
+	row.n = row.what >= OTHER_IN ? OTHERS : strtoul(text, NULL, 10) / (row.apart ? APART : 1);
 	if (row.what == ACTIVATE || row.what == ACTIVATE_SAME_PORTS)
 		least = BATCHES * SWITCHED;
 	if (row.n < least || (row.what >= OTHER_IN && *text))
@@ -733,7 +930,7 @@ static struct row parse_row(const char *text)
 	return row;
 }
 
-/* By address family and encapsulation, then by number, then as given */
+/* By address family, encapsulation and namespaces, then by number, then as given */
 static int compare_rows(const void *a, const void *b)
 {
 	const struct row *x = a, *y = b;
@@ -746,6 +943,8 @@ static int compare_rows(const void *a, const void *b)
 		return x->inside < y->inside ? -1 : 1;
 	if (x->shipped != y->shipped)
 		return x->shipped < y->shipped ? -1 : 1;
+	if (x->apart != y->apart)
+		return x->apart < y->apart ? -1 : 1;
 	if (x->n != y->n)
 		return x->n < y->n ? -1 : 1;
 	return x->what < y->what ? -1 : x->what > y->what;
@@ -755,7 +954,6 @@ int main(int argc, char **argv)
 {
 	struct row *rows = calloc(argc, sizeof(*rows));
 	size_t n_rows = argc - 2, n;
-	pid_t spinning;
 
 	for (size_t i = 0; argc > 2 && i < ARRAY_SIZE(columns); i++)
 		if (!strcmp(argv[1], columns[i].name))
@@ -772,7 +970,8 @@ int main(int argc, char **argv)
 	for (; n_rows; n_rows -= n, rows += n) {
 		for (n = 1; n < n_rows; n++)
 			if (rows[n].family != rows->family || rows[n].encap != rows->encap ||
-			    rows[n].inside != rows->inside || rows[n].shipped != rows->shipped)
+			    rows[n].inside != rows->inside || rows[n].shipped != rows->shipped ||
+			    rows[n].apart != rows->apart || (rows->apart && rows[n].n != rows->n))
 				break;
 		setup = (struct setup) {
 			.sys = column->sys,

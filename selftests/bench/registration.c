@@ -10,7 +10,6 @@
  */
 #include <arpa/inet.h>
 #include <err.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "memory.h"
 #include "ours.h"
 #include "xfrm.h"
 
@@ -85,28 +85,6 @@ static struct ue make_ue(uint32_t n)
 		ue.spi[SPI_PS] = ue.spi[SPI_PC] + 1;
 	}
 	return ue;
-}
-
-static long read_slab(void)
-{
-	char text[4096] = "";
-	const char *found;
-	long kb;
-	int fd;
-
-	/* Reading this folds the CPU's part into what the next file shows. */
-	fd = open("/proc/sys/vm/stat_refresh", O_RDONLY);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
-		err(2, "stat_refresh");
-	close(fd);
-	fd = open("/proc/meminfo", O_RDONLY);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
-		err(2, "meminfo");
-	close(fd);
-	found = strstr(text, "SUnreclaim:");
-	if (!found || sscanf(found, "SUnreclaim: %ld kB", &kb) != 1)
-		errx(2, "no SUnreclaim");
-	return kb * 1024;
 }
 
 static void report(const char *what, unsigned int population, double value)

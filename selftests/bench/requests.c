@@ -30,8 +30,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <libmnl/libmnl.h>
@@ -41,17 +39,15 @@
 #include "net.h"
 #include "ours.h"
 #include "packet.h"
+#include "wait.h"
 #include "xfrm.h"
 
 #define TIMES		16	/* measured, of which the median counts */
 #define PORT_NATT	4500
 #define PRIVATE		0xc0a80102	/* 192.168.1.2 */
-#define PAUSE		10000	/* ns, between two requests of who waits */
 
 static struct setup setup = { .family = AF_INET, .encap = PORT_NATT };
-static struct imsipsec *handle;
 static size_t n_ues, registered, policies;
-static pid_t spinning;
 static bool inside;	/* all have one private address */
 
 /* ---- XFRM ------------------------------------------------------------ */
@@ -154,12 +150,6 @@ static int count_trace(const struct imsipsec_trace *t, void *data)
 	(void)t;
 	++*(unsigned int *)data;
 	return 0;
-}
-
-static void must(int ret)
-{
-	if (ret)
-		errx(2, "%s", imsipsec_strerror(handle));
 }
 
 static double measure_trace(void)
@@ -271,69 +261,6 @@ static double measure_policy(void)
 }
 
 /* ---- How long one waits ---------------------------------------------- */
-
-static void wait_until(uint64_t at)
-{
-	const struct timespec t = { .tv_sec = at / 1000000000, .tv_nsec = at % 1000000000 };
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL))
-		;
-}
-
-/*
- * The longest that a request took while somebody else was at work. Before it begins, one may
- * wait for the CPU, @too: what does not let go of that is of the module. Else XFRM and RCU do
- * not either, also when who has the lock would have it: then 99 of 100 took no longer.
- */
-static double wait_during(void (*work)(void), bool too)
-{
-	const struct imsipsec_stats *stats;
-	static uint64_t waits[1 << 20];
-	size_t n = 0;
-	uint64_t at;
-	int status;
-	pid_t pid;
-
-	run_first();
-	pid = fork();
-	if (pid < 0)
-		err(2, "fork");
-	if (!pid) {
-		/*
-		 * Who has the lock and is preempted, as from 6.13 on, has his turn again before
-		 * kernel threads have theirs, whose work is others'.
-		 */
-		if (too)
-			run_like_others();
-		imsipsec_close(handle);
-		if (imsipsec_open(&handle))
-			err(2, "open");
-		work();
-		_exit(0);
-	}
-	/* even it is given the CPU at times */
-	kill(spinning, SIGSTOP);
-	run_very_first();
-	while (!waitpid(pid, &status, WNOHANG)) {
-		at = now() + PAUSE;
-		wait_until(at);
-		if (!too)
-			at = now();
-		must(imsipsec_stats_get(handle, &stats));
-		waits[n] = now() - at;
-		n += n + 1 < ARRAY_SIZE(waits);
-	}
-	run_like_others();
-	kill(spinning, SIGCONT);
-	if (status)
-		errx(2, "it did not work");
-	if (!n)
-		errx(2, "it was over at once");
-	/* before the last one the work may have ended, and the CPU idled */
-	n -= n > 1;
-	median(waits, n);	/* they are in order now */
-	return waits[n - 1 - (too ? 0 : n / 100)];
-}
 
 /* Of few, so often that who waits comes at any moment */
 static size_t rounds(void)
