@@ -128,25 +128,6 @@ void ims_bundle_tuple(const struct ims_bundle *b, enum ims_flow flow, struct ims
 	ims_sa_tuple(b->sa[flow], t);
 }
 
-/**
- * ims_bundle_timer() - there may be something to look at
- * @timer: struct ims_bundle.timer
- *
- * Context: softirq; what there is to do takes a mutex.
- */
-void ims_bundle_timer(struct timer_list *timer)
-{
-	struct ims_bundle *b = container_of(timer, struct ims_bundle, timer);
-
-	/* Set again and fired again before the work has come to it? */
-	if (atomic_xchg(&b->is_expired, 1)) {
-		ims_bundle_put(b);
-		return;
-	}
-	llist_add(&b->expired, &b->ep->in->expired);
-	queue_work(ims_wq, &b->ep->in->expire);
-}
-
 /* Is a bundle confirmed, and neither superseded nor being deleted? */
 static bool ims_bundle_is_current(const struct ims_bundle *b)
 {
@@ -171,7 +152,7 @@ static struct ims_bundle *ims_bundle_successor(const struct ims_bundle *b)
 }
 
 /**
- * ims_bundle_set_timer() - set or move one of a bundle's timers
+ * ims_bundle_set_timer() - set or move a timer of a bundle's
  * @b: the bundle, of which the timer has a reference while it is pending
  * @timer: the timer
  * @expires: jiffies
@@ -185,25 +166,61 @@ void ims_bundle_set_timer(struct ims_bundle *b, struct timer_list *timer, unsign
 		ims_bundle_put(b);
 }
 
+static bool ims_bundle_due_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct ims_bundle, by_due)->due <
+	       rb_entry(b, struct ims_bundle, by_due)->due;
+}
+
+static struct ims_bundle *ims_bundle_first_due(struct ims_net *in)
+{
+	return rb_entry_safe(rb_first_cached(&in->due), struct ims_bundle, by_due);
+}
+
+static void ims_bundle_disarm(struct ims_bundle *b)
+{
+	if (RB_EMPTY_NODE(&b->by_due))
+		return;
+	rb_erase_cached(&b->by_due, &b->ep->in->due);
+	RB_CLEAR_NODE(&b->by_due);
+}
+
+/* Not earlier than it was told already: the work sees for itself when there is nothing to do. */
+static void ims_bundle_expire_at(struct ims_net *in, u64 due)
+{
+	u64 now = get_jiffies_64();
+
+	if (due >= in->expire_at)
+		return;
+	in->expire_at = due;
+	mod_delayed_work(ims_wq, &in->expire,
+			 due > now ? min_t(u64, due - now, MAX_JIFFY_OFFSET) : 0);
+}
+
 /**
- * ims_bundle_rearm() - have the timer fire when there is something to look at
+ * ims_bundle_rearm() - have a bundle looked at when there is something to look at
  * @b: the bundle: its end, the time to take its successor into use, or to see
  *	whether it is idle
+ *
+ * In order, and not by a timer each: the kernel's timers of thousands fire as one, in softirq,
+ * however far they were apart, and the longer a lifetime the more of them.
  *
  * Context: process, struct ims_net.lock held.
  */
 void ims_bundle_rearm(struct ims_bundle *b)
 {
-	const struct ims_config *config = &b->ep->in->config;
+	struct ims_net *in = b->ep->in;
+	const struct ims_config *config = &in->config;
 	u64 left = ims_bundle_remaining(b);
 
 	if (ims_bundle_successor(b) && left > config->old_timeout)
 		left -= config->old_timeout;
 	if (config->idle_timeout)
 		left = min(left, config->idle_timeout);
-	/* What is too long for a timer is armed again when it fires. */
-	ims_bundle_set_timer(b, &b->timer,
-			     jiffies + min_t(u64, ims_jiffies(left), MAX_JIFFY_OFFSET));
+	ims_bundle_disarm(b);
+	b->due = get_jiffies_64() + ims_jiffies(left);
+	rb_add_cached(&b->by_due, &in->due, ims_bundle_due_less);
+	ims_bundle_expire_at(in, b->due);
 }
 
 /**
@@ -264,8 +281,7 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 	state = b->state;
 	/* while there is something to tell the other end with */
 	ims_bundle_abort_tcp(b);
-	if (timer_delete_sync(&b->timer))
-		ims_bundle_put(b);
+	ims_bundle_disarm(b);
 	if (b->nat) {
 		ims_nat_end(b);
 		in->n_nat--;
@@ -313,9 +329,6 @@ static void ims_bundle_expire_one(struct ims_net *in, struct ims_bundle *b)
 	struct ims_bundle *next;
 	u64 left;
 
-	/* then its endpoint may have gone, too */
-	if (b->dead)
-		return;
 	left = ims_bundle_remaining(b);
 	if (!left) {
 		if (b->ending)
@@ -336,31 +349,32 @@ static void ims_bundle_expire_one(struct ims_net *in, struct ims_bundle *b)
 	next = ims_bundle_successor(b);
 	if (next && left <= in->config.old_timeout)
 		ims_bundle_take_into_use(next, IMS_IPSEC_REASON_RUNNING_OUT);
-	/* moved while this waited for the lock, or too long for a timer, or not the end yet */
+	/* not the end yet */
 	ims_bundle_rearm(b);
 }
 
 /**
- * ims_bundle_expire() - deal with the bundles whose timers have fired
+ * ims_bundle_expire() - deal with the bundles whose time has come
  * @work: struct ims_net.expire
  *
- * Context: process, sleeps; takes struct ims_net.lock.
+ * Context: process, sleeps; takes struct ims_net.lock, for some bundles at a time.
  */
 void ims_bundle_expire(struct work_struct *work)
 {
-	struct ims_net *in = container_of(work, struct ims_net, expire);
-	struct llist_node *list = llist_del_all(&in->expired);
-	struct ims_bundle *b, *next;
+	struct ims_net *in = container_of(to_delayed_work(work), struct ims_net, expire);
+	unsigned int steps = 0;
+	struct ims_bundle *b;
 
-	llist_for_each_entry_safe(b, next, list, expired) {
-		/* from here on it may be listed again */
-		atomic_set_release(&b->is_expired, 0);
-		/* for each anew: there may be many, and a request that waits */
-		mutex_lock(&in->lock);
+	mutex_lock(&in->lock);
+	in->expire_at = U64_MAX;
+	while ((b = ims_bundle_first_due(in)) && time_before_eq64(b->due, get_jiffies_64())) {
+		ims_bundle_disarm(b);
 		ims_bundle_expire_one(in, b);
-		mutex_unlock(&in->lock);
-		ims_bundle_put(b);
+		ims_net_pause(in, &steps, IMS_SLICE_BUNDLE);
 	}
+	if (b)
+		ims_bundle_expire_at(in, b->due);
+	mutex_unlock(&in->lock);
 }
 
 /* The bundle that a registration is sent over, beside one that has just been made. */

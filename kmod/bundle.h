@@ -4,7 +4,7 @@
 
 #include <linux/ims_ipsec.h>
 #include <linux/list.h>
-#include <linux/llist.h>
+#include <linux/rbtree.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable-types.h>
@@ -119,14 +119,12 @@ struct ims_tcp {
  * @by_uc: in struct ims_net.ues, by the UE's client port
  * @by_us: likewise, by its server port
  * @rcu: for freeing
- * @expired: in struct ims_net.expired, once @timer has fired
- * @timer: fires when there is something to look at, at @deadline at the latest
- * @deadline: jiffies; under struct ims_net.lock
+ * @by_due: in struct ims_net.due; likewise
+ * @due: jiffies when there is something to look at, at @deadline at the latest; likewise
+ * @deadline: jiffies; likewise
  * @idle_since: jiffies when @idle_packets was taken; under struct ims_net.lock
  * @idle_packets: how many had come then
- * @refs: one of the tables', one of @timer's while that is pending, one while it
- *	is in struct ims_net.expired
- * @is_expired: it is in struct ims_net.expired
+ * @refs: one of the tables', one of the timer's of @nat while that is pending
  * @id: as userspace knows it
  * @ue_hash: of its UE's address; constant once it is in struct ims_net.ues
  * @dead: it is in no table any more; written under struct ims_net.lock and
@@ -170,16 +168,13 @@ struct ims_bundle {
 	struct list_head rivals;
 	struct rb_node by_uc;
 	struct rb_node by_us;
-	union {
-		struct rcu_head rcu;
-		struct llist_node expired;
-	};
-	struct timer_list timer;
+	struct rcu_head rcu;
+	struct rb_node by_due;
+	u64 due;
 	u64 deadline;
 	unsigned long idle_since;
 	u32 idle_packets;
 	refcount_t refs;
-	atomic_t is_expired;
 	u32 id;
 	u32 ue_hash;
 	bool dead;
@@ -255,7 +250,6 @@ void ims_bundle_arm(struct ims_bundle *b, u64 ms);
 void ims_bundle_rearm(struct ims_bundle *b);
 void ims_bundle_put(struct ims_bundle *b);
 void ims_bundle_set_timer(struct ims_bundle *b, struct timer_list *timer, unsigned long expires);
-void ims_bundle_timer(struct timer_list *timer);
 void ims_bundle_expire(struct work_struct *work);
 u64 ims_bundle_remaining(const struct ims_bundle *b);
 __be32 ims_bundle_spi(const struct ims_bundle *b, enum ims_flow flow);

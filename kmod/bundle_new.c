@@ -526,7 +526,7 @@ static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
 	if (!b)
 		return NULL;
 	b->ep = ep;
-	timer_setup(&b->timer, ims_bundle_timer, 0);
+	RB_CLEAR_NODE(&b->by_due);
 	refcount_set(&b->refs, 1);
 	INIT_LIST_HEAD(&b->rivals);
 	b->told = IMS_IPSEC_STATE_TEMPORARY;

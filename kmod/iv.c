@@ -236,6 +236,8 @@ static void ims_iv_exit(struct crypto_aead *aead)
 	struct ims_iv_ctx *ctx = crypto_aead_ctx(aead);
 
 	ims_iv_put_cipher(ctx->cipher);
+	/* XFRM frees what has ended meanwhile, which may be all there was, without a pause. */
+	cond_resched();
 }
 
 /* The request that the cipher gets, in which the IV is to be encrypted where it is to be found. */

@@ -59,8 +59,9 @@ static int __net_init ims_net_init(struct net *net)
 	ims_frag_init(in);
 	INIT_DELAYED_WORK(&in->restore, ims_watch_restore);
 	INIT_WORK(&in->sa_gone, ims_watch_sa_gone);
-	init_llist_head(&in->expired);
-	INIT_WORK(&in->expire, ims_bundle_expire);
+	in->due = RB_ROOT_CACHED;
+	in->expire_at = U64_MAX;
+	INIT_DELAYED_WORK(&in->expire, ims_bundle_expire);
 	INIT_WORK(&in->rearm, ims_idle_rearm);
 	xa_init_flags(&in->endpoints, XA_FLAGS_ALLOC1);
 	xa_init_flags(&in->bundles, XA_FLAGS_ALLOC1);
@@ -90,7 +91,7 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 		in = ims_net(net);
 		cancel_delayed_work_sync(&in->restore);
 		cancel_work_sync(&in->rearm);
-		flush_work(&in->expire);
+		cancel_delayed_work_sync(&in->expire);
 		flush_work(&in->settle);
 		flush_work(&in->sa_gone);
 		ims_tcp_net_exit(in);

@@ -53,9 +53,10 @@ struct ims_port_map;
  * @ue_ports: protected ports of UEs; written under @lock, read under RCU
  * @tcp: bundles that have TCP between their ends, by those; under @state_lock
  * @bundles: by id; written under @lock
- * @expired: bundles whose timers have fired
- * @expire: deals with them
- * @rearm: sets their timers anew, idle_timeout having become shorter
+ * @due: bundles by the time when there is something to look at; under @lock
+ * @expire: looks at those whose time has come
+ * @expire_at: jiffies when that was told to begin, U64_MAX: it was not; under @lock
+ * @rearm: sets the times in @due anew, idle_timeout having become shorter
  * @spis: inbound SPI to bundle; written under @lock, read under RCU
  * @next_spi: where to look for a free SPI, 0: anywhere; under @lock
  * @next_endpoint_id: under @lock
@@ -100,8 +101,9 @@ struct ims_net {
 	struct rhashtable ue_ports;
 	struct rhashtable tcp;
 	struct xarray bundles;
-	struct llist_head expired;
-	struct work_struct expire;
+	struct rb_root_cached due;
+	struct delayed_work expire;
+	u64 expire_at;
 	struct work_struct rearm;
 	struct xarray spis;
 	u32 next_spi;

@@ -437,5 +437,6 @@ void ims_switch_settle(struct work_struct *work)
 		ims_registration_settle(reg);
 		ims_registration_put(reg);
 		mutex_unlock(&in->lock);
+		cond_resched();
 	}
 }

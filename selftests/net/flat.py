@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""A packet costs the same with 16,000 active UEs as with 100, an interface that goes down with 4,000, requests with 2,000.
+"""A packet costs the same with 16,000 active UEs as with 100, an interface that goes down with 4,000, requests with 2,000;
+4,000 bundles that end keep nobody from the CPU.
 
 Needs a VM that counts instructions (selftests/vm/run --icount --mem 3G), and what
 selftests/bench/build makes in the folder BENCH.
@@ -30,6 +31,7 @@ WAITS = {'wait-flush': 'all bundles are looked at for a flush', 'wait-get': 'all
          'wait-restore': 'policies that somebody has flushed come back',
          'wait-gone': 'bundles are looked for of which somebody has had an SA expire',
          'wait-end': 'bundles end with their endpoint'}
+HELD = {'held-expire': 'expire in the same moment', 'held-end': 'end with their endpoint'}
 COST, STATUS = {}, {}
 
 
@@ -50,11 +52,23 @@ def compare(row, few, many):
     return COST[f'{row}-{few}'], COST[f'{row}-{many}']
 
 
+def packets():
+    run('datapath', 'ours', *(f'{way}-{ues}' for way in WAYS for ues in (100, UES)), *(f'{row}-4000' for row in HELD))
+
+
 @test('FLAT', f'{{}}: {UES:,} active UEs cost a packet at most 1.10 times what 100 do', each=WAYS, limit=900)
 def flat(way):
-    run('datapath', 'ours', *(f'{way}-{ues}' for way in WAYS for ues in (100, UES)))
+    packets()
     few, many = compare(way, 100, UES)
     check(many <= 1.10 * few, f'{many} instructions, with 100 UEs {few}')
+
+
+@test('FLAT', '{}: of 4,000 bundles nobody is kept from the CPU for 4 million instructions', each=HELD, limit=900)
+def held(row):
+    say('while they', HELD[row])
+    packets()
+    check(f'{row}-4000' in COST, f'no figure, the programs end with {STATUS}')
+    check(COST[f'{row}-4000'] < 4000000, f'{COST[f"{row}-4000"]} instructions')
 
 
 def requests():
