@@ -33,7 +33,7 @@
 
 /* What the names of these generators have before the kernel's name of one that does the same */
 #define IMS_IV_PREFIX		"ims_"
-/* Salts that are drawn at once: a bundle's */
+/* SAs of a bundle: as many as a salt has bits that tell them apart */
 #define IMS_IV_SALTS		4
 #define IMS_IV_SALT_MAX		16
 /* Of authenc(): 8 bytes of header, hmac(sha1), cbc(des3_ede) */
@@ -64,7 +64,7 @@ struct ims_iv_ctx {
  * @key: its key
  * @key_len: bytes of that
  * @n: how many SAs there are
- * @salt: theirs
+ * @salt: theirs, but for what tells them apart, see ims_iv_make_salt()
  */
 struct ims_iv_group {
 	struct list_head node;
@@ -74,7 +74,7 @@ struct ims_iv_group {
 	u8 key[IMS_IV_KEY_MAX];
 	unsigned int key_len;
 	unsigned int n;
-	u8 salt[IMS_IV_SALTS][IMS_IV_SALT_MAX];
+	u64 salt[IMS_IV_SALT_MAX / sizeof(u64)];
 };
 
 static bool own = true;
@@ -207,6 +207,21 @@ static int ims_iv_setauthsize(struct crypto_aead *aead, unsigned int authsize)
 	return err ?: crypto_aead_setauthsize(ctx->cipher->aead, authsize);
 }
 
+/*
+ * The SAs of a bundle have one salt, but for two bits at either end of its first eight bytes. So no
+ * two of four SAs have an IV in common: those of seqiv differ in their first bits, to which no
+ * number comes; and in those of echainiv with 16 bytes the second halves are the same for the same
+ * number only, for which the first halves differ, being the number times what differs in a bit
+ * that is among the lowest, whichever end these are at.
+ */
+static void ims_iv_make_salt(u8 *salt, struct ims_iv_group *group, unsigned int iv_size)
+{
+	memcpy(salt, group->salt, iv_size);
+	salt[0] ^= group->n << 6;
+	salt[7] ^= group->n << 1;
+	group->n++;
+}
+
 static int ims_iv_init(struct crypto_aead *aead)
 {
 	const unsigned int iv_size = crypto_aead_ivsize(aead);
@@ -223,7 +238,7 @@ static int ims_iv_init(struct crypto_aead *aead)
 			return err;
 	}
 	if (group && group->n < IMS_IV_SALTS)
-		memcpy(ctx->salt, group->salt[group->n++], iv_size);
+		ims_iv_make_salt(ctx->salt, group, iv_size);
 	else
 		get_random_bytes(ctx->salt, iv_size);
 	crypto_aead_set_reqsize(aead, sizeof(struct aead_request) +
@@ -391,8 +406,7 @@ EXPORT_SYMBOL_GPL(ims_iv_name);
 /**
  * ims_iv_begin() - this task begins to make the SAs of a bundle
  *
- * Until ims_iv_end(), those that it makes with one algorithm and one key share a cipher. Their
- * salts differ in the first two bits, so that no two of four have an IV of seqiv in common.
+ * Until ims_iv_end(), those that it makes with one algorithm and one key share a cipher.
  *
  * Context: process, sleeps.
  * Return: to be given to ims_iv_end(); NULL if there is no memory: each SA has its own cipher then.
@@ -400,7 +414,6 @@ EXPORT_SYMBOL_GPL(ims_iv_name);
 struct ims_iv_group *ims_iv_begin(void)
 {
 	struct ims_iv_group *group = kmalloc(sizeof(*group), GFP_KERNEL);
-	u8 first;
 	int i;
 
 	if (!group)
@@ -410,10 +423,9 @@ struct ims_iv_group *ims_iv_begin(void)
 	group->cipher = NULL;
 	group->key_len = 0;
 	group->n = 0;
-	get_random_bytes(group->salt, sizeof(group->salt));
-	first = group->salt[0][0] >> 6;
-	for (i = 1; i < IMS_IV_SALTS; i++)
-		group->salt[i][0] = (group->salt[i][0] & 0x3f) | ((first + i) & 3) << 6;
+	/* as random as get_random_bytes(), and drawn for several bundles at once */
+	for (i = 0; i < ARRAY_SIZE(group->salt); i++)
+		group->salt[i] = get_random_u64();
 	spin_lock(&ims_iv_lock);
 	list_add(&group->node, &ims_iv_groups);
 	spin_unlock(&ims_iv_lock);
