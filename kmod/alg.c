@@ -193,11 +193,13 @@ const struct ims_alg_pair ims_alg_pairs[IMS_ALG_PAIRS] = {
 	{
 		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96, .enc_alg = IMS_IPSEC_ENC_ALG_AES_CBC,
 		.auth = &ims_alg_sha1, .enc = &ims_alg_cbc,
+		.both = "authenc(hmac(sha1),cbc(aes))",
 	},
 	{
 		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96,
 		.enc_alg = IMS_IPSEC_ENC_ALG_DES_EDE3_CBC,
 		.auth = &ims_alg_sha1, .enc = &ims_alg_3des, .deprecated = true,
+		.both = "authenc(hmac(sha1),cbc(des3_ede))",
 	},
 	{
 		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_SHA_1_96, .enc_alg = IMS_IPSEC_ENC_ALG_NULL,
@@ -206,11 +208,13 @@ const struct ims_alg_pair ims_alg_pairs[IMS_ALG_PAIRS] = {
 	{
 		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_MD5_96, .enc_alg = IMS_IPSEC_ENC_ALG_AES_CBC,
 		.auth = &ims_alg_md5, .enc = &ims_alg_cbc, .deprecated = true,
+		.both = "authenc(hmac(md5),cbc(aes))",
 	},
 	{
 		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_MD5_96,
 		.enc_alg = IMS_IPSEC_ENC_ALG_DES_EDE3_CBC,
 		.auth = &ims_alg_md5, .enc = &ims_alg_3des, .deprecated = true,
+		.both = "authenc(hmac(md5),cbc(des3_ede))",
 	},
 	{
 		.auth_alg = IMS_IPSEC_AUTH_ALG_HMAC_MD5_96, .enc_alg = IMS_IPSEC_ENC_ALG_NULL,

@@ -32,6 +32,7 @@ struct ims_alg {
  * @aead: does both; NULL if two algorithms do
  * @auth: does the first, if @aead does not
  * @enc: does the second, if @aead does not
+ * @both: what the kernel's crypto calls the two together, where @enc has IVs; else NULL
  */
 struct ims_alg_pair {
 	u8 auth_alg;
@@ -40,6 +41,7 @@ struct ims_alg_pair {
 	const struct ims_alg *aead;
 	const struct ims_alg *auth;
 	const struct ims_alg *enc;
+	const char *both;
 };
 
 /**

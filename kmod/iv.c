@@ -120,6 +120,12 @@ static bool ims_iv_is_shared(const struct ims_iv_cipher *cipher)
 	return refcount_read(&cipher->users) > 1;
 }
 
+/* With another SA? A group has it for those that are to come. */
+static bool ims_iv_is_others(const struct ims_iv_cipher *cipher, const struct ims_iv_group *group)
+{
+	return refcount_read(&cipher->users) > 1 + (group && group->cipher == cipher);
+}
+
 /* Give an SA, or whoever it is, a cipher of its own, without a key. */
 static int ims_iv_renew_cipher(struct crypto_aead *aead)
 {
@@ -193,12 +199,13 @@ static int ims_iv_setkey(struct crypto_aead *aead, const u8 *key, unsigned int k
 
 static int ims_iv_setauthsize(struct crypto_aead *aead, unsigned int authsize)
 {
+	struct ims_iv_group *group = ims_iv_find_group();
 	struct ims_iv_ctx *ctx = crypto_aead_ctx(aead);
 	int err = 0;
 
 	if (authsize == crypto_aead_authsize(ctx->cipher->aead))
 		return 0;
-	if (ims_iv_is_shared(ctx->cipher)) {
+	if (ims_iv_is_others(ctx->cipher, group)) {
 		/* the key is in the cipher that others have, and nowhere else */
 		if (!(crypto_aead_get_flags(aead) & CRYPTO_TFM_NEED_KEY))
 			return -EBUSY;
@@ -232,6 +239,7 @@ static int ims_iv_init(struct crypto_aead *aead)
 	/* for now: the key is still to come */
 	if (group && group->cipher && group->inst == aead_alg_instance(aead)) {
 		ctx->cipher = ims_iv_get_cipher(group->cipher);
+		aead->authsize = crypto_aead_authsize(ctx->cipher->aead);
 	} else {
 		err = ims_iv_renew_cipher(aead);
 		if (err)

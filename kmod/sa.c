@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* SAs made, changed and ended: with sa_*.c, all that looks into struct xfrm_state. */
 #include <crypto/aead.h>
+#include <crypto/authenc.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/slab.h>
 #include <net/xfrm.h>
 
@@ -140,6 +142,60 @@ static int ims_sa_set_algs(struct xfrm_state *x, const struct ims_sa_kind *kind,
 	return err;
 }
 
+/* The key of two algorithms together, as authenc() has it: its head, and the two keys */
+struct ims_sa_key_head {
+	struct rtattr rta;
+	struct crypto_authenc_key_param param;
+};
+
+union ims_sa_both {
+	struct xfrm_algo_aead alg;
+	u8 room[sizeof(struct xfrm_algo_aead) + sizeof(struct ims_sa_key_head) +
+		2 * IMS_ALG_KEY_MAX];
+};
+
+/* An SA's two algorithms as one that does both */
+static void ims_sa_combine(const struct xfrm_state *x, const char *name, union ims_sa_both *both)
+{
+	const unsigned int auth_len = x->aalg->alg_key_len / 8, enc_len = x->ealg->alg_key_len / 8;
+	const struct ims_sa_key_head head = {
+		.rta = {
+			.rta_len = RTA_LENGTH(sizeof(head.param)),
+			.rta_type = CRYPTO_AUTHENC_KEYA_PARAM,
+		},
+		.param.enckeylen = cpu_to_be32(enc_len),
+	};
+	u8 *key = both->room + offsetof(struct xfrm_algo_aead, alg_key);
+
+	strscpy(both->alg.alg_name, name, sizeof(both->alg.alg_name));
+	both->alg.alg_key_len = (sizeof(head) + auth_len + enc_len) * 8;
+	both->alg.alg_icv_len = x->aalg->alg_trunc_len;
+	memcpy(key, &head, sizeof(head));
+	memcpy(key + sizeof(head), x->aalg->alg_key, auth_len);
+	memcpy(key + sizeof(head) + auth_len, x->ealg->alg_key, enc_len);
+}
+
+/*
+ * Have XFRM and ESP make an SA ready. Of two algorithms ESP makes the name and the key of the one
+ * that the kernel's crypto has for both, of each SA, and that takes longer than what is done with
+ * them. So ESP is told of that one, while it asks; whoever looks at the SA finds the two.
+ */
+static int ims_sa_init(struct xfrm_state *x, const struct ims_sa_kind *kind,
+		       struct netlink_ext_ack *extack)
+{
+	union ims_sa_both both;
+	int err;
+
+	if (!kind->pair->both || !x->geniv)
+		return ims_compat_init_state(x, extack);
+	ims_sa_combine(x, kind->pair->both, &both);
+	x->aead = &both.alg;
+	err = ims_compat_init_state(x, extack);
+	x->aead = NULL;
+	memzero_explicit(&both, sizeof(both));
+	return err;
+}
+
 /*
  * XFRM frees its copies of the keys as they are, and uses them for nothing once
  * they are with the cipher, but to show them.
@@ -236,7 +292,7 @@ struct xfrm_state *ims_sa_alloc(const struct ims_sa_kind *kind, struct netlink_e
 	if (!err && !kind->out)
 		err = ims_sa_set_replay(x);
 	if (!err)
-		err = ims_compat_init_state(x, extack);
+		err = ims_sa_init(x, kind, extack);
 	if (err) {
 		ims_sa_discard(x);
 		return ERR_PTR(err);
