@@ -7,6 +7,7 @@
 #include <linux/jhash.h>
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
+#include <net/ipv6.h>
 
 #include "bundle.h"
 #include "clear.h"
@@ -97,6 +98,11 @@ static struct ims_port_map *ims_clear_map(struct ims_net *in)
 	return rcu_dereference_protected(in->port_map, lockdep_is_held(&in->lock));
 }
 
+static u32 ims_clear_dst(const struct ims_addr *addr)
+{
+	return addr->family == AF_INET ? (__force u32)addr->in.s_addr : ipv6_addr_hash(&addr->in6);
+}
+
 static void ims_clear_get_key(const struct ims_bundle *b, enum ims_flow flow,
 			      struct ims_clear_key *key)
 {
@@ -116,8 +122,10 @@ static void ims_clear_put(struct ims_net *in, const struct ims_clear_key *key)
 	rhashtable_remove_fast(&in->ue_ports, &c->node, ims_clear_params);
 	kfree_rcu(c, rcu);
 	/* A bit more than there are ports costs a packet a look, and no more. */
-	if (!atomic_read(&in->ue_ports.nelems))
-		bitmap_zero(ims_clear_map(in)->ues, 65536);
+	if (atomic_read(&in->ue_ports.nelems))
+		return;
+	bitmap_zero(ims_clear_map(in)->ues, 65536);
+	bitmap_zero(ims_clear_map(in)->at_ues, 1 << IMS_CLEAR_BITS);
 }
 
 static bool ims_clear_get(struct ims_net *in, const struct ims_clear_key *key, u32 endpoint)
@@ -139,7 +147,8 @@ static bool ims_clear_get(struct ims_net *in, const struct ims_clear_key *key, u
 		kfree(c);
 		return false;
 	}
-	set_bit(ntohs(key->port), ims_clear_map(in)->ues);
+	set_bit(ims_port_bit(key->port), ims_clear_map(in)->ues);
+	set_bit(ims_clear_bit(ims_clear_dst(&key->addr), key->port), ims_clear_map(in)->at_ues);
 	return true;
 }
 

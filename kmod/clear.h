@@ -2,6 +2,7 @@
 #ifndef _IMS_CLEAR_H
 #define _IMS_CLEAR_H
 
+#include <linux/hash.h>
 #include <linux/types.h>
 
 struct ims_addr;
@@ -9,6 +10,21 @@ struct ims_bundle;
 struct ims_endpoint;
 struct ims_net;
 struct sk_buff;
+
+/* Of struct ims_port_map.at_ues: few of it are set where there are some thousand UEs */
+#define IMS_CLEAR_BITS	15
+
+/**
+ * ims_clear_bit() - the bit of a UE's port, which is others' as well
+ * @addr: the UE's IPv4 address, or ipv6_addr_hash() of its IPv6 address
+ * @port: the port
+ *
+ * Return: which bit of struct ims_port_map.at_ues.
+ */
+static inline u32 ims_clear_bit(u32 addr, __be16 port)
+{
+	return hash_32(addr ^ (__force u32)port, IMS_CLEAR_BITS);
+}
 
 int ims_clear_init(struct ims_net *in);
 void ims_clear_exit(struct ims_net *in);

@@ -81,7 +81,7 @@ ims_endpoint_find(struct ims_net *in, const struct ims_addr *addr, __be16 port,
 	const struct ims_port_map *map = rcu_dereference(in->port_map);
 	struct ims_endpoint *ep;
 
-	if (!map || !test_bit(ntohs(port), map->bits))
+	if (!map || !test_bit(ims_port_bit(port), map->bits))
 		return NULL;
 	list_for_each_entry_rcu(ep, &in->endpoint_list, node)
 		if (match(ep, addr) && ims_endpoint_has_port(ep, port))
@@ -192,9 +192,9 @@ static int ims_endpoint_map_ports(struct ims_net *in, const struct ims_endpoint 
 		rcu_assign_pointer(in->port_map, map);
 	}
 	for (i = 0; i < ep->ports.n; i++)
-		set_bit(ntohs(ep->ports.port[i]), map->bits);
+		set_bit(ims_port_bit(ep->ports.port[i]), map->bits);
 	if (ep->encap)
-		set_bit(ntohs(ep->nat_port), map->esp);
+		set_bit(ims_port_bit(ep->nat_port), map->esp);
 	return 0;
 }
 
@@ -235,9 +235,9 @@ static void ims_endpoint_unmap_ports(struct ims_net *in, const struct ims_endpoi
 	}
 	for (i = 0; i < gone->ports.n; i++)
 		if (!ims_endpoint_uses_port(in, gone->ports.port[i]))
-			clear_bit(ntohs(gone->ports.port[i]), map->bits);
+			clear_bit(ims_port_bit(gone->ports.port[i]), map->bits);
 	if (gone->encap && !ims_endpoint_uses_nat_port(in, gone->nat_port))
-		clear_bit(ntohs(gone->nat_port), map->esp);
+		clear_bit(ims_port_bit(gone->nat_port), map->esp);
 }
 
 static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_params *p,

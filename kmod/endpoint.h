@@ -9,6 +9,7 @@
 #include <linux/rcupdate.h>
 
 #include "addr.h"
+#include "clear.h"
 #include "offload.h"
 #include "policy.h"
 
@@ -37,6 +38,7 @@ struct ims_ports {
  * @bits: by port, the protected ones; written under struct ims_net.lock
  * @esp: by port, those that ESP in UDP leaves from; likewise
  * @ues: by port, those that UEs have protected, and some that they had; likewise
+ * @at_ues: by address and port, see ims_clear_bit(): the same ones
  *
  * So that what has nothing to do with an endpoint need not look at any.
  */
@@ -45,7 +47,19 @@ struct ims_port_map {
 	DECLARE_BITMAP(bits, 65536);
 	DECLARE_BITMAP(esp, 65536);
 	DECLARE_BITMAP(ues, 65536);
+	DECLARE_BITMAP(at_ues, 1 << IMS_CLEAR_BITS);
 };
+
+/**
+ * ims_port_bit() - the bit of a port in &struct ims_port_map
+ * @port: the port
+ *
+ * Return: its number as packets have it, so that nothing has to turn it round.
+ */
+static inline unsigned int ims_port_bit(__be16 port)
+{
+	return (__force u16)port;
+}
 
 /**
  * struct ims_endpoint - a local address with its protected ports

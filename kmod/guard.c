@@ -497,17 +497,18 @@ static unsigned int ims_guard_enter(struct ims_net *in, struct sk_buff *skb,
  *
  * @nat_port: source port where ESP is in UDP, or 0
  */
-static noinline void ims_guard_let_esp_out(struct ims_net *in, struct sk_buff *skb,
-					   __be16 nat_port)
+static noinline unsigned int ims_guard_let_esp_out(struct ims_net *in, struct sk_buff *skb,
+						   __be16 nat_port)
 {
 	struct ims_addr src;
 
 	/* not tracked, not NATed */
 	if (!skb_nfct(skb))
-		return;
+		return NF_ACCEPT;
 	src = ims_addr_src(skb);
 	if (ims_endpoint_sends_esp(in, &src, nat_port))
 		ims_compat_keep_source(skb);
+	return NF_ACCEPT;
 }
 
 /* The server sends from a port that is not protected to a UE's that is: the UE drops it. */
@@ -523,7 +524,7 @@ static void ims_guard_note_clear(struct ims_net *in, const struct ims_parsed *p)
 	struct ims_endpoint *ep;
 
 	/* with guard bypass a protected port sends in clear */
-	if (!map || test_bit(ntohs(p->t.sport), map->bits))
+	if (!map || test_bit(ims_port_bit(p->t.sport), map->bits))
 		return;
 	ep = ims_clear_endpoint(in, &p->t.dst, p->t.dport);
 	if (!ep)
@@ -648,11 +649,14 @@ enum ims_guard_place {
 /*
  * Most of what a host receives, forwards and sends has nothing to do with an endpoint,
  * and has to be let go with as little work as possible: if it is UDP or TCP and its
- * ports are at hand, a look at one bit will do.
+ * ports are at hand, a look at a few bits will do.
+ *
+ * @dst: where it goes to, as ims_clear_bit() has it
  */
 static __always_inline bool ims_guard_is_unrelated(struct ims_net *in,
 						   const struct sk_buff *skb, u8 proto,
-						   const __be16 *ports, enum ims_guard_place place)
+						   const __be16 *ports, u32 dst,
+						   enum ims_guard_place place)
 {
 	const bool out = place == IMS_GUARD_DEPART || place == IMS_GUARD_LEAVE;
 	const struct ims_port_map *map = rcu_dereference(in->port_map);
@@ -660,27 +664,28 @@ static __always_inline bool ims_guard_is_unrelated(struct ims_net *in,
 
 	if (!map)
 		return true;
-	if (test_bit(ntohs(ports[out ? 0 : 1]), map->bits))
+	if (test_bit(ims_port_bit(ports[out ? 0 : 1]), map->bits))
 		return false;
 
 	switch (place) {
 	case IMS_GUARD_ARRIVE:
 		origin = ims_compat_origin(skb);
-		return !origin || !test_bit(ntohs(origin->dst.u.all), map->bits);
+		return !origin || !test_bit(ims_port_bit(origin->dst.u.all), map->bits);
 	case IMS_GUARD_ENTER:
-		if (skb_sec_path(skb) && ims_compat_origin(skb))
+		if (secpath_exists(skb) && ims_compat_origin(skb))
 			return false;
-		if (skb->sk && test_bit(skb->sk->sk_num, map->bits))
+		if (skb->sk && test_bit(ims_port_bit(htons(skb->sk->sk_num)), map->bits))
 			return false;
-		return proto != IPPROTO_UDP || !ims_fou_is_possible(in->net);
+		return !ims_fou_is_possible(in->net) || proto != IPPROTO_UDP;
 	case IMS_GUARD_DEPART:
-		if (test_bit(ntohs(ports[1]), map->ues) && ims_clear_is_to_ue(in, skb, ports[1]))
+		if (proto == IPPROTO_UDP && test_bit(ims_port_bit(ports[0]), map->esp))
 			return false;
-		return proto != IPPROTO_UDP || !test_bit(ntohs(ports[0]), map->esp);
+		return !test_bit(ims_port_bit(ports[1]), map->ues) ||
+		       !test_bit(ims_clear_bit(dst, ports[1]), map->at_ues);
 	default:
 		origin = ims_compat_origin(skb);
-		return !origin || (!test_bit(ntohs(origin->src.u.all), map->bits) &&
-				   !test_bit(ntohs(origin->dst.u.all), map->bits));
+		return !origin || (!test_bit(ims_port_bit(origin->src.u.all), map->bits) &&
+				   !test_bit(ims_port_bit(origin->dst.u.all), map->bits));
 	}
 }
 
@@ -700,12 +705,10 @@ static unsigned int ims_guard_judge(struct ims_net *in, struct sk_buff *skb,
 	}
 }
 
-/* Does UDP or TCP follow, with its ports at hand? */
-static __always_inline bool ims_guard_has_ports(const struct sk_buff *skb, u8 proto,
-						const __be16 *ports)
+/* Are the ports of UDP or TCP at hand? */
+static bool ims_guard_has_ports(const struct sk_buff *skb, const __be16 *ports)
 {
-	return (proto == IPPROTO_UDP || proto == IPPROTO_TCP) &&
-	       (const u8 *)(ports + 2) <= skb_tail_pointer(skb);
+	return (const u8 *)(ports + 2) <= skb_tail_pointer(skb);
 }
 
 /* @ports: NULL: they have to be looked for */
@@ -735,8 +738,8 @@ static bool ims_guard_is_udp(const struct sk_buff *skb)
  * What comes over an SA that is for it: its address and port are an endpoint's, which no other
  * endpoint has, so that none is looked for. What is new of a bundle is for ims_guard_check_input().
  */
-static noinline bool ims_guard_has_arrived(struct ims_net *in, const struct sk_buff *skb,
-					   const __be16 *ports)
+static bool ims_guard_has_arrived(struct ims_net *in, const struct sk_buff *skb,
+				  const __be16 *ports)
 {
 	const struct xfrm_state *x = ims_sa_fitting_input(skb, ports);
 	const struct ims_bundle *b;
@@ -767,8 +770,8 @@ static bool ims_guard_may_forget(const struct ims_net *in, const struct nf_hook_
 }
 
 /* It has been judged when it arrived. */
-static noinline bool ims_guard_has_entered(struct ims_net *in, struct sk_buff *skb,
-					   const struct nf_hook_state *state, const __be16 *ports)
+static bool ims_guard_has_entered(struct ims_net *in, struct sk_buff *skb,
+				  const struct nf_hook_state *state, const __be16 *ports)
 {
 	const struct xfrm_state *x = ims_sa_fitting_input(skb, ports);
 
@@ -780,34 +783,99 @@ static noinline bool ims_guard_has_entered(struct ims_net *in, struct sk_buff *s
 	return true;
 }
 
-/* What leaves over an SA that is for it, likewise */
-static noinline bool ims_guard_has_departed(struct sk_buff *skb, const __be16 *ports)
-{
-	if (!ims_sa_carries_output(skb, ports))
-		return false;
-	ims_compat_keep_source(skb);
-	return true;
-}
-
 /*
  * Most of what has to do with an endpoint is as it should be, and nobody has changed it: UDP or
  * TCP that is whole, over an SA of ours that is for it. What came over one was judged on arrival,
  * and what XFRM gets after the judgement at LOCAL_OUT leaves in ESP.
+ *
+ * The hooks themselves have what all packets need. They end with one of these, so that nothing
+ * has to be kept on the stack before.
  */
-static __always_inline bool ims_guard_is_as_usual(struct ims_net *in, struct sk_buff *skb,
+static noinline unsigned int ims_guard_see_arrive(struct ims_net *in, struct sk_buff *skb,
+						  const struct nf_hook_state *state,
+						  const __be16 *ports)
+{
+	if (!ims_compat_origin(skb) && ims_guard_has_arrived(in, skb, ports))
+		return NF_ACCEPT;
+	return ims_guard_look(in, skb, state, ports, IMS_GUARD_ARRIVE);
+}
+
+static noinline unsigned int ims_guard_see_enter(struct ims_net *in, struct sk_buff *skb,
+						 const struct nf_hook_state *state,
+						 const __be16 *ports)
+{
+	if (!ims_compat_origin(skb) && ims_guard_has_entered(in, skb, state, ports))
+		return NF_ACCEPT;
+	return ims_guard_look(in, skb, state, ports, IMS_GUARD_ENTER);
+}
+
+/* The bits of a UE's port may be another UE's, or of one that has gone. */
+static bool ims_guard_goes_elsewhere(struct ims_net *in, const struct sk_buff *skb,
+				     const __be16 *ports)
+{
+	const struct ims_port_map *map = rcu_dereference(in->port_map);
+
+	if (!map || test_bit(ims_port_bit(ports[0]), map->bits) ||
+	    test_bit(ims_port_bit(ports[0]), map->esp))
+		return false;
+	return !ims_clear_is_to_ue(in, skb, ports[1]);
+}
+
+static noinline unsigned int ims_guard_see_other(struct ims_net *in, struct sk_buff *skb,
+						 const struct nf_hook_state *state,
+						 const __be16 *ports)
+{
+	if (ims_guard_goes_elsewhere(in, skb, ports))
+		return NF_ACCEPT;
+	return ims_guard_look(in, skb, state, ports, IMS_GUARD_DEPART);
+}
+
+static noinline unsigned int ims_guard_see_off(struct sk_buff *skb)
+{
+	ims_sa_touch(ims_sa_of_output(skb));
+	ims_compat_keep_source(skb);
+	return NF_ACCEPT;
+}
+
+static noinline unsigned int ims_guard_see_depart(struct ims_net *in, struct sk_buff *skb,
+						  const struct nf_hook_state *state,
+						  const __be16 *ports)
+{
+	if (ims_sa_carries_output(skb, ports))
+		return ims_guard_see_off(skb);
+	return ims_guard_see_other(in, skb, state, ports);
+}
+
+static __always_inline unsigned int ims_guard_see(struct ims_net *in, struct sk_buff *skb,
 						  const struct nf_hook_state *state,
 						  const __be16 *ports, enum ims_guard_place place)
 {
 	switch (place) {
 	case IMS_GUARD_ARRIVE:
-		return !ims_compat_origin(skb) && ims_guard_has_arrived(in, skb, ports);
+		return ims_guard_see_arrive(in, skb, state, ports);
 	case IMS_GUARD_ENTER:
-		return !ims_compat_origin(skb) && ims_guard_has_entered(in, skb, state, ports);
+		return ims_guard_see_enter(in, skb, state, ports);
 	case IMS_GUARD_DEPART:
-		return ims_guard_has_departed(skb, ports);
+		return ims_guard_see_depart(in, skb, state, ports);
 	default:
-		return !ims_compat_origin(skb) && ims_sa_of_output(skb);
+		return ims_guard_look(in, skb, state, ports, place);
 	}
+}
+
+/* What XFRM gets was judged at LOCAL_OUT, unless NAT has changed it since. */
+static __always_inline bool ims_guard_has_left(const struct sk_buff *skb,
+					       enum ims_guard_place place)
+{
+	return place == IMS_GUARD_LEAVE && ims_sa_of_output(skb) && !ims_compat_origin(skb);
+}
+
+/* ESP is judged by what comes out of it. */
+static __always_inline unsigned int ims_guard_see_esp(struct ims_net *in, struct sk_buff *skb,
+						      enum ims_guard_place place)
+{
+	if (place == IMS_GUARD_DEPART && skb_nfct(skb))
+		return ims_guard_let_esp_out(in, skb, 0);
+	return NF_ACCEPT;
 }
 
 static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct sk_buff *skb,
@@ -817,18 +885,22 @@ static __always_inline unsigned int ims_guard_hook4(struct ims_net *in, struct s
 	const struct iphdr *iph = ip_hdr(skb);
 	const __be16 *ports = (const void *)iph + iph->ihl * 4;
 
-	/* ESP is judged by what comes out of it */
-	if (iph->protocol == IPPROTO_ESP) {
-		if (place == IMS_GUARD_DEPART && skb_nfct(skb))
-			ims_guard_let_esp_out(in, skb, 0);
-		return NF_ACCEPT;
-	}
-	if (iph->frag_off & htons(IP_OFFSET) || !ims_guard_has_ports(skb, iph->protocol, ports))
+	switch (iph->protocol) {
+	case IPPROTO_UDP:
+	case IPPROTO_TCP:
+		if (ims_guard_has_left(skb, place))
+			return NF_ACCEPT;
+		if (!(iph->frag_off & htons(IP_OFFSET)) && ims_guard_has_ports(skb, ports))
+			break;
 		return ims_guard_look(in, skb, state, NULL, place);
-	if (ims_guard_is_unrelated(in, skb, iph->protocol, ports, place) ||
-	    ims_guard_is_as_usual(in, skb, state, ports, place))
+	case IPPROTO_ESP:
+		return ims_guard_see_esp(in, skb, place);
+	default:
+		return ims_guard_look(in, skb, state, NULL, place);
+	}
+	if (ims_guard_is_unrelated(in, skb, iph->protocol, ports, (__force u32)iph->daddr, place))
 		return NF_ACCEPT;
-	return ims_guard_look(in, skb, state, ports, place);
+	return ims_guard_see(in, skb, state, ports, place);
 }
 
 static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct sk_buff *skb,
@@ -838,17 +910,23 @@ static __always_inline unsigned int ims_guard_hook6(struct ims_net *in, struct s
 	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
 	const __be16 *ports = (const void *)(ip6h + 1);
 
-	if (ip6h->nexthdr == IPPROTO_ESP) {
-		if (place == IMS_GUARD_DEPART && skb_nfct(skb))
-			ims_guard_let_esp_out(in, skb, 0);
-		return NF_ACCEPT;
-	}
-	if (!ims_guard_has_ports(skb, ip6h->nexthdr, ports))
+	switch (ip6h->nexthdr) {
+	case IPPROTO_UDP:
+	case IPPROTO_TCP:
+		if (ims_guard_has_left(skb, place))
+			return NF_ACCEPT;
+		if (ims_guard_has_ports(skb, ports))
+			break;
 		return ims_guard_look(in, skb, state, NULL, place);
-	if (ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, place) ||
-	    ims_guard_is_as_usual(in, skb, state, ports, place))
+	case IPPROTO_ESP:
+		return ims_guard_see_esp(in, skb, place);
+	default:
+		return ims_guard_look(in, skb, state, NULL, place);
+	}
+	if (ims_guard_is_unrelated(in, skb, ip6h->nexthdr, ports, ipv6_addr_hash(&ip6h->daddr),
+				   place))
 		return NF_ACCEPT;
-	return ims_guard_look(in, skb, state, ports, place);
+	return ims_guard_see(in, skb, state, ports, place);
 }
 
 #define IMS_GUARD_HOOK(name, family, place)					\

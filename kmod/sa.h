@@ -5,10 +5,10 @@
 #include <linux/crypto.h>
 #include <linux/skbuff.h>
 #include <linux/time64.h>
-#include <net/dst.h>
 
 #include "addr.h"
 #include "alg.h"
+#include "sa_quick.h"
 
 struct net;
 struct net_device;
@@ -123,10 +123,8 @@ bool ims_sa_same_place(const struct xfrm_state *a, const struct xfrm_state *b);
 void ims_sa_add_counters(struct xfrm_state *x, u64 *packets, u64 *bytes);
 void ims_sa_add_faults(const struct xfrm_state *x, u64 *bad_icv, u64 *replayed);
 bool ims_sa_is_bad(const struct xfrm_state *x, const struct sk_buff *skb, __be32 spi, __be32 seq);
-void ims_sa_touch(const struct xfrm_state *x);
 time64_t ims_sa_last_used(const struct xfrm_state *x);
 bool ims_sa_has_keys(const struct xfrm_state *x, const struct ims_alg_keys *keys);
-bool ims_sa_is_tunnel(const struct xfrm_state *x);
 bool ims_sa_find_source(const struct xfrm_state *x, const struct sk_buff *skb,
 			struct ims_addr *addr, __be16 *port);
 bool ims_sa_has_source(const struct xfrm_state *x, const struct ims_addr *addr, __be16 port);
@@ -134,7 +132,6 @@ void ims_sa_forget_input(struct sk_buff *skb);
 const struct xfrm_state *ims_sa_of_input(const struct sk_buff *skb);
 const struct xfrm_state *ims_sa_last_of_input(const struct sk_buff *skb);
 void ims_sa_scatter(struct sk_buff *skb, const struct xfrm_state *x);
-bool ims_sa_is_missing(const struct sk_buff *skb);
 u32 ims_sa_mark(const struct xfrm_state *x);
 __be32 ims_sa_spi(const struct xfrm_state *x);
 void ims_sa_tuple(const struct xfrm_state *x, struct ims_tuple *t);
@@ -142,12 +139,9 @@ int ims_sa_cmp_dst(const struct xfrm_state *x, const struct ims_addr *addr);
 __be16 ims_sa_ports(const struct xfrm_state *x, __be16 *sport);
 u32 ims_sa_reqid(const struct xfrm_state *x);
 bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b);
-bool ims_sa_is_live(const struct xfrm_state *x);
-bool ims_sa_is_shielded(const struct xfrm_state *x);
 bool ims_sa_is_gone(struct xfrm_state *x);
 bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t);
 const struct xfrm_state *ims_sa_fitting_input(const struct sk_buff *skb, const __be16 *ports);
-bool ims_sa_carries_output(const struct sk_buff *skb, const __be16 *ports);
 bool ims_sa_exists(struct net *net, const struct ims_addr *src, const struct ims_addr *dst,
 		   u32 reqid);
 
@@ -159,20 +153,5 @@ bool ims_sa_was_on_device(struct xfrm_state *x);
 bool ims_sa_has_gso(const struct xfrm_state *x);
 void ims_sa_drop_gso(struct xfrm_state *x);
 void ims_sa_mark_input(struct sk_buff *skb, const struct xfrm_state *x);
-
-/**
- * ims_sa_of_output() - the SA that a packet will leave over
- * @skb: the packet, routed, not transformed yet
- *
- * Context: any.
- * Return: the first one, without a reference: it lives as long as @skb. NULL if
- * there is none.
- */
-static inline const struct xfrm_state *ims_sa_of_output(const struct sk_buff *skb)
-{
-	const struct dst_entry *dst = skb_dst(skb);
-
-	return dst ? dst_xfrm(dst) : NULL;
-}
 
 #endif /* _IMS_SA_H */

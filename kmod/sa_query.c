@@ -137,20 +137,6 @@ bool ims_sa_is_bad(const struct xfrm_state *x, const struct sk_buff *skb, __be32
 }
 
 /**
- * ims_sa_touch() - a packet goes over an SA
- * @x: the SA
- *
- * As newer kernels do themselves.
- */
-void ims_sa_touch(const struct xfrm_state *x)
-{
-	const time64_t now = ktime_get_real_seconds();
-
-	if (READ_ONCE(x->lastused) != now)
-		WRITE_ONCE(((struct xfrm_state *)x)->lastused, now);
-}
-
-/**
  * ims_sa_last_used() - when the last packet went over an SA
  * @x: the SA
  *
@@ -236,17 +222,6 @@ const struct xfrm_state *ims_sa_last_of_input(const struct sk_buff *skb)
 void ims_sa_forget_input(struct sk_buff *skb)
 {
 	secpath_reset(skb);
-}
-
-/**
- * ims_sa_is_tunnel() - is an SA one for ESP in UDP in tunnel mode
- * @x: the SA
- *
- * Return: true if so, whoever it belongs to.
- */
-bool ims_sa_is_tunnel(const struct xfrm_state *x)
-{
-	return x->encap && x->props.mode == XFRM_MODE_TUNNEL;
 }
 
 /* The IP header of the ESP in UDP whose UDP header this is; of no use with options. */
@@ -394,26 +369,6 @@ __be16 ims_sa_ports(const struct xfrm_state *x, __be16 *sport)
 }
 
 /**
- * ims_sa_is_missing() - did XFRM want an SA for a packet and find none
- * @skb: the packet, routed
- *
- * Context: any.
- * Return: true if so: it goes nowhere.
- */
-bool ims_sa_is_missing(const struct sk_buff *skb)
-{
-	const struct dst_entry *dst = skb_dst(skb);
-
-	if (!dst)
-		return false;
-	/* net.core.xfrm_larval_drop is 0: XFRM would have it wait for an SA */
-	if (dst->flags & DST_XFRM_QUEUE)
-		return true;
-	/* also the route below an SA that was found later leads nowhere then */
-	return xfrm_dst_path(dst)->output == dst_discard_out;
-}
-
-/**
  * ims_sa_reqid() - what policies choose an SA by
  * @x: the SA
  *
@@ -434,29 +389,6 @@ u32 ims_sa_reqid(const struct xfrm_state *x)
 bool ims_sa_same_selector(const struct xfrm_state *a, const struct xfrm_state *b)
 {
 	return !memcmp(&a->sel, &b->sel, sizeof(a->sel));
-}
-
-/**
- * ims_sa_is_live() - may an SA be used
- * @x: the SA
- *
- * Return: false if it was deleted, by whomever.
- */
-bool ims_sa_is_live(const struct xfrm_state *x)
-{
-	return READ_ONCE(x->km.state) == XFRM_STATE_VALID;
-}
-
-/**
- * ims_sa_is_shielded() - is an SA one of this module's
- * @x: the SA
- *
- * Context: any.
- * Return: true if so: of those for ESP nobody else's is shielded, see ims_sa_new().
- */
-bool ims_sa_is_shielded(const struct xfrm_state *x)
-{
-	return x->id.proto == IPPROTO_ESP && xfrm_state_kern(x);
 }
 
 /**
@@ -497,26 +429,6 @@ bool ims_sa_covers(const struct xfrm_state *x, const struct ims_tuple *t)
 	       ipv6_addr_equal(&sel->daddr.in6, &t->dst.in6);
 }
 
-/* Is an SA one of ours, and for a packet? As ims_sa_covers(), of what is in the packet. */
-static bool ims_sa_is_for(const struct xfrm_state *x, const struct sk_buff *skb,
-			  const __be16 *ports)
-{
-	const struct xfrm_selector *sel = &x->sel;
-	const struct ipv6hdr *ip6h;
-	const struct iphdr *iph;
-
-	if (!ims_sa_is_shielded(x) || sel->sport != ports[0] || sel->dport != ports[1])
-		return false;
-	if (ip_hdr(skb)->version == 4) {
-		iph = ip_hdr(skb);
-		return sel->family == AF_INET && sel->saddr.a4 == iph->saddr &&
-		       sel->daddr.a4 == iph->daddr;
-	}
-	ip6h = ipv6_hdr(skb);
-	return sel->family == AF_INET6 && ipv6_addr_equal(&sel->saddr.in6, &ip6h->saddr) &&
-	       ipv6_addr_equal(&sel->daddr.in6, &ip6h->daddr);
-}
-
 /**
  * ims_sa_fitting_input() - the SA of ours that a packet came over, if it is for the packet
  * @skb: the packet
@@ -530,25 +442,6 @@ const struct xfrm_state *ims_sa_fitting_input(const struct sk_buff *skb, const _
 	const struct xfrm_state *x = ims_sa_of_input(skb);
 
 	return !IS_ERR_OR_NULL(x) && ims_sa_is_for(x, skb, ports) ? x : NULL;
-}
-
-/**
- * ims_sa_carries_output() - will a packet leave over a live SA of ours that is for it, in no tunnel
- * @skb: the packet, routed, not transformed yet
- * @ports: its ports
- *
- * Context: any.
- * Return: true if so: the SA is used.
- */
-bool ims_sa_carries_output(const struct sk_buff *skb, const __be16 *ports)
-{
-	const struct xfrm_state *x = ims_sa_of_output(skb);
-
-	if (!x || !ims_sa_is_for(x, skb, ports) || ims_sa_is_tunnel(x) || !ims_sa_is_live(x) ||
-	    ims_sa_is_missing(skb))
-		return false;
-	ims_sa_touch(x);
-	return true;
 }
 
 /**

@@ -57,7 +57,7 @@ static bool ims_watch_is_at_port(struct ims_net *in, const struct xfrm_policy *p
 	const struct ims_port_map *map = rcu_dereference(in->port_map);
 	const __be16 port = ims_policy_port(pol);
 
-	return dir == XFRM_POLICY_OUT && port && map && test_bit(ntohs(port), map->bits);
+	return dir == XFRM_POLICY_OUT && port && map && test_bit(ims_port_bit(port), map->bits);
 }
 
 /* Called under RCU. Which policies are gone is seen by the work. */
