@@ -696,7 +696,7 @@ static const struct rhashtable_params ims_claim_tcp_params = {
 	.hashfn = ims_claim_hash_tuple,
 	.obj_hashfn = ims_claim_hash_tcp,
 	.obj_cmpfn = ims_claim_cmp_tcp,
-	.automatic_shrinking = true,
+	/* Never smaller: to make a table of a million places keeps a CPU. */
 };
 
 /* Whose TCP is it? */

@@ -70,7 +70,7 @@ static const struct rhashtable_params ims_clear_params = {
 	.hashfn = ims_clear_hash,
 	.obj_hashfn = ims_clear_obj_hash,
 	.obj_cmpfn = ims_clear_cmp,
-	.automatic_shrinking = true,
+	/* Never smaller: to make a table of a million places keeps a CPU. */
 };
 
 /**
