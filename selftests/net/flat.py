@@ -120,7 +120,8 @@ def interface():
                 say(f'{last} bundles: {costs[-1]} instructions')
     finally:
         ims.teardown()
-    check(costs[1] <= 1.2 * costs[0], f'{costs[1]} instructions, with 100 bundles {costs[0]}')
+    # The kernel's own part takes 65,000 at times and 82,000 at others; a look at each bundle would take 100,000 more
+    check(costs[1] <= 1.2 * costs[0] + 20000, f'{costs[1]} instructions, with 100 bundles {costs[0]}')
 
 
 if __name__ == '__main__':
