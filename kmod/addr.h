@@ -7,6 +7,7 @@
 #include <linux/socket.h>
 #include <linux/types.h>
 #include <linux/xfrm.h>
+#include <net/ipv6.h>
 
 struct sk_buff;
 
@@ -45,5 +46,19 @@ bool ims_addr_is_host(const struct ims_addr *addr);
 struct ims_addr ims_addr_src(const struct sk_buff *skb);
 struct ims_addr ims_addr_dst(const struct sk_buff *skb);
 void ims_addr_to_xfrm(const struct ims_addr *addr, xfrm_address_t *xaddr);
+
+/**
+ * ims_addr_number() - a number of an address, which others may have as well
+ * @addr: the address
+ *
+ * Who chooses colliding addresses has the addresses themselves compared, and no more.
+ *
+ * Return: the IPv4 address, or ipv6_addr_hash() of the IPv6 address.
+ */
+static inline u32 ims_addr_number(const struct ims_addr *addr)
+{
+	return addr->family == AF_INET ? (__force u32)addr->in.s_addr :
+					 ipv6_addr_hash(&addr->in6);
+}
 
 #endif /* _IMS_ADDR_H */

@@ -7,7 +7,6 @@
 #include <linux/jhash.h>
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
-#include <net/ipv6.h>
 
 #include "bundle.h"
 #include "clear.h"
@@ -98,11 +97,6 @@ static struct ims_port_map *ims_clear_map(struct ims_net *in)
 	return rcu_dereference_protected(in->port_map, lockdep_is_held(&in->lock));
 }
 
-static u32 ims_clear_dst(const struct ims_addr *addr)
-{
-	return addr->family == AF_INET ? (__force u32)addr->in.s_addr : ipv6_addr_hash(&addr->in6);
-}
-
 static void ims_clear_get_key(const struct ims_bundle *b, enum ims_flow flow,
 			      struct ims_clear_key *key)
 {
@@ -148,7 +142,7 @@ static bool ims_clear_get(struct ims_net *in, const struct ims_clear_key *key, u
 		return false;
 	}
 	set_bit(ims_port_bit(key->port), ims_clear_map(in)->ues);
-	set_bit(ims_clear_bit(ims_clear_dst(&key->addr), key->port), ims_clear_map(in)->at_ues);
+	set_bit(ims_clear_bit(ims_addr_number(&key->addr), key->port), ims_clear_map(in)->at_ues);
 	return true;
 }
 

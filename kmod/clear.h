@@ -16,7 +16,7 @@ struct sk_buff;
 
 /**
  * ims_clear_bit() - the bit of a UE's port, which is others' as well
- * @addr: the UE's IPv4 address, or ipv6_addr_hash() of its IPv6 address
+ * @addr: ims_addr_number() of the UE's address
  * @port: the port
  *
  * Return: which bit of struct ims_port_map.at_ues.

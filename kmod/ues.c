@@ -3,8 +3,6 @@
  * Bundles by the UE's address and ports. In order, not hashed: many may have the same, be it
  * that they are behind NATs, whose addresses are everybody's, and phones have fixed ports.
  */
-#include <net/ipv6.h>
-
 #include "bundle.h"
 #include "endpoint.h"
 #include "nat.h"
@@ -28,13 +26,6 @@ struct ims_ues_key {
 	u32 id;
 };
 
-/* Who chooses colliding addresses has the addresses themselves compared, and no more. */
-static u32 ims_ues_hash(const struct ims_addr *addr)
-{
-	return addr->family == AF_INET ? (__force u32)addr->in.s_addr :
-					 ipv6_addr_hash(&addr->in6);
-}
-
 static u64 ims_ues_port_uc(__be16 port, enum ims_ues_who who)
 {
 	return ntohs(port) << 1 | (who == IMS_UES_MARKED);
@@ -56,7 +47,7 @@ static struct ims_ues_key ims_ues_key_uc(const struct ims_bundle *b)
 
 	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &t);
 	return (struct ims_ues_key) {
-		.hash = ims_ues_hash(&t.dst),
+		.hash = ims_addr_number(&t.dst),
 		.addr = t.dst,
 		.port = ims_ues_port_uc(t.dport, ims_ues_who(b)),
 		.id = b->id,
@@ -69,7 +60,7 @@ static struct ims_ues_key ims_ues_key_us(const struct ims_bundle *b)
 
 	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &t);
 	return (struct ims_ues_key) {
-		.hash = ims_ues_hash(&t.dst),
+		.hash = ims_addr_number(&t.dst),
 		.addr = t.dst,
 		.port = ims_ues_port_us(t.dport, ims_ues_who(b), t.sport),
 		.ep = b->ep->id,
@@ -200,7 +191,7 @@ void ims_ues_remove(struct ims_bundle *b)
 struct ims_bundle *ims_ues_next(struct ims_net *in, const struct ims_addr *ue_addr, u64 *pos)
 {
 	struct ims_ues_key key = {
-		.hash = ims_ues_hash(ue_addr), .addr = *ue_addr, .port = *pos >> 32, .id = *pos,
+		.hash = ims_addr_number(ue_addr), .addr = *ue_addr, .port = *pos >> 32, .id = *pos,
 	};
 	struct ims_bundle *b;
 
@@ -256,7 +247,7 @@ struct ims_bundle *ims_ues_find_uc(struct ims_net *in, const struct ims_addr *ue
 				   ims_ues_match *match, const void *data)
 {
 	const struct ims_ues_key from = {
-		.hash = ims_ues_hash(ue_addr),
+		.hash = ims_addr_number(ue_addr),
 		.addr = *ue_addr, .port = ims_ues_port_uc(port_uc, who),
 	};
 	struct ims_ues_key key;
@@ -295,7 +286,7 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 				   ims_ues_match *match, const void *data)
 {
 	const struct ims_ues_key from = {
-		.hash = ims_ues_hash(ue_addr),
+		.hash = ims_addr_number(ue_addr),
 		.addr = *ue_addr, .port = ims_ues_port_us(port_us, who, port_pc),
 		.ep = ep ? ep->id : 0,
 	};
