@@ -94,15 +94,25 @@ struct ims_bundle_draft {
 };
 
 /**
- * struct ims_tcp - a bundle has TCP between two ends
- * @node: in struct ims_net.tcp; under struct ims_net.state_lock, as is what follows
- * @flow: enum ims_flow of the outbound SA between these ends
- * @is_held: it is there; read without the lock
+ * struct ims_ue_port - a UE's protected port, as a bundle has it
+ * @node: in struct ims_net.ue_ports, if @is_first
+ * @next: those that have TCP of the UE's port hang on its first one, which may have TCP, too: the
+ *	next one; under struct ims_net.state_lock
+ * @n_secured: if @is_first, how many of the bundles that have the UE's port were confirmed, and
+ *	come from the UE's address; under struct ims_net.lock, and read without
+ * @flow: enum ims_flow of the bundle's outbound SA to the port; constant
+ * @is_first: of the bundles that have the UE's port this one is in the table; under struct
+ *	ims_net.lock and .state_lock
+ * @has_tcp: the bundle has TCP between the SA's ends; under struct ims_net.state_lock, and read
+ *	without
  */
-struct ims_tcp {
+struct ims_ue_port {
 	struct rhash_head node;
+	struct ims_ue_port *next;
+	u32 n_secured;
 	u8 flow;
-	bool is_held;
+	bool is_first;
+	bool has_tcp;
 };
 
 /**
@@ -113,14 +123,15 @@ struct ims_tcp {
  *	it is in the tables, but for the outbound ones of a UE whose NAT changes its
  *	address, which change under struct ims_net.lock and .state_lock
  * @nat: mode UDP-enc-tun: what that takes, else NULL; constant
- * @tcp: of its outbound flows, what it has of TCP
+ * @ue_port: by enum ims_flow of its outbound SAs, where these go to
  * @rivals: others that contend for what only one can have, see claim.c; under struct
  *	ims_net.state_lock, and changed under .lock too
  * @by_uc: in struct ims_net.ues, by the UE's client port
  * @by_us: likewise, by its server port
- * @rcu: for freeing
  * @by_due: in struct ims_net.due; likewise
- * @due: jiffies when there is something to look at, at @deadline at the latest; likewise
+ * @rcu: for freeing, when it is in no tree any more
+ * @due: jiffies when there is something to look at, at @deadline at the latest; under struct
+ *	ims_net.lock
  * @deadline: jiffies; likewise
  * @idle_since: jiffies when @idle_packets was taken; under struct ims_net.lock
  * @idle_packets: how many had come then
@@ -152,8 +163,8 @@ struct ims_tcp {
  * @mode: constant, as all that follow
  * @pair: the algorithms' place in ims_alg_pairs
  * @slot: its place in its registration
- * @is_watched: what goes in clear to its UE is noticed; under struct ims_net.lock
- * @is_secured: and nothing of a protected port's is to go so; likewise
+ * @is_secured: nothing of a protected port's is to go in clear to its UE; under struct
+ *	ims_net.lock
  *
  * There are many, so what an SA knows stays there: ims_bundle_tuple(),
  * ims_bundle_spi(). They have a cache of their own size.
@@ -164,12 +175,14 @@ struct ims_bundle {
 	struct xfrm_state *sa[IMS_FLOWS];
 	struct ims_nat *nat;
 	struct xfrm_policy *answer[2];
-	struct ims_tcp tcp[IMS_FLOW_OUT_US + 1];
+	struct ims_ue_port ue_port[IMS_FLOW_OUT_US + 1];
 	struct list_head rivals;
 	struct rb_node by_uc;
 	struct rb_node by_us;
-	struct rcu_head rcu;
-	struct rb_node by_due;
+	union {
+		struct rb_node by_due;
+		struct rcu_head rcu;
+	};
 	u64 due;
 	u64 deadline;
 	unsigned long idle_since;
@@ -194,7 +207,6 @@ struct ims_bundle {
 	u8 mode;
 	u8 pair;
 	u8 slot;
-	bool is_watched;
 	bool is_secured;
 };
 
@@ -271,6 +283,11 @@ void ims_bundle_end_answers(struct ims_bundle *b);
 void ims_registration_queue(struct ims_registration *reg);
 void ims_registration_settle(struct ims_registration *reg);
 void ims_switch_settle(struct work_struct *work);
+
+static inline struct ims_bundle *ims_bundle_of_ue_port(const struct ims_ue_port *port)
+{
+	return container_of(port, struct ims_bundle, ue_port[port->flow]);
+}
 
 static inline const struct ims_alg_pair *ims_bundle_pair(const struct ims_bundle *b)
 {

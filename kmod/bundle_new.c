@@ -465,8 +465,8 @@ static int ims_bundle_add_sa(struct ims_bundle *b, enum ims_flow flow, u8 *added
 }
 
 /*
- * All four or none, but for those whose places others have. On error the bundle cannot be found
- * by its UE's address any more, and ims_bundle_abandon() takes out what was added.
+ * All four or none, but for those whose places others have. On error ims_bundle_abandon() takes
+ * out what was added.
  */
 static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *extack)
 {
@@ -480,10 +480,8 @@ static int ims_bundle_add_sas(struct ims_bundle *b, struct netlink_ext_ack *exta
 		err = ims_bundle_add_policies(b, extack);
 	if (!err)
 		err = ims_bundle_add_answers(b);
-	if (err) {
-		ims_ues_remove(b);
+	if (err)
 		return err;
-	}
 	for (flow = 0; flow < IMS_FLOWS; flow++)
 		if (added & BIT(flow))
 			ims_sa_announce(b->sa[flow]);
@@ -591,6 +589,7 @@ static void ims_bundle_put_to_sleep(struct ims_bundle *b)
 	}
 }
 
+/* On error it is not in struct ims_net.ues any more, and ims_bundle_abandon() does the rest. */
 static int ims_bundle_insert(struct ims_bundle *b, u8 way, struct netlink_ext_ack *extack)
 {
 	struct ims_registration *reg = b->reg;
@@ -601,10 +600,15 @@ static int ims_bundle_insert(struct ims_bundle *b, u8 way, struct netlink_ext_ac
 	if (err)
 		return err;
 	ims_ues_add(b);
-	ims_bundle_put_to_sleep(b);
-	err = ims_bundle_add_sas(b, extack);
-	if (err)
+	err = ims_clear_add(b);
+	if (!err) {
+		ims_bundle_put_to_sleep(b);
+		err = ims_bundle_add_sas(b, extack);
+	}
+	if (err) {
+		ims_ues_remove(b);
 		return err;
+	}
 	/* From here on nothing fails: what makes way does so for one that is there. */
 	ims_bundle_make_way(reg, way);
 	spin_lock_bh(&in->state_lock);
@@ -754,8 +758,6 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	err = ims_bundle_take_sas(b, p, port_pc, spis, draft, extack);
 	if (!err && b->nat)
 		err = ims_nat_alloc_policies(b);
-	if (!err)
-		err = ims_clear_add(b);
 	if (!err)
 		err = ims_offload_bundle(b, extack);
 	if (!err)

@@ -7,13 +7,11 @@
  * request. It changes hands with the first packet that a bundle's inbound SA has authenticated,
  * before anybody answers that packet, or with the 200 OK.
  */
-#include <linux/hash.h>
-#include <linux/jhash.h>
-#include <linux/rhashtable.h>
 #include <net/xfrm.h>
 
 #include "bundle.h"
 #include "claim.h"
+#include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
 #include "nat.h"
@@ -661,68 +659,49 @@ u8 ims_claim_held(struct ims_bundle *b)
 
 /* --- TCP, which is its two ends: a mark does not tell two connections apart */
 
-static u32 ims_claim_hash_tuple(const void *data, u32 len, u32 seed)
-{
-	const struct ims_tuple *t = data;
-
-	/* of our addresses there are few */
-	return jhash(&t->dst.in6, ims_addr_len(&t->dst), seed) ^
-	       hash_32((__force u16)t->sport << 16 | (__force u16)t->dport, 32);
-}
-
-static struct ims_bundle *ims_claim_of_tcp(const struct ims_tcp *tcp)
-{
-	return container_of(tcp, struct ims_bundle, tcp[tcp->flow]);
-}
-
-static u32 ims_claim_hash_tcp(const void *data, u32 len, u32 seed)
-{
-	const struct ims_tcp *tcp = data;
-	struct ims_tuple t;
-
-	ims_bundle_tuple(ims_claim_of_tcp(tcp), tcp->flow, &t);
-	return ims_claim_hash_tuple(&t, 0, seed);
-}
-
-static int ims_claim_cmp_tcp(struct rhashtable_compare_arg *arg, const void *obj)
-{
-	const struct ims_tcp *tcp = obj;
-
-	return !ims_sa_covers(ims_claim_of_tcp(tcp)->sa[tcp->flow], arg->key);
-}
-
-static const struct rhashtable_params ims_claim_tcp_params = {
-	.head_offset = offsetof(struct ims_tcp, node),
-	.hashfn = ims_claim_hash_tuple,
-	.obj_hashfn = ims_claim_hash_tcp,
-	.obj_cmpfn = ims_claim_cmp_tcp,
-	/* Never smaller: to make a table of a million places keeps a CPU. */
-};
-
-/* Whose TCP is it? */
+/* Whose TCP is it? At a UE's port there are as many as we have ports, at most. */
 static struct ims_bundle *ims_claim_tcp_holder(const struct ims_bundle *b, enum ims_flow flow)
 {
-	const struct ims_tcp *tcp;
-	struct ims_tuple t;
+	const struct ims_ue_port *p;
+	struct ims_bundle *o;
 
 	lockdep_assert_held(&b->ep->in->state_lock);
 
-	ims_bundle_tuple(b, flow, &t);
-	tcp = rhashtable_lookup_fast(&b->ep->in->tcp, &t, ims_claim_tcp_params);
-	return tcp ? ims_claim_of_tcp(tcp) : NULL;
+	for (p = ims_clear_first(b, flow); p; p = p->next) {
+		o = ims_bundle_of_ue_port(p);
+		if (p->has_tcp && ims_sa_same_selector(o->sa[p->flow], b->sa[flow]))
+			return o;
+	}
+	return NULL;
 }
 
 static void ims_claim_insert_tcp(struct ims_bundle *b, enum ims_flow flow)
 {
-	b->tcp[flow].flow = flow;
-	if (!rhashtable_insert_fast(&b->ep->in->tcp, &b->tcp[flow].node, ims_claim_tcp_params))
-		WRITE_ONCE(b->tcp[flow].is_held, true);
+	struct ims_ue_port *p = &b->ue_port[flow], *first = ims_clear_first(b, flow);
+
+	if (WARN_ON_ONCE(!first))
+		return;
+	if (p != first) {
+		p->next = first->next;
+		first->next = p;
+	}
+	WRITE_ONCE(p->has_tcp, true);
 }
 
 static void ims_claim_remove_tcp(struct ims_bundle *b, enum ims_flow flow)
 {
-	WRITE_ONCE(b->tcp[flow].is_held, false);
-	rhashtable_remove_fast(&b->ep->in->tcp, &b->tcp[flow].node, ims_claim_tcp_params);
+	struct ims_ue_port *p = &b->ue_port[flow], *before = ims_clear_first(b, flow);
+
+	WRITE_ONCE(p->has_tcp, false);
+	/* what hangs on the first one stays there */
+	if (p == before)
+		return;
+	while (before && before->next != p)
+		before = before->next;
+	if (WARN_ON_ONCE(!before))
+		return;
+	before->next = p->next;
+	p->next = NULL;
 }
 
 /* Has a bundle TCP, or gets it? */
@@ -744,7 +723,6 @@ static bool ims_claim_take_tcp(struct ims_bundle *b, enum ims_flow flow)
 		return true;
 	if (o)
 		ims_claim_remove_tcp(o, flow);
-	/* without memory there is no holder: whoever comes next tries again */
 	ims_claim_insert_tcp(b, flow);
 	return true;
 }
@@ -757,7 +735,7 @@ static void ims_claim_leave_tcp(struct ims_bundle *b)
 	int i;
 
 	for (flow = 0; flow < IMS_CLAIM_FLOWS; flow++) {
-		if (!b->tcp[flow].is_held)
+		if (!b->ue_port[flow].has_tcp)
 			continue;
 		ims_claim_remove_tcp(b, flow);
 		for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
@@ -856,7 +834,7 @@ bool ims_claim_has_tcp(struct ims_bundle *b, const struct xfrm_state *x)
 	struct ims_net *in = b->ep->in;
 	bool has;
 
-	if (READ_ONCE(b->tcp[flow].is_held))
+	if (READ_ONCE(b->ue_port[flow].has_tcp))
 		return true;
 	spin_lock_bh(&in->state_lock);
 	has = !b->dead && ims_claim_take_tcp(b, flow);
@@ -934,24 +912,4 @@ void ims_claim_prove(struct ims_bundle *b)
 		ims_claim_take_tcp(b, flow);
 unlock:
 	spin_unlock_bh(&in->state_lock);
-}
-
-/**
- * ims_claims_init() - prepare a namespace's table
- * @in: where
- *
- * Return: 0 or -ENOMEM.
- */
-int ims_claims_init(struct ims_net *in)
-{
-	return rhashtable_init(&in->tcp, &ims_claim_tcp_params);
-}
-
-/**
- * ims_claims_exit() - end a namespace's table
- * @in: where; it has no bundles any more
- */
-void ims_claims_exit(struct ims_net *in)
-{
-	rhashtable_destroy(&in->tcp);
 }

@@ -30,8 +30,6 @@ struct ims_claimant {
 	bool is_marked;
 };
 
-int ims_claims_init(struct ims_net *in);
-void ims_claims_exit(struct ims_net *in);
 int ims_claim_join(struct ims_bundle *b, struct netlink_ext_ack *extack);
 void ims_claim_leave(struct ims_bundle *b, u8 had);
 void ims_claim_free(struct ims_bundle *b, enum ims_flow flow);

@@ -8,7 +8,6 @@
 
 #include "alg.h"
 #include "bundle.h"
-#include "claim.h"
 #include "clear.h"
 #include "compat.h"
 #include "endpoint.h"
@@ -41,9 +40,6 @@ static int __net_init ims_net_init(struct net *net)
 	err = ims_clear_init(in);
 	if (err)
 		return err;
-	err = ims_claims_init(in);
-	if (err)
-		goto exit_clear;
 	in->net = net;
 	in->config = ims_defaults;
 	mutex_init(&in->lock);
@@ -67,10 +63,6 @@ static int __net_init ims_net_init(struct net *net)
 	xa_init_flags(&in->bundles, XA_FLAGS_ALLOC1);
 	xa_init_flags(&in->spis, XA_FLAGS_ALLOC1);
 	return 0;
-
-exit_clear:
-	ims_clear_exit(in);
-	return err;
 }
 
 static void __net_exit ims_net_exit_batch(struct list_head *nets)
@@ -101,7 +93,6 @@ static void __net_exit ims_net_exit_batch(struct list_head *nets)
 
 	list_for_each_entry(net, nets, exit_list) {
 		in = ims_net(net);
-		ims_claims_exit(in);
 		ims_clear_exit(in);
 		ims_registrations_exit(in);
 		xa_destroy(&in->endpoints);

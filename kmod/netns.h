@@ -50,8 +50,8 @@ struct ims_port_map;
  *	each with a reference
  * @tcp_retry: ends them when the owners have left it
  * @ues: bundles by the UE's address and either port; under @lock
- * @ue_ports: protected ports of UEs; written under @lock, read under RCU
- * @tcp: bundles that have TCP between their ends, by those; under @state_lock
+ * @ue_ports: protected ports of UEs; written under @lock, and under @state_lock where one that
+ *	is there leaves; read under RCU, or either lock
  * @bundles: by id; written under @lock
  * @due: bundles by the time when there is something to look at; under @lock
  * @expire: looks at those whose time has come
@@ -99,7 +99,6 @@ struct ims_net {
 	struct delayed_work tcp_retry;
 	struct rb_root ues[2];
 	struct rhashtable ue_ports;
-	struct rhashtable tcp;
 	struct xarray bundles;
 	struct rb_root_cached due;
 	struct delayed_work expire;

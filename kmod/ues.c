@@ -306,3 +306,44 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 	}
 	return NULL;
 }
+
+/* Which bundles at a port is not asked: those without a mark come first. */
+static bool ims_ues_has_port(const struct ims_bundle *b, enum ims_flow flow,
+			     const struct ims_addr *ue_addr, __be16 port)
+{
+	struct ims_tuple t;
+
+	if (!b)
+		return false;
+	ims_bundle_tuple(b, flow, &t);
+	return t.dport == port && ims_addr_equal(&t.dst, ue_addr);
+}
+
+/**
+ * ims_ues_find_port() - any bundle that has a UE's port, as the client's or the server's
+ * @in: where
+ * @ue_addr: the UE's address
+ * @port: the port
+ *
+ * Context: process, @in->lock held.
+ * Return: of a bundle the port, or NULL.
+ */
+struct ims_ue_port *ims_ues_find_port(struct ims_net *in, const struct ims_addr *ue_addr,
+				      __be16 port)
+{
+	struct ims_ues_key from = {
+		.hash = ims_addr_number(ue_addr),
+		.addr = *ue_addr, .port = ims_ues_port_uc(port, IMS_UES_UNMARKED),
+	};
+	struct ims_bundle *b;
+
+	lockdep_assert_held(&in->lock);
+
+	b = ims_ues_uc(rb_find_first(&from, &in->ues[IMS_UES_UC], ims_ues_cmp_from_uc));
+	if (ims_ues_has_port(b, IMS_FLOW_OUT_UC, ue_addr, port))
+		return &b->ue_port[IMS_FLOW_OUT_UC];
+	from.port = ims_ues_port_us(port, IMS_UES_UNMARKED, 0);
+	b = ims_ues_us(rb_find_first(&from, &in->ues[IMS_UES_US], ims_ues_cmp_from_us));
+	return ims_ues_has_port(b, IMS_FLOW_OUT_US, ue_addr, port) ?
+		&b->ue_port[IMS_FLOW_OUT_US] : NULL;
+}

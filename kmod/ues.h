@@ -33,5 +33,7 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 				   __be16 port_us, enum ims_ues_who who, __be16 port_pc,
 				   const struct ims_endpoint *ep,
 				   ims_ues_match *match, const void *data);
+struct ims_ue_port *ims_ues_find_port(struct ims_net *in, const struct ims_addr *ue_addr,
+				      __be16 port);
 
 #endif /* _IMS_UES_H */

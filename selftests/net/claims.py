@@ -372,6 +372,13 @@ def bypassed(fam):
     equal(in_clear({**first.b, 'port-uc': 7001, 'port-us': 7002}, ep), True, 'other ports')
     first.delete()
     equal(in_clear(first, ep), True, 'without a set')
+    second.delete()
+    # Who has asked for its ports before it, and goes with its 200 OK, takes nothing along
+    claim = Ue(ep, owner=b'sip:claim@example')
+    first = Ue(ep).confirm()
+    gone_for(claim, 'replaced')
+    Ue(ep, owner=OTHER, port_uc=9000, port_us=9001, **first.spis()).deliver()
+    equal(in_clear(first, ep), False, 'when another set at its ports has gone')
 
 
 @test('B4 A10', 'with guard bypass and a redirect, nothing leaves in clear for a UE whose confirmed set has lost its place, {}',

@@ -182,6 +182,33 @@ def segment(ue, name, seq, ack, flags, data=b''):
     return ip(src, dst, TCP, head[:16] + struct.pack('>H', value) + head[18:] + data)
 
 
+@test('G6 F2', 'TCP from our ports to one port within: each keeps its own, whichever goes, {}', each=ADDRESSES)
+def tcp_of_many(fam):
+    ports = [7807, 7808, 7809]
+
+    def ue(n, port_pc):
+        # The client port is its own, so that it is all about the server port
+        return confirm(nat_bundle(ep, n, ue_nat_port=60000 + n, port_uc=20000 + n, port_pc=port_pc))
+
+    def udp_only(ues):
+        return [bool(get(b).get('udp-only')) for b in ues]
+    for gone in range(3):
+        ep = nat_endpoint(fam, port_pc=ports)
+        ues = [ue(n, port) for n, port in enumerate(ports)]
+        equal(udp_only(ues), [False] * 3, 'udp-only, from a port each')
+        World.nl.do('bundle-del', id=ues[gone]['id'])
+        later = [ue(10 + n, port) for n, port in enumerate(ports)]
+        left = [n != gone for n in range(3)]
+        equal(udp_only(later), left, f'udp-only, when number {gone} has gone')
+        # The others go, too, and nobody has it
+        for n in range(3):
+            if n != gone:
+                World.nl.do('bundle-del', id=ues[n]['id'])
+        equal(udp_only(later), [False] * 3, 'udp-only, when all have gone')
+        World.nl.do('endpoint-del', id=ep['id'], force=True)
+        nothing_left()
+
+
 @test('G6 G7', "unmarked, or in mode trans, an address and port within is one registration's: EADDRINUSE, the owner named, {}",
       each=ADDRESSES)
 def claimed(fam):
