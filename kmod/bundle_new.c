@@ -407,7 +407,8 @@ static int ims_bundle_take_sas(struct ims_bundle *b, const struct ims_bundle_par
 			.tunnel = b->nat ? &tunnel : NULL,
 			.spi = spis[i],
 			.reqid = b->nat ? ims_nat_reqid(ep->in, b->id) :
-					   ims_endpoint_reqid(ep, flows[i].ours),
+				 out ? ims_endpoint_reqid(ep, flows[i].ours) :
+				       ep->reqid[IMS_REQID_IN],
 			.out = out,
 			.mark = out ? out_mark : mark,
 			.mark_mask = out ? out_mask : ep->in->config.mark_mask,

@@ -116,6 +116,19 @@ static inline void ims_compat_left_caches(struct xfrm_state *x)
 #endif
 }
 
+/*
+ * XFRM notes down when an SA was used last (6.2; what is looked for came later), unless its packets
+ * are a device's alone.
+ */
+static inline bool ims_compat_is_touched(const struct xfrm_state *x)
+{
+#ifdef IMS_HAVE_LASTUSED
+	return x->xso.type != XFRM_DEV_OFFLOAD_PACKET;
+#else
+	return false;
+#endif
+}
+
 /* As XFRM does when it ends an SA; newer kernels have a function for it (6.15). */
 static inline void ims_compat_drop_gso(struct xfrm_state *x)
 {

@@ -33,7 +33,7 @@ bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port)
 }
 
 /**
- * ims_endpoint_reqid() - what the SAs of a port are chosen by
+ * ims_endpoint_reqid() - what the SAs that send from a port are chosen by
  * @ep: the endpoint
  * @port: one of its ports
  *
@@ -42,7 +42,7 @@ bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port)
  */
 u32 ims_endpoint_reqid(const struct ims_endpoint *ep, __be16 port)
 {
-	return ep->reqid[port != ep->ports.port[0]];
+	return ep->reqid[port == ep->ports.port[0] ? IMS_REQID_PS : IMS_REQID_PC];
 }
 
 /**
@@ -55,7 +55,8 @@ u32 ims_endpoint_reqid(const struct ims_endpoint *ep, __be16 port)
  */
 bool ims_endpoint_has_reqid(const struct ims_endpoint *ep, u32 reqid)
 {
-	return reqid == ep->reqid[0] || reqid == ep->reqid[1];
+	return reqid == ep->reqid[IMS_REQID_PS] || reqid == ep->reqid[IMS_REQID_PC] ||
+	       reqid == ep->reqid[IMS_REQID_IN];
 }
 
 /* Does an endpoint shut its ports at an address? AF_UNSPEC: any IPv6 address */
@@ -291,7 +292,8 @@ static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_para
 
 /*
  * One for the server port and one for the client ports, or XFRM would find the two SAs to a UE in
- * one place and have to look at both; not one for each: of a UE without a set XFRM has an IKE
+ * one place and have to look at both; and another one for what comes from the UE, as the table does
+ * not tell the two directions apart. Not one for each port: of a UE without a set XFRM has an IKE
  * daemon hear once a reqid. And random: the state table hashes it with the addresses, and numbers
  * in a row would meet addresses in a row in the same buckets. Nothing goes by its being unique.
  */
@@ -310,7 +312,8 @@ static int ims_endpoint_add_policy(struct ims_endpoint *ep, unsigned int i,
 				   struct netlink_ext_ack *extack)
 {
 	return ims_policy_add(&ep->pols[i], ep->in->net, &ep->addr, ep->ports.port[i],
-			      ep->reqid[!!i], ep->guard == IMS_IPSEC_GUARD_BYPASS, extack);
+			      ims_endpoint_reqid(ep, ep->ports.port[i]),
+			      ep->guard == IMS_IPSEC_GUARD_BYPASS, extack);
 }
 
 /**

@@ -61,13 +61,23 @@ static inline unsigned int ims_port_bit(__be16 port)
 	return (__force u16)port;
 }
 
+/* The reqids of an endpoint: of the SAs that send from its server port, and from a client port, and
+ * of those that receive.
+ */
+enum ims_reqid {
+	IMS_REQID_PS,
+	IMS_REQID_PC,
+	IMS_REQID_IN,
+	IMS_REQIDS,
+};
+
 /**
  * struct ims_endpoint - a local address with its protected ports
  * @node: in struct ims_net.endpoint_list, RCU
  * @rcu: for freeing
  * @in: its namespace; constant
  * @id: as userspace knows it
- * @reqid: random, of the SAs of the server port and of those of the client ports; constant
+ * @reqid: random, by enum ims_reqid; constant
  * @guard: enum ims_ipsec_guard; constant
  * @addr: constant
  * @ports: constant
@@ -86,7 +96,7 @@ struct ims_endpoint {
 	struct rcu_head rcu;
 	struct ims_net *in;
 	u32 id;
-	u32 reqid[2];
+	u32 reqid[IMS_REQIDS];
 	u8 guard;
 	struct ims_addr addr;
 	struct ims_ports ports;

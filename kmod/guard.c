@@ -63,13 +63,13 @@ static bool ims_guard_is_own(const struct ims_endpoint *ep, const struct xfrm_st
 	return ims_sa_is_shielded(x) && ims_endpoint_has_reqid(ep, ims_sa_reqid(x));
 }
 
-/* Is there a set of the endpoint's between two addresses, for whatever ports? */
+/* Is there a set of the endpoint's to send from one address to another, for whatever ports? */
 static bool ims_guard_has_set(const struct ims_endpoint *ep, const struct ims_tuple *t)
 {
 	struct net *net = ep->in->net;
 
-	return ims_sa_exists(net, &t->src, &t->dst, ep->reqid[0]) ||
-	       ims_sa_exists(net, &t->src, &t->dst, ep->reqid[1]);
+	return ims_sa_exists(net, &t->src, &t->dst, ep->reqid[IMS_REQID_PS]) ||
+	       ims_sa_exists(net, &t->src, &t->dst, ep->reqid[IMS_REQID_PC]);
 }
 
 /* Did a packet come over a live SA of this endpoint that is for it? */

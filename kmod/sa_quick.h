@@ -9,6 +9,8 @@
 #include <net/ipv6.h>
 #include <net/xfrm.h>
 
+#include "compat.h"
+
 /**
  * ims_sa_of_output() - the SA that a packet will leave over
  * @skb: the packet, routed, not transformed yet
@@ -81,13 +83,14 @@ static inline bool ims_sa_is_missing(const struct sk_buff *skb)
 /**
  * ims_sa_touch() - a packet goes over an SA
  * @x: the SA
- *
- * As newer kernels do themselves.
  */
 static inline void ims_sa_touch(const struct xfrm_state *x)
 {
-	const time64_t now = ktime_get_real_seconds();
+	time64_t now;
 
+	if (ims_compat_is_touched(x))
+		return;
+	now = ktime_get_real_seconds();
 	if (READ_ONCE(x->lastused) != now)
 		WRITE_ONCE(((struct xfrm_state *)x)->lastused, now);
 }

@@ -73,7 +73,7 @@ class Trying:
             os.waitpid(pid, 0)
 
 
-@test('A1', 'port_ps has a reqid, and the ports of port_pc another, of their policies and of the SAs from and to them, {}', each=ADDRESSES)
+@test('A1', 'port_ps has a reqid, and the ports of port_pc another, of their policies and of the SAs from them; the SAs to them have a third, {}', each=ADDRESSES)
 def reqids(fam):
     p, u = ADDRESSES[fam]
     ep = endpoint(p)
@@ -83,8 +83,10 @@ def reqids(fam):
     for n in range(2):
         b = bundle(ep, ue_address=u, port_uc=PORT_UC + n, port_us=PORT_US + n, spi_uc=SPI_UC + 2 * n, spi_us=SPI_US + 2 * n)
         got = {s['spi']: s['reqid'] for s in World.p.states()}
-        for name, port in (('spi-ps', PORT_PS), ('spi-uc', PORT_PS), ('spi-pc', b['port-pc']), ('spi-us', b['port-pc'])):
+        for name, port in (('spi-uc', PORT_PS), ('spi-us', b['port-pc'])):
             equal(got[b[name]], of[port], f'reqid of {name}')
+        equal(got[b['spi-ps']], got[b['spi-pc']], 'reqid of the SAs to this host')
+        check(got[b['spi-ps']] not in (0, *of.values()), f'reqids: {got}')
 
 
 @test('A10', 'flush: nothing passes in the moments after it, and the policies come back, {}', each=ADDRESSES)
