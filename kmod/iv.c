@@ -22,8 +22,10 @@
 #include <crypto/algapi.h>
 #include <crypto/internal/geniv.h>
 #include <crypto/scatterwalk.h>
+#include <linux/highmem.h>
 #include <linux/module.h>
 #include <linux/random.h>
+#include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -276,6 +278,24 @@ static struct aead_request *ims_iv_encrypt(struct aead_request *req, const struc
 	return sub;
 }
 
+/*
+ * Write what stands in the IV's place of what is sent. The place is in the first piece as a rule,
+ * where a packet's header is, and a walk over the pieces would be a good part of what all this takes.
+ */
+static void ims_iv_write(struct aead_request *req, unsigned int size)
+{
+	struct scatterlist *sg = req->dst;
+	const size_t offset = sg->offset + req->assoclen;
+
+	if (req->assoclen + size <= sg->length && offset + size <= PAGE_SIZE &&
+	    !PageHighMem(sg_page(sg))) {
+		memcpy(sg_virt(sg) + req->assoclen, req->iv, size);
+		flush_dcache_page(sg_page(sg));
+		return;
+	}
+	scatterwalk_map_and_copy(req->iv, sg, req->assoclen, size, 1);
+}
+
 /* The number, times a salt that is odd, encrypted as the first block: as echainiv has it */
 static int ims_iv_encrypt_chain(struct aead_request *req)
 {
@@ -292,7 +312,7 @@ static int ims_iv_encrypt_chain(struct aead_request *req)
 	sub = ims_iv_encrypt(req, ctx);
 	memcpy(&number, req->iv + iv_size - sizeof(number), sizeof(number));
 	memset(req->iv, 0, iv_size);
-	scatterwalk_map_and_copy(req->iv, req->dst, req->assoclen, iv_size, 1);
+	ims_iv_write(req, iv_size);
 	for (i = 0; i < iv_size; i += sizeof(salt)) {
 		memcpy(&salt, ctx->salt + i, sizeof(salt));
 		salt = (salt | 1) * be64_to_cpu(number);
@@ -315,7 +335,7 @@ static int ims_iv_encrypt_seq(struct aead_request *req)
 		return -EINVAL;
 	sub = ims_iv_encrypt(req, ctx);
 	crypto_xor(req->iv, ctx->salt, iv_size);
-	scatterwalk_map_and_copy(req->iv, req->dst, req->assoclen, iv_size, 1);
+	ims_iv_write(req, iv_size);
 	aead_request_set_crypt(sub, req->dst, req->dst, req->cryptlen - iv_size, req->iv);
 	aead_request_set_ad(sub, req->assoclen + iv_size);
 	return crypto_aead_encrypt(sub);

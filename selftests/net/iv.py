@@ -143,13 +143,15 @@ def aead(name, key=None, size=16):
     return s
 
 
-def run(s, op, iv, data, assoc=8):
-    """What comes of it, without the associated data."""
+def run(s, op, iv, data, assoc=8, cut=0):
+    """What comes of it, without the associated data; with cut, into two pieces of memory, the first of so many bytes."""
     size = s.icv if op == socket.ALG_OP_ENCRYPT else -s.icv
+    # Who asks for more waits for more to be sent
+    pieces = [bytearray(n) for n in (cut, len(data) + size - cut) if n]
     with s.accept()[0] as x:
         x.sendmsg_afalg([data], op=op, iv=iv, assoclen=assoc)
-        # Who asks for more waits for more to be sent
-        return x.recv(len(data) + size)[assoc:]
+        equal(x.recvmsg_into(pieces)[0], len(data) + size, 'bytes')
+    return b''.join(pieces)[assoc:]
 
 
 def af_alg():
@@ -170,7 +172,7 @@ def af_alg():
     return out
 
 
-@test('IV A4', 'by AF_ALG they are ordinary: what one makes the kernel\'s reads, and the reverse; keys can be set again')
+@test('IV A4 AFALG', 'by AF_ALG they are ordinary: what one makes the kernel\'s reads, and the reverse; keys can be set again')
 def by_name():
     # The names are there while an SA has been made with them
     algs, ep = af_alg(), endpoint()
@@ -185,10 +187,11 @@ def by_name():
             theirs = {k: after.enter_context(aead(kernels, k, size)) for k in (key, other)}
             equal(users(cipher(pair)) - ciphers, 4, f'{own}: a cipher for each')
             made = []
-            for seq in (1, 2, 255, 1 << 31):
+            # The IV's place in one piece, in two, and in the second
+            for seq, cut in ((1, 0), (2, 8 + n // 2), (255, 4), (1 << 31, 8)):
                 head, iv = struct.pack('>II', 77, seq), bytes(n - 8) + struct.pack('>Q', seq)
                 for s in ours:
-                    out = run(s, socket.ALG_OP_ENCRYPT, iv, head + bytes(n) + text)
+                    out = run(s, socket.ALG_OP_ENCRYPT, iv, head + bytes(n) + text, cut=cut)
                     equal(len(out), n + 48 + size, f'{own}: bytes')
                     equal(run(theirs[key], socket.ALG_OP_DECRYPT, bytes(n), head + out)[n:n + 48], text, f'{kernels} of {own}')
                     equal(run(ours[0], socket.ALG_OP_DECRYPT, bytes(n), head + out)[n:n + 48], text, f'{own} of its own')
