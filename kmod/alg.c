@@ -5,7 +5,6 @@
 #include <linux/bitops.h>
 #include <linux/err.h>
 #include <linux/kernel.h>
-#include <linux/mutex.h>
 #include <linux/string.h>
 
 #include "alg.h"
@@ -62,21 +61,20 @@ static int ims_alg_expand_3des(u8 *key, const u8 *ik, const u8 *ck)
 	return 0;
 }
 
-/* Has the key of who holds the lock; NULL: the kernel has none */
+/* Has no key, so that all use it at once; NULL: the kernel has none */
 static struct crypto_shash *ims_alg_kdf;
-static DEFINE_MUTEX(ims_alg_kdf_lock);
 
 /**
  * ims_alg_init() - get what keys are derived by
  *
- * To look HMAC-SHA-256 up for each bundle would take as long as to make an SA. Where the kernel
+ * To look SHA-256 up for each bundle would take as long as to make an SA. Where the kernel
  * has none, bundles that need it are refused.
  *
  * Context: process, sleeps.
  */
 void ims_alg_init(void)
 {
-	struct crypto_shash *tfm = crypto_alloc_shash("hmac(sha256)", 0, 0);
+	struct crypto_shash *tfm = crypto_alloc_shash("sha256", 0, 0);
 
 	ims_alg_kdf = IS_ERR(tfm) ? NULL : tfm;
 }
@@ -91,21 +89,34 @@ void ims_alg_exit(void)
 	crypto_free_shash(ims_alg_kdf);
 }
 
-/* HMAC-SHA-256; the key is that of CK and IK. @digest: gets it */
+/*
+ * HMAC-SHA-256 (RFC 2104) of 32 bytes at most; the key is that of CK and IK. @digest: gets it
+ *
+ * The kernel's hmac(sha256) keeps what it has made of a key until it is given another one, which
+ * takes as long as all of this, and all would wait for each other for it.
+ */
 static int ims_alg_hmac(u8 *digest, const u8 *key, const u8 *s, size_t len)
 {
-	static const u8 none[2 * IMS_IPSEC_KEY_LEN];
-	int err;
+	struct {
+		u8 key[SHA256_BLOCK_SIZE];
+		u8 text[SHA256_DIGEST_SIZE];
+	} in = {};
+	int err, i;
 
 	if (!ims_alg_kdf)
 		return -ENOENT;
-	mutex_lock(&ims_alg_kdf_lock);
-	err = crypto_shash_setkey(ims_alg_kdf, key, sizeof(none));
-	if (!err)
-		err = crypto_shash_tfm_digest(ims_alg_kdf, s, len, digest);
-	/* what it has made of the key is not to stay */
-	crypto_shash_setkey(ims_alg_kdf, none, sizeof(none));
-	mutex_unlock(&ims_alg_kdf_lock);
+	memcpy(in.key, key, 2 * IMS_IPSEC_KEY_LEN);
+	memcpy(in.text, s, len);
+	for (i = 0; i < sizeof(in.key); i++)
+		in.key[i] ^= 0x36;
+	err = crypto_shash_tfm_digest(ims_alg_kdf, in.key, sizeof(in.key) + len, digest);
+	if (!err) {
+		for (i = 0; i < sizeof(in.key); i++)
+			in.key[i] ^= 0x36 ^ 0x5c;
+		memcpy(in.text, digest, sizeof(in.text));
+		err = crypto_shash_tfm_digest(ims_alg_kdf, in.key, sizeof(in), digest);
+	}
+	memzero_explicit(&in, sizeof(in));
 	return err;
 }
 

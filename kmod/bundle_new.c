@@ -290,7 +290,7 @@ static int ims_bundle_make_sas(struct net *net, const struct ims_bundle_params *
 
 	err = ims_alg_expand(p->pair, &keys, p->ik, p->ck);
 	if (err == -ENOENT) {
-		NL_SET_ERR_MSG(extack, "this kernel has no hmac(sha256)");
+		NL_SET_ERR_MSG(extack, "this kernel has no sha256");
 		err = -EOPNOTSUPP;
 	}
 	group = ims_iv_begin();
