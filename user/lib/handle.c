@@ -201,6 +201,8 @@ bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len)
 		default:
 			if (nlh->nlmsg_type == x->type)
 				input_reply(x, nlh);
+			if (x->once && x->replied)
+				return true;
 			continue;
 		}
 
@@ -325,16 +327,21 @@ int imsipsec_nl_exchange(struct imsipsec *h, struct nlmsghdr *request,
 	return exchange(&x);
 }
 
-/* Likewise, of a request that has a reply: to be acknowledged is not enough. */
+/*
+ * Likewise, of a request that has one reply, or an error: to be acknowledged is not enough, and
+ * takes the kernel and this process another message.
+ */
 int imsipsec_nl_get(struct imsipsec *h, struct nlmsghdr *request,
 		    imsipsec_reply_fn reply, void *data)
 {
 	struct imsipsec_exchange x = {
 		.h = h, .request = request, .type = request->nlmsg_type,
-		.reply = reply, .data = data,
+		.reply = reply, .data = data, .once = true,
 	};
-	int err = exchange(&x);
+	int err;
 
+	request->nlmsg_flags &= ~NLM_F_ACK;
+	err = exchange(&x);
 	if (err || x.replied)
 		return err;
 	return imsipsec_fail(h, -EBADMSG, "no reply of the kernel");

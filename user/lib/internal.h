@@ -68,6 +68,7 @@ typedef int (*imsipsec_reply_fn)(struct imsipsec *h, const struct nlmsghdr *nlh,
  * @type: of replies
  * @reply: called for each reply; may be NULL
  * @data: passed to @reply
+ * @once: one reply ends it, after which nothing comes
  * @replied: there was a reply
  * @interrupted: a dump was inconsistent
  * @err: what @reply returned if that was not 0, which ends the calls of it; in
@@ -79,6 +80,7 @@ struct imsipsec_exchange {
 	uint16_t type;
 	imsipsec_reply_fn reply;
 	void *data;
+	bool once;
 	bool replied;
 	bool interrupted;
 	int err;

@@ -445,17 +445,33 @@ static bool requested_u64(uint16_t type, uint64_t value)
 	return requested_is(type, &value, sizeof(value));
 }
 
+/* Has it one reply, which ends it? */
+static bool is_replied(uint8_t cmd)
+{
+	switch (cmd) {
+	case IMS_IPSEC_CMD_BUNDLE_NEW:
+	case IMS_IPSEC_CMD_BUNDLE_FLUSH:
+	case IMS_IPSEC_CMD_ENDPOINT_NEW:
+	case IMS_IPSEC_CMD_CONFIG_GET:
+	case IMS_IPSEC_CMD_STATS_GET:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static bool request_is(uint8_t cmd, uint16_t flags, unsigned int n_attrs)
 {
 	const struct nlmsghdr *nlh = (const void *)kernel.request;
 	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr;
 
+	flags |= is_replied(cmd) ? 0 : NLM_F_ACK;
 	mnl_attr_for_each(attr, nlh, GENL_HDRLEN)
 		n_attrs--;
 	return kernel.sent == 1 && nlh->nlmsg_type == FAMILY && genl->cmd == cmd &&
 	       genl->version == IMS_IPSEC_FAMILY_VERSION &&
-	       nlh->nlmsg_flags == (NLM_F_REQUEST | NLM_F_ACK | flags) && !n_attrs;
+	       nlh->nlmsg_flags == (NLM_F_REQUEST | flags) && !n_attrs;
 }
 
 static void make_params(struct imsipsec_bundle_params *p)
