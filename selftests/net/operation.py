@@ -352,7 +352,10 @@ def log():
         lines = said_by(f)
     ours = [x for x in lines if 'ims_ipsec' in x]
     say(f'{len(lines)} lines, {len(ours)} of ours; the first: {ours[:1]}')
-    check(1 <= len(ours) <= 25, f'{len(ours)} lines, such as {ours[:3]}')
+    check(ours, 'there are lines')
+    # The kernel lets a place say ten in five seconds; on a slow machine there are more of these
+    times = [int(x.split(',')[2]) for x in ours]
+    check(len(ours) <= 25 + 10 * ((max(times) - min(times)) // 5000000), f'{len(ours)} lines, such as {ours[:3]}')
     text = ''.join(lines).lower().replace(' ', '').replace(':', '')
     for key in (IK.hex(), CK.hex(), *AUTH_KEY.values(), *filter(None, ENC_KEY.values()), GCM[1], GMAC[1]):
         for part in (key[:16], bytes.fromhex(key[:16])[::-1].hex()):
