@@ -660,7 +660,7 @@ u8 ims_claim_held(struct ims_bundle *b)
 /* --- TCP, which is its two ends: a mark does not tell two connections apart */
 
 /* Whose TCP is it? At a UE's port there are as many as we have ports, at most. */
-static struct ims_bundle *ims_claim_tcp_holder(struct ims_bundle *b, enum ims_flow flow)
+static struct ims_bundle *ims_claim_tcp_holder(const struct ims_bundle *b, enum ims_flow flow)
 {
 	const struct ims_ue_port *p;
 	struct ims_bundle *o;
@@ -850,7 +850,7 @@ bool ims_claim_has_tcp(struct ims_bundle *b, const struct xfrm_state *x)
  * Context: struct ims_net.lock held.
  * Return: true if so.
  */
-bool ims_claim_tcp_is_others(struct ims_bundle *b, enum ims_flow flow)
+bool ims_claim_tcp_is_others(const struct ims_bundle *b, enum ims_flow flow)
 {
 	struct ims_net *in = b->ep->in;
 	const struct ims_bundle *o;

@@ -115,12 +115,13 @@ static struct ims_port_map *ims_clear_map(struct ims_net *in)
  * Context: any, struct ims_net.lock or .state_lock held.
  * Return: of that bundle the port; NULL if @b is not there yet, or not any more.
  */
-struct ims_ue_port *ims_clear_first(struct ims_bundle *b, enum ims_flow flow)
+struct ims_ue_port *ims_clear_first(const struct ims_bundle *b, enum ims_flow flow)
 {
 	struct ims_clear_key key;
 
+	/* what is found in the table is not const either */
 	if (b->ue_port[flow].is_first)
-		return &b->ue_port[flow];
+		return (struct ims_ue_port *)&b->ue_port[flow];
 	key = ims_clear_get_key(b, flow);
 	return rhashtable_lookup_fast(&b->ep->in->ue_ports, &key, ims_clear_params);
 }
