@@ -129,20 +129,17 @@ struct ims_ue_port *ims_clear_first(const struct ims_bundle *b, enum ims_flow fl
 static int ims_clear_add_port(struct ims_bundle *b, enum ims_flow flow)
 {
 	struct ims_ue_port *p = &b->ue_port[flow];
+	const struct ims_clear_key key = ims_clear_get_key(b, flow);
 	struct ims_net *in = b->ep->in;
-	struct ims_clear_key key;
-	int err;
 
 	p->flow = flow;
-	if (ims_clear_first(b, flow))
+	if (rhashtable_lookup_fast(&in->ue_ports, &key, ims_clear_params))
 		return 0;
-	err = rhashtable_insert_fast(&in->ue_ports, &p->node, ims_clear_params);
-	if (err)
+	if (rhashtable_insert_fast(&in->ue_ports, &p->node, ims_clear_params))
 		return -ENOMEM;
 	spin_lock_bh(&in->state_lock);
 	p->is_first = true;
 	spin_unlock_bh(&in->state_lock);
-	key = ims_clear_get_key(b, flow);
 	set_bit(ims_port_bit(key.port), ims_clear_map(in)->ues);
 	set_bit(ims_clear_bit(key.hash, key.port), ims_clear_map(in)->at_ues);
 	return 0;

@@ -61,9 +61,7 @@ static inline unsigned int ims_port_bit(__be16 port)
 	return (__force u16)port;
 }
 
-/* The reqids of an endpoint: of the SAs that send from its server port, and from a client port, and
- * of those that receive.
- */
+/* Reqids of the SAs that send from the server port, from client ports, and that receive */
 enum ims_reqid {
 	IMS_REQID_PS,
 	IMS_REQID_PC,

@@ -307,19 +307,12 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 	return NULL;
 }
 
-/* Is there a bundle whose UE's address has a number? Where there is none, that is told soon. */
-static bool ims_ues_has_number(struct ims_net *in, u32 number)
+/* By the number of the UE's address alone: no SA is looked into. */
+static int ims_ues_cmp_number(const void *key, const struct rb_node *node)
 {
-	const struct rb_node *node = in->ues[IMS_UES_UC].rb_node;
-	u32 hash;
+	const u32 number = *(const u32 *)key, hash = ims_ues_uc(node)->ue_hash;
 
-	while (node) {
-		hash = ims_ues_uc(node)->ue_hash;
-		if (hash == number)
-			return true;
-		node = number > hash ? node->rb_right : node->rb_left;
-	}
-	return false;
+	return number < hash ? -1 : number > hash;
 }
 
 /* Which bundles at a port is not asked: those without a mark come first. */
@@ -354,7 +347,8 @@ struct ims_ue_port *ims_ues_find_port(struct ims_net *in, const struct ims_addr 
 
 	lockdep_assert_held(&in->lock);
 
-	if (!ims_ues_has_number(in, from.hash))
+	/* Most ports have no other bundle, and most addresses neither. */
+	if (!rb_find(&from.hash, &in->ues[IMS_UES_UC], ims_ues_cmp_number))
 		return NULL;
 	b = ims_ues_uc(rb_find_first(&from, &in->ues[IMS_UES_UC], ims_ues_cmp_from_uc));
 	if (ims_ues_has_port(b, IMS_FLOW_OUT_UC, ue_addr, port))

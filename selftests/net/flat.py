@@ -67,8 +67,8 @@ def flat(way):
 def held(row):
     say('while they', HELD[row])
     packets()
-    # A tick is 4 million, and now and then somebody is woken by the next one
     check(f'{row}-4000' in COST, f'no figure, the programs end with {STATUS}')
+    # A tick is 4 million, and now and then somebody is woken by the next one
     check(COST[f'{row}-4000'] < 6000000, f'{COST[f"{row}-4000"]} instructions')
 
 
