@@ -146,11 +146,36 @@ static void ims_spi_next_test(struct kunit *test)
 	KUNIT_EXPECT_LE(test, spi, other.max);
 }
 
+/* Each is looked at once before the first one is again, and those in a row are spread. */
+static void ims_spi_turn_test(struct kunit *test)
+{
+	static const struct ims_spi_range range = { 1000, 1000 + 37 * 256 + 9 };
+	const u32 n = range.max - range.min + 1;
+	unsigned long *seen = kunit_kzalloc(test, BITS_TO_LONGS(n) * sizeof(long), GFP_KERNEL);
+	struct xarray *spis = test->priv;
+	u32 i, spi, last = 0, far = 0, next = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, seen);
+	for (i = 0; i < n; i++) {
+		KUNIT_ASSERT_EQ(test, 0, ims_spi_alloc(spis, &range, &next, test,
+						       ims_spi_none_taken, NULL, &spi));
+		KUNIT_ASSERT_FALSE(test, __test_and_set_bit(spi - range.min, seen));
+		ims_spi_free(spis, spi);
+		if (i && spi != last + 1) {
+			KUNIT_EXPECT_GE(test, abs((s32)(spi - last)), n / 4);
+			far++;
+		}
+		last = spi;
+	}
+	KUNIT_EXPECT_GE(test, far, 37);
+}
+
 static struct kunit_case ims_spi_test_cases[] = {
 	KUNIT_CASE_PARAM(ims_spi_fill_test, ims_spi_gen_params),
 	KUNIT_CASE_PARAM(ims_spi_taken_test, ims_spi_gen_params),
 	KUNIT_CASE(ims_spi_random_test),
 	KUNIT_CASE(ims_spi_next_test),
+	KUNIT_CASE(ims_spi_turn_test),
 	{}
 };
 

@@ -249,7 +249,7 @@ def parameters():
                       'nat_traversal=2', 'nat_port=0', 'nat_port=65536', 'nat_follow_address=2',
                       'preferred_ealg=hmac-md5-96', 'preferred_ealg=2', 'disable_deprecated_algorithms=2',
                       'hw_offload=fast', 'hw_offload_interface=a/b', 'hw_offload_interface=sixteenletters16',
-                      'min_spi=524289', 'max_spi=589822', 'max_bundles=491521',
+                      'min_spi=3220701185', 'max_spi=589822', 'max_bundles=491521 max_spi=1048575',
                       'allowed_algorithms=hmac-md5-96 disable_deprecated_algorithms=1'):
             check(insmod(*wrong.split()).returncode, f'{wrong} is taken')
             check(not os.path.isdir('/sys/module/ims_ipsec'), f'it is loaded with {wrong}')
@@ -262,7 +262,7 @@ def parameters():
         reopen_family()
         DEFAULTS.update(World.nl.do('config-get'))
     equal({k: v for k, v in DEFAULTS.items() if not k.startswith('max-') or k == 'max-spi'},
-          {'min-spi': 65536, 'max-spi': 1048575, 'temporary-timeout': 30000, 'port-pc': [5062, 5064], 'port-ps': 5063,
+          {'min-spi': 65536, 'max-spi': 3221225471, 'temporary-timeout': 30000, 'port-pc': [5062, 5064], 'port-ps': 5063,
            'old-timeout': 128000, 'idle-timeout': 0, 'mark-mask': 0xffffff,
            'allowed-algorithms': '', 'preferred-alg': 0, 'preferred-ealg': 0, 'disable-deprecated-algorithms': 0,
            'nat-traversal': 0, 'nat-port': 4500, 'nat-follow-address': 0,

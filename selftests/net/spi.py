@@ -172,6 +172,14 @@ def random_start():
     check(len(seen) > 8, f'always the same: {sorted(seen)}')
 
 
+@test('B5', 'ours are spread over the range, where XFRM finds each in a bucket of its own')
+def spread():
+    made = many(endpoint(), 300)
+    check(len({s >> 24 for s in ours(*made)}) > 2, 'first bytes')
+    runs = {s >> 8 for s in ours(*made)}
+    check(len(runs) < 8, f'{len(runs)} runs: they take memory')
+
+
 def theirs(src, dst, spi):
     World.p.ip(f'xfrm state add src {src} dst {dst} proto esp spi {spi} reqid 77 mode transport '
                f'auth-trunc hmac(md5) 0x{IK.hex()} 96 enc ecb(cipher_null) ""')
