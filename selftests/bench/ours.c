@@ -42,9 +42,7 @@ void ours_raise_limits(void)
 {
 	const struct imsipsec_config config = {
 		.size = sizeof(config),
-		.set = IMSIPSEC_CONFIG_MAX_SPI | IMSIPSEC_CONFIG_MAX_BUNDLES |
-		       IMSIPSEC_CONFIG_MAX_PENDING,
-		.max_spi = (1 << 24) - 1,
+		.set = IMSIPSEC_CONFIG_MAX_BUNDLES | IMSIPSEC_CONFIG_MAX_PENDING,
 		.max_bundles = 4 << 20,
 		.max_pending = 4 << 20,
 	};

@@ -46,8 +46,12 @@ struct ue make_ue(const struct setup *s, uint32_t n)
 	}
 	snprintf(ue.owner, sizeof(ue.owner), "00101%010u@ims.example.org", n);
 	snprintf(ue.contact, sizeof(ue.contact), "sip:00101%010u@10.0.0.1:%u", n, PORT_US);
-	ue.spi[SPI_UC] = 4096 + 2 * n;
-	ue.spi[SPI_US] = ue.spi[SPI_UC] + 1;
+	/*
+	 * Phones draw theirs, each by itself, from all there are. In a row they would be
+	 * hundreds in a bucket of XFRM's table, with a million phones.
+	 */
+	ue.spi[SPI_UC] = (n + 1) * 0x85ebca6b;
+	ue.spi[SPI_US] = ue.spi[SPI_UC] ^ 1;
 	ue.spi[SPI_PC] = 65536 + 2 * n;
 	ue.spi[SPI_PS] = ue.spi[SPI_PC] + 1;
 	return ue;
