@@ -30,6 +30,18 @@ struct ims_port_map;
 #define IMS_EVENT_TYPES	(IMS_IPSEC_EVENT_TYPE_NEARLY_FULL + 1)
 
 /**
+ * struct ims_ues_seen - is there any bundle at a UE's address
+ * @number: the address's, see ims_addr_number()
+ * @any: there is
+ * @is_known: else nothing is known
+ */
+struct ims_ues_seen {
+	u32 number;
+	bool any;
+	bool is_known;
+};
+
+/**
  * struct ims_net - all that the module holds in a network namespace
  * @net: the namespace
  * @lock: serialises every change, but what a packet does to its bundle's state
@@ -50,6 +62,7 @@ struct ims_port_map;
  *	each with a reference
  * @tcp_retry: ends them when the owners have left it
  * @ues: bundles by the UE's address and either port; under @lock
+ * @ues_seen: where it was looked last, see ues.c; likewise
  * @ue_ports: protected ports of UEs; written under @lock, and under @state_lock where one that
  *	is there leaves; read under RCU, or either lock
  * @bundles: by id; written under @lock
@@ -98,6 +111,7 @@ struct ims_net {
 	struct xarray tcp_held;
 	struct delayed_work tcp_retry;
 	struct rb_root ues[2];
+	struct ims_ues_seen ues_seen;
 	struct rhashtable ue_ports;
 	struct xarray bundles;
 	struct rb_root_cached due;

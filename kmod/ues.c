@@ -133,6 +133,31 @@ static __always_inline void ims_ues_insert(struct rb_node *node, struct rb_root 
 	rb_insert_color(node, root);
 }
 
+/* By the number of the UE's address alone: no SA is looked into. */
+static int ims_ues_cmp_number(const void *key, const struct rb_node *node)
+{
+	const u32 number = *(const u32 *)key, hash = ims_ues_uc(node)->ue_hash;
+
+	return number < hash ? -1 : number > hash;
+}
+
+/*
+ * Is there a bundle at an address with that number? Most new bundles are the first at theirs, and
+ * the same is asked several times in a row.
+ */
+static bool ims_ues_is_any(struct ims_net *in, u32 number)
+{
+	struct ims_ues_seen *seen = &in->ues_seen;
+
+	if (!seen->is_known || seen->number != number)
+		*seen = (struct ims_ues_seen) {
+			.number = number,
+			.any = rb_find(&number, &in->ues[IMS_UES_UC], ims_ues_cmp_number),
+			.is_known = true,
+		};
+	return seen->any;
+}
+
 /**
  * ims_ues_init() - prepare a namespace's trees
  * @in: where
@@ -157,6 +182,7 @@ void ims_ues_add(struct ims_bundle *b)
 	lockdep_assert_held(&in->lock);
 
 	b->ue_hash = uc.hash;
+	in->ues_seen.is_known = false;
 	ims_ues_insert(&b->by_uc, &in->ues[IMS_UES_UC], &uc, ims_ues_cmp_from_uc);
 	ims_ues_insert(&b->by_us, &in->ues[IMS_UES_US], &us, ims_ues_cmp_from_us);
 }
@@ -173,6 +199,7 @@ void ims_ues_remove(struct ims_bundle *b)
 
 	lockdep_assert_held(&in->lock);
 
+	in->ues_seen.is_known = false;
 	rb_erase(&b->by_uc, &in->ues[IMS_UES_UC]);
 	rb_erase(&b->by_us, &in->ues[IMS_UES_US]);
 }
@@ -255,6 +282,8 @@ struct ims_bundle *ims_ues_find_uc(struct ims_net *in, const struct ims_addr *ue
 
 	lockdep_assert_held(&in->lock);
 
+	if (!ims_ues_is_any(in, from.hash))
+		return NULL;
 	node = rb_find_first(&from, &in->ues[IMS_UES_UC], ims_ues_cmp_from_uc);
 	for (; node; node = rb_next(node)) {
 		key = ims_ues_key_uc(ims_ues_uc(node));
@@ -295,6 +324,8 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 
 	lockdep_assert_held(&in->lock);
 
+	if (!ims_ues_is_any(in, from.hash))
+		return NULL;
 	node = rb_find_first(&from, &in->ues[IMS_UES_US], ims_ues_cmp_from_us);
 	for (; node; node = rb_next(node)) {
 		key = ims_ues_key_us(ims_ues_us(node));
@@ -305,14 +336,6 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 			return ims_ues_us(node);
 	}
 	return NULL;
-}
-
-/* By the number of the UE's address alone: no SA is looked into. */
-static int ims_ues_cmp_number(const void *key, const struct rb_node *node)
-{
-	const u32 number = *(const u32 *)key, hash = ims_ues_uc(node)->ue_hash;
-
-	return number < hash ? -1 : number > hash;
 }
 
 /* Which bundles at a port is not asked: those without a mark come first. */
@@ -347,8 +370,7 @@ struct ims_ue_port *ims_ues_find_port(struct ims_net *in, const struct ims_addr 
 
 	lockdep_assert_held(&in->lock);
 
-	/* Most ports have no other bundle, and most addresses neither. */
-	if (!rb_find(&from.hash, &in->ues[IMS_UES_UC], ims_ues_cmp_number))
+	if (!ims_ues_is_any(in, from.hash))
 		return NULL;
 	b = ims_ues_uc(rb_find_first(&from, &in->ues[IMS_UES_UC], ims_ues_cmp_from_uc));
 	if (ims_ues_has_port(b, IMS_FLOW_OUT_UC, ue_addr, port))
