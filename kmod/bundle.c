@@ -128,8 +128,14 @@ void ims_bundle_tuple(const struct ims_bundle *b, enum ims_flow flow, struct ims
 	ims_sa_tuple(b->sa[flow], t);
 }
 
-/* Is a bundle confirmed, and neither superseded nor being deleted? */
-static bool ims_bundle_is_current(const struct ims_bundle *b)
+/**
+ * ims_bundle_is_current() - is a bundle confirmed, and neither superseded nor being deleted
+ * @b: the bundle
+ *
+ * Context: any.
+ * Return: true if so.
+ */
+bool ims_bundle_is_current(const struct ims_bundle *b)
 {
 	return ims_state_next(READ_ONCE(b->state), IMS_EVENT_EXTEND) != IMS_STATE_REFUSED;
 }
@@ -377,15 +383,25 @@ void ims_bundle_expire(struct work_struct *work)
 	mutex_unlock(&in->lock);
 }
 
-/* The bundle that a registration is sent over, beside one that has just been made. */
-static struct ims_bundle *ims_bundle_sent_over(const struct ims_bundle *b)
+/**
+ * ims_registration_sent_over() - the bundle that a registration is sent over
+ * @reg: the registration
+ * @new: one that does not count, as it has just been made; or NULL
+ *
+ * Context: process, struct ims_net.lock held.
+ * Return: the active one, else the oldest that is established, or NULL.
+ */
+struct ims_bundle *ims_registration_sent_over(const struct ims_registration *reg,
+					      const struct ims_bundle *new)
 {
 	struct ims_bundle *o, *best = NULL;
 	int i;
 
+	lockdep_assert_held(&reg->in->lock);
+
 	for (i = 0; i < IMS_IPSEC_SETS_MAX; i++) {
-		o = b->reg->set[i];
-		if (!o || o == b || !ims_bundle_is_current(o))
+		o = reg->set[i];
+		if (!o || o == new || !ims_bundle_is_current(o))
 			continue;
 		if (!best || o->state == IMS_IPSEC_STATE_ACTIVE ||
 		    (best->state != IMS_IPSEC_STATE_ACTIVE && ims_bundle_is_older(o, best)))
@@ -452,7 +468,7 @@ int ims_bundle_confirm(struct ims_bundle *b, u64 lifetime, enum ims_ipsec_older 
 		return 0;
 	}
 
-	over = over ?: ims_bundle_sent_over(b);
+	over = over ?: ims_registration_sent_over(b->reg, b);
 	if (over)
 		lifetime = max(lifetime, ims_bundle_remaining(over));
 	/* if it has not sent anything yet, it has its place now, before others leave theirs */

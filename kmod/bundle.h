@@ -264,6 +264,9 @@ void ims_bundle_put(struct ims_bundle *b);
 void ims_bundle_set_timer(struct ims_bundle *b, struct timer_list *timer, unsigned long expires);
 void ims_bundle_expire(struct work_struct *work);
 u64 ims_bundle_remaining(const struct ims_bundle *b);
+bool ims_bundle_is_current(const struct ims_bundle *b);
+struct ims_bundle *ims_registration_sent_over(const struct ims_registration *reg,
+					      const struct ims_bundle *new);
 __be32 ims_bundle_spi(const struct ims_bundle *b, enum ims_flow flow);
 void ims_bundle_tuple(const struct ims_bundle *b, enum ims_flow flow, struct ims_tuple *t);
 u32 ims_bundle_mark(const struct ims_net *in, u32 index, u8 slot);

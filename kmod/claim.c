@@ -889,6 +889,29 @@ bool ims_claim_is_udp_only(const struct ims_bundle *b)
 }
 
 /**
+ * ims_claim_tcp_of() - whose TCP there is between two ends
+ * @in: where
+ * @t: the ends, ours first
+ *
+ * Context: struct ims_net.lock held, without which the bundle may go; takes .state_lock.
+ * Return: a bundle, or NULL.
+ */
+struct ims_bundle *ims_claim_tcp_of(struct ims_net *in, const struct ims_tuple *t)
+{
+	struct ims_bundle *o, *holder = NULL;
+	const struct ims_ue_port *p;
+
+	spin_lock_bh(&in->state_lock);
+	for (p = ims_clear_first_at(in, &t->dst, t->dport); p && !holder; p = p->next) {
+		o = ims_bundle_of_ue_port(p);
+		if (p->has_tcp && ims_sa_covers(o->sa[p->flow], t))
+			holder = o;
+	}
+	spin_unlock_bh(&in->state_lock);
+	return holder;
+}
+
+/**
  * ims_claim_prove() - it is the UE that has a bundle, and nobody who only says so
  * @b: the bundle: a packet that its SA is for was authenticated, or the 200 OK has come
  *

@@ -53,6 +53,7 @@ bool ims_claim_is_kept_out(const struct ims_bundle *b, enum ims_flow flow);
 bool ims_claim_has_tcp(struct ims_bundle *b, const struct xfrm_state *x);
 bool ims_claim_tcp_is_others(const struct ims_bundle *b, enum ims_flow flow);
 bool ims_claim_is_udp_only(const struct ims_bundle *b);
+struct ims_bundle *ims_claim_tcp_of(struct ims_net *in, const struct ims_tuple *t);
 struct ims_addr ims_bundle_source(const struct ims_bundle *b);
 bool ims_bundle_is_fact(const struct ims_bundle *b);
 

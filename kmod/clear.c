@@ -126,6 +126,23 @@ struct ims_ue_port *ims_clear_first(const struct ims_bundle *b, enum ims_flow fl
 	return rhashtable_lookup_fast(&b->ep->in->ue_ports, &key, ims_clear_params);
 }
 
+/**
+ * ims_clear_first_at() - likewise, by the UE's address and port
+ * @in: where
+ * @addr: the address
+ * @port: the port
+ *
+ * Context: any, struct ims_net.lock or .state_lock held.
+ * Return: of that bundle the port; NULL if no bundle has this one.
+ */
+struct ims_ue_port *ims_clear_first_at(struct ims_net *in, const struct ims_addr *addr,
+				       __be16 port)
+{
+	const struct ims_clear_key key = ims_clear_make_key(addr, port);
+
+	return rhashtable_lookup_fast(&in->ue_ports, &key, ims_clear_params);
+}
+
 static int ims_clear_add_port(struct ims_bundle *b, enum ims_flow flow)
 {
 	struct ims_ue_port *p = &b->ue_port[flow];

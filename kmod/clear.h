@@ -30,6 +30,8 @@ static inline u32 ims_clear_bit(u32 addr, __be16 port)
 int ims_clear_init(struct ims_net *in);
 void ims_clear_exit(struct ims_net *in);
 struct ims_ue_port *ims_clear_first(const struct ims_bundle *b, enum ims_flow flow);
+struct ims_ue_port *ims_clear_first_at(struct ims_net *in, const struct ims_addr *addr,
+				       __be16 port);
 int ims_clear_add(struct ims_bundle *b);
 void ims_clear_confirm(struct ims_bundle *b);
 void ims_clear_remove(struct ims_bundle *b);

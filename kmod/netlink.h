@@ -53,6 +53,11 @@ struct ims_endpoint *ims_netlink_find_endpoint(struct ims_net *in, const struct 
 					       struct netlink_ext_ack *extack);
 
 /* netlink_bundle.c */
+struct ims_bundle *ims_netlink_find_bundle(struct ims_net *in, const struct nlattr *id,
+					   struct netlink_ext_ack *extack);
+int ims_netlink_check_names(struct nlattr **a, struct netlink_ext_ack *extack);
+size_t ims_netlink_bundle_brief_size(const struct ims_bundle *b);
+int ims_netlink_put_bundle_brief(struct sk_buff *skb, const struct ims_bundle *b);
 int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b);
 
 /* netlink_offload.c */

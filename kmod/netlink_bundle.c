@@ -58,15 +58,14 @@ static int ims_netlink_put_counters(struct sk_buff *skb, const struct ims_bundle
 }
 
 /**
- * ims_netlink_put_bundle() - put a bundle's attributes into a message
+ * ims_netlink_put_bundle_brief() - put what tells one bundle from others, and its ends
  * @skb: the message
  * @b: the bundle
  *
- * Keys are not among them.
  * Context: struct ims_net.lock held.
  * Return: 0 or -EMSGSIZE.
  */
-int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
+int ims_netlink_put_bundle_brief(struct sk_buff *skb, const struct ims_bundle *b)
 {
 	const int pad = IMS_IPSEC_A_BUNDLE_PAD;
 	struct ims_tuple uc, us;
@@ -96,24 +95,69 @@ int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_ENC_ALG, ims_bundle_pair(b)->enc_alg) ||
 	    nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_REGISTRATION, b->reg->index) ||
 	    (mark && nla_put_u32(skb, IMS_IPSEC_A_BUNDLE_MARK, mark)) ||
-	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_LIFETIME, ims_bundle_remaining(b), pad) ||
-	    ims_netlink_put_counters(skb, b))
+	    nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_LIFETIME, ims_bundle_remaining(b), pad))
 		return -EMSGSIZE;
-	return ims_netlink_put_nat(skb, b) ?: ims_netlink_put_bundle_offload(skb, b);
+	return ims_netlink_put_nat(skb, b);
+}
+
+/**
+ * ims_netlink_put_bundle() - put a bundle's attributes into a message
+ * @skb: the message
+ * @b: the bundle
+ *
+ * Keys are not among them.
+ * Context: struct ims_net.lock held.
+ * Return: 0 or -EMSGSIZE.
+ */
+int ims_netlink_put_bundle(struct sk_buff *skb, const struct ims_bundle *b)
+{
+	return ims_netlink_put_bundle_brief(skb, b) ?:
+	       ims_netlink_put_counters(skb, b) ?:
+	       ims_netlink_put_bundle_offload(skb, b);
+}
+
+static size_t ims_netlink_names_size(const struct ims_name *name)
+{
+	return nla_total_size(name->owner_len) + nla_total_size(name->contact_len);
 }
 
 /* Room for all that ims_netlink_put_bundle() may put */
 static size_t ims_netlink_bundle_size(const struct ims_name *name)
 {
-	return nla_total_size(name->owner_len) + nla_total_size(name->contact_len) +
+	return ims_netlink_names_size(name) +
 	       3 * nla_total_size(sizeof(struct in6_addr)) + nla_total_size(IFNAMSIZ) +
 	       /* numbers and flags, lifetime and counters */
 	       24 * nla_total_size(sizeof(u32)) + 9 * nla_total_size_64bit(sizeof(u64));
 }
 
-/* The bundle that a request names; under struct ims_net.lock. */
-static struct ims_bundle *ims_netlink_find_bundle(struct ims_net *in, const struct nlattr *id,
-						  struct netlink_ext_ack *extack)
+/**
+ * ims_netlink_bundle_brief_size() - room for what ims_netlink_put_bundle_brief() puts
+ * @b: the bundle
+ *
+ * Return: bytes, a flag besides included.
+ */
+size_t ims_netlink_bundle_brief_size(const struct ims_bundle *b)
+{
+	const struct ims_name name = ims_registration_name(b->reg);
+	const size_t addr = nla_total_size(ims_addr_len(&b->ep->addr));
+
+	return ims_netlink_names_size(&name) + (b->nat ? 3 : 2) * addr +
+	       /* numbers, and flags */
+	       (b->nat ? 21 : 17) * nla_total_size(sizeof(u32)) +
+	       nla_total_size_64bit(sizeof(u64));
+}
+
+/**
+ * ims_netlink_find_bundle() - the bundle that a request names
+ * @in: where
+ * @id: the attribute that names it
+ * @extack: gets the reason
+ *
+ * Context: struct ims_net.lock held.
+ * Return: the bundle, or NULL if there is none.
+ */
+struct ims_bundle *ims_netlink_find_bundle(struct ims_net *in, const struct nlattr *id,
+					   struct netlink_ext_ack *extack)
 {
 	struct ims_bundle *b = xa_load(&in->bundles, nla_get_u32(id));
 
@@ -155,8 +199,14 @@ static int ims_netlink_get_spi(__be32 *spi, const struct nlattr *nla,
 	return -ERANGE;
 }
 
-/* Whose bundle, in a request for one or in a filter */
-static int ims_netlink_check_names(struct nlattr **a, struct netlink_ext_ack *extack)
+/**
+ * ims_netlink_check_names() - look at whose bundle it is, in a request for one or in a filter
+ * @a: the request's attributes
+ * @extack: gets the reason
+ *
+ * Return: 0, or -ERANGE for a length that they cannot have.
+ */
+int ims_netlink_check_names(struct nlattr **a, struct netlink_ext_ack *extack)
 {
 	int err = ims_netlink_check_len(a[IMS_IPSEC_A_BUNDLE_OWNER], "owner",
 					IMS_IPSEC_OWNER_MAX, extack);

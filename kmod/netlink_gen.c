@@ -176,8 +176,28 @@ static const struct nla_policy ims_ipsec_trace_get_nl_policy[IMS_IPSEC_A_TRACE_U
 	[IMS_IPSEC_A_TRACE_UE_ADDRESS] = { .type = NLA_BINARY, },
 };
 
+/* IMS_IPSEC_CMD_BUNDLE_FIND - do */
+static const struct nla_policy ims_ipsec_bundle_find_nl_policy[IMS_IPSEC_A_BUNDLE_SPI + 1] = {
+	[IMS_IPSEC_A_BUNDLE_ADDRESS] = { .type = NLA_BINARY, },
+	[IMS_IPSEC_A_BUNDLE_LOCAL_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
+	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = { .type = NLA_BINARY, },
+	[IMS_IPSEC_A_BUNDLE_UE_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
+	[IMS_IPSEC_A_BUNDLE_SPI] = { .type = NLA_U32, },
+	[IMS_IPSEC_A_BUNDLE_MARK] = { .type = NLA_U32, },
+};
+
+/* IMS_IPSEC_CMD_BUNDLE_TX - do */
+static const struct nla_policy ims_ipsec_bundle_tx_nl_policy[IMS_IPSEC_A_BUNDLE_UE_PORT + 1] = {
+	[IMS_IPSEC_A_BUNDLE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_BUNDLE_OWNER] = { .type = NLA_BINARY, },
+	[IMS_IPSEC_A_BUNDLE_CONTACT] = { .type = NLA_BINARY, },
+	[IMS_IPSEC_A_BUNDLE_ADDRESS] = { .type = NLA_BINARY, },
+	[IMS_IPSEC_A_BUNDLE_UE_ADDRESS] = { .type = NLA_BINARY, },
+	[IMS_IPSEC_A_BUNDLE_UE_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
+};
+
 /* Ops table for ims_ipsec */
-const struct genl_split_ops ims_ipsec_nl_ops[17] = {
+const struct genl_split_ops ims_ipsec_nl_ops[19] = {
 	{
 		.cmd	= IMS_IPSEC_CMD_CONFIG_GET,
 		.doit	= ims_ipsec_nl_config_get_doit,
@@ -288,6 +308,20 @@ const struct genl_split_ops ims_ipsec_nl_ops[17] = {
 		.policy		= ims_ipsec_trace_get_nl_policy,
 		.maxattr	= IMS_IPSEC_A_TRACE_UE_ADDRESS,
 		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd		= IMS_IPSEC_CMD_BUNDLE_FIND,
+		.doit		= ims_ipsec_nl_bundle_find_doit,
+		.policy		= ims_ipsec_bundle_find_nl_policy,
+		.maxattr	= IMS_IPSEC_A_BUNDLE_SPI,
+		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= IMS_IPSEC_CMD_BUNDLE_TX,
+		.doit		= ims_ipsec_nl_bundle_tx_doit,
+		.policy		= ims_ipsec_bundle_tx_nl_policy,
+		.maxattr	= IMS_IPSEC_A_BUNDLE_UE_PORT,
+		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 };
 

@@ -12,6 +12,7 @@
  *	flush, claim	the bundles of a contact end; those of a subscriber are shown
  *	flush-ue, get-ue	the same of a UE's address
  *	create-there	a UE's, at an address that all others say to be theirs
+ *	find-tuple, find-spi, find-mark, tx	which bundle a message came over, and which to send over
  *	policy		others' policies come and go: all that the CPU does for one
  *	wait-flush, wait-get	how long another request waits at most, while all are looked at and
  *			none is meant
@@ -244,6 +245,55 @@ static double measure_create(void)
 	return median(costs, TIMES);
 }
 
+enum find {
+	FIND_TUPLE,
+	FIND_SPI,
+	FIND_MARK,
+	FIND_TX,
+};
+
+static int copy_bundle(const struct imsipsec_bundle *b, void *data)
+{
+	*(struct imsipsec_bundle *)data = *b;
+	return 0;
+}
+
+static int find_bundle(enum find what, const struct imsipsec_bundle *b,
+		       const struct imsipsec_bundle **found)
+{
+	switch (what) {
+	case FIND_TUPLE:
+		return imsipsec_bundle_find_tuple(handle, &b->address, b->port_ps, &b->ue_address,
+						  b->port_uc, found);
+	case FIND_SPI:
+		return imsipsec_bundle_find_spi(handle, b->spi_pc, found);
+	case FIND_MARK:
+		return imsipsec_bundle_find_mark(handle, b->mark, found);
+	default:
+		return imsipsec_bundle_tx(handle, b->id, found);
+	}
+}
+
+static double measure_find(enum find what)
+{
+	const struct imsipsec_bundle *found;
+	uint64_t costs[TIMES], t;
+
+	for (int i = 0; i < TIMES; i++) {
+		const struct ue ue = make_ue(&setup, n_ues / TIMES * i + 1);
+		const struct imsipsec_bundle_filter filter = filter_of(&ue, true);
+		struct imsipsec_bundle b = { .id = 0 };
+
+		must(imsipsec_bundle_dump(handle, &filter, copy_bundle, &b));
+		t = now();
+		must(find_bundle(what, &b, &found));
+		costs[i] = now() - t;
+		if (found->id != b.id)
+			errx(2, "bundle %u is found, not %u", found->id, b.id);
+	}
+	return median(costs, TIMES);
+}
+
 /* What others do makes work for later */
 static double measure_policy(void)
 {
@@ -347,11 +397,12 @@ static double measure_end(void)
 /* In this order: the last one leaves nothing */
 static const char *const whats[] = {
 	"trace", "flush", "claim", "flush-ue", "get-ue", "policy", "wait-flush", "wait-get",
-	"wait-restore", "wait-gone", "wait-end", "create-there",
+	"wait-restore", "wait-gone", "find-tuple", "find-spi", "find-mark", "tx", "wait-end",
+	"create-there",
 };
 
 /* Has all others at one address */
-#define CREATE_THERE	11
+#define CREATE_THERE	15
 
 struct row {
 	size_t what, n;
@@ -378,6 +429,11 @@ static double measure(size_t what)
 		return wait_during(restore, false);
 	case 9:
 		return measure_gone();
+	case 10:
+	case 11:
+	case 12:
+	case 13:
+		return measure_find(what - 10);
 	case CREATE_THERE:
 		return measure_create();
 	default:

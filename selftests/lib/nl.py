@@ -222,7 +222,7 @@ class Netlink:
                 skip += 16 if flags & NLM_F_CAPPED else struct.unpack_from('=I', payload, 4)[0]
             for t, v in parse(payload[skip + 3 & ~3:]):
                 if t == 1:
-                    text = v.rstrip(b'\0').decode()
+                    text = v.rstrip(b'\0').decode(errors='replace')  # the name of an interface is bytes
                 elif t == 2:
                     offset, = struct.unpack('=I', v)
                 elif t == 5:

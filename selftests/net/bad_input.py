@@ -19,7 +19,7 @@ OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard', 'nat-traversal', 'na
             'bundle-new': {'port-pc', 'allowed-algorithms', 'replace', 'ue-nat-address', 'ue-nat-port', 'unmarked',
                            'cookie'},
             'bundle-del': {'linger'}, 'bundle-get': set(), 'endpoint-get': set(),
-            'bundle-confirm': {'older', 'over'}, 'bundle-extend': set(),
+            'bundle-confirm': {'older', 'over'}, 'bundle-extend': set(), 'bundle-find': set(), 'bundle-tx': {'address'},
             'config-get': set(), 'stats-get': set(), 'offload-get': {'mode'}, 'trace-get': {'ue-address'},
             'bundle-flush': {'endpoint', 'owner', 'contact', 'state', 'ue-address', 'older-than', 'linger'},
             'config-set': {'min-spi', 'max-spi', 'temporary-timeout', 'port-pc', 'port-ps', 'max-endpoints',
@@ -83,6 +83,8 @@ def base(op, mode):
             'cookie': 7}),
         ('bundle-confirm', 'do'): {'id': b, 'lifetime': 1000, 'older': 'keep', 'over': Ground.older['id']},
         ('bundle-extend', 'do'): {'id': b, 'lifetime': 1000},
+        ('bundle-find', 'do'): {'address': P4, 'local-port': PORT_PS, 'ue-address': U4, 'ue-port': PORT_UC + 1},
+        ('bundle-tx', 'do'): {'address': P4, 'ue-address': U4, 'ue-port': PORT_UC + 1},
         ('bundle-del', 'do'): {'id': b, 'linger': 3600000},
         ('bundle-get', 'do'): {'id': b},
         ('bundle-get', 'dump'): some,
@@ -92,6 +94,14 @@ def base(op, mode):
         ('trace-get', 'dump'): {'ue-address': U4},
         ('algorithm-get', 'dump'): {},
     }[op, mode]
+
+
+def bases(op, mode):
+    """That, and others that ask for the same in another way."""
+    b = Ground.b
+    more = {'bundle-find': ({'spi': b['spi-ps']}, {'mark': b['mark']}),
+            'bundle-tx': ({'id': b['id']}, {'owner': b['owner'], 'contact': b['contact']})}
+    return (base(op, mode), *more.get(op, ()))
 
 
 def snapshot():
@@ -163,15 +173,20 @@ def bad_payloads(a, good):
 
 def variations(op, mode):
     """(what, bytes, does it succeed) of everything that can be wrong with one request."""
-    attrs = base(op, mode)
+    listed = {a.name for a in SPEC.attrs(op, mode)}
+    got = set().union(*bases(op, mode))
+    if got != listed:
+        raise Fail(f'the request {op} of the test has {got}, the spec {listed}')
+    for attrs in bases(op, mode):
+        yield from variations_of(op, mode, attrs)
+
+
+def variations_of(op, mode, attrs):
     items = blobs(op, attrs)
     table = SPEC.sets[SPEC.ops[op]['attribute-set']]
-    listed = {a.name for a in SPEC.attrs(op, mode)}
+    listed = set(attrs)
     optional = listed if op == 'bundle-get' and mode == 'dump' else OPTIONAL[op] if listed else set()
-    if set(attrs) != listed:
-        raise Fail(f'the request {op} of the test has {set(attrs)}, the spec {listed}')
-
-    for a in SPEC.attrs(op, mode):
+    for a in (a for a in SPEC.attrs(op, mode) if a.name in listed):
         # Without force there are bundles in the way
         yield f'{a.name} missing', join(x for x in items if x[0] is not a), \
             a.name in optional and a.name != 'force'

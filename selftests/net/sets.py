@@ -929,5 +929,138 @@ def connection_stays():
             again.talk(ends, b'after')
 
 
+# ---- Which set a message came over, and which to send over, asked of the kernel ----
+
+def find(**by):
+    return World.nl.do('bundle-find', {k.replace('_', '-'): v for k, v in by.items()})
+
+
+def tx(**by):
+    return World.nl.do('bundle-tx', {k.replace('_', '-'): v for k, v in by.items()})
+
+
+def ends(s, client=False):
+    ours, theirs = ('port-pc', 'port-us') if client else ('port-ps', 'port-uc')
+    return {'address': s['address'], 'local_port': s[ours], 'ue_address': s['ue-address'], 'ue_port': s[theirs]}
+
+
+def found_by(s, *ways):
+    """What tells of this set alone."""
+    for by in ({'spi': s['spi-ps']}, {'spi': s['spi-pc']}, {'mark': s['mark'] | 0xff000000}, *ways):
+        equal(find(**by)['id'], s.id, f'the set, found by {by}')
+
+
+def to_send_over(s, wanted):
+    """Whatever tells of the registration"""
+    for by in ({'id': s.id}, {'owner': s['owner'], 'contact': s['contact']},
+               *({'ue_address': s['ue-address'], 'ue_port': s[port], **there}
+                 for port in ('port-uc', 'port-us') for there in ({}, {'address': s['address']}))):
+        if wanted:
+            equal(tx(**by)['id'], wanted.id, f'to send over, by {by}')
+        else:
+            expect_error('ENOENT', tx, **by)
+
+
+@test('FIND', 'through a re-authentication: the set of each message, and the one to send over, {}', each=ADDRESSES)
+def find_sets(fam):
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p)
+    s = Set(ep, ue_address=u)
+    found_by(s, ends(s), ends(s, True))
+    to_send_over(s, None)
+    s.confirm()
+    to_send_over(s, s)
+    s.use()
+    t = Set(ep, ue_address=u)
+    check(t['port-pc'] != s['port-pc'], 'another client port')
+    # They have port_ps and port_uc both: what has come so far came over the first
+    found_by(t, ends(t, True))
+    found_by(s, ends(s), ends(s, True))
+    t.confirm(older='keep', over=s.id)
+    found_by(s, ends(s), ends(s, True))
+    to_send_over(t, s)
+    t.use()
+    found_by(t, ends(t), ends(t, True))
+    found_by(s, ends(s, True))
+    to_send_over(s, t)
+    equal(find(**ends(t))['state'], 'active', 'its state')
+    check('rx-packets' not in find(**ends(t)), 'counters, which nobody asked for')
+    World.nl.do('bundle-del', id=t.id, linger=60000)
+    to_send_over(t, None)
+    found_by(t, ends(t))
+    for way in (ends(s), ends(s, True)):
+        for name, other in (('address', u), ('ue_address', p), ('local_port', 9), ('ue_port', 9)):
+            expect_error('ENOENT', find, **{**way, name: other})
+    World.nl.do('bundle-flush')
+    for by in (ends(s), {'spi': s['spi-ps']}, {'mark': s['mark']}):
+        expect_error('ENOENT', find, **by)
+
+
+@test('FIND', "a set of another owner's that has proved nothing is not in the way, {}", each=ADDRESSES)
+def find_proven(fam):
+    p, u = ADDRESSES[fam]
+    ep = endpoint(p, port_pc=PORT_PC[0])
+    s = Set(ep, ue_address=u)
+    other = Set(ep, ue_address=u, owner=OTHER)
+    for client in (False, True):
+        expect_error('ENOTUNIQ', find, **ends(s, client))
+    s.deliver()
+    found_by(s, ends(s), ends(s, True))
+    found_by(other)
+    check('tcp-only' not in find(**ends(s)), 'nobody else has them')
+    s.confirm()
+    to_send_over(s, s)
+
+
+def tunnels(ep, fam, n):
+    """So many UEs that have one address and the same ports within."""
+    within, outer = {'IPv4': ('10.9.9.9', '198.51.100.%d'), 'IPv6': ('fd00::9', '2001:db8:99::%d')}[fam]
+    return [Set(ep, ue_address=within, owner=b'%d' % i, mode='udp-enc-tun', ue_nat_address=outer % (1 + i)) for i in range(n)]
+
+
+@test('FIND G6', 'several UEs with one address and the same ports behind NATs: TCP is one\'s, and who has sent a datagram is '
+      'not guessed, {}', each=ADDRESSES)
+def find_natted(fam):
+    p, _ = ADDRESSES[fam]
+    ep = endpoint(p, nat_traversal=1, port_pc=PORT_PC[0])
+    # More than are looked at
+    sets = tunnels(ep, fam, 70)
+    s, t = sets[:2]
+    expect_error('ENOTUNIQ', find, **ends(s))
+    s.confirm()
+    for x in sets[3:]:
+        World.nl.do('bundle-del', id=x.id)
+    for client in (False, True):
+        got = find(**ends(s, client))
+        equal((got['id'], 'tcp-only' in got), (s.id, False), 'nothing has come over the others')
+    t.confirm()
+    for client in (False, True):
+        got = find(**ends(s, client))
+        equal((got['id'], 'tcp-only' in got), (s.id, True), 'whose TCP it is, and there is another one')
+    for x in sets[:3]:
+        found_by(x)
+        expect_error('ENOTUNIQ', tx, ue_address=x['ue-address'], ue_port=x['port-us'])
+    equal(tx(id=t.id)['id'], t.id, 'to send over to the other one')
+    World.nl.do('bundle-del', id=s.id)
+    got = find(**ends(t))
+    equal((got['id'], 'tcp-only' in got), (t.id, False), 'the one that is left')
+    to_send_over(t, t)
+
+
+@test('FIND', 'what is asked for is one thing')
+def find_one_thing():
+    s = Set(endpoint()).confirm()
+    expect_error('EINVAL', find, spi=s['spi-ps'], mark=s['mark'], text='has no meaning here')
+    expect_error('EINVAL', find, **ends(s), spi=s['spi-ps'], text='has no meaning here')
+    expect_error('EINVAL', find, **ends(s), mark=s['mark'], text='has no meaning here')
+    for missing in ends(s):
+        expect_error('EINVAL', find, **{k: v for k, v in ends(s).items() if k != missing}, text='mandatory')
+    expect_error('EINVAL', tx, id=s.id, owner=s['owner'], text='has no meaning here')
+    expect_error('EINVAL', tx, owner=s['owner'], text='mandatory')
+    expect_error('EINVAL', tx, contact=s['contact'], text='has no meaning here')
+    expect_error('EINVAL', tx, ue_address=s['ue-address'], text='mandatory')
+    expect_error('EINVAL', tx, owner=s['owner'], contact=s['contact'], ue_port=5, text='has no meaning here')
+
+
 if __name__ == '__main__':
     main(setup, before_each, teardown)

@@ -163,6 +163,11 @@ def python_bundles():
         equal([x['id'] for x in y.dump('bundle-get', some)], [b['id']] * n, f'those with {some}')
     y.do('bundle-extend', {'id': b['id'], 'lifetime': 700000})
     check(y.do('bundle-get', {'id': b['id']})['lifetime'] > 600000, 'it is not extended')
+    tuple_ = {'address': PACKED[P4], 'local-port': PORT_PS, 'ue-address': PACKED[U4], 'ue-port': PORT_UC}
+    for some in (tuple_, {'spi': b['spi-pc']}, {'mark': b['mark']}):
+        equal(y.do('bundle-find', some)['id'], b['id'], f'the one with {some}')
+    for some in ({'id': b['id']}, {'owner': OWNER, 'contact': CONTACT}, {'ue-address': PACKED[U4], 'ue-port': PORT_US}):
+        equal(y.do('bundle-tx', some)['id'], b['id'], f'the one to send over, by {some}')
     python_errors(ep, attrs)
     equal([x['interface'] for x in y.dump('offload-get', {'interface': 'lo'})][:1], ['lo'], 'what lo can do')
     check(all('auth-alg' in x for x in y.dump('algorithm-get', {})), 'algorithms')

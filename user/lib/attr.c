@@ -116,6 +116,10 @@ static const char *const bundle_names[] = {
 	[IMS_IPSEC_A_BUNDLE_LAST_TX] = "last-tx",
 	[IMS_IPSEC_A_BUNDLE_RX_BAD_ICV] = "rx-bad-icv",
 	[IMS_IPSEC_A_BUNDLE_RX_REPLAYED] = "rx-replayed",
+	[IMS_IPSEC_A_BUNDLE_LOCAL_PORT] = "local-port",
+	[IMS_IPSEC_A_BUNDLE_UE_PORT] = "ue-port",
+	[IMS_IPSEC_A_BUNDLE_SPI] = "spi",
+	[IMS_IPSEC_A_BUNDLE_TCP_ONLY] = "tcp-only",
 };
 
 static const char *const event_names[] = {
@@ -221,6 +225,8 @@ static const struct {
 	[IMS_IPSEC_CMD_BUNDLE_FLUSH] = { bundle_names, ARRAY_SIZE(bundle_names) },
 	[IMS_IPSEC_CMD_STATS_GET] = { stats_names, ARRAY_SIZE(stats_names) },
 	[IMS_IPSEC_CMD_TRACE_GET] = { trace_names, ARRAY_SIZE(trace_names) },
+	[IMS_IPSEC_CMD_BUNDLE_FIND] = { bundle_names, ARRAY_SIZE(bundle_names) },
+	[IMS_IPSEC_CMD_BUNDLE_TX] = { bundle_names, ARRAY_SIZE(bundle_names) },
 };
 
 /* NULL if the library does not know it. */

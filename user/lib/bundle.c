@@ -99,6 +99,9 @@ static int bundle_attr(const struct nlattr *attr, void *data)
 		return imsipsec_attr_u64(attr, &b->rx_bad_icv);
 	case IMS_IPSEC_A_BUNDLE_RX_REPLAYED:
 		return imsipsec_attr_u64(attr, &b->rx_replayed);
+	case IMS_IPSEC_A_BUNDLE_TCP_ONLY:
+		b->tcp_only = true;
+		return 0;
 	default:
 		return 0;
 	}
@@ -368,4 +371,92 @@ int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filte
 	if (!err && count)
 		*count = flushed;
 	return err;
+}
+
+/* ---- Which bundle a message came over, and which to send over -------- */
+
+static int find_one(struct imsipsec *h, struct nlmsghdr *nlh,
+		    const struct imsipsec_bundle **bundle)
+{
+	int err = imsipsec_nl_get(h, nlh, bundle_reply, NULL);
+
+	if (!err && bundle)
+		*bundle = &h->bundle;
+	return err;
+}
+
+int imsipsec_bundle_find_tuple(struct imsipsec *h,
+			       const struct imsipsec_addr *local, uint16_t local_port,
+			       const struct imsipsec_addr *remote, uint16_t remote_port,
+			       const struct imsipsec_bundle **bundle)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_FIND, 0);
+	int err;
+
+	err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_BUNDLE_ADDRESS, local);
+	if (!err)
+		err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, remote);
+	if (err)
+		return err;
+	imsipsec_put_be16(nlh, IMS_IPSEC_A_BUNDLE_LOCAL_PORT, local_port);
+	imsipsec_put_be16(nlh, IMS_IPSEC_A_BUNDLE_UE_PORT, remote_port);
+	return find_one(h, nlh, bundle);
+}
+
+int imsipsec_bundle_find_spi(struct imsipsec *h, uint32_t spi,
+			     const struct imsipsec_bundle **bundle)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_FIND, 0);
+
+	imsipsec_put_be32(nlh, IMS_IPSEC_A_BUNDLE_SPI, spi);
+	return find_one(h, nlh, bundle);
+}
+
+int imsipsec_bundle_find_mark(struct imsipsec *h, uint32_t mark,
+			      const struct imsipsec_bundle **bundle)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_FIND, 0);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MARK, mark);
+	return find_one(h, nlh, bundle);
+}
+
+int imsipsec_bundle_tx(struct imsipsec *h, uint32_t id, const struct imsipsec_bundle **bundle)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_TX, 0);
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, id);
+	return find_one(h, nlh, bundle);
+}
+
+int imsipsec_bundle_tx_name(struct imsipsec *h, const void *owner, size_t owner_len,
+			    const void *contact, size_t contact_len,
+			    const struct imsipsec_bundle **bundle)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_TX, 0);
+	int err;
+
+	err = imsipsec_put_bytes(h, nlh, IMS_IPSEC_A_BUNDLE_OWNER, owner, owner_len,
+				 IMSIPSEC_OWNER_MAX);
+	if (!err)
+		err = imsipsec_put_bytes(h, nlh, IMS_IPSEC_A_BUNDLE_CONTACT, contact, contact_len,
+					 IMSIPSEC_CONTACT_MAX);
+	return err ? err : find_one(h, nlh, bundle);
+}
+
+int imsipsec_bundle_tx_port(struct imsipsec *h, const struct imsipsec_addr *local,
+			    const struct imsipsec_addr *remote, uint16_t remote_port,
+			    const struct imsipsec_bundle **bundle)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_BUNDLE_TX, 0);
+	int err = 0;
+
+	if (local && local->family)
+		err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_BUNDLE_ADDRESS, local);
+	if (!err)
+		err = imsipsec_put_addr(h, nlh, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, remote);
+	if (err)
+		return err;
+	imsipsec_put_be16(nlh, IMS_IPSEC_A_BUNDLE_UE_PORT, remote_port);
+	return find_one(h, nlh, bundle);
 }

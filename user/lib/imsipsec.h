@@ -666,6 +666,7 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
  * @rx_bad_icv: packets that came with one of its SPIs and were not authentic: the
  *	keys of the two ends differ, or somebody forges
  * @rx_replayed: packets that were authentic and not new
+ * @tcp_only: given by imsipsec_bundle_find_tuple() alone: see there
  */
 struct imsipsec_bundle {
 	uint32_t id;
@@ -697,6 +698,7 @@ struct imsipsec_bundle {
 	uint64_t last_rx_ms, last_tx_ms;
 	uint64_t rx_bad_icv;
 	uint64_t rx_replayed;
+	bool tcp_only;
 };
 
 /**
@@ -925,6 +927,112 @@ int imsipsec_bundle_claim(struct imsipsec *h, const void *owner, size_t owner_le
  */
 int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filter *filter,
 			  uint64_t linger, uint32_t *count);
+
+/* ---- For each message, asked of the kernel --------------------------- */
+
+/*
+ * A system call or two, which take no longer the more bundles there are, and no memory in
+ * the process: for a server of many processes. One that has time for events has the cache,
+ * below, whose answers mean the same.
+ *
+ * What these give has no counters: rx_packets and the like are 0, and last_rx_ms and last_tx_ms
+ * IMSIPSEC_NEVER; nor has it anything of offload. imsipsec_bundle_get() has all.
+ */
+
+/**
+ * imsipsec_bundle_find_tuple() - the bundle that a message came over, by its addresses and ports
+ * @h: the handle
+ * @local: the P-CSCF's address
+ * @local_port: the port there that the message came to, or that of a connection; port_ps, or port_pc
+ * @remote: the UE's address, the one within the tunnel where there is one
+ * @remote_port: the message's source port, or that of a connection; port_uc, or port_us
+ * @bundle: gets it, the handle's until its next call: of several of a registration's the ACTIVE one,
+ *	else the newest, but none that nothing has come over yet where there is another; may be NULL
+ *
+ * For UDP as well as TCP. A registration's bundles may have the same ports, if its endpoint has one
+ * client port: then the message may have come over another one of them, which its mark alone tells.
+ *
+ * Only for what came over a protected port that is shut to all else: with
+ * IMSIPSEC_GUARD_BYPASS the ports prove nothing. One that is udp_only is never found.
+ *
+ * Behind NATs, several UEs may have one address and the same ports. Then @bundle is the one whose
+ * TCP it is, and tcp_only is true: a datagram may have come from any of them, so that the SIP server
+ * has to go by its mark, or to refuse the message. -ENOTUNIQ where nobody has TCP. It is the same
+ * where more than 64 bundles have the UE's address and port. Of UEs that are not behind NATs, and
+ * where all bundles are unmarked, there are no two once the 200 OK has come.
+ *
+ * Return: 0; -ENOENT if there is none; -ENOTUNIQ; -EINVAL; -ENOMEM.
+ */
+int imsipsec_bundle_find_tuple(struct imsipsec *h,
+			       const struct imsipsec_addr *local, uint16_t local_port,
+			       const struct imsipsec_addr *remote, uint16_t remote_port,
+			       const struct imsipsec_bundle **bundle);
+
+/**
+ * imsipsec_bundle_find_spi() - the bundle that one of the P-CSCF's SPIs is of
+ * @h: the handle
+ * @spi: spi_pc or spi_ps, as Security-Verify repeats them
+ * @bundle: gets it, the handle's until its next call; may be NULL
+ *
+ * Return: 0; -ENOENT if there is none; -ENOMEM.
+ */
+int imsipsec_bundle_find_spi(struct imsipsec *h, uint32_t spi,
+			     const struct imsipsec_bundle **bundle);
+
+/**
+ * imsipsec_bundle_find_mark() - the bundle that a message came over, by its mark
+ * @h: the handle
+ * @mark: as for imsipsec_rx_mark(); bits out of mark_mask do not count
+ * @bundle: gets it, the handle's until its next call; may be NULL
+ *
+ * Return: 0; -ENOENT if no bundle has the mark: the message came unprotected, or its bundle
+ * is gone; -ENOMEM.
+ */
+int imsipsec_bundle_find_mark(struct imsipsec *h, uint32_t mark,
+			      const struct imsipsec_bundle **bundle);
+
+/**
+ * imsipsec_bundle_tx() - the bundle to send over now, of a bundle's registration
+ * @h: the handle
+ * @id: a bundle that is still there, in whatever state
+ * @bundle: gets it, the handle's until its next call: the ACTIVE one, else the oldest that is
+ *	ESTABLISHED, as imsipsec_tx(), which says what it takes to send; may be NULL
+ *
+ * Return: 0; -ENOENT if there is none, or @id is gone; -ENOMEM.
+ */
+int imsipsec_bundle_tx(struct imsipsec *h, uint32_t id, const struct imsipsec_bundle **bundle);
+
+/**
+ * imsipsec_bundle_tx_name() - the bundle to send over now, of a registration
+ * @h: the handle
+ * @owner: the SIP server's name for the subscriber
+ * @owner_len: 1 to IMSIPSEC_OWNER_MAX
+ * @contact: the SIP server's name for the contact
+ * @contact_len: 1 to IMSIPSEC_CONTACT_MAX
+ * @bundle: as for imsipsec_bundle_tx()
+ *
+ * Return: 0; -ENOENT if there is none; -EINVAL; -ENOMEM.
+ */
+int imsipsec_bundle_tx_name(struct imsipsec *h, const void *owner, size_t owner_len,
+			    const void *contact, size_t contact_len,
+			    const struct imsipsec_bundle **bundle);
+
+/**
+ * imsipsec_bundle_tx_port() - the bundle to send over now, to a UE's address and port
+ * @h: the handle
+ * @local: the P-CSCF's address that is sent from; NULL: any
+ * @remote: the UE's address, the one within the tunnel where there is one
+ * @remote_port: port_us, or port_uc, of a confirmed bundle
+ * @bundle: as for imsipsec_bundle_tx(); where the UE has been re-registered it may have other
+ *	ports
+ *
+ * Return: 0; -ENOENT if there is none; -ENOTUNIQ if the confirmed bundles of several registrations
+ * have the port, as may be behind NATs, or there are more than 64: then its id or its names tell
+ * which UE is meant; -EINVAL; -ENOMEM.
+ */
+int imsipsec_bundle_tx_port(struct imsipsec *h, const struct imsipsec_addr *local,
+			    const struct imsipsec_addr *remote, uint16_t remote_port,
+			    const struct imsipsec_bundle **bundle);
 
 /* ---- Statistics, and why a UE is not registered ---------------------- */
 

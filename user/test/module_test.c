@@ -286,18 +286,26 @@ static struct set new_set(unsigned int n, uint32_t spi, bool replace)
 
 static bool rx_is(struct imsipsec_cache *c, const struct set *set, enum imsipsec_state state)
 {
+	const struct imsipsec_bundle *b;
 	struct imsipsec_found found;
 
 	return !imsipsec_rx_mark(c, set->mark | 0xff000000, &found) &&
 	       found.bundle->id == set->id && found.bundle->state == state &&
-	       found.bundle->registration == set->registration;
+	       found.bundle->registration == set->registration &&
+	       !imsipsec_bundle_find_mark(h, set->mark | 0xff000000, &b) &&
+	       b->id == set->id && b->state == state && b->registration == set->registration;
 }
 
 static bool tx_is(struct imsipsec_cache *c, unsigned int n, const struct set *set)
 {
 	struct imsipsec_found found;
 	int err = imsipsec_tx(c, &n, sizeof(n), "c", 1, &found);
+	const struct imsipsec_bundle *b;
 
+	/* the kernel says the same */
+	if (imsipsec_bundle_tx_name(h, &n, sizeof(n), "c", 1, &b) != err ||
+	    (!err && b->id != found.bundle->id))
+		return false;
 	return set ? !err && found.bundle->id == set->id : err == -ENOENT;
 }
 
@@ -305,12 +313,15 @@ static bool tuple_is(struct imsipsec_cache *c, unsigned int n, const struct set 
 {
 	struct imsipsec_addr local, remote = params_of(&n, 0).ue_address;
 	const struct imsipsec_endpoint *e;
+	const struct imsipsec_bundle *b;
 	struct imsipsec_found found;
 
 	imsipsec_addr_parse(&local, "192.0.2.1");
 	return !imsipsec_endpoint_get(h, endpoint, &e) &&
 	       !imsipsec_rx_tuple(c, &local, e->port_ps, &remote, 6301, &found) &&
-	       found.bundle->id == set->id;
+	       found.bundle->id == set->id &&
+	       !imsipsec_bundle_find_tuple(h, &local, e->port_ps, &remote, 6301, &b) &&
+	       b->id == set->id && !b->tcp_only;
 }
 
 struct told {
@@ -402,6 +413,68 @@ static void test_life(void)
 	imsipsec_cache_close(c);
 }
 
+/* Which bundle a message came over, and which to send over, asked of the kernel */
+static void test_find(void)
+{
+	const struct imsipsec_addr remote = params_of(&(unsigned int){ 8 }, 0).ue_address;
+	struct imsipsec_addr local, mapped = { .family = AF_INET6 };
+	struct imsipsec_bundle made;
+	const struct imsipsec_bundle *b;
+	struct set x, y;
+
+	imsipsec_addr_parse(&local, "192.0.2.1");
+	inet_pton(AF_INET6, "::ffff:10.0.0.9", &mapped.in6);
+	x = new_set(8, 1000, false);
+	ok(!imsipsec_bundle_get(h, x.id, &b), "FIND: a bundle: %s", imsipsec_strerror(h));
+	made = *b;
+	ok(!imsipsec_bundle_find_tuple(h, &made.address, made.port_ps, &remote, 6301, &b) &&
+	   b->id == x.id && b->endpoint == made.endpoint && b->owner_len == 4 && b->contact_len == 1 &&
+	   b->state == IMSIPSEC_STATE_TEMPORARY && b->spi_pc == made.spi_pc && b->spi_ps == made.spi_ps &&
+	   b->spi_uc == 1000 && b->spi_us == 1001 && b->port_pc == made.port_pc &&
+	   b->port_us == 6300 && b->mark == x.mark && b->registration == x.registration &&
+	   b->alg == made.alg && b->ealg == made.ealg && b->mode == IMSIPSEC_MODE_TRANS &&
+	   b->lifetime && b->lifetime <= made.lifetime && b->last_rx_ms == IMSIPSEC_NEVER &&
+	   !b->tcp_only, "FIND: by addresses and ports, the UE's client port: %s", imsipsec_strerror(h));
+	ok(!imsipsec_bundle_find_tuple(h, &local, made.port_pc, &mapped, 6300, &b) &&
+	   b->id == x.id, "FIND: the UE's server port, and an IPv4-mapped address: %s", imsipsec_strerror(h));
+	ok(imsipsec_bundle_find_tuple(h, &local, made.port_ps, &remote, 6300, &b) == -ENOENT &&
+	   imsipsec_bundle_find_tuple(h, &local, made.port_pc, &remote, 6301, &b) == -ENOENT &&
+	   imsipsec_bundle_find_tuple(h, &remote, made.port_ps, &local, 6301, &b) == -ENOENT,
+	   "FIND: not across the pairs: %s", imsipsec_strerror(h));
+	ok(!imsipsec_bundle_find_spi(h, made.spi_pc, &b) && b->id == x.id &&
+	   !imsipsec_bundle_find_spi(h, made.spi_ps, &b) && b->id == x.id &&
+	   !imsipsec_bundle_find_spi(h, made.spi_ps, NULL) &&
+	   imsipsec_bundle_find_spi(h, made.spi_uc, &b) == -ENOENT,
+	   "FIND: by either SPI of the P-CSCF's, not the UE's: %s", imsipsec_strerror(h));
+	ok(!imsipsec_bundle_find_mark(h, x.mark | 0xff000000, &b) && b->id == x.id &&
+	   imsipsec_bundle_find_mark(h, x.mark ^ 1, &b) == -ENOENT &&
+	   imsipsec_bundle_find_mark(h, 0, &b) == -ENOENT, "FIND: by mark: %s", imsipsec_strerror(h));
+	ok(imsipsec_bundle_tx(h, x.id, &b) == -ENOENT &&
+	   imsipsec_bundle_tx_port(h, NULL, &remote, 6300, &b) == -ENOENT,
+	   "FIND: nothing to send over before the 200 OK: %s", imsipsec_strerror(h));
+	imsipsec_bundle_confirm(h, x.id, 600000, 0, 0);
+	ok(!imsipsec_bundle_tx(h, x.id, &b) && b->id == x.id &&
+	   b->state == IMSIPSEC_STATE_ESTABLISHED &&
+	   !imsipsec_bundle_tx_port(h, NULL, &remote, 6300, &b) && b->id == x.id &&
+	   !imsipsec_bundle_tx_port(h, &local, &mapped, 6301, &b) && b->id == x.id &&
+	   imsipsec_bundle_tx_port(h, &remote, &remote, 6301, &b) == -ENOENT &&
+	   imsipsec_bundle_tx_port(h, NULL, &remote, 6302, &b) == -ENOENT,
+	   "FIND: to send over, by id, and by either of the UE's ports: %s", imsipsec_strerror(h));
+	y = new_set(8, 2000, false);
+	imsipsec_bundle_confirm(h, y.id, 600000, IMSIPSEC_OLDER_KEEP, x.id);
+	ok(!imsipsec_bundle_tx(h, y.id, &b) && b->id == x.id, "FIND: the older one until the newer is used");
+	imsipsec_bundle_delete(h, x.id, 60000);
+	ok(!imsipsec_bundle_tx(h, x.id, &b) && b->id == y.id,
+	   "FIND: by the id of one that is being deleted, its successor");
+	imsipsec_bundle_delete(h, x.id, 0);
+	imsipsec_bundle_delete(h, y.id, 0);
+	ok(imsipsec_bundle_tx(h, y.id, &b) == -ENOENT && strstr(imsipsec_strerror(h), "no bundle has id") &&
+	   imsipsec_bundle_find_spi(h, made.spi_ps, &b) == -ENOENT &&
+	   imsipsec_bundle_tx_name(h, "o", 1, "", 0, &b) == -EINVAL &&
+	   !imsipsec_config_get(h, &(const struct imsipsec_config *){ NULL }),
+	   "FIND: what is gone, and the handle goes on: %s", imsipsec_strerror(h));
+}
+
 /* An endpoint at 192.0.2.3, with NAT traversal or without; 0: refused */
 static uint32_t nat_endpoint(enum imsipsec_choice nat_traversal, uint16_t nat_port, bool shared)
 {
@@ -489,6 +562,15 @@ static void test_nat(void)
 	imsipsec_addr_parse(&remote, "10.9.9.9");
 	ok(!imsipsec_rx_tuple(cache, &local, port_ps, &remote, 6301, &found) &&
 	   found.bundle->id == first, "G7: NAT: cache: TCP is that of the first");
+	ok(!imsipsec_bundle_find_tuple(h, &local, port_ps, &remote, 6301, &b) && b->id == first &&
+	   !b->tcp_only, "FIND: NAT: nothing has come over the second: it is the first's");
+	ok(!imsipsec_bundle_confirm(h, second, 60000, 0, 0) &&
+	   !imsipsec_bundle_find_tuple(h, &local, port_ps, &remote, 6301, &b) && b->id == first &&
+	   b->tcp_only, "FIND: NAT: of both TCP is the first's, and a datagram of either: %s",
+	   imsipsec_strerror(h));
+	ok(imsipsec_bundle_tx_port(h, NULL, &remote, 6301, &b) == -ENOTUNIQ &&
+	   !imsipsec_bundle_tx(h, second, &b) && b->id == second && b->udp_only,
+	   "FIND: NAT: an address and port of two UEs: %s", imsipsec_strerror(h));
 	ok(!imsipsec_bundle_get(h, second, &b) &&
 	   !imsipsec_rx_mark(cache, b->mark, &found) && found.bundle->id == second &&
 	   found.bundle->udp_only && nat_is(found.bundle, "203.0.113.8", 4500),
@@ -496,6 +578,9 @@ static void test_nat(void)
 	imsipsec_bundle_delete(h, first, 0);
 	ok(imsipsec_rx_tuple(cache, &local, port_ps, &remote, 6301, &found) == -ENOENT,
 	   "G7: NAT: cache: no TCP, the first being gone");
+	ok(!imsipsec_bundle_find_tuple(h, &local, port_ps, &remote, 6301, &b) && b->id == second &&
+	   !b->tcp_only && !imsipsec_bundle_tx_port(h, NULL, &remote, 6301, &b) && b->id == second,
+	   "FIND: NAT: the second alone: %s", imsipsec_strerror(h));
 	imsipsec_bundle_delete(h, second, 0);
 	ok(!new_natted(at, 3, NULL, 0, true, &b) && nat_is(b, "10.9.9.9", 4500) && b->unmarked &&
 	   !b->udp_only && !imsipsec_bundle_confirm(h, b->id, 600000, 0, 0),
@@ -1408,6 +1493,7 @@ int main(void)
 	test_guard();
 	test_bundle();
 	test_life();
+	test_find();
 	test_nat();
 	test_offload();
 	test_bundle_algorithms();

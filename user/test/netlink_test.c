@@ -1728,7 +1728,7 @@ static int calls_of_child(void)
 	struct imsipsec *h = &handle;
 	struct imsipsec_events ev = { .h = h };
 	size_t n = 9, i;
-	int errs[20];
+	int errs[26];
 
 	make_params(&p);
 	imsipsec_addr_parse(&ep.address, "192.0.2.1");
@@ -1750,6 +1750,12 @@ static int calls_of_child(void)
 	errs[i++] = imsipsec_bundle_dump(h, NULL, NULL, NULL);
 	errs[i++] = imsipsec_bundle_claim(h, "alice", 5, NULL, NULL);
 	errs[i++] = imsipsec_bundle_flush(h, NULL, 0, NULL);
+	errs[i++] = imsipsec_bundle_find_tuple(h, &ep.address, 1, &ep.address, 2, &b);
+	errs[i++] = imsipsec_bundle_find_spi(h, 1, &b);
+	errs[i++] = imsipsec_bundle_find_mark(h, 1, &b);
+	errs[i++] = imsipsec_bundle_tx(h, 1, &b);
+	errs[i++] = imsipsec_bundle_tx_name(h, "o", 1, "c", 1, &b);
+	errs[i++] = imsipsec_bundle_tx_port(h, NULL, &ep.address, 1, &b);
 	errs[i++] = imsipsec_stats_get(h, &s);
 	errs[i++] = imsipsec_trace_dump(h, NULL, NULL, NULL);
 	errs[i++] = imsipsec_event_dispatch(&ev, see_no_event, NULL);
