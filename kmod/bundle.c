@@ -277,6 +277,7 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 			enum ims_ipsec_reason reason)
 {
 	struct ims_net *in = b->ep->in;
+	struct ims_tuple us;
 	u8 state, held;
 	int i;
 
@@ -306,7 +307,8 @@ void ims_bundle_destroy(struct ims_bundle *b, enum ims_ipsec_event_type type,
 	in->n_bundles--;
 	if (state == IMS_IPSEC_STATE_TEMPORARY)
 		in->n_pending--;
-	b->ep->n_bundles--;
+	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
+	ims_endpoint_count(b->ep, us.sport, -1);
 
 	ims_event_send(b, type, reason, state, 0);
 	ims_registration_put(b->reg);

@@ -58,6 +58,8 @@ enum ims_flow {
  * @pair: the algorithms
  * @allowed: the request's own list of pairs, in place of the configured one;
  *	empty: none
+ * @over: id of the bundle that the REGISTER came over, 0: not said
+ * @began_clear: it came unprotected
  * @cookie: the request's own name; one that has the last one's is the same; 0: none
  * @ik: integrity key, IMS_IPSEC_KEY_LEN bytes
  * @ck: cipher key, IMS_IPSEC_KEY_LEN bytes
@@ -76,6 +78,8 @@ struct ims_bundle_params {
 	bool unmarked;
 	const struct ims_alg_pair *pair;
 	struct ims_alg_list allowed;
+	u32 over;
+	bool began_clear;
 	u64 cookie;
 	const u8 *ik;
 	const u8 *ck;
@@ -138,6 +142,7 @@ struct ims_ue_port {
  * @refs: one of the tables', one of the timer's of @nat while that is pending
  * @id: as userspace knows it
  * @ue_hash: of its UE's address; constant once it is in struct ims_net.ues
+ * @over: id of the bundle that its REGISTER came over, 0: not said; constant
  * @dead: it is in no table any more; written under struct ims_net.lock and
  *	.state_lock
  * @state: enum ims_ipsec_state; written under struct ims_net.state_lock
@@ -163,6 +168,7 @@ struct ims_ue_port {
  * @mode: constant, as all that follow
  * @pair: the algorithms' place in ims_alg_pairs
  * @slot: its place in its registration
+ * @began_clear: its REGISTER came unprotected
  * @is_secured: nothing of a protected port's is to go in clear to its UE; under struct
  *	ims_net.lock
  *
@@ -190,6 +196,7 @@ struct ims_bundle {
 	refcount_t refs;
 	u32 id;
 	u32 ue_hash;
+	u32 over;
 	bool dead;
 	u8 state;
 	u8 told;
@@ -207,6 +214,7 @@ struct ims_bundle {
 	u8 mode;
 	u8 pair;
 	u8 slot;
+	bool began_clear;
 	bool is_secured;
 };
 

@@ -531,6 +531,8 @@ static struct ims_bundle *ims_bundle_alloc(struct ims_endpoint *ep,
 	b->told = IMS_IPSEC_STATE_TEMPORARY;
 	b->mode = p->mode;
 	b->pair = p->pair - ims_alg_pairs;
+	b->over = p->over;
+	b->began_clear = p->began_clear;
 	return b;
 }
 
@@ -640,7 +642,8 @@ static bool ims_bundle_is_asked_for(const struct ims_bundle *b, const struct ims
 
 	ims_bundle_tuple(b, IMS_FLOW_OUT_UC, &uc);
 	ims_bundle_tuple(b, IMS_FLOW_OUT_US, &us);
-	return b->ep == ep && b->mode == p->mode && ims_bundle_pair(b) == p->pair &&
+	return b->ep == ep && b->mode == p->mode && b->over == p->over &&
+	       b->began_clear == p->began_clear && ims_bundle_pair(b) == p->pair &&
 	       ims_addr_equal(&uc.dst, &p->ue_addr) && uc.dport == p->port_uc &&
 	       us.dport == p->port_us && (!p->port_pc || us.sport == p->port_pc) &&
 	       ims_bundle_spi(b, IMS_FLOW_OUT_UC) == p->spi_uc &&
@@ -771,7 +774,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 	in->n_bundles++;
 	in->n_nat += !!b->nat;
 	in->n_pending++;
-	ep->n_bundles++;
+	ims_endpoint_count(ep, port_pc, 1);
 	ims_bundle_arm(b, in->config.temporary_timeout);
 	ims_event_send(b, IMS_IPSEC_EVENT_TYPE_CREATED, IMS_IPSEC_REASON_REQUEST, 0, b->state);
 	ims_offload_settle(b);

@@ -24,10 +24,12 @@
  */
 bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port)
 {
+	/* as many as there are by now, see ims_endpoint_drop_port() */
+	const unsigned int n = smp_load_acquire(&ep->ports.n);
 	unsigned int i;
 
-	for (i = 0; i < ep->ports.n; i++)
-		if (ep->ports.port[i] == port)
+	for (i = 0; i < n; i++)
+		if (READ_ONCE(ep->ports.port[i]) == port)
 			return true;
 	return false;
 }
@@ -241,23 +243,15 @@ static void ims_endpoint_unmap_ports(struct ims_net *in, const struct ims_endpoi
 		clear_bit(ims_port_bit(gone->nat_port), map->esp);
 }
 
-static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_params *p,
-			      struct netlink_ext_ack *extack)
+/* @own: an endpoint that has some of the ports already, and would have these; or NULL */
+static int ims_endpoint_check_ports(struct ims_net *in, const struct ims_endpoint_params *p,
+				    const struct ims_endpoint *own,
+				    struct netlink_ext_ack *extack)
 {
 	const struct ims_ports *ports = &p->ports;
-	const struct ims_addr *addr = &p->addr;
 	struct ims_endpoint *ep;
 	unsigned int i, j;
 
-	if (in->n_endpoints >= in->config.max_endpoints) {
-		NL_SET_ERR_MSG_FMT(extack, "max_endpoints (%u) reached",
-				   in->config.max_endpoints);
-		return -ENOSPC;
-	}
-	if (!ims_addr_is_host(addr)) {
-		NL_SET_ERR_MSG(extack, "address is not one that a host can have");
-		return -EINVAL;
-	}
 	for (i = 0; i < ports->n; i++) {
 		if (!ims_port_is_protectable(ports->port[i])) {
 			NL_SET_ERR_MSG_FMT(extack, "port %u cannot be a protected port",
@@ -277,7 +271,7 @@ static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_para
 		}
 	}
 	list_for_each_entry(ep, &in->endpoint_list, node) {
-		if (!ims_addr_equal(&ep->addr, addr))
+		if (ep == own || !ims_addr_equal(&ep->addr, &p->addr))
 			continue;
 		for (i = 0; i < ports->n; i++) {
 			if (!ims_endpoint_has_port(ep, ports->port[i]))
@@ -288,6 +282,21 @@ static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_para
 		}
 	}
 	return 0;
+}
+
+static int ims_endpoint_check(struct ims_net *in, const struct ims_endpoint_params *p,
+			      struct netlink_ext_ack *extack)
+{
+	if (in->n_endpoints >= in->config.max_endpoints) {
+		NL_SET_ERR_MSG_FMT(extack, "max_endpoints (%u) reached",
+				   in->config.max_endpoints);
+		return -ENOSPC;
+	}
+	if (!ims_addr_is_host(&p->addr)) {
+		NL_SET_ERR_MSG(extack, "address is not one that a host can have");
+		return -EINVAL;
+	}
+	return ims_endpoint_check_ports(in, p, NULL, extack);
 }
 
 /*
@@ -341,7 +350,7 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 	if (err)
 		return ERR_PTR(err);
 
-	ep = kzalloc(struct_size(ep, pols, p->ports.n), GFP_KERNEL_ACCOUNT);
+	ep = kzalloc(sizeof(*ep), GFP_KERNEL_ACCOUNT);
 	if (!ep)
 		return ERR_PTR(-ENOMEM);
 	ep->in = in;
@@ -394,6 +403,135 @@ put_encap:
 free:
 	kfree(ep);
 	return ERR_PTR(err);
+}
+
+/**
+ * ims_endpoint_count() - an endpoint gets bundles, or loses some
+ * @ep: the endpoint
+ * @port_pc: its client port that they have
+ * @n: how many
+ *
+ * Context: process, struct ims_net.lock held.
+ */
+void ims_endpoint_count(struct ims_endpoint *ep, __be16 port_pc, int n)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&ep->in->lock);
+
+	ep->n_bundles += n;
+	for (i = 1; i < ep->ports.n; i++)
+		if (ep->ports.port[i] == port_pc)
+			ep->n_of[i] += n;
+}
+
+static bool ims_ports_have(const struct ims_ports *ports, __be16 port)
+{
+	unsigned int i;
+
+	for (i = 0; i < ports->n; i++)
+		if (ports->port[i] == port)
+			return true;
+	return false;
+}
+
+/* Shut it, then have what leaves it sent over ESP. */
+static int ims_endpoint_add_port(struct ims_endpoint *ep, __be16 port,
+				 struct netlink_ext_ack *extack)
+{
+	const unsigned int i = ep->ports.n;
+
+	ep->n_of[i] = 0;
+	ep->pols[i] = NULL;
+	set_bit(ntohs(port), ims_endpoint_port_map(ep->in)->bits);
+	WRITE_ONCE(ep->ports.port[i], port);
+	/* who sees the number sees the port */
+	smp_store_release(&ep->ports.n, i + 1);
+	return ims_endpoint_add_policy(ep, i, extack);
+}
+
+/*
+ * The last one gets its place. Who has still the old number finds that one in both; before another
+ * port is added behind, nobody has.
+ */
+static void ims_endpoint_drop_port(struct ims_endpoint *ep, unsigned int i)
+{
+	const unsigned int last = ep->ports.n - 1;
+	const __be16 port = ep->ports.port[i];
+
+	ims_policy_delete(ep->pols[i]);
+	ep->pols[i] = ep->pols[last];
+	ep->n_of[i] = ep->n_of[last];
+	WRITE_ONCE(ep->ports.port[i], ep->ports.port[last]);
+	/* who sees the number sees the last one's place */
+	smp_store_release(&ep->ports.n, last);
+	if (!ims_endpoint_uses_port(ep->in, port))
+		clear_bit(ntohs(port), ims_endpoint_port_map(ep->in)->bits);
+}
+
+static int ims_endpoint_check_pool(struct ims_endpoint *ep, const struct ims_ports *ports,
+				   struct netlink_ext_ack *extack)
+{
+	const struct ims_endpoint_params p = {
+		.addr = ep->addr,
+		.ports = *ports,
+		.nat = ep->encap,
+		.nat_port = ep->nat_port,
+	};
+	unsigned int i, n = ports->n;
+
+	for (i = 1; i < ep->ports.n; i++) {
+		if (ims_ports_have(ports, ep->ports.port[i]))
+			continue;
+		if (ep->n_of[i]) {
+			NL_SET_ERR_MSG_FMT(extack, "port %u of endpoint %u still has bundles: %u",
+					   ntohs(ep->ports.port[i]), ep->id, ep->n_of[i]);
+			return -EBUSY;
+		}
+		n++;
+	}
+	/* there is a moment with both */
+	if (n > ARRAY_SIZE(ports->port)) {
+		NL_SET_ERR_MSG(extack, "more than 64 client ports, with those that go");
+		return -EINVAL;
+	}
+	return ims_endpoint_check_ports(ep->in, &p, ep, extack);
+}
+
+/**
+ * ims_endpoint_set_ports() - change the pool of client ports
+ * @ep: the endpoint
+ * @ports: its server port, and the pool
+ * @extack: gets the reason
+ *
+ * Context: process, sleeps, struct ims_net.lock held.
+ * Return: 0; -EBUSY if a port that is to go has bundles; -EINVAL; -EADDRINUSE for a port of
+ * another endpoint; -EEXIST for a policy of somebody else's; -ENOMEM. On error nothing has changed.
+ */
+int ims_endpoint_set_ports(struct ims_endpoint *ep, const struct ims_ports *ports,
+			   struct netlink_ext_ack *extack)
+{
+	const unsigned int before = ep->ports.n;
+	bool dropped = false;
+	unsigned int i;
+	int err;
+
+	lockdep_assert_held(&ep->in->lock);
+
+	err = ims_endpoint_check_pool(ep, ports, extack);
+	for (i = 1; i < ports->n && !err; i++)
+		if (!ims_endpoint_has_port(ep, ports->port[i]))
+			err = ims_endpoint_add_port(ep, ports->port[i], extack);
+	/* what is new goes again, or what is not wanted any more; the last one first */
+	for (i = ep->ports.n; i-- > 1;) {
+		if (err ? i < before : ims_ports_have(ports, ep->ports.port[i]))
+			continue;
+		ims_endpoint_drop_port(ep, i);
+		dropped = true;
+	}
+	if (dropped)
+		synchronize_rcu_expedited();
+	return err;
 }
 
 /* @ports_too: else the map of ports says that somebody may have them, until nobody is left */

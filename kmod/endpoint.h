@@ -24,8 +24,8 @@ struct netlink_ext_ack;
 
 /**
  * struct ims_ports - the protected ports of an endpoint
- * @n: how many
- * @port: the server port, then the pool of client ports
+ * @n: how many; of an endpoint, written under struct ims_net.lock and read under RCU
+ * @port: the server port, then the pool of client ports; likewise
  */
 struct ims_ports {
 	unsigned int n;
@@ -78,7 +78,7 @@ enum ims_reqid {
  * @reqid: random, by enum ims_reqid; constant
  * @guard: enum ims_ipsec_guard; constant
  * @addr: constant
- * @ports: constant
+ * @ports: of which the first is constant
  * @encap: what takes ESP in UDP for it; NULL: it has no NAT traversal; constant
  * @nat_port: UDP port of that; constant
  * @hw: the interface that does its bundles' ESP
@@ -86,6 +86,7 @@ enum ims_reqid {
  * @n_bundles: under struct ims_net.lock
  * @going: it is being deleted, and gets no bundle any more; under struct ims_net.lock
  * @next_pc: which of the pool the next bundle gets; under struct ims_net.lock
+ * @n_of: how many bundles each of @ports has, but for the first; under struct ims_net.lock
  * @pols: one for each of @ports, NULL if it is not there; under struct
  *	ims_net.lock
  */
@@ -105,7 +106,8 @@ struct ims_endpoint {
 	u32 n_bundles;
 	bool going;
 	u32 next_pc;
-	struct xfrm_policy *pols[];
+	u32 n_of[1 + IMS_IPSEC_PORT_PC_MAX];
+	struct xfrm_policy *pols[1 + IMS_IPSEC_PORT_PC_MAX];
 };
 
 /**
@@ -131,6 +133,9 @@ struct ims_endpoint_params {
 struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 					 const struct ims_endpoint_params *p,
 					 struct netlink_ext_ack *extack);
+int ims_endpoint_set_ports(struct ims_endpoint *ep, const struct ims_ports *ports,
+			   struct netlink_ext_ack *extack);
+void ims_endpoint_count(struct ims_endpoint *ep, __be16 port_pc, int n);
 void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep);
 void ims_endpoint_delete_all(struct ims_net *in);
 bool ims_endpoint_has_port(const struct ims_endpoint *ep, __be16 port);

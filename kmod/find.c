@@ -141,7 +141,8 @@ struct ims_bundle *ims_find_tuple(struct ims_net *in, const struct ims_tuple *t,
 	if (*tcp_only) {
 		ims_find_holder(in, &f);
 		if (!f.best) {
-			NL_SET_ERR_MSG(extack, "several registrations have these addresses and ports");
+			NL_SET_ERR_MSG(extack,
+				       "several registrations have these addresses and ports");
 			return ERR_PTR(-ENOTUNIQ);
 		}
 	}

@@ -281,10 +281,31 @@ static int ims_netlink_get_bundle_params(struct ims_bundle_params *p, struct gen
 	};
 	if (a[IMS_IPSEC_A_BUNDLE_COOKIE])
 		p->cookie = nla_get_u64(a[IMS_IPSEC_A_BUNDLE_COOKIE]);
+	if (a[IMS_IPSEC_A_BUNDLE_OVER])
+		p->over = nla_get_u32(a[IMS_IPSEC_A_BUNDLE_OVER]);
+	p->began_clear = nla_get_flag(a[IMS_IPSEC_A_BUNDLE_BEGAN_CLEAR]);
+	if (p->over && p->began_clear) {
+		NL_SET_ERR_MSG_ATTR(info->extack, a[IMS_IPSEC_A_BUNDLE_OVER],
+				    "the REGISTER came in clear, or over a bundle");
+		return -EINVAL;
+	}
 	p->ik = nla_data(a[IMS_IPSEC_A_BUNDLE_IK]);
 	p->ck = nla_data(a[IMS_IPSEC_A_BUNDLE_CK]);
 	err = ims_netlink_get_bundle_nat(p, info);
 	return err ? err : ims_netlink_get_bundle_algs(p, info);
+}
+
+/* Where the REGISTER came from. What has gone has been another one of the registration, or not. */
+static int ims_netlink_check_over(struct ims_net *in, const struct ims_bundle_params *p,
+				  struct genl_info *info)
+{
+	const struct ims_bundle *o = p->over ? xa_load(&in->bundles, p->over) : NULL;
+
+	if (!o || ims_registration_is(o->reg, &p->name))
+		return 0;
+	NL_SET_ERR_MSG_ATTR_FMT(info->extack, info->attrs[IMS_IPSEC_A_BUNDLE_OVER],
+				"bundle %u is another registration's", o->id);
+	return -EINVAL;
 }
 
 static int __ims_netlink_bundle_new(struct genl_info *info)
@@ -320,6 +341,9 @@ static int __ims_netlink_bundle_new(struct genl_info *info)
 		err = -ENOENT;
 		goto unlock;
 	}
+	err = ims_netlink_check_over(in, &p, info);
+	if (err)
+		goto unlock;
 	b = ims_bundle_repeated(in, ep, &p, info->extack);
 	if (!b)
 		b = ims_bundle_create(in, ep, &p, &draft, info->extack);
@@ -357,6 +381,15 @@ int ims_ipsec_nl_bundle_new_doit(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
+/* @older: NULL: as bundle-new was told where the REGISTER came from */
+static enum ims_ipsec_older ims_netlink_get_older(const struct ims_bundle *b,
+						  const struct nlattr *older)
+{
+	if (older)
+		return nla_get_u32(older);
+	return b->began_clear ? IMS_IPSEC_OLDER_DROP : IMS_IPSEC_OLDER_KEEP;
+}
+
 int ims_ipsec_nl_bundle_confirm_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	const struct nlattr *older = info->attrs[IMS_IPSEC_A_BUNDLE_OLDER];
@@ -377,11 +410,13 @@ int ims_ipsec_nl_bundle_confirm_doit(struct sk_buff *skb, struct genl_info *info
 	b = ims_netlink_find_bundle(in, info->attrs[IMS_IPSEC_A_BUNDLE_ID], info->extack);
 	if (b && over)
 		o = ims_netlink_find_bundle(in, over, info->extack);
+	/* as bundle-new was told, unless that one has gone */
+	if (b && !over && b->over)
+		o = xa_load(&in->bundles, b->over);
 	if (!b || (over && !o))
 		err = -ENOENT;
 	else
-		err = ims_bundle_confirm(b, lifetime,
-					 older ? nla_get_u32(older) : IMS_IPSEC_OLDER_KEEP, o,
+		err = ims_bundle_confirm(b, lifetime, ims_netlink_get_older(b, older), o,
 					 info->extack);
 	mutex_unlock(&in->lock);
 	return err;

@@ -77,14 +77,12 @@ struct ims_endpoint *ims_netlink_find_endpoint(struct ims_net *in, const struct 
 	return ep;
 }
 
-static int ims_netlink_get_ports(struct ims_ports *ports, const struct ims_config *config,
-				 struct genl_info *info)
+/* The client ports, behind the server port */
+static int ims_netlink_get_pool(struct ims_ports *ports, struct genl_info *info)
 {
-	const struct nlattr *ps = info->attrs[IMS_IPSEC_A_ENDPOINT_PORT_PS];
 	const struct nlattr *nla;
 	int rem;
 
-	ports->port[0] = ps ? nla_get_be16(ps) : config->port_ps;
 	ports->n = 1;
 	nlmsg_for_each_attr(nla, info->nlhdr, GENL_HDRLEN, rem) {
 		if (nla_type(nla) != IMS_IPSEC_A_ENDPOINT_PORT_PC)
@@ -95,6 +93,19 @@ static int ims_netlink_get_ports(struct ims_ports *ports, const struct ims_confi
 		}
 		ports->port[ports->n++] = nla_get_be16(nla);
 	}
+	return 0;
+}
+
+static int ims_netlink_get_ports(struct ims_ports *ports, const struct ims_config *config,
+				 struct genl_info *info)
+{
+	const struct nlattr *ps = info->attrs[IMS_IPSEC_A_ENDPOINT_PORT_PS];
+	int err;
+
+	ports->port[0] = ps ? nla_get_be16(ps) : config->port_ps;
+	err = ims_netlink_get_pool(ports, info);
+	if (err)
+		return err;
 	if (ports->n == 1) {
 		memcpy(ports->port + 1, config->port_pc, sizeof(config->port_pc));
 		ports->n += config->n_port_pc;
@@ -214,6 +225,47 @@ int ims_ipsec_nl_endpoint_del_doit(struct sk_buff *skb, struct genl_info *info)
 		ims_endpoint_delete(in, ep);
 	}
 	mutex_unlock(&in->lock);
+	return err;
+}
+
+int ims_ipsec_nl_endpoint_set_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_ports ports;
+	struct ims_endpoint *ep;
+	struct sk_buff *reply;
+	void *hdr;
+	int err;
+
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, BIT(IMS_IPSEC_A_ENDPOINT_PORT_PC),
+				      info->extack);
+	if (!err)
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ID, IMS_IPSEC_A_ENDPOINT_PORT_PC);
+	if (!err)
+		err = ims_netlink_get_pool(&ports, info);
+	if (err)
+		return err;
+
+	reply = ims_netlink_reply_new(info, NLMSG_DEFAULT_SIZE, &hdr);
+	if (!reply)
+		return -ENOMEM;
+	mutex_lock(&in->lock);
+	ep = ims_netlink_find_endpoint(in, info->attrs[IMS_IPSEC_A_ENDPOINT_ID], info->extack);
+	if (!ep) {
+		err = -ENOENT;
+	} else if (ep->going) {
+		NL_SET_ERR_MSG_FMT(info->extack, "endpoint %u is being deleted already", ep->id);
+		err = -EBUSY;
+	} else {
+		ports.port[0] = ep->ports.port[0];
+		err = ims_endpoint_set_ports(ep, &ports, info->extack);
+	}
+	if (!err)
+		err = ims_netlink_put_endpoint(reply, ep);
+	mutex_unlock(&in->lock);
+	if (!err)
+		return ims_netlink_reply(reply, hdr, info, 0);
+	nlmsg_free(reply);
 	return err;
 }
 

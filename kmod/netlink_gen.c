@@ -96,7 +96,7 @@ static const struct nla_policy ims_ipsec_endpoint_get_nl_policy[IMS_IPSEC_A_ENDP
 };
 
 /* IMS_IPSEC_CMD_BUNDLE_NEW - do */
-static const struct nla_policy ims_ipsec_bundle_new_nl_policy[IMS_IPSEC_A_BUNDLE_COOKIE + 1] = {
+static const struct nla_policy ims_ipsec_bundle_new_nl_policy[IMS_IPSEC_A_BUNDLE_BEGAN_CLEAR + 1] = {
 	[IMS_IPSEC_A_BUNDLE_ENDPOINT] = NLA_POLICY_MIN(NLA_U32, 1),
 	[IMS_IPSEC_A_BUNDLE_OWNER] = { .type = NLA_BINARY, },
 	[IMS_IPSEC_A_BUNDLE_CONTACT] = { .type = NLA_BINARY, },
@@ -117,6 +117,8 @@ static const struct nla_policy ims_ipsec_bundle_new_nl_policy[IMS_IPSEC_A_BUNDLE
 	[IMS_IPSEC_A_BUNDLE_COOKIE] = { .type = NLA_U64, },
 	[IMS_IPSEC_A_BUNDLE_IK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
 	[IMS_IPSEC_A_BUNDLE_CK] = NLA_POLICY_EXACT_LEN(IMS_IPSEC_KEY_LEN),
+	[IMS_IPSEC_A_BUNDLE_BEGAN_CLEAR] = { .type = NLA_FLAG, },
+	[IMS_IPSEC_A_BUNDLE_OVER] = NLA_POLICY_MIN(NLA_U32, 1),
 };
 
 /* IMS_IPSEC_CMD_BUNDLE_CONFIRM - do */
@@ -196,8 +198,14 @@ static const struct nla_policy ims_ipsec_bundle_tx_nl_policy[IMS_IPSEC_A_BUNDLE_
 	[IMS_IPSEC_A_BUNDLE_UE_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
 };
 
+/* IMS_IPSEC_CMD_ENDPOINT_SET - do */
+static const struct nla_policy ims_ipsec_endpoint_set_nl_policy[IMS_IPSEC_A_ENDPOINT_PORT_PC + 1] = {
+	[IMS_IPSEC_A_ENDPOINT_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[IMS_IPSEC_A_ENDPOINT_PORT_PC] = NLA_POLICY_MIN(NLA_U16, 1),
+};
+
 /* Ops table for ims_ipsec */
-const struct genl_split_ops ims_ipsec_nl_ops[19] = {
+const struct genl_split_ops ims_ipsec_nl_ops[20] = {
 	{
 		.cmd	= IMS_IPSEC_CMD_CONFIG_GET,
 		.doit	= ims_ipsec_nl_config_get_doit,
@@ -240,7 +248,7 @@ const struct genl_split_ops ims_ipsec_nl_ops[19] = {
 		.cmd		= IMS_IPSEC_CMD_BUNDLE_NEW,
 		.doit		= ims_ipsec_nl_bundle_new_doit,
 		.policy		= ims_ipsec_bundle_new_nl_policy,
-		.maxattr	= IMS_IPSEC_A_BUNDLE_COOKIE,
+		.maxattr	= IMS_IPSEC_A_BUNDLE_BEGAN_CLEAR,
 		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 	{
@@ -321,6 +329,13 @@ const struct genl_split_ops ims_ipsec_nl_ops[19] = {
 		.doit		= ims_ipsec_nl_bundle_tx_doit,
 		.policy		= ims_ipsec_bundle_tx_nl_policy,
 		.maxattr	= IMS_IPSEC_A_BUNDLE_UE_PORT,
+		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= IMS_IPSEC_CMD_ENDPOINT_SET,
+		.doit		= ims_ipsec_nl_endpoint_set_doit,
+		.policy		= ims_ipsec_endpoint_set_nl_policy,
+		.maxattr	= IMS_IPSEC_A_ENDPOINT_PORT_PC,
 		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 };

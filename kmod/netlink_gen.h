@@ -12,7 +12,7 @@
 #include <uapi/linux/ims_ipsec.h>
 
 /* Ops table for ims_ipsec */
-extern const struct genl_split_ops ims_ipsec_nl_ops[19];
+extern const struct genl_split_ops ims_ipsec_nl_ops[20];
 
 int ims_ipsec_nl_config_get_doit(struct sk_buff *skb, struct genl_info *info);
 int ims_ipsec_nl_config_set_doit(struct sk_buff *skb, struct genl_info *info);
@@ -40,6 +40,7 @@ int ims_ipsec_nl_trace_get_dumpit(struct sk_buff *skb,
 				  struct netlink_callback *cb);
 int ims_ipsec_nl_bundle_find_doit(struct sk_buff *skb, struct genl_info *info);
 int ims_ipsec_nl_bundle_tx_doit(struct sk_buff *skb, struct genl_info *info);
+int ims_ipsec_nl_endpoint_set_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	IMS_IPSEC_NLGRP_EVENTS,

@@ -12,7 +12,8 @@
  *	flush, claim	the bundles of a contact end; those of a subscriber are shown
  *	flush-ue, get-ue	the same of a UE's address
  *	create-there	a UE's, at an address that all others say to be theirs
- *	find-tuple, find-spi, find-mark, tx	which bundle a message came over, and which to send over
+ *	find-tuple, find-spi, find-mark, tx	which bundle a message came over, and which to
+ *			send over
  *	policy		others' policies come and go: all that the CPU does for one
  *	wait-flush, wait-get	how long another request waits at most, while all are looked at and
  *			none is meant

@@ -14,10 +14,10 @@ from nl import NLA_F_NESTED, Spec, nla  # noqa: E402  pylint: disable=wrong-impo
 # The spec does not say what may be left out; its descriptions do
 OFFLOAD = {'hw-offload-interface', 'hw-offload', 'hw-offload-required'}
 OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard', 'nat-traversal', 'nat-port', 'nat-shared', *OFFLOAD},
-            'endpoint-del': {'force'},
+            'endpoint-del': {'force'}, 'endpoint-set': set(),
             # Without the mode, those of a NAT have no meaning
             'bundle-new': {'port-pc', 'allowed-algorithms', 'replace', 'ue-nat-address', 'ue-nat-port', 'unmarked',
-                           'cookie'},
+                           'cookie', 'began-clear', 'over'},
             'bundle-del': {'linger'}, 'bundle-get': set(), 'endpoint-get': set(),
             'bundle-confirm': {'older', 'over'}, 'bundle-extend': set(), 'bundle-find': set(), 'bundle-tx': {'address'},
             'config-get': set(), 'stats-get': set(), 'offload-get': {'mode'}, 'trace-get': {'ue-address'},
@@ -75,12 +75,13 @@ def base(op, mode):
                                    'guard': 'reject', 'nat-traversal': 1, 'nat-port': 4700, 'nat-shared': 0,
                                    'hw-offload-interface': 'nic0', 'hw-offload': 'software', 'hw-offload-required': 0},
         ('endpoint-del', 'do'): {'id': ep, 'force': True},
+        ('endpoint-set', 'do'): {'id': ep, 'port-pc': list(PORT_PC)},
         ('endpoint-get', 'do'): {'id': ep},
         ('endpoint-get', 'dump'): {},
         ('bundle-new', 'do'): dict(bundle_attrs(ep, ue_address='192.0.2.78'), **{
             'port-pc': PORT_PC[0], 'mode': 'udp-enc-tun', 'allowed-algorithms': 'aes-gcm,hmac-sha-1-96=aes-cbc',
             'replace': True, 'ue-nat-address': '192.0.2.79', 'ue-nat-port': 4501, 'unmarked': True,
-            'cookie': 7}),
+            'cookie': 7, 'began-clear': True}),
         ('bundle-confirm', 'do'): {'id': b, 'lifetime': 1000, 'older': 'keep', 'over': Ground.older['id']},
         ('bundle-extend', 'do'): {'id': b, 'lifetime': 1000},
         ('bundle-find', 'do'): {'address': P4, 'local-port': PORT_PS, 'ue-address': U4, 'ue-port': PORT_UC + 1},
@@ -100,6 +101,7 @@ def bases(op, mode):
     """That, and others that ask for the same in another way."""
     b = Ground.b
     more = {'bundle-find': ({'spi': b['spi-ps']}, {'mark': b['mark']}),
+            'bundle-new': (dict(bundle_attrs(Ground.ep), over=b['id']),),
             'bundle-tx': ({'id': b['id']}, {'owner': b['owner'], 'contact': b['contact']})}
     return (base(op, mode), *more.get(op, ()))
 

@@ -120,5 +120,43 @@ def goes():
     nothing_left()
 
 
+@test('PORTS', 'a client port is added to a live endpoint and taken away again: it is shut in between, and the set stays, {}', each=ADDRESSES)
+def pool_changes(fam):
+    p, u = ADDRESSES[fam]
+    ep, more = endpoint(p), (9001, 9002)
+    b = bundle(ep, ue_address=u, port_pc=PORT_PC[1])
+    sock, policies = World.p.udp(p, more[0]), World.p.count('policy')
+
+    def come():
+        World.wire.send(ip(u, p, UDP, layer4(u, p, UDP, PORT_UC, more[0], b'plaintext')))
+
+    def pool(*ports):
+        return World.nl.do('endpoint-set', {'id': ep['id'], 'port-pc': list(ports)})['port-pc']
+    come()
+    equal(receive(sock), b'plaintext', 'received before')
+    equal(sorted(pool(*PORT_PC, *more)), sorted((*PORT_PC, *more)), 'the pool')
+    equal(World.p.count('policy'), policies + 2, 'policies')
+    come()
+    wait(lambda: World.nl.do('endpoint-get', id=ep['id'])['drop-plaintext-in'] == 1, 'it is dropped')
+    check(not pending(sock), 'it is received')
+    for ports in ((PORT_PC[0], *more), more):
+        expect_error('EBUSY', pool, *ports, text=f'port {PORT_PC[1]} of endpoint {ep["id"]} still has bundles: 1')
+    for ports, error in (((PORT_PS,), 'EBUSY EINVAL'), ((*PORT_PC, 9001, 9001), 'EINVAL'), ((*PORT_PC, 5060), 'EINVAL')):
+        expect_error(error, pool, *ports)
+    other = endpoint(p, port_ps=9100, port_pc=9101)
+    expect_error('EADDRINUSE', pool, *PORT_PC, 9101, text=f'port 9101 belongs to endpoint {other["id"]}')
+    equal(sorted(World.nl.do('endpoint-get', id=ep['id'])['port-pc']), sorted((*PORT_PC, *more)), 'the pool, as it was')
+    World.nl.do('endpoint-del', id=other['id'])
+    # The first one goes, the set's has its place
+    equal(pool(PORT_PC[1]), [PORT_PC[1]], 'the pool')
+    equal(World.p.count('policy'), policies - 1, 'policies')
+    come()
+    equal(receive(sock), b'plaintext', 'received afterwards')
+    equal(World.nl.do('bundle-get', id=b['id'])['port-pc'], PORT_PC[1], "the set's port")
+    World.nl.do('bundle-del', id=b['id'])
+    equal(pool(9002), [9002], 'the pool, no set being there')
+    sock.close()
+
+
 if __name__ == '__main__':
     main(setup, before, teardown)

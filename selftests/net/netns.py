@@ -176,7 +176,7 @@ def operations(nl, ep, b):
              'endpoint-get': {'id': ep['id']}, 'endpoint-del': {'id': ep['id'], 'force': True},
              'config-set': {'max-bundles': 5}, 'config-get': {}, 'stats-get': {}, 'bundle-flush': {},
              'bundle-confirm': {'id': b['id'], 'lifetime': 60000}, 'bundle-extend': {'id': b['id'], 'lifetime': 60000},
-             'bundle-find': {'spi': b['spi-ps']}}
+             'bundle-find': {'spi': b['spi-ps']}, 'endpoint-set': {'id': ep['id'], 'port-pc': ep['port-pc']}}
     # What takes things away comes last
     ops = sorted(nl.spec.ops, key=lambda op: ('-flush' in op or '-del' in op, op))
     out = {op: attempt(nl.do, op, attrs.get(op, {'id': b['id']})) for op in ops if 'do' in nl.spec.ops[op]}
@@ -309,7 +309,7 @@ def elsewhere(who):
     (before_that, ops, eps, max_bundles) = got
     equal(before_that, ([], []), 'what is to be seen')
     expected = {op: 'ok' for op in ops}
-    expected.update({op: 'ENOENT' for op in ('endpoint-get', 'endpoint-del', 'bundle-new', 'bundle-get', 'bundle-del',
+    expected.update({op: 'ENOENT' for op in ('endpoint-get', 'endpoint-set', 'endpoint-del', 'bundle-new', 'bundle-get', 'bundle-del',
                                              'bundle-confirm', 'bundle-extend', 'bundle-find', 'bundle-tx')})
     equal(ops, expected, 'what is allowed')
     equal((eps, max_bundles), (['192.0.2.9'], 5), 'what they made for themselves')

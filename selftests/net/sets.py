@@ -929,6 +929,33 @@ def connection_stays():
             again.talk(ends, b'after')
 
 
+@test('CONFIRM D6 D7', 'what bundle-new was told of the REGISTER is what the 200 OK does, by the id and the lifetime alone: {}', each=(
+    'in clear', 'over another than is sent over', 'over one that has gone', 'the 200 OK says something else'))
+def told_before(case):
+    ep = endpoint()
+    s = Set(ep).confirm().use()
+    t = Set(ep).confirm()
+    if case == 'in clear':
+        x = Set(ep, began_clear=True).confirm()
+        check(gone(World.nl, s.id) and gone(World.nl, t.id), 'the older ones are still there')
+        equal(x.state(), 'active', 'its state')
+        sent_over(x)
+        return
+    x = Set(ep, over=t.id)
+    if case == 'over one that has gone':
+        World.nl.do('bundle-del', id=t.id)
+        x.confirm()
+    elif case == 'the 200 OK says something else':
+        x.confirm(over=s.id)
+        gone_for(t, 'newer')
+    else:
+        x.confirm()
+        gone_for(s, 'newer')
+        s = t
+    equal((x.state(), s.state() in ('active', 'established')), ('established', True), 'states')
+    equal(tx(id=x.id)['id'], s.id, 'what is sent over')
+
+
 # ---- Which set a message came over, and which to send over, asked of the kernel ----
 
 def find(**by):

@@ -220,9 +220,7 @@ bool parse_hex(const char *text, void *to)
 
 static bool parse_key_n(const char *text, size_t len, void *to)
 {
-	size_t n;
-
-	return parse_hex_n(text, len, to, IMSIPSEC_KEY_LEN, &n) && n == IMSIPSEC_KEY_LEN;
+	return !imsipsec_key_parse(to, text, len);
 }
 
 bool parse_key(const char *text, void *to)

@@ -147,7 +147,10 @@ static int bundle_add(int argc, char **argv)
 	struct bytes owner = { .len = 0 }, contact = { .len = 0 };
 	const struct imsipsec_bundle *b;
 	struct keys keys;
-	enum { OWNER, OWNER_HEX, CONTACT, CONTACT_HEX, IK, CK, KEYS, REPLACE, UNMARKED };
+	enum {
+		OWNER, OWNER_HEX, CONTACT, CONTACT_HEX, IK, CK, KEYS, REPLACE, UNMARKED, CLEAR,
+		OVER
+	};
 	struct arg args[] = {
 		[OWNER] = { "owner", parse_text, &owner },
 		[OWNER_HEX] = { "owner-hex", parse_hex, &owner },
@@ -159,6 +162,8 @@ static int bundle_add(int argc, char **argv)
 		/* of no effect: it is not in the help */
 		[REPLACE] = { "replace" },
 		[UNMARKED] = { "unmarked" },
+		[CLEAR] = { "began-clear" },
+		[OVER] = { "over", parse_id, &p.over },
 		{ "endpoint", parse_u32, &p.endpoint, .required = true },
 		{ "ue", parse_addr, &p.ue_address, .required = true },
 		{ "port-uc", parse_port, &p.port_uc, .required = true },
@@ -183,7 +188,9 @@ static int bundle_add(int argc, char **argv)
 	check_pair(&args[CK], &args[KEYS], true);
 	check_owner(&owner);
 	p.replace = args[REPLACE].given;
+	check_pair(&args[CLEAR], &args[OVER], false);
 	p.unmarked = args[UNMARKED].given;
+	p.began_clear = args[CLEAR].given;
 	p.owner = owner.data;
 	p.owner_len = owner.len;
 	p.contact = contact.data;
@@ -396,7 +403,7 @@ int cmd_bundle(int argc, char **argv)
 		  "endpoint ID owner TEXT contact TEXT ue ADDRESS\n"
 		  "      port-uc PORT port-us PORT spi-uc SPI spi-us SPI [ port-pc PORT ]\n"
 		  "      [ mode { trans | udp-enc-tun [ nat ADDRESS ] [ nat-port PORT ] [ unmarked ] } ]\n"
-		  "      alg ALG ealg EALG [ allowed-algorithms LIST ]\n"
+		  "      alg ALG ealg EALG [ allowed-algorithms LIST ] [ began-clear | over ID ]\n"
 		  "      { ik HEX ck HEX | keys { FILE | - } }" HELP_ALGS,
 		  "Put the four SAs of a registration in place, temporary until confirmed" },
 		{ "confirm", bundle_confirm,

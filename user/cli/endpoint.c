@@ -177,159 +177,27 @@ static int endpoint_del(int argc, char **argv)
 	return status;
 }
 
-static bool is_pool_of(const struct imsipsec_endpoint *e, const struct imsipsec_endpoint_params *p)
-{
-	size_t i;
-
-	for (i = 0; i < p->n_port_pc; i++)
-		if (p->port_pc[i] == e->port_ps || !check_has_port(e, p->port_pc[i]))
-			return false;
-	return p->n_port_pc == e->n_port_pc;
-}
-
-struct replace {
-	const struct imsipsec_endpoint_params *p;	/* without defaults */
-	struct imsipsec_endpoint found;			/* out: one in the way */
-	unsigned int n;					/* out: how many are */
-};
-
-static int search_in_the_way(const struct imsipsec_endpoint *e, void *data)
-{
-	struct replace *r = data;
-	size_t i;
-
-	if (!equal_addresses(&e->address, &r->p->address))
-		return 0;
-	for (i = 0; i < r->p->n_port_pc; i++)
-		if (check_has_port(e, r->p->port_pc[i]))
-			break;
-	if (i == r->p->n_port_pc && !check_has_port(e, r->p->port_ps))
-		return 0;
-	r->found = *e;
-	r->n++;
-	return 0;
-}
-
-/* What the kernel would make of what is not said */
-static void fill_in(struct wish *w, const struct imsipsec_config *config)
-{
-	struct imsipsec_endpoint_params *p = &w->p;
-
-	if (!p->port_ps)
-		p->port_ps = config->port_ps;
-	if (!w->port_pc.n) {
-		memcpy(w->port_pc.port, config->port_pc, sizeof(w->port_pc.port));
-		w->port_pc.n = config->n_port_pc;
-	}
-	p->port_pc = w->port_pc.port;
-	p->n_port_pc = w->port_pc.n;
-	if (!p->guard)
-		p->guard = IMSIPSEC_GUARD_DROP;
-	if (!p->nat_traversal)
-		p->nat_traversal = config->nat_traversal ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_OFF;
-	if (!p->nat_port)
-		p->nat_port = config->nat_port;
-	if (!p->hw_offload)
-		p->hw_offload = config->hw_offload;
-	if (!p->hw_offload_required)
-		p->hw_offload_required = config->hw_offload_required ? IMSIPSEC_CHOICE_ON :
-								       IMSIPSEC_CHOICE_OFF;
-}
-
-/* Without an interface, what one would do is the same as off. */
-static enum imsipsec_offload offload_of(enum imsipsec_offload mode, const char *interface)
-{
-	return *interface || mode == IMSIPSEC_OFFLOAD_SOFTWARE ? mode : IMSIPSEC_OFFLOAD_OFF;
-}
-
-/*
- * What an endpoint has otherwise than @p says, or NULL. Whether somebody else's socket
- * for ESP will do is no property of one that has its own.
- */
-static const char *difference(const struct imsipsec_endpoint *e,
-			      const struct imsipsec_endpoint_params *p)
-{
-	const bool nat = p->nat_traversal == IMSIPSEC_CHOICE_ON;
-
-	if (e->port_ps != p->port_ps)
-		return "port-ps";
-	if (!is_pool_of(e, p))
-		return "port-pc";
-	if (e->guard != p->guard)
-		return "guard";
-	if (e->nat_traversal != nat)
-		return "nat-traversal";
-	if (nat && e->nat_port != p->nat_port)
-		return "nat-port";
-	if (nat && e->nat_shared && !p->nat_shared)
-		return "nat-shared";
-	if (strcmp(e->hw_offload_interface, p->hw_offload_interface))
-		return "hw-offload-interface";
-	if (offload_of(e->hw_offload, e->hw_offload_interface) !=
-	    offload_of(p->hw_offload, p->hw_offload_interface))
-		return "hw-offload";
-	if (e->hw_offload_required != (p->hw_offload_required == IMSIPSEC_CHOICE_ON))
-		return "hw-offload-required";
-	return NULL;
-}
-
-/* Return: the exit status. */
-static int replace(struct imsipsec *h, struct wish *w, bool force)
-{
-	char interface[IMSIPSEC_INTERFACE_MAX + 1];
-	const struct imsipsec_config *config;
-	struct imsipsec_endpoint_params asked;
-	struct replace r = { .p = &w->p };
-	const struct imsipsec_endpoint *e;
-	const char *what;
-
-	if (imsipsec_config_get(h, &config))
-		return fail("%s", imsipsec_strerror(h));
-	/* Said aloud, some defaults are refused: an offload that lacks an interface. */
-	w->p.port_pc = w->port_pc.port;
-	w->p.n_port_pc = w->port_pc.n;
-	asked = w->p;
-	fill_in(w, config);
-	/* @config is gone with the next call. */
-	if (!w->p.hw_offload_interface) {
-		snprintf(interface, sizeof(interface), "%s", config->hw_offload_interface);
-		w->p.hw_offload_interface = interface;
-	}
-	if (imsipsec_endpoint_dump(h, search_in_the_way, &r))
-		return fail("%s", imsipsec_strerror(h));
-	if (r.n > 1)
-		return fail("several endpoints have these ports: delete them first");
-	if (r.n) {
-		what = difference(&r.found, &w->p);
-		if (!what) {
-			show_made(&r.found);
-			return EXIT_OK;
-		}
-		if (!force)
-			return fail("endpoint %" PRIu32 " is there with another %s: \"force\" deletes it, "
-				    "with its %" PRIu32 " bundle%s", r.found.id, what,
-				    r.found.bundles, r.found.bundles == 1 ? "" : "s");
-		if (imsipsec_endpoint_delete(h, r.found.id, true))
-			return fail("%s", imsipsec_strerror(h));
-	}
-	if (imsipsec_endpoint_add(h, &asked, &e))
-		return fail("%s", imsipsec_strerror(h));
-	show_new(h, e);
-	return EXIT_OK;
-}
-
 static int endpoint_replace(int argc, char **argv)
 {
 	struct wish w = { .p.size = sizeof(w.p) };
 	struct arg args[] = { WISH_ARGS(&w), { "force", NULL, NULL } };
+	const struct imsipsec_endpoint *e;
 	struct imsipsec *h;
-	int status;
+	int made;
 
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	w.p.port_pc = w.port_pc.port;
+	w.p.n_port_pc = w.port_pc.n;
 	h = open_or_die();
-	status = replace(h, &w, args[ARRAY_SIZE(args) - 1].given);
+	made = imsipsec_endpoint_replace(h, &w.p, args[ARRAY_SIZE(args) - 1].given, &e);
+	if (made < 0)
+		fail("%s", imsipsec_strerror(h));
+	else if (made)
+		show_new(h, e);
+	else
+		show_made(e);
 	imsipsec_close(h);
-	return status;
+	return made < 0 ? EXIT_KERNEL : EXIT_OK;
 }
 
 static int show_one(const struct imsipsec_endpoint *e, void *data)

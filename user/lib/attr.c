@@ -120,6 +120,7 @@ static const char *const bundle_names[] = {
 	[IMS_IPSEC_A_BUNDLE_UE_PORT] = "ue-port",
 	[IMS_IPSEC_A_BUNDLE_SPI] = "spi",
 	[IMS_IPSEC_A_BUNDLE_TCP_ONLY] = "tcp-only",
+	[IMS_IPSEC_A_BUNDLE_BEGAN_CLEAR] = "began-clear",
 };
 
 static const char *const event_names[] = {
@@ -227,6 +228,7 @@ static const struct {
 	[IMS_IPSEC_CMD_TRACE_GET] = { trace_names, ARRAY_SIZE(trace_names) },
 	[IMS_IPSEC_CMD_BUNDLE_FIND] = { bundle_names, ARRAY_SIZE(bundle_names) },
 	[IMS_IPSEC_CMD_BUNDLE_TX] = { bundle_names, ARRAY_SIZE(bundle_names) },
+	[IMS_IPSEC_CMD_ENDPOINT_SET] = { endpoint_names, ARRAY_SIZE(endpoint_names) },
 };
 
 /* NULL if the library does not know it. */

@@ -201,6 +201,10 @@ static int put_params(struct imsipsec *h, struct nlmsghdr *nlh,
 		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UNMARKED, 0, NULL);
 	if (p->cookie)
 		mnl_attr_put_u64(nlh, IMS_IPSEC_A_BUNDLE_COOKIE, p->cookie);
+	if (p->began_clear)
+		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_BEGAN_CLEAR, 0, NULL);
+	if (p->over)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OVER, p->over);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_IK, sizeof(p->ik), p->ik);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_CK, sizeof(p->ck), p->ck);
 	return 0;

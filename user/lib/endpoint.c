@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Endpoints: local addresses with their protected ports. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -235,4 +238,200 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
 	struct dump dump = { .cb = cb, .data = data };
 
 	return imsipsec_nl_exchange(h, nlh, dump_reply, &dump);
+}
+
+static int put_pool(struct imsipsec *h, struct nlmsghdr *nlh, const uint16_t *port_pc, size_t n)
+{
+	size_t i;
+
+	if (n > IMSIPSEC_PORT_PC_MAX)
+		return imsipsec_fail(h, -EINVAL, "port-pc: more than %d", IMSIPSEC_PORT_PC_MAX);
+	for (i = 0; i < n; i++)
+		imsipsec_put_be16(nlh, IMS_IPSEC_A_ENDPOINT_PORT_PC, port_pc[i]);
+	return 0;
+}
+
+int imsipsec_endpoint_set_ports(struct imsipsec *h, uint32_t id, const uint16_t *port_pc, size_t n,
+				const struct imsipsec_endpoint **endpoint)
+{
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_ENDPOINT_SET, 0);
+	int err;
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_ID, id);
+	err = put_pool(h, nlh, port_pc, n);
+	return err ? err : exchange_one(h, nlh, endpoint);
+}
+
+/* ---- One that is to be there, whatever there is ---------------------- */
+
+/* What is asked for, and what the kernel would make of what is not said */
+struct wish {
+	struct imsipsec_endpoint_params p;
+	uint16_t port_pc[IMSIPSEC_PORT_PC_MAX];
+	char interface[IMSIPSEC_INTERFACE_MAX + 1];
+	struct imsipsec_endpoint found;	/* one in the way */
+	unsigned int n;			/* how many are */
+};
+
+static bool has_port(const struct imsipsec_endpoint *e, uint16_t port)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_port_pc; i++)
+		if (e->port_pc[i] == port)
+			return true;
+	return e->port_ps == port;
+}
+
+static int search_in_the_way(const struct imsipsec_endpoint *e, void *data)
+{
+	struct wish *w = data;
+	size_t i;
+
+	if (!imsipsec_addr_equal(&e->address, &w->p.address))
+		return 0;
+	for (i = 0; i < w->p.n_port_pc; i++)
+		if (has_port(e, w->p.port_pc[i]))
+			break;
+	if (i == w->p.n_port_pc && !has_port(e, w->p.port_ps))
+		return 0;
+	w->found = *e;
+	w->n++;
+	return 0;
+}
+
+static enum imsipsec_choice choice_of(enum imsipsec_choice asked, bool configured)
+{
+	if (asked)
+		return asked;
+	return configured ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_OFF;
+}
+
+static void fill_in(struct wish *w, const struct imsipsec_config *config)
+{
+	struct imsipsec_endpoint_params *p = &w->p;
+
+	p->address = imsipsec_addr_unmapped(&p->address);
+	if (!p->port_ps)
+		p->port_ps = config->port_ps;
+	if (!p->port_pc || !p->n_port_pc) {
+		p->port_pc = config->port_pc;
+		p->n_port_pc = config->n_port_pc;
+	}
+	/* @config is gone with the next call */
+	memcpy(w->port_pc, p->port_pc, p->n_port_pc * sizeof(*p->port_pc));
+	p->port_pc = w->port_pc;
+	if (!p->guard)
+		p->guard = IMSIPSEC_GUARD_DROP;
+	p->nat_traversal = choice_of(p->nat_traversal, config->nat_traversal);
+	if (!p->nat_port)
+		p->nat_port = config->nat_port;
+	if (!p->hw_offload)
+		p->hw_offload = config->hw_offload;
+	p->hw_offload_required = choice_of(p->hw_offload_required, config->hw_offload_required);
+	if (!p->hw_offload_interface)
+		p->hw_offload_interface = config->hw_offload_interface;
+	snprintf(w->interface, sizeof(w->interface), "%s", p->hw_offload_interface);
+	p->hw_offload_interface = w->interface;
+}
+
+static bool is_pool_of(const struct imsipsec_endpoint *e, const struct imsipsec_endpoint_params *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->n_port_pc; i++)
+		if (p->port_pc[i] == e->port_ps || !has_port(e, p->port_pc[i]))
+			return false;
+	return p->n_port_pc == e->n_port_pc;
+}
+
+/* Without an interface, what one would do is the same as off. */
+static enum imsipsec_offload offload_of(enum imsipsec_offload mode, const char *interface)
+{
+	return *interface || mode == IMSIPSEC_OFFLOAD_SOFTWARE ? mode : IMSIPSEC_OFFLOAD_OFF;
+}
+
+/*
+ * What an endpoint has otherwise than @p says and cannot change, or NULL. Whether somebody else's
+ * socket for ESP will do is no property of one that has its own.
+ */
+static const char *difference(const struct imsipsec_endpoint *e,
+			      const struct imsipsec_endpoint_params *p)
+{
+	const bool nat = p->nat_traversal == IMSIPSEC_CHOICE_ON;
+
+	if (e->port_ps != p->port_ps)
+		return "port-ps";
+	if (e->guard != p->guard)
+		return "guard";
+	if (e->nat_traversal != nat)
+		return "nat-traversal";
+	if (nat && e->nat_port != p->nat_port)
+		return "nat-port";
+	if (nat && e->nat_shared && !p->nat_shared)
+		return "nat-shared";
+	if (strcmp(e->hw_offload_interface, p->hw_offload_interface))
+		return "hw-offload-interface";
+	if (offload_of(e->hw_offload, e->hw_offload_interface) !=
+	    offload_of(p->hw_offload, p->hw_offload_interface))
+		return "hw-offload";
+	if (e->hw_offload_required != (p->hw_offload_required == IMSIPSEC_CHOICE_ON))
+		return "hw-offload-required";
+	return NULL;
+}
+
+static int refuse(struct imsipsec *h, const struct imsipsec_endpoint *e, const char *what)
+{
+	return imsipsec_fail(h, -EBUSY,
+			     "endpoint %" PRIu32 " is there with another %s: \"force\" deletes it, with its %" PRIu32 " bundle%s",
+			     e->id, what, e->bundles, e->bundles == 1 ? "" : "s");
+}
+
+int imsipsec_endpoint_replace(struct imsipsec *h, const struct imsipsec_endpoint_params *params,
+			      bool force, const struct imsipsec_endpoint **endpoint)
+{
+	const struct imsipsec_config *config;
+	struct wish w = { .n = 0 };
+	const char *what;
+	int err;
+
+	err = imsipsec_struct_in(h, &w.p, sizeof(w.p), params);
+	if (err)
+		return err;
+	/* What is wrong in itself the kernel is to say. */
+	if (w.p.n_port_pc > IMSIPSEC_PORT_PC_MAX)
+		return imsipsec_fail(h, -EINVAL, "port-pc: more than %d", IMSIPSEC_PORT_PC_MAX);
+	err = imsipsec_config_get(h, &config);
+	if (err)
+		return err;
+	fill_in(&w, config);
+	err = imsipsec_endpoint_dump(h, search_in_the_way, &w);
+	if (err)
+		return err;
+	if (w.n > 1)
+		return imsipsec_fail(h, -EADDRINUSE,
+				     "several endpoints have these ports: delete them first");
+	if (w.n) {
+		what = difference(&w.found, &w.p);
+		if (!what) {
+			if (is_pool_of(&w.found, &w.p)) {
+				h->endpoint = w.found;
+				if (endpoint)
+					*endpoint = &h->endpoint;
+				return 0;
+			}
+			err = imsipsec_endpoint_set_ports(h, w.found.id, w.p.port_pc,
+							  w.p.n_port_pc, endpoint);
+			if (err != -EBUSY || !force)
+				return err ? err : 1;
+		} else if (!force) {
+			return refuse(h, &w.found, what);
+		}
+		err = imsipsec_endpoint_delete(h, w.found.id, true);
+		if (err && err != -ENOENT)
+			return err;
+	}
+	/* Said aloud, some defaults are refused: an offload that lacks an interface. */
+	err = imsipsec_endpoint_add(h, params, endpoint);
+	return err ? err : 1;
 }

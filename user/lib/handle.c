@@ -294,25 +294,62 @@ int imsipsec_nl_check_process(struct imsipsec *h)
 	return imsipsec_fail(h, -ECHILD, "it was opened by another process: open one after fork()");
 }
 
-static int exchange(struct imsipsec_exchange *x)
+/*
+ * What came too late for an exchange that was given up. Of a dump the kernel makes more when
+ * something is read, until there is no more of it.
+ */
+static void drain(struct imsipsec *h)
+{
+	size_t len;
+
+	while (!imsipsec_nl_recv(mnl_socket_get_fd(h->nl), h->reply, sizeof(h->reply), MSG_DONTWAIT,
+				 &len))
+		;
+}
+
+static int exchange_once(struct imsipsec_exchange *x)
 {
 	struct imsipsec *h = x->h;
 	int fd, err;
 	size_t len;
 
-	err = imsipsec_nl_check_process(h);
-	if (err)
-		return err;
 	fd = mnl_socket_get_fd(h->nl);
 	err = send_request(h, x->request);
 	if (err)
 		return imsipsec_fail_system(h, err);
 	do {
 		err = imsipsec_nl_recv(fd, h->reply, sizeof(h->reply), 0, &len);
+		if (err == -EAGAIN) {
+			h->late = true;
+			return imsipsec_fail(h, -ETIMEDOUT, "no answer of the kernel in time");
+		}
 		if (err)
 			return imsipsec_fail_system(h, err);
 	} while (!imsipsec_nl_input(x, h->reply, len));
 	return x->err;
+}
+
+static int exchange(struct imsipsec_exchange *x, struct nlmsghdr *request)
+{
+	struct imsipsec *h = x->h;
+	const bool late = h->late;
+	int err;
+
+	err = imsipsec_nl_check_process(h);
+	if (err)
+		return err;
+	if (late) {
+		drain(h);
+		h->late = false;
+	}
+	err = exchange_once(x);
+	if (!late || err != -EBUSY || !(request->nlmsg_flags & NLM_F_DUMP))
+		return err;
+	/* A dump was given up that nobody has read from. Now that something was, it ends. */
+	drain(h);
+	request->nlmsg_seq = ++h->seq;
+	x->err = 0;
+	return exchange_once(x);
 }
 
 /* Send a request, have @reply called for each reply, return how it ended. */
@@ -324,7 +361,7 @@ int imsipsec_nl_exchange(struct imsipsec *h, struct nlmsghdr *request,
 		.reply = reply, .data = data,
 	};
 
-	return exchange(&x);
+	return exchange(&x, request);
 }
 
 /*
@@ -341,7 +378,7 @@ int imsipsec_nl_get(struct imsipsec *h, struct nlmsghdr *request,
 	int err;
 
 	request->nlmsg_flags &= ~NLM_F_ACK;
-	err = exchange(&x);
+	err = exchange(&x, request);
 	if (err || x.replied)
 		return err;
 	return imsipsec_fail(h, -EBADMSG, "no reply of the kernel");
@@ -366,7 +403,7 @@ int imsipsec_nl_ask(int bus, struct nlmsghdr *request, uint16_t type,
 	request->nlmsg_seq = 1;
 	h->nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	if (h->nl && !mnl_socket_bind(h->nl, 0, MNL_SOCKET_AUTOPID))
-		err = exchange(&x);
+		err = exchange(&x, request);
 	else
 		err = -errno;
 	if (h->nl)
@@ -519,6 +556,20 @@ void imsipsec_close(struct imsipsec *h)
 		return;
 	mnl_socket_close(h->nl);
 	free(h);
+}
+
+int imsipsec_set_timeout(struct imsipsec *h, uint64_t timeout)
+{
+	const struct timeval tv = {
+		.tv_sec = timeout / 1000, .tv_usec = timeout % 1000 * 1000,
+	};
+	int err = imsipsec_nl_check_process(h);
+
+	if (err)
+		return err;
+	if (setsockopt(mnl_socket_get_fd(h->nl), SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)))
+		return imsipsec_fail_system(h, -errno);
+	return 0;
 }
 
 int imsipsec_fd(const struct imsipsec *h)

@@ -88,6 +88,22 @@ const char *imsipsec_open_strerror(int err);
 void imsipsec_close(struct imsipsec *h);
 
 /**
+ * imsipsec_set_timeout() - how long a call waits for the kernel's answer
+ * @h: the handle
+ * @timeout: milliseconds for each message of it; 0: for ever, as at first
+ *
+ * The kernel has its answer ready when it takes a request, so that there is nothing to wait for
+ * unless that got lost: for want of memory, or because somebody else has read it. What the
+ * kernel itself waits for, in the request, is not cut short.
+ *
+ * A call that has waited in vain returns -ETIMEDOUT. What it asked for may have been done:
+ * imsipsec_bundle_new() can be repeated with its cookie. The handle can be used as before.
+ *
+ * Return: 0 or what setsockopt(2) gives.
+ */
+int imsipsec_set_timeout(struct imsipsec *h, uint64_t timeout);
+
+/**
  * imsipsec_fd() - the netlink socket that requests are made on
  * @h: the handle
  *
@@ -585,6 +601,41 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
 			  const struct imsipsec_endpoint **endpoint);
 
 /**
+ * imsipsec_endpoint_set_ports() - change the pool of protected client ports
+ * @h: the handle
+ * @id: the endpoint
+ * @port_pc: the whole pool; its order may become another one
+ * @n: how many, at least one, at most IMSIPSEC_PORT_PC_MAX with those that go
+ * @endpoint: gets what it is now, the handle's until its next call; may be NULL
+ *
+ * All or nothing, and no bundle is lost. A port is shut from when it is added. One that still has
+ * bundles is not taken away: their UEs know no other.
+ *
+ * Return: 0; -ENOENT; -EBUSY if a port that is to go has bundles, the text names the port;
+ * -EADDRINUSE, -EEXIST, -EINVAL, -ENOMEM as imsipsec_endpoint_add().
+ */
+int imsipsec_endpoint_set_ports(struct imsipsec *h, uint32_t id, const uint16_t *port_pc, size_t n,
+				const struct imsipsec_endpoint **endpoint);
+
+/**
+ * imsipsec_endpoint_replace() - have an endpoint there as @params says, whatever there is
+ * @h: the handle
+ * @params: what to make
+ * @force: an endpoint that has one of the ports and is another one goes, with its bundles
+ * @endpoint: gets what is there, the handle's until its next call; may be NULL
+ *
+ * For a SIP server that starts, or starts again: what is there as it should be is left alone, with
+ * its bundles. Where the pool of client ports alone differs, it is changed as by
+ * imsipsec_endpoint_set_ports().
+ *
+ * Return: 0 if it was there; 1 if it was made, or its pool changed; -EBUSY if something else
+ * differs, or bundles have a port that is to go, and @force is false; -EADDRINUSE if several have
+ * the ports; what imsipsec_endpoint_add() gives.
+ */
+int imsipsec_endpoint_replace(struct imsipsec *h, const struct imsipsec_endpoint_params *params,
+			      bool force, const struct imsipsec_endpoint **endpoint);
+
+/**
  * imsipsec_endpoint_delete() - delete an endpoint and open its ports
  * @h: the handle
  * @id: the endpoint
@@ -740,6 +791,10 @@ struct imsipsec_bundle {
  *	of the REGISTER that came in clear; family 0: @ue_address, there is no NAT
  * @cookie: a number of this request, the same when it is repeated, another one for the
  *	next; 0: none
+ * @began_clear: 1: the REGISTER came in clear; kept with the bundle, for
+ *	imsipsec_bundle_confirm(); 0: it did not, or that is not said
+ * @over: id of the bundle that the REGISTER came over, of the same owner and contact; 0: it is not
+ *	said; likewise, and not together with @began_clear
  *
  * The library wipes its own copies of the keys; wiping the caller's is the
  * caller's.
@@ -765,7 +820,22 @@ struct imsipsec_bundle_params {
 	uint16_t ue_nat_port;
 	struct imsipsec_addr ue_nat_address;
 	uint64_t cookie;
+	uint32_t over;
+	uint32_t began_clear;
 };
+
+/**
+ * imsipsec_key_parse() - IK or CK, as SIP has it
+ * @key: gets it
+ * @text: the value of ik or ck of WWW-Authenticate (TS 24.229 clause 7.2A.1): 32 hexadecimal
+ *	digits, with the quotes around them or without; no other prefix; need not end in NUL
+ * @len: its length
+ *
+ * No copy is left but @key, which is the caller's to wipe, as @text is.
+ *
+ * Return: 0; -EINVAL, and @key is as it was.
+ */
+int imsipsec_key_parse(uint8_t key[IMSIPSEC_KEY_LEN], const char *text, size_t len);
 
 /**
  * imsipsec_bundle_new() - put the four SAs of a registration in place
@@ -807,10 +877,13 @@ int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params 
  * @id: the bundle
  * @lifetime: milliseconds from now: expires plus 30 s (TS 24.229); at least 1
  * @older: what becomes of the registration's older bundles (TS 33.203 clause
- *	7.4): IMSIPSEC_OLDER_DROP where the authentication began in clear; 0:
- *	IMSIPSEC_OLDER_KEEP
+ *	7.4): IMSIPSEC_OLDER_DROP where the authentication began in clear; 0: that if
+ *	imsipsec_bundle_new() was told began_clear, else IMSIPSEC_OLDER_KEEP
  * @over: id of the older bundle that the first REGISTER came over, which is sent
- *	over until the UE uses the new one; 0: the one that was sent over
+ *	over until the UE uses the new one; 0: the one that imsipsec_bundle_new() was told,
+ *	or if it was told none, or that one has gone, the one that was sent over
+ *
+ * So a process that has not seen the first REGISTER needs neither.
  *
  * Bundles of the same owner under other contacts go as well where their UE has the same
  * source address, and one of the ports, or an SPI: it has lost its state.
@@ -943,11 +1016,13 @@ int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filte
  * imsipsec_bundle_find_tuple() - the bundle that a message came over, by its addresses and ports
  * @h: the handle
  * @local: the P-CSCF's address
- * @local_port: the port there that the message came to, or that of a connection; port_ps, or port_pc
+ * @local_port: the port there that the message came to, or that of a connection; port_ps, or
+ *	port_pc
  * @remote: the UE's address, the one within the tunnel where there is one
  * @remote_port: the message's source port, or that of a connection; port_uc, or port_us
- * @bundle: gets it, the handle's until its next call: of several of a registration's the ACTIVE one,
- *	else the newest, but none that nothing has come over yet where there is another; may be NULL
+ * @bundle: gets it, the handle's until its next call: of several of a registration's the ACTIVE
+ *	one, else the newest, but none that nothing has come over yet where there is another; may
+ *	be NULL
  *
  * For UDP as well as TCP. A registration's bundles may have the same ports, if its endpoint has one
  * client port: then the message may have come over another one of them, which its mark alone tells.
@@ -956,8 +1031,8 @@ int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filte
  * IMSIPSEC_GUARD_BYPASS the ports prove nothing. One that is udp_only is never found.
  *
  * Behind NATs, several UEs may have one address and the same ports. Then @bundle is the one whose
- * TCP it is, and tcp_only is true: a datagram may have come from any of them, so that the SIP server
- * has to go by its mark, or to refuse the message. -ENOTUNIQ where nobody has TCP. It is the same
+ * TCP it is, and tcp_only is true: a datagram may have come from any of them, so that the SIP
+ * server has to go by its mark, or to refuse the message. -ENOTUNIQ where nobody has TCP. It is the same
  * where more than 64 bundles have the UE's address and port. Of UEs that are not behind NATs, and
  * where all bundles are unmarked, there are no two once the 200 OK has come.
  *

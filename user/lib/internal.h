@@ -34,6 +34,7 @@ struct imsipsec {
 	uint16_t family;
 	uint32_t group;			/* multicast group of the events */
 	uint32_t seq;
+	bool late;			/* an answer was not waited for any longer */
 	char error[ERROR_MAX];
 	struct imsipsec_config config;
 	char allowed_algorithms[IMS_IPSEC_ALGORITHMS_MAX + 1];	/* config's */

@@ -138,14 +138,19 @@ while read -r what words; do
 		endpoints | cmp - "$tmp/before"
 	ok "endpoint replace: another $what is refused, $words"
 done <<'END'
-port-pc port-pc 5062
-port-pc port-pc 5062,5064,5066
 guard port-pc 5062,5064 guard reject
 nat-traversal port-pc 5062,5064 nat-traversal on
 hw-offload port-pc 5062,5064 hw-offload off
 hw-offload-interface port-pc 5062,5064 hw-offload-interface nosuch0
 hw-offload-required port-pc 5062,5064 hw-offload-required on
 END
+run 0 "${one[@]}" port-pc 5062,5064,5066 && run 0 -j endpoint show id "$id" && json 'j["port-pc"] == [5062, 5064, 5066] and j["bundles"] == 1'
+ok "endpoint replace: a port is added, and the bundle stays"
+run 0 "${one[@]}" port-pc 5062,5064 && endpoints | cmp - "$tmp/before"
+ok "endpoint replace: and taken away again"
+# One of the two has the bundle
+run 2 "${one[@]}" port-pc 5066 && grep -q "port 506[24] of endpoint $id still has bundles: 1" "$tmp/err" && endpoints | cmp - "$tmp/before"
+ok "endpoint replace: not the one that has the bundle"
 run 2 endpoint replace address 192.0.2.1 port-ps 5064 port-pc 5062 && grep -q 'another port-ps: ' "$tmp/err"
 ok "endpoint replace: another port-ps is refused"
 run 2 endpoint replace address 198.51.100.1 port-ps 5063 port-pc 5062,5064 nat-traversal on nat-port 4501 &&

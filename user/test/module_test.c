@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/filter.h>
+
 #include "../lib/internal.h"
 #include "alg_lists.h"
 #include "tap.h"
@@ -206,6 +208,63 @@ static void test_endpoint(void)
 	ok(!imsipsec_endpoint_add(h, &p, &e) && e->port_ps && e->n_port_pc,
 	   "endpoint: add, IPv4, the configuration's ports");
 	endpoint = e->id;
+}
+
+static bool has_pool(const struct imsipsec_endpoint *e, size_t n, const uint16_t *ports)
+{
+	size_t i, j, found = 0;
+
+	for (i = 0; i < n; i++)
+		for (j = 0; j < e->n_port_pc; j++)
+			found += e->port_pc[j] == ports[i];
+	return e->n_port_pc == n && found == n;
+}
+
+/* An endpoint and its pool, which changes under a bundle */
+static void test_ports(void)
+{
+	static const uint16_t ports[] = { 7001, 7002, 7003, 7004 };
+	struct imsipsec_endpoint_params p = {
+		.size = sizeof(p), .port_ps = 7000, .port_pc = ports, .n_port_pc = 2,
+	};
+	const struct imsipsec_endpoint *e;
+	const struct imsipsec_bundle *b;
+	const unsigned int n = 40;
+	struct imsipsec_bundle_params bp = params_of(&n, 1000);
+	uint32_t id, bundle;
+
+	imsipsec_addr_parse(&p.address, "::ffff:192.0.2.5");
+	ok(imsipsec_endpoint_replace(h, &p, false, &e) == 1 && e->id && has_pool(e, 2, ports),
+	   "PORTS: replace makes the endpoint: %s", imsipsec_strerror(h));
+	id = e->id;
+	ok(!imsipsec_endpoint_replace(h, &p, false, &e) && e->id == id && has_pool(e, 2, ports),
+	   "PORTS: replace leaves it as it is: %s", imsipsec_strerror(h));
+	bp.endpoint = id;
+	bp.port_pc = 7002;
+	ok(!imsipsec_bundle_new(h, &bp, &b), "PORTS: a bundle: %s", imsipsec_strerror(h));
+	bundle = b->id;
+	ok(!imsipsec_endpoint_set_ports(h, id, ports, 4, &e) && e->bundles == 1 && has_pool(e, 4, ports),
+	   "PORTS: two are added: %s", imsipsec_strerror(h));
+	ok(imsipsec_endpoint_set_ports(h, id, ports + 2, 2, &e) == -EBUSY &&
+	   strstr(imsipsec_strerror(h), "port 7002") && !imsipsec_endpoint_get(h, id, &e) &&
+	   has_pool(e, 4, ports), "PORTS: not the one that has a bundle: %s", imsipsec_strerror(h));
+	p.port_pc = ports + 1;
+	ok(imsipsec_endpoint_replace(h, &p, false, &e) == 1 && e->id == id && e->bundles == 1 &&
+	   has_pool(e, 2, ports + 1) && !imsipsec_bundle_get(h, bundle, &b) && b->port_pc == 7002,
+	   "PORTS: replace changes the pool, and the bundle stays: %s", imsipsec_strerror(h));
+	ok(imsipsec_endpoint_set_ports(h, id, &(uint16_t){ 7000 }, 1, &e) == -EBUSY ||
+	   imsipsec_endpoint_set_ports(h, id, &(uint16_t){ 7000 }, 1, &e) == -EINVAL,
+	   "PORTS: not the server port: %s", imsipsec_strerror(h));
+	p.guard = IMSIPSEC_GUARD_REJECT;
+	ok(imsipsec_endpoint_replace(h, &p, false, &e) == -EBUSY && strstr(imsipsec_strerror(h), "another guard") &&
+	   !imsipsec_bundle_get(h, bundle, &b), "PORTS: another guard is refused: %s", imsipsec_strerror(h));
+	ok(imsipsec_endpoint_replace(h, &p, true, &e) == 1 && e->id != id &&
+	   e->guard == IMSIPSEC_GUARD_REJECT && imsipsec_bundle_get(h, bundle, &b) == -ENOENT,
+	   "PORTS: with force another one is made: %s", imsipsec_strerror(h));
+	id = 0;
+	if (!imsipsec_endpoint_replace(h, &p, false, &e))
+		id = e->id;
+	ok(id && !imsipsec_endpoint_delete(h, id, false), "PORTS: delete: %s", imsipsec_strerror(h));
 }
 
 static void test_guard(void)
@@ -837,6 +896,103 @@ static void test_cookie(void)
 	   !imsipsec_bundle_new(h, &p, &b) && claimed(n) == 1,
 	   "cookie: the bundle has gone, another one is made: %s", imsipsec_strerror(h));
 	imsipsec_bundle_delete(h, b->id, 0);
+}
+
+/* A bundle of user 61's, its REGISTER being said to have come so */
+static uint32_t new_from(uint32_t spi, bool began_clear, uint32_t over)
+{
+	const unsigned int n = 61;
+	struct imsipsec_bundle_params p = params_of(&n, spi);
+	const struct imsipsec_bundle *b;
+
+	p.began_clear = began_clear;
+	p.over = over;
+	return imsipsec_bundle_new(h, &p, &b) ? 0 : b->id;
+}
+
+static enum imsipsec_state state_of(uint32_t id)
+{
+	const struct imsipsec_bundle *b;
+
+	return imsipsec_bundle_get(h, id, &b) ? 0 : b->state;
+}
+
+/* What imsipsec_bundle_new() was told of the REGISTER, the 200 OK need not tell. */
+static void test_confirm(void)
+{
+	const struct imsipsec_bundle *b;
+	uint32_t x, y, z;
+
+	x = new_from(1000, true, 0);
+	ok(x && !imsipsec_bundle_confirm(h, x, 600000, 0, 0) && state_of(x) == IMSIPSEC_STATE_ACTIVE,
+	   "CONFIRM: the REGISTER came in clear: %s", imsipsec_strerror(h));
+	y = new_from(2000, false, 0);
+	imsipsec_bundle_confirm(h, y, 600000, 0, 0);
+	z = new_from(3000, false, y);
+	ok(z && !imsipsec_bundle_confirm(h, z, 600000, 0, 0) && !state_of(x) &&
+	   state_of(y) == IMSIPSEC_STATE_ESTABLISHED && state_of(z) == IMSIPSEC_STATE_ESTABLISHED,
+	   "CONFIRM: it came over one that was not sent over: %s", imsipsec_strerror(h));
+	x = new_from(4000, false, z);
+	ok(x && !imsipsec_bundle_confirm(h, x, 600000, 0, y) && state_of(y) && !state_of(z),
+	   "CONFIRM: the 200 OK tells another one: %s", imsipsec_strerror(h));
+	z = new_from(5000, false, x);
+	imsipsec_bundle_delete(h, x, 0);
+	ok(z && !imsipsec_bundle_confirm(h, z, 600000, 0, 0) && state_of(y) && state_of(z) &&
+	   !imsipsec_bundle_tx(h, z, &b) && b->id == y,
+	   "CONFIRM: that one has gone: the one that was sent over: %s", imsipsec_strerror(h));
+	x = new_from(6000, true, 0);
+	ok(x && !imsipsec_bundle_confirm(h, x, 600000, IMSIPSEC_OLDER_KEEP, 0) && state_of(y) &&
+	   state_of(x) == IMSIPSEC_STATE_ESTABLISHED,
+	   "CONFIRM: the 200 OK tells to keep what a REGISTER in clear leaves out: %s",
+	   imsipsec_strerror(h));
+	ok(!new_from(7000, true, x), "CONFIRM: in clear, and over a bundle: %s", imsipsec_strerror(h));
+	y = new_set(62, 1000, false).id;
+	ok(!new_from(7000, false, y), "CONFIRM: over another registration's: %s", imsipsec_strerror(h));
+	imsipsec_bundle_delete(h, y, 0);
+	imsipsec_bundle_flush(h, NULL, 0, NULL);
+}
+
+static int see_nothing(const struct imsipsec_bundle *b, void *data)
+{
+	(void)b;
+	++*(unsigned int *)data;
+	return 0;
+}
+
+/* Does what the kernel answers get to the handle? */
+static void let_through(bool on)
+{
+	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog all = { .len = 1, .filter = &drop };
+
+	setsockopt(imsipsec_fd(h), SOL_SOCKET, on ? SO_DETACH_FILTER : SO_ATTACH_FILTER, &all, sizeof(all));
+}
+
+static void test_timeout(void)
+{
+	const struct imsipsec_bundle *b;
+	const unsigned int some = 12;
+	unsigned int n = 0, i;
+	uint32_t id;
+
+	id = new_set(63, 1000, false).id;
+	ok(id && !imsipsec_set_timeout(h, 200), "timeout: set: %s", imsipsec_strerror(h));
+	let_through(false);
+	ok(imsipsec_bundle_get(h, id, &b) == -ETIMEDOUT && imsipsec_bundle_find_spi(h, 999999, &b) == -ETIMEDOUT,
+	   "timeout: no answer: %s", imsipsec_strerror(h));
+	let_through(true);
+	ok(!imsipsec_bundle_get(h, id, &b) && b->id == id, "timeout: the handle goes on: %s",
+	   imsipsec_strerror(h));
+	for (i = 0; i < some; i++)
+		new_set(70 + i, 1000, false);
+	let_through(false);
+	ok(imsipsec_bundle_dump(h, NULL, see_nothing, &n) == -ETIMEDOUT && !n,
+	   "timeout: of a dump: %s", imsipsec_strerror(h));
+	let_through(true);
+	ok(!imsipsec_bundle_dump(h, NULL, see_nothing, &n) && n == some + 1,
+	   "timeout: another dump has all %u", some + 1);
+	ok(!imsipsec_set_timeout(h, 0), "timeout: for ever again");
+	imsipsec_bundle_flush(h, NULL, 0, NULL);
 }
 
 static uint32_t flush(struct imsipsec_bundle_filter filter, uint64_t linger)
@@ -1490,6 +1646,7 @@ int main(void)
 	test_config();
 	test_algorithms();
 	test_endpoint();
+	test_ports();
 	test_guard();
 	test_bundle();
 	test_life();
@@ -1498,6 +1655,8 @@ int main(void)
 	test_offload();
 	test_bundle_algorithms();
 	test_cookie();
+	test_confirm();
+	test_timeout();
 	test_flush();
 	test_trace();
 	test_loss();

@@ -185,7 +185,9 @@ static void test_sizes(void)
 	ok(offsetof(struct imsipsec_bundle_params, cookie) ==
 	   offsetof(struct imsipsec_bundle_params, ue_nat_address) +
 	   sizeof(struct imsipsec_addr) &&
-	   offsetof(struct imsipsec_bundle_params, cookie) + sizeof(uint64_t) ==
+	   offsetof(struct imsipsec_bundle_params, over) ==
+	   offsetof(struct imsipsec_bundle_params, cookie) + sizeof(uint64_t) &&
+	   offsetof(struct imsipsec_bundle_params, began_clear) + sizeof(uint32_t) ==
 	   sizeof(struct imsipsec_bundle_params),
 	   "struct imsipsec_bundle_params has nothing behind its last member, it may grow");
 	ok(offsetof(struct imsipsec_bundle_filter, older_than) ==

@@ -1728,7 +1728,7 @@ static int calls_of_child(void)
 	struct imsipsec *h = &handle;
 	struct imsipsec_events ev = { .h = h };
 	size_t n = 9, i;
-	int errs[26];
+	int errs[29];
 
 	make_params(&p);
 	imsipsec_addr_parse(&ep.address, "192.0.2.1");
@@ -1755,6 +1755,9 @@ static int calls_of_child(void)
 	errs[i++] = imsipsec_bundle_find_mark(h, 1, &b);
 	errs[i++] = imsipsec_bundle_tx(h, 1, &b);
 	errs[i++] = imsipsec_bundle_tx_name(h, "o", 1, "c", 1, &b);
+	errs[i++] = imsipsec_set_timeout(h, 1);
+	errs[i++] = imsipsec_endpoint_set_ports(h, 1, NULL, 0, &e);
+	errs[i++] = imsipsec_endpoint_replace(h, &ep, false, &e);
 	errs[i++] = imsipsec_bundle_tx_port(h, NULL, &ep.address, 1, &b);
 	errs[i++] = imsipsec_stats_get(h, &s);
 	errs[i++] = imsipsec_trace_dump(h, NULL, NULL, NULL);
@@ -1783,6 +1786,36 @@ static void test_fork(void)
 }
 
 /* ---- Why there is no handle -------------------------------------------------- */
+
+static void test_key(void)
+{
+	static const char *const bad[] = {
+		"", "\"\"", "e1763cf28cc2e584588800193137ec9", "e1763cf28cc2e584588800193137ec922",
+		"0xe1763cf28cc2e584588800193137ec92", "\"e1763cf28cc2e584588800193137ec92",
+		"e1763cf28cc2e584588800193137ec92\"", "e1763cf28cc2e58458880019313 ec92",
+		"e1763cf28cc2e584588800193137ecg2", " e1763cf28cc2e584588800193137ec9",
+	};
+	static const uint8_t want[IMSIPSEC_KEY_LEN] = {
+		0xe1, 0x76, 0x3c, 0xf2, 0x8c, 0xc2, 0xe5, 0x84, 0x58, 0x88, 0x00, 0x19, 0x31, 0x37,
+		0xec, 0x92,
+	};
+	uint8_t key[IMSIPSEC_KEY_LEN], was[IMSIPSEC_KEY_LEN];
+	unsigned int wrong = 0;
+	size_t i;
+
+	memset(key, 0, sizeof(key));
+	ok(!imsipsec_key_parse(key, "e1763CF28cc2e584588800193137ec92, ck", 32) &&
+	   !memcmp(key, want, sizeof(key)), "key_parse: digits, of either case, without NUL");
+	memset(key, 0, sizeof(key));
+	ok(!imsipsec_key_parse(key, "\"e1763cf28cc2e584588800193137ec92\"", 34) &&
+	   !memcmp(key, want, sizeof(key)), "key_parse: with the quotes of SIP");
+	memset(key, 0x55, sizeof(key));
+	memcpy(was, key, sizeof(was));
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		wrong += imsipsec_key_parse(key, bad[i], strlen(bad[i])) != -EINVAL ||
+			 memcmp(key, was, sizeof(was));
+	ok(!wrong, "key_parse: what is no key leaves it as it was (%u)", wrong);
+}
 
 static void test_open_strerror(void)
 {
@@ -2418,6 +2451,7 @@ int main(void)
 	test_own_pointers();
 	test_mapped();
 	test_fork();
+	test_key();
 	test_open_strerror();
 	test_objects();
 	test_events();
