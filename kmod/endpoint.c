@@ -443,7 +443,7 @@ static int ims_endpoint_add_port(struct ims_endpoint *ep, __be16 port,
 
 	ep->n_of[i] = 0;
 	ep->pols[i] = NULL;
-	set_bit(ntohs(port), ims_endpoint_port_map(ep->in)->bits);
+	set_bit(ims_port_bit(port), ims_endpoint_port_map(ep->in)->bits);
 	WRITE_ONCE(ep->ports.port[i], port);
 	/* who sees the number sees the port */
 	smp_store_release(&ep->ports.n, i + 1);
@@ -466,7 +466,7 @@ static void ims_endpoint_drop_port(struct ims_endpoint *ep, unsigned int i)
 	/* who sees the number sees the last one's place */
 	smp_store_release(&ep->ports.n, last);
 	if (!ims_endpoint_uses_port(ep->in, port))
-		clear_bit(ntohs(port), ims_endpoint_port_map(ep->in)->bits);
+		clear_bit(ims_port_bit(port), ims_endpoint_port_map(ep->in)->bits);
 }
 
 static int ims_endpoint_check_pool(struct ims_endpoint *ep, const struct ims_ports *ports,
