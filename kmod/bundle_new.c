@@ -16,6 +16,7 @@
 #include "offload.h"
 #include "sa.h"
 #include "state.h"
+#include "trust.h"
 #include "ues.h"
 
 static int ims_bundle_check_nat(const struct ims_endpoint *ep, const struct ims_bundle_params *p,
@@ -700,7 +701,7 @@ struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endp
  * not have and for what its interface has to do and cannot, -ENOSPC for the range, a limit
  * or the interface's,
  * -EDQUOT for what one registration may have, -EADDRINUSE if the UE's ports are another
- * owner's, -EEXIST if somebody else's SA with one of the UE's SPIs to its address, or policy for
+ * owner's, -EADDRNOTAVAIL if the UE's address is in a trusted prefix, -EEXIST if somebody else's SA with one of the UE's SPIs to its address, or policy for
  * its packets, is there. On error nothing is left, and nothing else has changed.
  */
 struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
@@ -722,7 +723,7 @@ struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep
 
 	reg = ims_registration_find(in, &p->name);
 	way = ims_bundle_find_way(reg, &p->nat_addr);
-	err = ims_bundle_check(ep, p, extack);
+	err = ims_bundle_check(ep, p, extack) ?: ims_trust_check_bundle(in, p, extack);
 	if (!err)
 		err = ims_alg_list_check(&in->config.algs, &p->allowed, p->pair, extack);
 	if (!err)

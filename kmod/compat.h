@@ -286,6 +286,18 @@ static inline const struct nf_conntrack_tuple *ims_compat_origin(const struct sk
 	return NULL;
 }
 
+/* Has connection tracking seen something in the other direction before? */
+static inline bool ims_compat_is_answer(const struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_NF_CONNTRACK)
+	enum ip_conntrack_info ctinfo;
+
+	return nf_ct_get(skb, &ctinfo) && CTINFO2DIR(ctinfo) == IP_CT_DIR_REPLY;
+#else
+	return false;
+#endif
+}
+
 /* Rules for source NAT pass over a connection that has begun with this packet. */
 static inline void ims_compat_keep_source(struct sk_buff *skb)
 {

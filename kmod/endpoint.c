@@ -334,7 +334,7 @@ static int ims_endpoint_add_policy(struct ims_endpoint *ep, unsigned int i,
  * Context: process, sleeps, @in->lock held.
  * Return: the endpoint, or an ERR_PTR: -EINVAL, -ENOSPC, -ENOMEM, -EADDRINUSE
  * for a port of another endpoint or a nat-port that is taken, -EEXIST for a policy of
- * somebody else's. On error nothing is left.
+ * somebody else's, -EBUSY if a UE is in a prefix that it is to trust. On error nothing is left.
  */
 struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 					 const struct ims_endpoint_params *p,
@@ -387,6 +387,8 @@ struct ims_endpoint *ims_endpoint_create(struct ims_net *in,
 	err = ims_endpoint_map_ports(in, ep);
 	for (i = 0; i < ep->ports.n && !err; i++)
 		err = ims_endpoint_add_policy(ep, i, extack);
+	if (!err)
+		err = ims_trust_set(ep, &p->trust, extack);
 	if (err) {
 		ims_endpoint_delete(in, ep);
 		return ERR_PTR(err);
@@ -447,7 +449,7 @@ static int ims_endpoint_add_port(struct ims_endpoint *ep, __be16 port,
 	WRITE_ONCE(ep->ports.port[i], port);
 	/* who sees the number sees the port */
 	smp_store_release(&ep->ports.n, i + 1);
-	return ims_endpoint_add_policy(ep, i, extack);
+	return ims_endpoint_add_policy(ep, i, extack) ?: ims_trust_add_port(ep, i, extack);
 }
 
 /*
@@ -459,6 +461,7 @@ static void ims_endpoint_drop_port(struct ims_endpoint *ep, unsigned int i)
 	const unsigned int last = ep->ports.n - 1;
 	const __be16 port = ep->ports.port[i];
 
+	ims_trust_drop_port(ep, i, last);
 	ims_policy_delete(ep->pols[i]);
 	ep->pols[i] = ep->pols[last];
 	ep->n_of[i] = ep->n_of[last];
@@ -542,6 +545,7 @@ static void __ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep, b
 	lockdep_assert_held(&in->lock);
 	WARN_ON_ONCE(ep->n_bundles);
 
+	ims_trust_end(ep);
 	for (i = 0; i < ep->ports.n; i++)
 		ims_policy_delete(ep->pols[i]);
 
@@ -582,7 +586,7 @@ void ims_endpoint_delete(struct ims_net *in, struct ims_endpoint *ep)
  */
 int ims_endpoint_restore_policies(struct ims_net *in)
 {
-	unsigned int i, steps = 0;
+	unsigned int i, restored, steps = 0;
 	struct ims_endpoint *ep;
 	unsigned long id;
 	int err;
@@ -604,6 +608,11 @@ int ims_endpoint_restore_policies(struct ims_net *in)
 						    in->net->ns.inum, ep->id,
 						    ntohs(ep->ports.port[i]));
 		}
+		restored = 0;
+		err = ims_trust_restore(ep, &restored);
+		if (err)
+			return err;
+		steps += restored * IMS_SLICE_BUNDLE;
 		ims_net_pause(in, &steps, ep->ports.n);
 	}
 	return 0;

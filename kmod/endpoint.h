@@ -12,9 +12,11 @@
 #include "clear.h"
 #include "offload.h"
 #include "policy.h"
+#include "trust.h"
 
 struct ims_encap;
 struct ims_net;
+struct ims_trusts;
 struct netlink_ext_ack;
 
 /* What the guard finds is enum ims_ipsec_drop, or this: it drops nothing */
@@ -82,6 +84,8 @@ enum ims_reqid {
  * @encap: what takes ESP in UDP for it; NULL: it has no NAT traversal; constant
  * @nat_port: UDP port of that; constant
  * @hw: the interface that does its bundles' ESP
+ * @trusts: prefixes whose traffic is not judged, NULL: none; written under struct ims_net.lock and
+ *	struct ims_net.state_lock, read under RCU
  * @drops: how many packets the guard dropped, or XFRM, by enum ims_ipsec_drop
  * @n_bundles: under struct ims_net.lock
  * @going: it is being deleted, and gets no bundle any more; under struct ims_net.lock
@@ -102,6 +106,7 @@ struct ims_endpoint {
 	struct ims_encap *encap;
 	__be16 nat_port;
 	struct ims_offload hw;
+	struct ims_trusts __rcu *trusts;
 	atomic64_t drops[IMS_DROPS];
 	u32 n_bundles;
 	bool going;
@@ -119,6 +124,7 @@ struct ims_endpoint {
  * @nat_shared: with somebody else's socket if there is one
  * @nat_port: UDP port of that
  * @hw: which interface does its bundles' ESP
+ * @trust: prefixes whose traffic is not judged
  */
 struct ims_endpoint_params {
 	struct ims_addr addr;
@@ -128,6 +134,7 @@ struct ims_endpoint_params {
 	bool nat_shared;
 	__be16 nat_port;
 	struct ims_offload_wish hw;
+	struct ims_trust_wishes trust;
 };
 
 struct ims_endpoint *ims_endpoint_create(struct ims_net *in,

@@ -41,6 +41,7 @@
 #include "reject.h"
 #include "sa.h"
 #include "trace.h"
+#include "trust.h"
 
 /* The UE proves that a set is its own by sending anything over it. */
 static void ims_guard_prove(struct ims_bundle *b)
@@ -72,9 +73,10 @@ static bool ims_guard_has_set(const struct ims_endpoint *ep, const struct ims_tu
 	       ims_sa_exists(net, &t->src, &t->dst, ep->reqid[IMS_REQID_PC]);
 }
 
-/* Did a packet come over a live SA of this endpoint that is for it? */
+/* Did a packet come over a live SA of this endpoint that is for it, or from where it trusts? */
 static enum ims_ipsec_drop ims_guard_check_input(struct ims_net *in, const struct ims_endpoint *ep,
 						 const struct sk_buff *skb,
+						 const struct nf_hook_state *state,
 						 const struct ims_parsed *p,
 						 enum ims_shape shape)
 {
@@ -82,7 +84,9 @@ static enum ims_ipsec_drop ims_guard_check_input(struct ims_net *in, const struc
 	struct ims_bundle *b;
 
 	if (!x)
-		return IMS_IPSEC_DROP_PLAINTEXT_IN;
+		return shape == IMS_SHAPE_PORTS &&
+		       ims_trust_input(ep, &p->t.src, state->in, skb) ? IMS_DROP_NOT :
+									IMS_IPSEC_DROP_PLAINTEXT_IN;
 	if (IS_ERR(x))
 		return IMS_IPSEC_DROP_FOREIGN_SA;
 	b = ims_bundle_of_input(in, x);
@@ -133,10 +137,23 @@ static enum ims_ipsec_drop ims_guard_check_owner(struct ims_net *in, const struc
 	return IMS_DROP_NOT;
 }
 
-/* Will a packet leave over a live SA of this endpoint that is for it? */
+/*
+ * Does what leaves in clear go to where an endpoint trusts? It has to come from this host, or be
+ * an answer to what came to the protected port: others do not speak for it, whatever their source
+ * is, or becomes.
+ */
+static bool ims_guard_is_trusted(const struct ims_endpoint *ep, const struct sk_buff *skb,
+				 const struct nf_hook_state *state, const struct ims_parsed *p)
+{
+	return (!state->in || ims_compat_is_answer(skb)) &&
+	       ims_trust_output(ep, &p->t.dst, state->out);
+}
+
+/* Will a packet leave over a live SA of this endpoint that is for it, or to where it trusts? */
 static enum ims_ipsec_drop ims_guard_check_output(struct ims_net *in,
 						  const struct ims_endpoint *ep,
 						  const struct sk_buff *skb,
+						  const struct nf_hook_state *state,
 						  const struct ims_parsed *p,
 						  enum ims_shape shape)
 {
@@ -146,7 +163,9 @@ static enum ims_ipsec_drop ims_guard_check_output(struct ims_net *in,
 
 	if (!x) {
 		if (!ims_sa_is_missing(skb))
-			return IMS_IPSEC_DROP_PLAINTEXT_OUT;
+			return shape == IMS_SHAPE_PORTS &&
+			       ims_guard_is_trusted(ep, skb, state, p) ?
+			       IMS_DROP_NOT : IMS_IPSEC_DROP_PLAINTEXT_OUT;
 		return ims_guard_has_set(ep, t) ? IMS_IPSEC_DROP_CROSS_PAIR :
 						  IMS_IPSEC_DROP_NO_LIVE_SET;
 	}
@@ -161,9 +180,11 @@ static enum ims_ipsec_drop ims_guard_check_output(struct ims_net *in,
 	return IMS_DROP_NOT;
 }
 
-/* Was it a tunnel? Then XFRM would want a policy. */
+/* Was it a tunnel? Then XFRM would want a policy. @x: NULL: it is from where we trust. */
 static unsigned int ims_guard_let_in(struct sk_buff *skb, const struct xfrm_state *x)
 {
+	if (!x)
+		return NF_ACCEPT;
 	ims_sa_mark_input(skb, x);
 	if (ims_sa_is_tunnel(x))
 		ims_sa_forget_input(skb);
@@ -172,6 +193,9 @@ static unsigned int ims_guard_let_in(struct sk_buff *skb, const struct xfrm_stat
 
 static unsigned int ims_guard_let_out(struct sk_buff *skb, const struct nf_hook_state *state)
 {
+	/* in clear, to where we trust: source NAT is the operator's */
+	if (!ims_sa_of_output(skb))
+		return NF_ACCEPT;
 	/* with another source address or port it would fit no SA */
 	ims_compat_keep_source(skb);
 	if (ims_sa_is_tunnel(ims_sa_of_output(skb)) && ims_frag_output(skb, state))
@@ -311,11 +335,13 @@ static unsigned int ims_guard_drop_error(struct ims_net *in, struct ims_endpoint
 /*
  * An ICMP error quotes a packet. From outside, one about what left a protected
  * port quotes ESP: if it quotes the port, it is forged. From here, one about
- * what came to a protected port would show in clear what came in ESP.
+ * what came to a protected port would show in clear what came in ESP. What is between
+ * a port and a trusted prefix is in clear, and so are the errors.
  *
  * @p: of the error
  */
 static unsigned int ims_guard_judge_error(struct ims_net *in, const struct sk_buff *skb,
+					  const struct nf_hook_state *state,
 					  const struct ims_parsed *p, bool out)
 {
 	/* The headers of an error are as long in both families. */
@@ -336,9 +362,13 @@ static unsigned int ims_guard_judge_error(struct ims_net *in, const struct sk_bu
 	if (out) {
 		if (!ims_reject_is_own())
 			ep = ims_endpoint_of_port(in, &quoted.t.dst, quoted.t.dport);
+		if (ep && !state->in && ims_trust_output(ep, &quoted.t.src, state->out))
+			return NF_ACCEPT;
 		return ep ? ims_guard_drop_error(in, ep, skb, &quoted, p->proto, out) : NF_ACCEPT;
 	}
 	ep = ims_endpoint_of_port(in, &quoted.t.src, quoted.t.sport);
+	if (ep && ims_trust_input(ep, &quoted.t.dst, state->in, skb))
+		return NF_ACCEPT;
 	/* NAT has changed what is quoted, too: the connection was with the protected port */
 	if (!ep && ims_guard_get_origin(skb, &quoted))
 		ep = ims_endpoint_of_port(in, &quoted.t.dst, quoted.t.dport);
@@ -361,7 +391,7 @@ static unsigned int ims_guard_judge_input(struct ims_net *in, struct sk_buff *sk
 			ims_guard_pass_input(in, skb, p);
 		return NF_ACCEPT;
 	}
-	drop = ims_guard_check_input(in, ep, skb, p, shape);
+	drop = ims_guard_check_input(in, ep, skb, state, p, shape);
 	if (drop == IMS_DROP_NOT)
 		return NF_ACCEPT;
 	return ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
@@ -409,7 +439,7 @@ static unsigned int ims_guard_arrive(struct ims_net *in, struct sk_buff *skb,
 	if (shape == IMS_SHAPE_NO_PORTS)
 		return ims_guard_judge_garbled(in, skb);
 	if (shape == IMS_SHAPE_ERROR)
-		return ims_guard_judge_error(in, skb, p, false);
+		return ims_guard_judge_error(in, skb, state, p, false);
 	if (shape == IMS_SHAPE_PORTS && ims_compat_origin(skb))
 		return ims_guard_judge_changed(in, skb, state, p);
 	return ims_guard_judge_input(in, skb, state, p, shape);
@@ -485,7 +515,7 @@ static unsigned int ims_guard_enter(struct ims_net *in, struct sk_buff *skb,
 			return NF_ACCEPT;
 		return ims_guard_judge_fou(in, skb, p);
 	}
-	drop = ims_guard_check_input(in, ep, skb, p, shape);
+	drop = ims_guard_check_input(in, ep, skb, state, p, shape);
 	if (drop == IMS_DROP_NOT)
 		return ims_guard_let_in(skb, x);
 	return ims_guard_drop_input(in, ep, drop, skb, p, shape, state);
@@ -560,7 +590,7 @@ static unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
 	if (shape == IMS_SHAPE_NO_PORTS)
 		return NF_ACCEPT;
 	if (shape == IMS_SHAPE_ERROR)
-		return ims_guard_judge_error(in, skb, p, true);
+		return ims_guard_judge_error(in, skb, state, p, true);
 	if (shape == IMS_SHAPE_PORTS)
 		ep = ims_endpoint_of_port(in, &p->t.src, p->t.sport);
 	else
@@ -570,7 +600,7 @@ static unsigned int ims_guard_depart(struct ims_net *in, struct sk_buff *skb,
 			ims_guard_pass_output(in, skb, p);
 		return NF_ACCEPT;
 	}
-	drop = ims_guard_check_output(in, ep, skb, p, shape);
+	drop = ims_guard_check_output(in, ep, skb, state, p, shape);
 	if (drop == IMS_DROP_NOT)
 		return ims_guard_let_out(skb, state);
 	return ims_guard_drop_output(in, ep, drop, skb, p, shape);
@@ -602,12 +632,12 @@ static noinline unsigned int ims_guard_leave(struct ims_net *in, struct sk_buff 
 	bool changed;
 
 	if (shape == IMS_SHAPE_ERROR)
-		return ims_guard_judge_error(in, skb, p, true);
+		return ims_guard_judge_error(in, skb, state, p, true);
 	changed = ims_guard_get_own_origin(skb, p, &origin);
 	if (changed) {
 		ep = ims_endpoint_of_port(in, &origin.t.dst, origin.t.dport);
 		if (ep) {
-			drop = ims_guard_check_input(in, ep, skb, &origin, IMS_SHAPE_PORTS);
+			drop = ims_guard_check_input(in, ep, skb, state, &origin, IMS_SHAPE_PORTS);
 			if (drop != IMS_DROP_NOT) {
 				ims_guard_count(in, ep, drop, skb, &origin, true, false);
 				return NF_DROP;
@@ -629,9 +659,11 @@ static noinline unsigned int ims_guard_leave(struct ims_net *in, struct sk_buff 
 	if (!ep || ims_reject_is_own())
 		return NF_ACCEPT;
 	if (changed)
-		drop = ims_guard_check_output(in, ep, skb, p, shape);
+		drop = ims_guard_check_output(in, ep, skb, state, p, shape);
+	else if (ims_sa_of_output(skb) || ims_guard_is_trusted(ep, skb, state, p))
+		drop = IMS_DROP_NOT;
 	else
-		drop = ims_sa_of_output(skb) ? IMS_DROP_NOT : IMS_IPSEC_DROP_PLAINTEXT_OUT;
+		drop = IMS_IPSEC_DROP_PLAINTEXT_OUT;
 	if (drop == IMS_DROP_NOT)
 		return NF_ACCEPT;
 	return ims_guard_drop_output(in, ep, drop, skb, changed ? &origin : p,

@@ -22,6 +22,7 @@
 #include "offload.h"
 #include "sa.h"
 #include "tcp.h"
+#include "trust.h"
 #include "ues.h"
 #include "watch.h"
 
@@ -137,9 +138,12 @@ static int __init ims_init(void)
 	err = ims_offload_init();
 	if (err)
 		goto unregister_watch;
-	err = ims_ipvlan_init();
+	err = ims_trust_init();
 	if (err)
 		goto unregister_offload;
+	err = ims_ipvlan_init();
+	if (err)
+		goto unregister_trust;
 	err = ims_netlink_init();
 	if (err)
 		goto unregister_ipvlan;
@@ -147,6 +151,8 @@ static int __init ims_init(void)
 
 unregister_ipvlan:
 	ims_ipvlan_exit();
+unregister_trust:
+	ims_trust_exit();
 unregister_offload:
 	ims_offload_exit();
 unregister_watch:
@@ -168,6 +174,7 @@ static void __exit ims_exit(void)
 	/* No request can come any more, then no namespace has anything left. */
 	ims_netlink_exit();
 	ims_ipvlan_exit();
+	ims_trust_exit();
 	ims_offload_exit();
 	ims_watch_exit();
 	ims_input_exit();

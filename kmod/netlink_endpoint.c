@@ -15,6 +15,9 @@
 #define IMS_ENDPOINT_GET_DO	BIT(IMS_IPSEC_A_ENDPOINT_ID)
 #define IMS_ENDPOINT_GET_DUMP	0
 
+#define IMS_ENDPOINT_MULTI	(BIT(IMS_IPSEC_A_ENDPOINT_PORT_PC) | \
+				 BIT(IMS_IPSEC_A_ENDPOINT_TRUSTED))
+
 static int ims_netlink_put_drops(struct sk_buff *skb, const struct ims_endpoint *ep)
 {
 	static const int attrs[IMS_DROPS] = {
@@ -37,6 +40,23 @@ static int ims_netlink_put_drops(struct sk_buff *skb, const struct ims_endpoint 
 	return 0;
 }
 
+static int ims_netlink_put_trusted(struct sk_buff *skb, const struct ims_endpoint *ep)
+{
+	char text[IMS_IPSEC_TRUSTED_TEXT_MAX + 1];
+	struct ims_trust_wish w;
+	unsigned int i;
+
+	for (i = 0; !ims_trust_get(ep, i, &w); i++) {
+		if (w.addr.family == AF_INET)
+			scnprintf(text, sizeof(text), "%pI4/%u%%%s", &w.addr.in, w.len, w.ifname);
+		else
+			scnprintf(text, sizeof(text), "%pI6c/%u%%%s", &w.addr.in6, w.len, w.ifname);
+		if (nla_put_string(skb, IMS_IPSEC_A_ENDPOINT_TRUSTED, text))
+			return -EMSGSIZE;
+	}
+	return 0;
+}
+
 static int ims_netlink_put_endpoint(struct sk_buff *skb, const struct ims_endpoint *ep)
 {
 	unsigned int i;
@@ -55,7 +75,8 @@ static int ims_netlink_put_endpoint(struct sk_buff *skb, const struct ims_endpoi
 	    nla_put_u8(skb, IMS_IPSEC_A_ENDPOINT_NAT_SHARED,
 		       ep->encap && ims_encap_is_shared(ep->encap)))
 		return -EMSGSIZE;
-	return ims_netlink_put_drops(skb, ep) ?: ims_netlink_put_offload(skb, ep);
+	return ims_netlink_put_drops(skb, ep) ?: ims_netlink_put_offload(skb, ep) ?:
+	       ims_netlink_put_trusted(skb, ep);
 }
 
 /**
@@ -92,6 +113,51 @@ static int ims_netlink_get_pool(struct ims_ports *ports, struct genl_info *info)
 			return -EINVAL;
 		}
 		ports->port[ports->n++] = nla_get_be16(nla);
+	}
+	return 0;
+}
+
+static int ims_netlink_get_trust(struct ims_trust_wishes *wishes, const struct nlattr *nla,
+				 struct netlink_ext_ack *extack)
+{
+	char text[IMS_IPSEC_TRUSTED_TEXT_MAX + 1];
+
+	if (wishes->n == IMS_IPSEC_TRUSTED_MAX) {
+		NL_SET_ERR_MSG_ATTR(extack, nla, "more than 16 trusted");
+		return -EINVAL;
+	}
+	nla_strscpy(text, nla, sizeof(text));
+	if (ims_trust_parse(&wishes->wish[wishes->n], text)) {
+		NL_SET_ERR_MSG_ATTR(extack, nla, "trusted is not ADDRESS/LENGTH%INTERFACE");
+		return -EINVAL;
+	}
+	wishes->n++;
+	return 0;
+}
+
+/* One that is empty: none */
+static int ims_netlink_get_trusts(struct ims_trust_wishes *wishes, struct genl_info *info)
+{
+	unsigned int seen = 0, empty = 0;
+	const struct nlattr *nla;
+	int rem, err;
+
+	wishes->n = 0;
+	nlmsg_for_each_attr(nla, info->nlhdr, GENL_HDRLEN, rem) {
+		if (nla_type(nla) != IMS_IPSEC_A_ENDPOINT_TRUSTED)
+			continue;
+		seen++;
+		if (!nla_len(nla) || !*(const char *)nla_data(nla)) {
+			empty++;
+			continue;
+		}
+		err = ims_netlink_get_trust(wishes, nla, info->extack);
+		if (err)
+			return err;
+	}
+	if (empty && seen > 1) {
+		NL_SET_ERR_MSG(info->extack, "trusted is empty, and there is more of it");
+		return -EINVAL;
 	}
 	return 0;
 }
@@ -142,6 +208,8 @@ static int ims_netlink_get_endpoint_params(struct ims_endpoint_params *p,
 		err = ims_offload_check(&p->hw, hw[IMS_OFFLOAD_ATTR_MODE], info->extack);
 	if (!err)
 		err = ims_netlink_get_ports(&p->ports, config, info);
+	if (!err)
+		err = ims_netlink_get_trusts(&p->trust, info);
 	return err;
 }
 
@@ -154,8 +222,7 @@ int ims_ipsec_nl_endpoint_new_doit(struct sk_buff *skb, struct genl_info *info)
 	void *hdr;
 	int err;
 
-	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, BIT(IMS_IPSEC_A_ENDPOINT_PORT_PC),
-				      info->extack);
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, IMS_ENDPOINT_MULTI, info->extack);
 	if (!err)
 		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ADDRESS);
 	if (!err)
@@ -231,18 +298,23 @@ int ims_ipsec_nl_endpoint_del_doit(struct sk_buff *skb, struct genl_info *info)
 int ims_ipsec_nl_endpoint_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ims_net *in = ims_net(genl_info_net(info));
+	struct ims_trust_wishes trust;
 	struct ims_ports ports;
 	struct ims_endpoint *ep;
 	struct sk_buff *reply;
 	void *hdr;
 	int err;
 
-	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, BIT(IMS_IPSEC_A_ENDPOINT_PORT_PC),
-				      info->extack);
+	err = ims_netlink_check_attrs(info->nlhdr, ~0ULL, IMS_ENDPOINT_MULTI, info->extack);
 	if (!err)
-		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ID, IMS_IPSEC_A_ENDPOINT_PORT_PC);
+		err = IMS_REQUIRE(info, IMS_IPSEC_A_ENDPOINT_ID);
+	if (!err && !info->attrs[IMS_IPSEC_A_ENDPOINT_PORT_PC] ==
+		    !info->attrs[IMS_IPSEC_A_ENDPOINT_TRUSTED]) {
+		GENL_SET_ERR_MSG(info, "either port-pc or trusted");
+		err = -EINVAL;
+	}
 	if (!err)
-		err = ims_netlink_get_pool(&ports, info);
+		err = ims_netlink_get_pool(&ports, info) ?: ims_netlink_get_trusts(&trust, info);
 	if (err)
 		return err;
 
@@ -256,6 +328,8 @@ int ims_ipsec_nl_endpoint_set_doit(struct sk_buff *skb, struct genl_info *info)
 	} else if (ep->going) {
 		NL_SET_ERR_MSG_FMT(info->extack, "endpoint %u is being deleted already", ep->id);
 		err = -EBUSY;
+	} else if (info->attrs[IMS_IPSEC_A_ENDPOINT_TRUSTED]) {
+		err = ims_trust_set(ep, &trust, info->extack);
 	} else {
 		ports.port[0] = ep->ports.port[0];
 		err = ims_endpoint_set_ports(ep, &ports, info->extack);

@@ -71,7 +71,7 @@ static const struct nla_policy ims_ipsec_config_set_nl_policy[IMS_IPSEC_A_CONFIG
 };
 
 /* IMS_IPSEC_CMD_ENDPOINT_NEW - do */
-static const struct nla_policy ims_ipsec_endpoint_new_nl_policy[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED + 1] = {
+static const struct nla_policy ims_ipsec_endpoint_new_nl_policy[IMS_IPSEC_A_ENDPOINT_TRUSTED + 1] = {
 	[IMS_IPSEC_A_ENDPOINT_ADDRESS] = { .type = NLA_BINARY, },
 	[IMS_IPSEC_A_ENDPOINT_PORT_PS] = NLA_POLICY_MIN(NLA_U16, 1),
 	[IMS_IPSEC_A_ENDPOINT_PORT_PC] = NLA_POLICY_MIN(NLA_U16, 1),
@@ -82,6 +82,7 @@ static const struct nla_policy ims_ipsec_endpoint_new_nl_policy[IMS_IPSEC_A_ENDP
 	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_INTERFACE] = { .type = NLA_STRING, .len = IMS_IPSEC_INTERFACE_MAX, },
 	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD] = NLA_POLICY_RANGE(NLA_U32, 1, 4),
 	[IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED] = NLA_POLICY_MAX(NLA_U8, 1),
+	[IMS_IPSEC_A_ENDPOINT_TRUSTED] = { .type = NLA_STRING, .len = IMS_IPSEC_TRUSTED_TEXT_MAX, },
 };
 
 /* IMS_IPSEC_CMD_ENDPOINT_DEL - do */
@@ -199,9 +200,10 @@ static const struct nla_policy ims_ipsec_bundle_tx_nl_policy[IMS_IPSEC_A_BUNDLE_
 };
 
 /* IMS_IPSEC_CMD_ENDPOINT_SET - do */
-static const struct nla_policy ims_ipsec_endpoint_set_nl_policy[IMS_IPSEC_A_ENDPOINT_PORT_PC + 1] = {
+static const struct nla_policy ims_ipsec_endpoint_set_nl_policy[IMS_IPSEC_A_ENDPOINT_TRUSTED + 1] = {
 	[IMS_IPSEC_A_ENDPOINT_ID] = NLA_POLICY_MIN(NLA_U32, 1),
 	[IMS_IPSEC_A_ENDPOINT_PORT_PC] = NLA_POLICY_MIN(NLA_U16, 1),
+	[IMS_IPSEC_A_ENDPOINT_TRUSTED] = { .type = NLA_STRING, .len = IMS_IPSEC_TRUSTED_TEXT_MAX, },
 };
 
 /* Ops table for ims_ipsec */
@@ -222,7 +224,7 @@ const struct genl_split_ops ims_ipsec_nl_ops[20] = {
 		.cmd		= IMS_IPSEC_CMD_ENDPOINT_NEW,
 		.doit		= ims_ipsec_nl_endpoint_new_doit,
 		.policy		= ims_ipsec_endpoint_new_nl_policy,
-		.maxattr	= IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED,
+		.maxattr	= IMS_IPSEC_A_ENDPOINT_TRUSTED,
 		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 	{
@@ -335,7 +337,7 @@ const struct genl_split_ops ims_ipsec_nl_ops[20] = {
 		.cmd		= IMS_IPSEC_CMD_ENDPOINT_SET,
 		.doit		= ims_ipsec_nl_endpoint_set_doit,
 		.policy		= ims_ipsec_endpoint_set_nl_policy,
-		.maxattr	= IMS_IPSEC_A_ENDPOINT_PORT_PC,
+		.maxattr	= IMS_IPSEC_A_ENDPOINT_TRUSTED,
 		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 };

@@ -14,11 +14,12 @@
 
 /*
  * Before what an IKE daemon installs; lower comes first. A mark tells more than the
- * addresses and ports do, and these more than a local port.
+ * addresses and ports do, these more than a prefix, and that more than a local port.
  */
 enum {
 	IMS_POLICY_PRIORITY_MARKED = 1,
 	IMS_POLICY_PRIORITY_TUNNEL,
+	IMS_POLICY_PRIORITY_TRUSTED,
 	IMS_POLICY_PRIORITY_PORT,
 };
 
@@ -91,15 +92,20 @@ void ims_policy_discard(struct xfrm_policy *pol)
 	xfrm_policy_destroy(pol);
 }
 
+static void ims_policy_set_lasting(struct xfrm_policy *p)
+{
+	p->lft.soft_byte_limit = XFRM_INF;
+	p->lft.hard_byte_limit = XFRM_INF;
+	p->lft.soft_packet_limit = XFRM_INF;
+	p->lft.hard_packet_limit = XFRM_INF;
+}
+
 /* One transformation, by ESP, whatever the algorithms; the template is the policy's. */
 static struct xfrm_tmpl *ims_policy_set_esp(struct xfrm_policy *p, u32 reqid)
 {
 	struct xfrm_tmpl *t = &p->xfrm_vec[0];
 
-	p->lft.soft_byte_limit = XFRM_INF;
-	p->lft.hard_byte_limit = XFRM_INF;
-	p->lft.soft_packet_limit = XFRM_INF;
-	p->lft.hard_packet_limit = XFRM_INF;
+	ims_policy_set_lasting(p);
 	t->id.proto = IPPROTO_ESP;
 	t->encap_family = p->family;
 	t->allalgs = 1;
@@ -109,6 +115,45 @@ static struct xfrm_tmpl *ims_policy_set_esp(struct xfrm_policy *p, u32 reqid)
 	t->reqid = reqid;
 	p->xfrm_nr = 1;
 	return t;
+}
+
+/* For what leaves a local port: any remote address and port, any transport protocol. */
+static struct xfrm_policy *ims_policy_alloc_port(struct net *net, const struct ims_addr *addr,
+						 __be16 port, u32 priority)
+{
+	struct xfrm_policy *p = xfrm_policy_alloc(net, GFP_KERNEL_ACCOUNT);
+	struct xfrm_selector *sel;
+
+	if (!p)
+		return NULL;
+	sel = &p->selector;
+	sel->family = addr->family;
+	ims_addr_to_xfrm(addr, &sel->saddr);
+	sel->prefixlen_s = ims_addr_len(addr) * 8;
+	sel->sport = port;
+	sel->sport_mask = htons(0xffff);
+
+	p->family = addr->family;
+	p->action = XFRM_POLICY_ALLOW;
+	p->priority = priority;
+	return p;
+}
+
+/* @p: is gone on error */
+static int ims_policy_add_port(struct xfrm_policy **pol, struct xfrm_policy *p,
+			       struct netlink_ext_ack *extack)
+{
+	const __be16 port = p->selector.sport;
+	int err = ims_policy_insert(p, NULL);
+
+	if (err) {
+		ims_policy_discard(p);
+		NL_SET_ERR_MSG_FMT(extack, "an IPsec policy for port %u is there already",
+				   ntohs(port));
+		return err;
+	}
+	*pol = p;
+	return 0;
 }
 
 /**
@@ -128,39 +173,44 @@ static struct xfrm_tmpl *ims_policy_set_esp(struct xfrm_policy *p, u32 reqid)
 int ims_policy_add(struct xfrm_policy **pol, struct net *net, const struct ims_addr *addr,
 		   __be16 port, u32 reqid, bool optional, struct netlink_ext_ack *extack)
 {
-	struct xfrm_policy *p = xfrm_policy_alloc(net, GFP_KERNEL_ACCOUNT);
-	struct xfrm_selector *sel;
+	struct xfrm_policy *p = ims_policy_alloc_port(net, addr, port, IMS_POLICY_PRIORITY_PORT);
 	struct xfrm_tmpl *t;
-	int err;
 
 	if (!p)
 		return -ENOMEM;
-
-	/* Any remote address and port, any transport protocol. */
-	sel = &p->selector;
-	sel->family = addr->family;
-	ims_addr_to_xfrm(addr, &sel->saddr);
-	sel->prefixlen_s = ims_addr_len(addr) * 8;
-	sel->sport = port;
-	sel->sport_mask = htons(0xffff);
-
-	p->family = addr->family;
-	p->action = XFRM_POLICY_ALLOW;
-	p->priority = IMS_POLICY_PRIORITY_PORT;
 	/* The reqid and the flow's addresses and ports find the SA. */
 	t = ims_policy_set_esp(p, reqid);
 	t->mode = XFRM_MODE_TRANSPORT;
 	t->optional = optional;
+	return ims_policy_add_port(pol, p, extack);
+}
 
-	err = ims_policy_insert(p, NULL);
-	if (err) {
-		ims_policy_discard(p);
-		NL_SET_ERR_MSG_FMT(extack, "an IPsec policy for port %u is there already",
-				   ntohs(port));
-		return err;
-	}
-	*pol = p;
-	return 0;
+/**
+ * ims_policy_add_trusted() - have what leaves a port for a prefix sent without IPsec
+ * @pol: gets the policy
+ * @net: where
+ * @addr: local address
+ * @port: local port
+ * @peer: address of the prefix
+ * @len: its length, not 0
+ * @extack: gets the reason, may be NULL
+ *
+ * Context: process, sleeps.
+ * Return: as ims_policy_add().
+ */
+int ims_policy_add_trusted(struct xfrm_policy **pol, struct net *net, const struct ims_addr *addr,
+			   __be16 port, const struct ims_addr *peer, u8 len,
+			   struct netlink_ext_ack *extack)
+{
+	struct xfrm_policy *p = ims_policy_alloc_port(net, addr, port,
+						      IMS_POLICY_PRIORITY_TRUSTED);
+
+	if (!p)
+		return -ENOMEM;
+	ims_addr_to_xfrm(peer, &p->selector.daddr);
+	p->selector.prefixlen_d = len;
+	ims_policy_set_lasting(p);
+	return ims_policy_add_port(pol, p, extack);
 }
 
 /**

@@ -44,6 +44,9 @@ struct ims_policy_answer {
 
 int ims_policy_add(struct xfrm_policy **pol, struct net *net, const struct ims_addr *addr,
 		   __be16 port, u32 reqid, bool optional, struct netlink_ext_ack *extack);
+int ims_policy_add_trusted(struct xfrm_policy **pol, struct net *net, const struct ims_addr *addr,
+			   __be16 port, const struct ims_addr *peer, u8 len,
+			   struct netlink_ext_ack *extack);
 bool ims_policy_is_gone(const struct xfrm_policy *pol);
 void ims_policy_delete(struct xfrm_policy *pol);
 struct xfrm_policy *ims_policy_alloc_tunnel(struct net *net, const struct ims_policy_tunnel *p,

@@ -13,7 +13,8 @@ from nl import NLA_F_NESTED, Spec, nla  # noqa: E402  pylint: disable=wrong-impo
 
 # The spec does not say what may be left out; its descriptions do
 OFFLOAD = {'hw-offload-interface', 'hw-offload', 'hw-offload-required'}
-OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard', 'nat-traversal', 'nat-port', 'nat-shared', *OFFLOAD},
+OPTIONAL = {'endpoint-new': {'port-ps', 'port-pc', 'guard', 'nat-traversal', 'nat-port', 'nat-shared', 'trusted',
+                             *OFFLOAD},
             'endpoint-del': {'force'}, 'endpoint-set': set(),
             # Without the mode, those of a NAT have no meaning
             'bundle-new': {'port-pc', 'allowed-algorithms', 'replace', 'ue-nat-address', 'ue-nat-port', 'unmarked',
@@ -73,7 +74,8 @@ def base(op, mode):
                                            'hw-offload-interface': 'nic0'}),
         ('endpoint-new', 'do'): {'address': '192.0.2.77', 'port-ps': 9000, 'port-pc': [9001, 9002],
                                    'guard': 'reject', 'nat-traversal': 1, 'nat-port': 4700, 'nat-shared': 0,
-                                   'hw-offload-interface': 'nic0', 'hw-offload': 'software', 'hw-offload-required': 0},
+                                   'hw-offload-interface': 'nic0', 'hw-offload': 'software', 'hw-offload-required': 0,
+                                   'trusted': ['198.51.100.0/24%nic0', '203.0.113.0/24%nic0']},
         ('endpoint-del', 'do'): {'id': ep, 'force': True},
         ('endpoint-set', 'do'): {'id': ep, 'port-pc': list(PORT_PC)},
         ('endpoint-get', 'do'): {'id': ep},

@@ -111,6 +111,27 @@ bool parse_ports(const char *text, void *to)
 	}
 }
 
+/* 192.0.2.0/24%eth1,2001:db8::/64%eth1; what a prefix is, the kernel says. None: none */
+bool parse_trusted(const char *text, void *to)
+{
+	struct trusted *t = to;
+	char *next = t->text, *one;
+
+	t->n = 0;
+	if (strlen(text) >= sizeof(t->text))
+		return false;
+	if (!strcmp(text, "none"))
+		return true;
+	strcpy(t->text, text);
+	while ((one = strsep(&next, ","))) {
+		if (t->n == ARRAY_SIZE(t->prefix) || !*one || strlen(one) > IMSIPSEC_TRUSTED_LEN ||
+		    !strchr(one, '/') || !strchr(one, '%'))
+			return false;
+		t->prefix[t->n++] = one;
+	}
+	return true;
+}
+
 /* In seconds, or in what stands behind the number: ms, s, m, h. */
 bool parse_time(const char *text, void *to)
 {

@@ -23,6 +23,7 @@ static const struct check_row {
 	{ "capability", check_capability },
 	{ "endpoints", check_endpoints, true },
 	{ "address", check_address, true },
+	{ "trusted", check_trusted, true },
 	{ "nat-port", check_nat_port, true },
 	{ "tcp-marks", check_tcp_marks, true },
 	{ "backlog", check_backlog },

@@ -84,6 +84,7 @@ struct json_object;			/* of json-c */
  * @config: without @config.allowed_algorithms
  * @endpoints: all of them
  * @n_endpoints: how many
+ * @trusted_ues: how many UEs say that they have an address which their endpoint trusts
  * @algorithms: every pair
  * @n_algorithms: how many
  * @addresses: of all interfaces that are up
@@ -119,6 +120,7 @@ struct check {
 	struct imsipsec_config config;
 	struct imsipsec_endpoint *endpoints;
 	size_t n_endpoints;
+	size_t trusted_ues;
 	struct imsipsec_algorithm *algorithms;
 	size_t n_algorithms;
 	struct check_address *addresses;
@@ -184,6 +186,7 @@ int check_dump(int bus, struct nlmsghdr *nlh, uint16_t type, imsipsec_reply_fn e
 /* check_host.c */
 
 bool check_has_port(const struct imsipsec_endpoint *e, uint16_t port);
+bool check_get_trusted(const char *text, struct imsipsec_addr *address, unsigned int *length);
 bool check_has_family(const struct check *c, int family);
 
 /* What looks, one a row of check.c's table */
@@ -192,6 +195,7 @@ void check_module(struct check *c);
 void check_capability(struct check *c);
 void check_endpoints(struct check *c);
 void check_address(struct check *c);
+void check_trusted(struct check *c);
 void check_nat_port(struct check *c);
 void check_tcp_marks(struct check *c);
 void check_backlog(struct check *c);

@@ -37,6 +37,49 @@ static int gather_algorithm(const struct imsipsec_algorithm *a, void *data)
 	return 0;
 }
 
+static bool is_in(const struct imsipsec_addr *prefix, unsigned int length,
+		  const struct imsipsec_addr *address)
+{
+	const uint8_t *a = (const uint8_t *)&prefix->in6, *b = (const uint8_t *)&address->in6;
+	const unsigned int bytes = length / 8, rest = length % 8;
+
+	return prefix->family == address->family && !memcmp(a, b, bytes) &&
+	       (!rest || !((a[bytes] ^ b[bytes]) >> (8 - rest)));
+}
+
+static int gather_trusted(const struct imsipsec_bundle *b, void *data)
+{
+	const struct imsipsec_endpoint *e;
+	struct imsipsec_addr prefix;
+	struct check *c = data;
+	unsigned int length;
+	size_t i, j;
+
+	for (i = 0; i < c->n_endpoints; i++) {
+		e = &c->endpoints[i];
+		for (j = 0; j < e->n_trusted; j++) {
+			if (e->id != b->endpoint ||
+			    !check_get_trusted(e->trusted[j], &prefix, &length) ||
+			    !is_in(&prefix, length, &b->ue_address))
+				continue;
+			c->trusted_ues++;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+/* Bundles are asked for where somebody trusts: there may be many. */
+static int gather_ues(struct imsipsec *h, struct check *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_endpoints; i++)
+		if (c->endpoints[i].n_trusted)
+			return imsipsec_bundle_dump(h, NULL, gather_trusted, c);
+	return 0;
+}
+
 /* Not if it is not loaded: asking would load it. */
 static void gather_module(struct check *c)
 {
@@ -55,7 +98,7 @@ static void gather_module(struct check *c)
 	c->config = *config;
 	c->config.allowed_algorithms = NULL;
 	if (imsipsec_endpoint_dump(h, gather_endpoint, c) ||
-	    imsipsec_algorithm_dump(h, gather_algorithm, c))
+	    imsipsec_algorithm_dump(h, gather_algorithm, c) || gather_ues(h, c))
 		die(EXIT_KERNEL, "%s", imsipsec_strerror(h));
 	c->module = true;
 	imsipsec_close(h);

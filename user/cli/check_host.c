@@ -107,6 +107,79 @@ void check_address(struct check *c)
 	}
 }
 
+/* Of "192.0.2.0/24%eth1" */
+bool check_get_trusted(const char *text, struct imsipsec_addr *address, unsigned int *length)
+{
+	char buf[INET6_ADDRSTRLEN];
+	const size_t len = strcspn(text, "/");
+
+	if (len >= sizeof(buf) || sscanf(text + len, "/%u%%", length) != 1)
+		return false;
+	memcpy(buf, text, len);
+	buf[len] = '\0';
+	return !imsipsec_addr_parse(address, buf);
+}
+
+/* A line "  eth1: ..." of /proc/net/dev, which is the namespace's */
+static bool has_interface(const char *table, const char *name)
+{
+	const size_t len = strlen(name);
+	const char *line;
+
+	for (line = table; line; line = strchr(line, '\n')) {
+		line += strspn(line, " \n");
+		if (!strncmp(line, name, len) && line[len] == ':')
+			return true;
+	}
+	return false;
+}
+
+static void check_one_trusted(struct check *c, const struct imsipsec_endpoint *e, const char *text,
+			      const char *table)
+{
+	const char *interface = strchr(text, '%');
+	struct imsipsec_addr address;
+	unsigned int length, bits, wide;
+
+	if (!interface || !check_get_trusted(text, &address, &length))
+		return;
+	bits = address.family == AF_INET ? 32 : 128;
+	wide = address.family == AF_INET ? 16 : 48;
+	if (table && !has_interface(table, interface + 1)) {
+		check_found(c, CHECK_WARNING, "endpoint %" PRIu32 " trusts %s, and there is no %s", e->id,
+			    text, interface + 1);
+		check_cure(c, "imsipsec endpoint replace ... trusted, with the interface that the core is behind");
+	} else if (length < wide) {
+		check_found(c, CHECK_WARNING, "endpoint %" PRIu32 " trusts %s: 2^%u addresses speak in clear "
+			    "with its ports", e->id, text, bits - length);
+		check_cure(c, "trust the hosts of the core, /%u each, or their network; not wider than /%u",
+			   bits, wide);
+	} else {
+		check_found(c, CHECK_OK, "endpoint %" PRIu32 " trusts %s: 2^%u addresses", e->id, text,
+			    bits - length);
+	}
+}
+
+void check_trusted(struct check *c)
+{
+	char *table = check_read(c, "/proc/net/dev");
+	const size_t before = c->n_findings;
+	size_t i, j;
+
+	for (i = 0; i < c->n_endpoints; i++)
+		for (j = 0; j < c->endpoints[i].n_trusted; j++)
+			check_one_trusted(c, &c->endpoints[i], c->endpoints[i].trusted[j], table);
+	free(table);
+	if (c->trusted_ues) {
+		check_found(c, CHECK_WARNING, "%zu UEs in tunnels say that they have addresses which their "
+			    "endpoint trusts", c->trusted_ues);
+		check_cure(c, "trust the hosts of the core alone: what is sent to such a UE without its mark "
+			   "leaves in clear for the core");
+	}
+	if (c->n_findings == before)
+		check_found(c, CHECK_OK, "no endpoint trusts anybody");
+}
+
 /* Has somebody a UDP socket at that port, of the namespace's tables? */
 static bool has_udp_socket(const struct check *c, const char *table, uint16_t port)
 {

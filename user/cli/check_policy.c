@@ -20,8 +20,9 @@
 #include "check.h"
 #include "cli.h"
 
-/* IMS_POLICY_PRIORITY_PORT of the module */
-#define PRIORITY_PORT	3
+/* IMS_POLICY_PRIORITY_PORT and _TRUSTED of the module */
+#define PRIORITY_PORT		4
+#define PRIORITY_TRUSTED	3
 
 static void set_address(struct imsipsec_addr *a, int family, const xfrm_address_t *from)
 {
@@ -143,13 +144,33 @@ static bool is_for_all(const struct check_policy *p)
 	return !p->remote_prefix && !p->remote_port && !p->proto && !p->marked;
 }
 
-/* As the module makes them: of a port; of a UE behind a NAT */
+/* One without IPsec for a prefix that the endpoint trusts */
+static bool is_trusted(const struct check_policy *p, const struct imsipsec_endpoint *e)
+{
+	struct imsipsec_addr address;
+	unsigned int length;
+	size_t i;
+
+	if (p->priority != PRIORITY_TRUSTED || p->templates || p->remote_port)
+		return false;
+	for (i = 0; i < e->n_trusted; i++)
+		if (check_get_trusted(e->trusted[i], &address, &length) &&
+		    length == p->remote_prefix && has_prefix(&address, length, &p->remote))
+			return true;
+	return false;
+}
+
+/* As the module makes them: of a port; of a port and a prefix; of a UE behind a NAT */
 static bool is_own(const struct check_policy *p, const struct imsipsec_endpoint *e)
 {
 	const unsigned int bits = e->address.family == AF_INET ? 32 : 128;
 
-	if (p->dir != XFRM_POLICY_OUT || p->sub || p->blocks || !p->templates || p->local_prefix != bits ||
+	if (p->dir != XFRM_POLICY_OUT || p->sub || p->blocks || p->local_prefix != bits ||
 	    p->port_mask != 0xffff || p->proto)
+		return false;
+	if (is_trusted(p, e))
+		return true;
+	if (!p->templates)
 		return false;
 	if (p->priority == PRIORITY_PORT)
 		return p->esp_transport && is_for_all(p);

@@ -77,6 +77,12 @@ struct ports {
 	size_t n;
 };
 
+struct trusted {
+	const char *prefix[IMSIPSEC_TRUSTED_MAX];
+	size_t n;
+	char text[IMSIPSEC_TRUSTED_MAX * (IMSIPSEC_TRUSTED_LEN + 1)];
+};
+
 struct bytes {
 	uint8_t data[IMSIPSEC_CONTACT_MAX];
 	size_t len;
@@ -91,6 +97,7 @@ bool parse_u32(const char *text, void *to);
 bool parse_id(const char *text, void *to);
 bool parse_port(const char *text, void *to);
 bool parse_ports(const char *text, void *to);
+bool parse_trusted(const char *text, void *to);
 bool parse_time(const char *text, void *to);
 bool parse_addr(const char *text, void *to);
 bool parse_string(const char *text, void *to);

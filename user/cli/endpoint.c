@@ -35,6 +35,10 @@ static void endpoint_json(struct json *j, const struct imsipsec_endpoint *e)
 	json_number(j, "esp-unknown-spi", e->esp_unknown_spi);
 	json_number(j, "clear-to-ue", e->clear_to_ue);
 	json_endpoint_offload(j, e);
+	json_open(j, "trusted", '[');
+	for (i = 0; i < e->n_trusted; i++)
+		json_string(j, NULL, e->trusted[i]);
+	json_close(j, ']');
 	json_close(j, '}');
 }
 
@@ -51,6 +55,8 @@ static void endpoint_text(const struct imsipsec_endpoint *e)
 	if (e->nat_traversal)
 		printf("  nat-port %" PRIu16 "%s", e->nat_port, e->nat_shared ? " (shared)" : "");
 	text_endpoint_offload(e);
+	for (i = 0; i < e->n_trusted; i++)
+		printf("%s%s", i ? "," : "  trusted ", e->trusted[i]);
 	printf("  %" PRIu32 " bundle%s\n", e->bundles, e->bundles == 1 ? "" : "s");
 	printf("    dropped: unprotected in %" PRIu64 ", unprotected out %" PRIu64
 	       ", foreign SA %" PRIu64 ", cross pair %" PRIu64 ", no live set %" PRIu64,
@@ -67,6 +73,7 @@ static void endpoint_text(const struct imsipsec_endpoint *e)
 struct wish {
 	struct imsipsec_endpoint_params p;
 	struct ports port_pc;
+	struct trusted trusted;
 };
 
 #define WISH_ARGS(w)							\
@@ -79,7 +86,22 @@ struct wish {
 	{ "nat-shared", parse_on_off, &(w)->p.nat_shared },		\
 	{ "hw-offload-interface", parse_interface, &(w)->p.hw_offload_interface }, \
 	{ "hw-offload", parse_offload, &(w)->p.hw_offload },		\
-	{ "hw-offload-required", parse_choice, &(w)->p.hw_offload_required }
+	{ "hw-offload-required", parse_choice, &(w)->p.hw_offload_required }, \
+	{ "trusted", parse_trusted, &(w)->trusted }
+
+static void fill_in(struct wish *w, const struct arg *args, size_t n)
+{
+	size_t i;
+
+	w->p.port_pc = w->port_pc.port;
+	w->p.n_port_pc = w->port_pc.n;
+	for (i = 0; i < n; i++) {
+		if (strcmp(args[i].name, "trusted") || !args[i].given)
+			continue;
+		w->p.trusted = w->trusted.prefix;
+		w->p.n_trusted = w->trusted.n;
+	}
+}
 
 static void show_made(const struct imsipsec_endpoint *e)
 {
@@ -111,8 +133,7 @@ static int endpoint_add(int argc, char **argv)
 	int status = EXIT_OK;
 
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
-	w.p.port_pc = w.port_pc.port;
-	w.p.n_port_pc = w.port_pc.n;
+	fill_in(&w, args, ARRAY_SIZE(args));
 
 	h = open_or_die();
 	if (imsipsec_endpoint_add(h, &w.p, &e))
@@ -186,8 +207,7 @@ static int endpoint_replace(int argc, char **argv)
 	int made;
 
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
-	w.p.port_pc = w.port_pc.port;
-	w.p.n_port_pc = w.port_pc.n;
+	fill_in(&w, args, ARRAY_SIZE(args));
 	h = open_or_die();
 	made = imsipsec_endpoint_replace(h, &w.p, args[ARRAY_SIZE(args) - 1].given, &e);
 	if (made < 0)
@@ -236,7 +256,8 @@ static int endpoint_show(int argc, char **argv)
 	"address ADDRESS [ port-ps PORT ] [ port-pc PORT[,PORT]... ]\n"	\
 	"      [ guard { drop | reject | bypass } ]\n"			\
 	"      [ nat-traversal { on | off } ] [ nat-port PORT ] [ nat-shared { on | off } ]" \
-	HELP_OFFLOAD
+	HELP_OFFLOAD							\
+	"\n      [ trusted { none | PREFIX%INTERFACE[,PREFIX%INTERFACE]... } ]"
 
 int cmd_endpoint(int argc, char **argv)
 {

@@ -66,6 +66,7 @@ static const char *const endpoint_names[] = {
 	[IMS_IPSEC_A_ENDPOINT_ESP_BAD_ICV] = "esp-bad-icv",
 	[IMS_IPSEC_A_ENDPOINT_ESP_UNKNOWN_SPI] = "esp-unknown-spi",
 	[IMS_IPSEC_A_ENDPOINT_CLEAR_TO_UE] = "clear-to-ue",
+	[IMS_IPSEC_A_ENDPOINT_TRUSTED] = "trusted",
 };
 
 static const char *const bundle_names[] = {

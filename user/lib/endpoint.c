@@ -14,6 +14,13 @@ static int port_pc_attr(const struct nlattr *attr, struct imsipsec_endpoint *e)
 	return imsipsec_attr_be16(attr, &e->port_pc[e->n_port_pc++]);
 }
 
+static int trusted_attr(const struct nlattr *attr, struct imsipsec_endpoint *e)
+{
+	if (e->n_trusted == IMSIPSEC_TRUSTED_MAX)
+		return -EBADMSG;
+	return imsipsec_attr_text(attr, e->trusted[e->n_trusted++], sizeof(e->trusted[0]));
+}
+
 struct fallback {
 	uint32_t reason;
 	uint64_t count;
@@ -116,6 +123,8 @@ static int endpoint_attr(const struct nlattr *attr, void *data)
 		return fallback_nest(attr, e);
 	case IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_TEXT:
 		return imsipsec_attr_remark(attr, e->hw_offload_text, sizeof(e->hw_offload_text));
+	case IMS_IPSEC_A_ENDPOINT_TRUSTED:
+		return trusted_attr(attr, e);
 	default:
 		return 0;
 	}
@@ -147,6 +156,20 @@ static int exchange_one(struct imsipsec *h, struct nlmsghdr *nlh,
 	err = imsipsec_nl_get(h, nlh, endpoint_reply, NULL);
 	if (!err && endpoint)
 		*endpoint = &h->endpoint;
+	return err;
+}
+
+static int put_trusted(struct imsipsec *h, struct nlmsghdr *nlh, const char *const *trusted,
+		       size_t n)
+{
+	int err = 0;
+	size_t i;
+
+	if (n > IMSIPSEC_TRUSTED_MAX)
+		return imsipsec_fail(h, -EINVAL, "trusted: more than %d", IMSIPSEC_TRUSTED_MAX);
+	for (i = 0; i < n && !err; i++)
+		err = imsipsec_put_text(h, nlh, IMS_IPSEC_A_ENDPOINT_TRUSTED, trusted[i],
+					IMS_IPSEC_TRUSTED_TEXT_MAX);
 	return err;
 }
 
@@ -195,7 +218,8 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
 	if (p.hw_offload_required)
 		mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED,
 				p.hw_offload_required == IMSIPSEC_CHOICE_ON);
-	return exchange_one(h, nlh, endpoint);
+	err = put_trusted(h, nlh, p.trusted, p.trusted ? p.n_trusted : 0);
+	return err ? err : exchange_one(h, nlh, endpoint);
 }
 
 int imsipsec_endpoint_delete(struct imsipsec *h, uint32_t id, bool force)
@@ -259,6 +283,18 @@ int imsipsec_endpoint_set_ports(struct imsipsec *h, uint32_t id, const uint16_t 
 
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_ID, id);
 	err = put_pool(h, nlh, port_pc, n);
+	return err ? err : exchange_one(h, nlh, endpoint);
+}
+
+int imsipsec_endpoint_set_trusted(struct imsipsec *h, uint32_t id, const char *const *trusted,
+				  size_t n, const struct imsipsec_endpoint **endpoint)
+{
+	static const char *const none[] = { "" };
+	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_ENDPOINT_SET, 0);
+	int err;
+
+	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_ID, id);
+	err = put_trusted(h, nlh, n ? trusted : none, n ? n : 1);
 	return err ? err : exchange_one(h, nlh, endpoint);
 }
 
@@ -380,6 +416,69 @@ static const char *difference(const struct imsipsec_endpoint *e,
 	return NULL;
 }
 
+/* As the kernel has it, which writes an address in one way; what is wrong is for it to say. */
+static void get_trusted(char *buf, size_t size, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	const size_t len = slash ? (size_t)(slash - text) : 0;
+	char addr[INET6_ADDRSTRLEN], given[INET6_ADDRSTRLEN];
+	struct imsipsec_addr parsed;
+
+	snprintf(buf, size, "%s", text);
+	if (!len || len >= sizeof(given))
+		return;
+	memcpy(given, text, len);
+	given[len] = '\0';
+	if (!imsipsec_addr_parse(&parsed, given))
+		snprintf(buf, size, "%s%s", imsipsec_addr_format(&parsed, addr, sizeof(addr)), slash);
+}
+
+static bool trusts(const struct imsipsec_endpoint *e, const char *text)
+{
+	char buf[2 * IMSIPSEC_TRUSTED_LEN];
+	size_t i;
+
+	get_trusted(buf, sizeof(buf), text);
+	for (i = 0; i < e->n_trusted; i++)
+		if (!strcmp(e->trusted[i], buf))
+			return true;
+	return false;
+}
+
+/* In whatever order */
+static bool is_trust_of(const struct imsipsec_endpoint *e, const struct imsipsec_endpoint_params *p)
+{
+	size_t i;
+
+	if (!p->trusted)
+		return true;
+	for (i = 0; i < p->n_trusted; i++)
+		if (!trusts(e, p->trusted[i]))
+			return false;
+	return p->n_trusted == e->n_trusted;
+}
+
+/* What can be, while it has bundles; @e is what is there. Returns 1 if something was. */
+static int change(struct imsipsec *h, const struct imsipsec_endpoint *e,
+		  const struct imsipsec_endpoint_params *p,
+		  const struct imsipsec_endpoint **endpoint)
+{
+	int err = 0, changed = 0;
+
+	h->endpoint = *e;
+	if (endpoint)
+		*endpoint = &h->endpoint;
+	if (!is_pool_of(e, p)) {
+		err = imsipsec_endpoint_set_ports(h, e->id, p->port_pc, p->n_port_pc, endpoint);
+		changed = 1;
+	}
+	if (!err && !is_trust_of(e, p)) {
+		err = imsipsec_endpoint_set_trusted(h, e->id, p->trusted, p->n_trusted, endpoint);
+		changed = 1;
+	}
+	return err ? err : changed;
+}
+
 static int refuse(struct imsipsec *h, const struct imsipsec_endpoint *e, const char *what)
 {
 	return imsipsec_fail(h, -EBUSY,
@@ -414,16 +513,9 @@ int imsipsec_endpoint_replace(struct imsipsec *h, const struct imsipsec_endpoint
 	if (w.n) {
 		what = difference(&w.found, &w.p);
 		if (!what) {
-			if (is_pool_of(&w.found, &w.p)) {
-				h->endpoint = w.found;
-				if (endpoint)
-					*endpoint = &h->endpoint;
-				return 0;
-			}
-			err = imsipsec_endpoint_set_ports(h, w.found.id, w.p.port_pc,
-							  w.p.n_port_pc, endpoint);
+			err = change(h, &w.found, &w.p, endpoint);
 			if (err != -EBUSY || !force)
-				return err ? err : 1;
+				return err;
 		} else if (!force) {
 			return refuse(h, &w.found, what);
 		}

@@ -480,6 +480,8 @@ int imsipsec_offload_dump(struct imsipsec *h, const char *interface, enum imsips
 /* ---- Endpoints ------------------------------------------------------- */
 
 #define IMSIPSEC_OFFLOAD_REASONS	32	/* a place for each reason, and room for more */
+#define IMSIPSEC_TRUSTED_MAX		16	/* trusted prefixes of an endpoint, at most */
+#define IMSIPSEC_TRUSTED_LEN		66	/* bytes of one, at most */
 
 /**
  * struct imsipsec_endpoint - a local address with its protected ports
@@ -515,6 +517,9 @@ int imsipsec_offload_dump(struct imsipsec *h, const char *interface, enum imsips
  * @fallbacks: how many bundles software did it for, by enum imsipsec_offload_reason
  * @hw_offload_text: what the kernel or the driver said of the last of them; "" if
  *	nothing
+ * @trusted: prefixes whose traffic with its ports passes in clear, each with the interface that
+ *	it is behind, by its present name: "192.0.2.0/24%eth1"
+ * @n_trusted: how many
  */
 struct imsipsec_endpoint {
 	uint32_t id;
@@ -542,6 +547,8 @@ struct imsipsec_endpoint {
 	char hw_offload_interface[IMSIPSEC_INTERFACE_MAX + 1];
 	uint64_t fallbacks[IMSIPSEC_OFFLOAD_REASONS];
 	char hw_offload_text[256];
+	char trusted[IMSIPSEC_TRUSTED_MAX][IMSIPSEC_TRUSTED_LEN + 1];
+	size_t n_trusted;
 };
 
 /**
@@ -563,6 +570,11 @@ struct imsipsec_endpoint {
  *	configuration's
  * @hw_offload: what it is to do; 0: the configuration's
  * @hw_offload_required: whether a bundle that it cannot do that for is refused
+ * @trusted: prefixes, each with the interface that it is behind, which need not be there yet:
+ *	"192.0.2.0/24%eth1". What is in clear between one and the endpoint's ports, by that
+ *	interface, passes: a core that answers to a protected port. No UE can have its address in
+ *	one. NULL: none, and imsipsec_endpoint_replace() leaves what there is
+ * @n_trusted: how many, at most IMSIPSEC_TRUSTED_MAX
  */
 struct imsipsec_endpoint_params {
 	size_t size;
@@ -577,6 +589,8 @@ struct imsipsec_endpoint_params {
 	const char *hw_offload_interface;
 	enum imsipsec_offload hw_offload;
 	enum imsipsec_choice hw_offload_required;
+	const char *const *trusted;
+	size_t n_trusted;
 };
 
 /**
@@ -595,6 +609,7 @@ struct imsipsec_endpoint_params {
  *
  * Return: 0; -EADDRINUSE if another endpoint has one of the ports, or somebody
  * @params->nat_port, -EEXIST if somebody's IPsec policy stands in the way, -EINVAL,
+ * -EBUSY if a UE that has a bundle is in a prefix that is to be trusted,
  * -ENOSPC over max_endpoints, -ENOMEM.
  */
 int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_params *params,
@@ -618,6 +633,23 @@ int imsipsec_endpoint_set_ports(struct imsipsec *h, uint32_t id, const uint16_t 
 				const struct imsipsec_endpoint **endpoint);
 
 /**
+ * imsipsec_endpoint_set_trusted() - change the prefixes that an endpoint trusts
+ * @h: the handle
+ * @id: the endpoint
+ * @trusted: all of them, as in struct imsipsec_endpoint_params
+ * @n: how many, at most IMSIPSEC_TRUSTED_MAX; 0: none from now on
+ * @endpoint: gets what it is now, the handle's until its next call; may be NULL
+ *
+ * All or nothing, and no bundle is lost. From an address that is not trusted any more nothing is
+ * received once this returns.
+ *
+ * Return: 0; -ENOENT; -EBUSY if a UE that has a bundle is in one, the text names the bundle;
+ * -EEXIST if somebody's IPsec policy stands in the way, -EINVAL, -ENOMEM.
+ */
+int imsipsec_endpoint_set_trusted(struct imsipsec *h, uint32_t id, const char *const *trusted,
+				  size_t n, const struct imsipsec_endpoint **endpoint);
+
+/**
  * imsipsec_endpoint_replace() - have an endpoint there as @params says, whatever there is
  * @h: the handle
  * @params: what to make
@@ -625,10 +657,10 @@ int imsipsec_endpoint_set_ports(struct imsipsec *h, uint32_t id, const uint16_t 
  * @endpoint: gets what is there, the handle's until its next call; may be NULL
  *
  * For a SIP server that starts, or starts again: what is there as it should be is left alone, with
- * its bundles. Where the pool of client ports alone differs, it is changed as by
- * imsipsec_endpoint_set_ports().
+ * its bundles. Where the pool of client ports alone differs, or what it trusts, that is changed as
+ * by imsipsec_endpoint_set_ports() and imsipsec_endpoint_set_trusted(), in this order.
  *
- * Return: 0 if it was there; 1 if it was made, or its pool changed; -EBUSY if something else
+ * Return: 0 if it was there; 1 if it was made or changed; -EBUSY if something else
  * differs, or bundles have a port that is to go, and @force is false; -EADDRINUSE if several have
  * the ports; what imsipsec_endpoint_add() gives.
  */

@@ -431,7 +431,7 @@ static void test_policies(void)
 	only(CHECK_WARNING, "policies", "does not tell", "ip xfrm policy");
 	/* The endpoint's own, and of a UE behind a NAT */
 	begin();
-	add_policy(OUT, 5063, 3)->templates = true;
+	add_policy(OUT, 5063, 4)->templates = true;
 	p = add_policy(OUT, 5063, 2);
 	p->templates = p->remote_port = true;
 	p->esp_transport = false;
@@ -440,7 +440,7 @@ static void test_policies(void)
 	well("policies", "no XFRM policy of somebody else's");
 	/* After ours; not at our ports, address or family */
 	begin();
-	add_policy(OUT, 5063, 4)->blocks = true;
+	add_policy(OUT, 5063, 5)->blocks = true;
 	add_policy(OUT, 5065, 0)->blocks = true;
 	add_policy(IN, 5065, 0)->blocks = true;
 	add_policy(IN, 0, 0)->proto = IPPROTO_ICMP;
@@ -456,7 +456,7 @@ static void test_policies(void)
 	begin();
 	add_policy(OUT, 0, 0);
 	only(CHECK_FAULT, "policies", "dir out, local 192.0.2.1/32, remote 0.0.0.0/0, priority 0, has other SAs, or none, for "
-	     "what leaves port 5063 of endpoint 1", "ip xfrm policy delete dir out index 9, or give it a priority above 3");
+	     "what leaves port 5063 of endpoint 1", "ip xfrm policy delete dir out index 9, or give it a priority above 4");
 	begin();
 	p = add_policy(OUT, 5062, 2);
 	p->blocks = true;
@@ -1497,6 +1497,55 @@ static void add_socket(uint8_t proto, const char *address, uint16_t port)
 	imsipsec_addr_parse(&s->address, address);
 }
 
+static void add_trusted(const char *text)
+{
+	struct imsipsec_endpoint *e = &c.endpoints[0];
+
+	strcpy(e->trusted[e->n_trusted++], text);
+}
+
+static void add_trusted_policy(const char *address)
+{
+	struct check_policy *p = add_policy(OUT, 5063, 3);
+
+	imsipsec_addr_parse(&p->remote, address);
+	p->remote_prefix = 16;
+}
+
+static void test_trusted(void)
+{
+	static const char dev[] = "Inter-|   Receive\n face |bytes\n    lo: 0 0\n  eth1: 0 0\n";
+
+	begin();
+	well("trusted", "no endpoint trusts anybody");
+	begin();
+	write_file("/proc/net/dev", dev);
+	add_trusted("10.1.2.0/24%eth1");
+	add_trusted("10.2.0.0/16%eth1");
+	add_trusted_policy("10.2.0.0");
+	well("trusted", "endpoint 1 trusts 10.1.2.0/24%eth1: 2^8 addresses");
+	begin();
+	add_trusted("10.1.0.0/16%lo");
+	add_trusted_policy("10.2.0.0");
+	only(CHECK_WARNING, "policies", "remote 10.2.0.0/16, priority 3", "ip xfrm policy delete");
+	begin();
+	add_trusted("10.2.0.0/15%eth1");
+	only(CHECK_WARNING, "trusted", "10.2.0.0/15%eth1: 2^17 addresses", "not wider than /16");
+	begin();
+	add_trusted("2001:db8::/47%eth1");
+	only(CHECK_WARNING, "trusted", "2001:db8::/47%eth1: 2^81 addresses", "not wider than /48");
+	begin();
+	add_trusted("2001:db8::/48%eth1");
+	well("trusted", "2^80 addresses");
+	begin();
+	write_file("/proc/net/dev", dev);
+	add_trusted("10.1.2.0/24%eth");
+	only(CHECK_WARNING, "trusted", "trusts 10.1.2.0/24%eth, and there is no eth", "trusted");
+	begin();
+	c.trusted_ues = 3;
+	only(CHECK_WARNING, "trusted", "3 UEs in tunnels", "the hosts of the core alone");
+}
+
 static void test_sockets(void)
 {
 	begin();
@@ -1589,6 +1638,7 @@ int main(int argc, char **argv)
 	test_iptables_marks();
 	test_fwmarks();
 	test_neighbours();
+	test_trusted();
 	test_sockets();
 	test_numbers();
 	json_object_put(rulesets);
