@@ -267,6 +267,46 @@ static void test_ports(void)
 	ok(id && !imsipsec_endpoint_delete(h, id, false), "PORTS: delete: %s", imsipsec_strerror(h));
 }
 
+static bool trusts(const struct imsipsec_endpoint *e, size_t n, const char *first)
+{
+	return e->n_trusted == n && (!n || !strcmp(e->trusted[0], first));
+}
+
+static void test_trusted(void)
+{
+	static const char *const one[] = { "2001:DB8:0:0::/64%nosuch0" };
+	static const char *const two[] = { "2001:db8:1::/48%lo", "2001:db8::/64%nosuch0" };
+	static const char *const wrong[] = { "192.0.2.0/24%lo" };
+	struct imsipsec_endpoint_params p = { .size = sizeof(p), .port_ps = 7000, .trusted = one, .n_trusted = 1 };
+	const struct imsipsec_endpoint *e;
+	uint32_t id;
+
+	imsipsec_addr_parse(&p.address, "2001:db8::5");
+	ok(imsipsec_endpoint_replace(h, &p, false, &e) == 1 && trusts(e, 1, two[1]),
+	   "TRUST: replace makes the endpoint: %s", imsipsec_strerror(h));
+	id = e->id;
+	ok(!imsipsec_endpoint_replace(h, &p, false, &e) && e->id == id && trusts(e, 1, two[1]),
+	   "TRUST: replace leaves it as it is: %s", imsipsec_strerror(h));
+	p.trusted = NULL;
+	ok(!imsipsec_endpoint_replace(h, &p, false, &e) && trusts(e, 1, two[1]),
+	   "TRUST: replace leaves it if it does not say: %s", imsipsec_strerror(h));
+	p.trusted = two;
+	p.n_trusted = 2;
+	ok(imsipsec_endpoint_replace(h, &p, false, &e) == 1 && e->id == id && trusts(e, 2, two[0]),
+	   "TRUST: replace changes it: %s", imsipsec_strerror(h));
+	ok(imsipsec_endpoint_set_trusted(h, id, wrong, 1, &e) == -EINVAL &&
+	   strstr(imsipsec_strerror(h), "family") && !imsipsec_endpoint_get(h, id, &e) &&
+	   trusts(e, 2, two[0]), "TRUST: not of another family: %s", imsipsec_strerror(h));
+	p.n_trusted = 0;
+	ok(imsipsec_endpoint_replace(h, &p, false, &e) == 1 && e->id == id && trusts(e, 0, NULL),
+	   "TRUST: replace takes it away: %s", imsipsec_strerror(h));
+	ok(!imsipsec_endpoint_set_trusted(h, id, one, 1, &e) && trusts(e, 1, two[1]) &&
+	   !imsipsec_endpoint_set_trusted(h, id, NULL, 0, &e) && trusts(e, 0, NULL) &&
+	   imsipsec_endpoint_set_trusted(h, id, one, IMSIPSEC_TRUSTED_MAX + 1, &e) == -EINVAL,
+	   "TRUST: set_trusted: %s", imsipsec_strerror(h));
+	ok(!imsipsec_endpoint_delete(h, id, false), "TRUST: delete: %s", imsipsec_strerror(h));
+}
+
 static void test_guard(void)
 {
 	struct imsipsec_endpoint_params p = { .size = sizeof(p) };
@@ -1647,6 +1687,7 @@ int main(void)
 	test_algorithms();
 	test_endpoint();
 	test_ports();
+	test_trusted();
 	test_guard();
 	test_bundle();
 	test_life();
