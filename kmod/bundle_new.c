@@ -701,8 +701,9 @@ struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endp
  * not have and for what its interface has to do and cannot, -ENOSPC for the range, a limit
  * or the interface's,
  * -EDQUOT for what one registration may have, -EADDRINUSE if the UE's ports are another
- * owner's, -EADDRNOTAVAIL if the UE's address is in a trusted prefix, -EEXIST if somebody else's SA with one of the UE's SPIs to its address, or policy for
- * its packets, is there. On error nothing is left, and nothing else has changed.
+ * owner's, -EADDRNOTAVAIL if the UE's address is in a trusted prefix, -EEXIST if somebody else's SA
+ * with one of the UE's SPIs to its address, or policy for its packets, is there. On error nothing is
+ * left, and nothing else has changed.
  */
 struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
 				     const struct ims_bundle_params *p,

@@ -143,7 +143,8 @@ static int ims_trust_check(const struct ims_endpoint *ep, const struct ims_trust
 			return -EINVAL;
 		}
 		if (!ims_trust_is_prefix(a)) {
-			NL_SET_ERR_MSG(extack, "trusted has bits behind its prefix, or a length that no prefix has");
+			NL_SET_ERR_MSG(extack,
+				       "trusted has bits behind its prefix, or no length of one");
 			return -EINVAL;
 		}
 		for (j = 0; j < i; j++) {
@@ -209,7 +210,8 @@ int ims_trust_check_bundle(struct ims_net *in, const struct ims_bundle_params *p
 		for (i = 0; trusts && i < trusts->n; i++) {
 			if (!ims_trust_covers(&trusts->trust[i].wish, &p->ue_addr))
 				continue;
-			NL_SET_ERR_MSG_FMT(extack, "ue-address is in a prefix that endpoint %u trusts",
+			NL_SET_ERR_MSG_FMT(extack,
+					   "ue-address is in a prefix that endpoint %u trusts",
 					   ep->id);
 			return -EADDRNOTAVAIL;
 		}

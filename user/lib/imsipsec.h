@@ -890,7 +890,8 @@ int imsipsec_key_parse(uint8_t key[IMSIPSEC_KEY_LEN], const char *text, size_t l
  * Return: 0; -EEXIST if somebody else has an SA with one of the UE's SPIs to its address,
  * or the cookie came with something else before; -EADDRINUSE if another owner has the UE's
  * address and one of its ports, and has proved himself: the text names the bundle; -EDQUOT
- * over max_sets (both TS 33.203 clause 7.4); -ENOENT no such endpoint; -EINVAL; -EOPNOTSUPP if the
+ * over max_sets (both TS 33.203 clause 7.4); -ENOENT no such endpoint; -EINVAL;
+ * -EADDRNOTAVAIL if the UE's address is in a prefix that an endpoint trusts; -EOPNOTSUPP if the
  * algorithms are not allowed, or the kernel has not got them, or for the mode the
  * endpoint has no NAT traversal, or there are no marks and it is not unmarked, or the
  * endpoint's interface cannot do what is required of it;
