@@ -702,8 +702,8 @@ struct ims_bundle *ims_bundle_repeated(struct ims_net *in, const struct ims_endp
  * or the interface's,
  * -EDQUOT for what one registration may have, -EADDRINUSE if the UE's ports are another
  * owner's, -EADDRNOTAVAIL if the UE's address is in a trusted prefix, -EEXIST if somebody else's SA
- * with one of the UE's SPIs to its address, or policy for its packets, is there. On error nothing is
- * left, and nothing else has changed.
+ * with one of the UE's SPIs to its address, or policy for its packets, is there. On error nothing
+ * is left, and nothing else has changed.
  */
 struct ims_bundle *ims_bundle_create(struct ims_net *in, struct ims_endpoint *ep,
 				     const struct ims_bundle_params *p,
