@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Requests about endpoints. */
 #include <linux/bits.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 #include <net/sock.h>
 
 #include "bundle.h"
@@ -15,8 +17,7 @@
 #define IMS_ENDPOINT_GET_DO	BIT(IMS_IPSEC_A_ENDPOINT_ID)
 #define IMS_ENDPOINT_GET_DUMP	0
 
-#define IMS_ENDPOINT_MULTI	(BIT(IMS_IPSEC_A_ENDPOINT_PORT_PC) | \
-				 BIT(IMS_IPSEC_A_ENDPOINT_TRUSTED))
+#define IMS_ENDPOINT_MULTI	BIT(IMS_IPSEC_A_ENDPOINT_PORT_PC)
 
 static int ims_netlink_put_drops(struct sk_buff *skb, const struct ims_endpoint *ep)
 {
@@ -40,20 +41,34 @@ static int ims_netlink_put_drops(struct sk_buff *skb, const struct ims_endpoint 
 	return 0;
 }
 
+/* Room for all there may be, of which what is not needed is given back */
 static int ims_netlink_put_trusted(struct sk_buff *skb, const struct ims_endpoint *ep)
 {
-	char text[IMS_IPSEC_TRUSTED_TEXT_MAX + 1];
+	const size_t size = IMS_IPSEC_TRUSTED_TEXT_MAX + 1;
 	struct ims_trust_wish w;
+	struct nlattr *nla;
 	unsigned int i;
+	size_t n = 0;
+	char *text;
 
+	if (ims_trust_get(ep, 0, &w))
+		return 0;
+	nla = nla_reserve(skb, IMS_IPSEC_A_ENDPOINT_TRUSTED, size);
+	if (!nla)
+		return -EMSGSIZE;
+	text = memset(nla_data(nla), 0, size);
 	for (i = 0; !ims_trust_get(ep, i, &w); i++) {
+		if (i)
+			text[n++] = ',';
 		if (w.addr.family == AF_INET)
-			scnprintf(text, sizeof(text), "%pI4/%u%%%s", &w.addr.in, w.len, w.ifname);
+			n += scnprintf(text + n, size - n, "%pI4/%u%%%s", &w.addr.in, w.len,
+				       w.ifname);
 		else
-			scnprintf(text, sizeof(text), "%pI6c/%u%%%s", &w.addr.in6, w.len, w.ifname);
-		if (nla_put_string(skb, IMS_IPSEC_A_ENDPOINT_TRUSTED, text))
-			return -EMSGSIZE;
+			n += scnprintf(text + n, size - n, "%pI6c/%u%%%s", &w.addr.in6, w.len,
+				       w.ifname);
 	}
+	nla->nla_len = nla_attr_size(n + 1);
+	nlmsg_trim(skb, (void *)nla + nla_total_size(n + 1));
 	return 0;
 }
 
@@ -117,49 +132,48 @@ static int ims_netlink_get_pool(struct ims_ports *ports, struct genl_info *info)
 	return 0;
 }
 
-static int ims_netlink_get_trust(struct ims_trust_wishes *wishes, const struct nlattr *nla,
-				 struct netlink_ext_ack *extack)
+static int ims_netlink_parse_trusts(struct ims_trust_wishes *wishes, const struct nlattr *nla,
+				    char *list, struct netlink_ext_ack *extack)
 {
-	char text[IMS_IPSEC_TRUSTED_TEXT_MAX + 1];
+	char *text;
 
-	if (wishes->n == IMS_IPSEC_TRUSTED_MAX) {
-		NL_SET_ERR_MSG_ATTR(extack, nla, "more than 16 trusted");
-		return -EINVAL;
+	while (list) {
+		text = strsep(&list, ",");
+		if (wishes->n == IMS_IPSEC_TRUSTED_MAX) {
+			NL_SET_ERR_MSG_ATTR(extack, nla, "more than 16 trusted");
+			return -EINVAL;
+		}
+		if (ims_trust_parse(&wishes->wish[wishes->n], text)) {
+			NL_SET_ERR_MSG_ATTR(extack, nla,
+					    "trusted is not ADDRESS/LENGTH%INTERFACE, or several of these");
+			return -EINVAL;
+		}
+		wishes->n++;
 	}
-	nla_strscpy(text, nla, sizeof(text));
-	if (ims_trust_parse(&wishes->wish[wishes->n], text)) {
-		NL_SET_ERR_MSG_ATTR(extack, nla, "trusted is not ADDRESS/LENGTH%INTERFACE");
-		return -EINVAL;
-	}
-	wishes->n++;
 	return 0;
 }
 
-/* One that is empty: none */
-static int ims_netlink_get_trusts(struct ims_trust_wishes *wishes, struct genl_info *info)
+static int ims_netlink_get_trusts(struct ims_trust_wishes *wishes, const struct genl_info *info)
 {
-	unsigned int seen = 0, empty = 0;
-	const struct nlattr *nla;
-	int rem, err;
+	const struct nlattr *nla = info->attrs[IMS_IPSEC_A_ENDPOINT_TRUSTED];
+	char *list;
+	int err;
 
 	wishes->n = 0;
-	nlmsg_for_each_attr(nla, info->nlhdr, GENL_HDRLEN, rem) {
-		if (nla_type(nla) != IMS_IPSEC_A_ENDPOINT_TRUSTED)
-			continue;
-		seen++;
-		if (!nla_len(nla) || !*(const char *)nla_data(nla)) {
-			empty++;
-			continue;
-		}
-		err = ims_netlink_get_trust(wishes, nla, info->extack);
-		if (err)
-			return err;
+	if (!nla)
+		return 0;
+	list = nla_strdup(nla, GFP_KERNEL);
+	if (!list)
+		return -ENOMEM;
+	if (strlen(list) + 1 < nla_len(nla)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, nla, "trusted has a NUL in it");
+		err = -EINVAL;
+	} else {
+		/* empty: none */
+		err = *list ? ims_netlink_parse_trusts(wishes, nla, list, info->extack) : 0;
 	}
-	if (empty && seen > 1) {
-		NL_SET_ERR_MSG(info->extack, "trusted is empty, and there is more of it");
-		return -EINVAL;
-	}
-	return 0;
+	kfree(list);
+	return err;
 }
 
 static int ims_netlink_get_ports(struct ims_ports *ports, const struct ims_config *config,

@@ -75,7 +75,7 @@ def base(op, mode):
         ('endpoint-new', 'do'): {'address': '192.0.2.77', 'port-ps': 9000, 'port-pc': [9001, 9002],
                                    'guard': 'reject', 'nat-traversal': 1, 'nat-port': 4700, 'nat-shared': 0,
                                    'hw-offload-interface': 'nic0', 'hw-offload': 'software', 'hw-offload-required': 0,
-                                   'trusted': ['198.51.100.0/24%nic0', '203.0.113.0/24%nic0']},
+                                   'trusted': '198.51.100.0/24%nic0,203.0.113.0/24%nic0'},
         ('endpoint-del', 'do'): {'id': ep, 'force': True},
         ('endpoint-set', 'do'): {'id': ep, 'port-pc': list(PORT_PC)},
         ('endpoint-get', 'do'): {'id': ep},
@@ -102,7 +102,8 @@ def base(op, mode):
 def bases(op, mode):
     """That, and others that ask for the same in another way."""
     b = Ground.b
-    more = {'bundle-find': ({'spi': b['spi-ps']}, {'mark': b['mark']}),
+    more = {'endpoint-set': ({'id': Ground.ep['id'], 'trusted': '198.51.100.0/24%nic0'},),
+            'bundle-find': ({'spi': b['spi-ps']}, {'mark': b['mark']}),
             'bundle-new': (dict(bundle_attrs(Ground.ep), over=b['id']),),
             'bundle-tx': ({'id': b['id']}, {'owner': b['owner'], 'contact': b['contact']})}
     return (base(op, mode), *more.get(op, ()))
@@ -215,8 +216,10 @@ def variations_of(op, mode, attrs):
             join(rest) + struct.pack('=H', len(data) + 5) + data[2:], False
         for short in (0, 3):
             yield f'{a.name} of length {short}', join(rest) + struct.pack('=H', short) + data[2:], False
+    # Whatever else bundle-new has is no other way to ask for it
+    ways = {a.name for a in SPEC.attrs(op, mode)} if op == 'bundle-new' else listed
     for a in table.values():
-        if a.name not in listed:
+        if a.name not in ways:
             payload = bytes(a.size or 4) if a.kind not in ('flag', 'pad') else b''
             yield f'{a.name}, which is not of this operation', join(items) + nla(a.number, payload), False
     top = max(a.number for a in table.values())

@@ -14,11 +14,36 @@ static int port_pc_attr(const struct nlattr *attr, struct imsipsec_endpoint *e)
 	return imsipsec_attr_be16(attr, &e->port_pc[e->n_port_pc++]);
 }
 
+/* With a comma between two; an interface's name may have one, but has no slash */
 static int trusted_attr(const struct nlattr *attr, struct imsipsec_endpoint *e)
 {
-	if (e->n_trusted == IMSIPSEC_TRUSTED_MAX)
-		return -EBADMSG;
-	return imsipsec_attr_text(attr, e->trusted[e->n_trusted++], sizeof(e->trusted[0]));
+	char list[IMS_IPSEC_TRUSTED_TEXT_MAX + 1], *rest = list, *one, *next;
+	int err, len;
+
+	err = imsipsec_attr_text(attr, list, sizeof(list));
+	if (err)
+		return err;
+	while (rest && *rest) {
+		one = rest;
+		next = strchr(one, '/');
+		if (next)
+			next = strchr(next + 1, '/');
+		rest = NULL;
+		if (next) {
+			/* back to the comma before its address */
+			while (next > one && *next != ',')
+				next--;
+			*next = '\0';
+			rest = next + 1;
+		}
+		if (e->n_trusted == IMSIPSEC_TRUSTED_MAX)
+			return -EBADMSG;
+		len = snprintf(e->trusted[e->n_trusted], sizeof(e->trusted[0]), "%s", one);
+		if (len >= (int)sizeof(e->trusted[0]))
+			return -EBADMSG;
+		e->n_trusted++;
+	}
+	return 0;
 }
 
 struct fallback {
@@ -162,15 +187,18 @@ static int exchange_one(struct imsipsec *h, struct nlmsghdr *nlh,
 static int put_trusted(struct imsipsec *h, struct nlmsghdr *nlh, const char *const *trusted,
 		       size_t n)
 {
-	int err = 0;
-	size_t i;
+	char list[IMS_IPSEC_TRUSTED_TEXT_MAX + 1] = "";
+	size_t i, len = 0;
 
 	if (n > IMSIPSEC_TRUSTED_MAX)
 		return imsipsec_fail(h, -EINVAL, "trusted: more than %d", IMSIPSEC_TRUSTED_MAX);
-	for (i = 0; i < n && !err; i++)
-		err = imsipsec_put_text(h, nlh, IMS_IPSEC_A_ENDPOINT_TRUSTED, trusted[i],
-					IMS_IPSEC_TRUSTED_TEXT_MAX);
-	return err;
+	for (i = 0; i < n; i++) {
+		if (!*trusted[i] || strlen(trusted[i]) > IMSIPSEC_TRUSTED_LEN ||
+		    strchr(trusted[i], ','))
+			return imsipsec_fail(h, -EINVAL, "trusted: not ADDRESS/LENGTH%%INTERFACE");
+		len += snprintf(list + len, sizeof(list) - len, "%s%s", i ? "," : "", trusted[i]);
+	}
+	return imsipsec_put_text(h, nlh, IMS_IPSEC_A_ENDPOINT_TRUSTED, list, sizeof(list) - 1);
 }
 
 int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_params *params,
@@ -218,7 +246,8 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
 	if (p.hw_offload_required)
 		mnl_attr_put_u8(nlh, IMS_IPSEC_A_ENDPOINT_HW_OFFLOAD_REQUIRED,
 				p.hw_offload_required == IMSIPSEC_CHOICE_ON);
-	err = put_trusted(h, nlh, p.trusted, p.trusted ? p.n_trusted : 0);
+	if (p.trusted && p.n_trusted)
+		err = put_trusted(h, nlh, p.trusted, p.n_trusted);
 	return err ? err : exchange_one(h, nlh, endpoint);
 }
 
@@ -289,12 +318,11 @@ int imsipsec_endpoint_set_ports(struct imsipsec *h, uint32_t id, const uint16_t 
 int imsipsec_endpoint_set_trusted(struct imsipsec *h, uint32_t id, const char *const *trusted,
 				  size_t n, const struct imsipsec_endpoint **endpoint)
 {
-	static const char *const none[] = { "" };
 	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_ENDPOINT_SET, 0);
 	int err;
 
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_ENDPOINT_ID, id);
-	err = put_trusted(h, nlh, n ? trusted : none, n ? n : 1);
+	err = put_trusted(h, nlh, trusted, n);
 	return err ? err : exchange_one(h, nlh, endpoint);
 }
 
