@@ -41,6 +41,8 @@ void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *
 		json_bool(j, "unmarked", b->unmarked);
 	}
 	json_bool(j, "udp-only", b->udp_only);
+	if (b->tcp_only)
+		json_bool(j, "tcp-only", true);
 	json_bundle_offload(j, b);
 	if (b->last_rx_ms != IMSIPSEC_NEVER)
 		json_number(j, "last-rx", b->last_rx_ms);
@@ -110,9 +112,10 @@ void text_bundle(const struct imsipsec_bundle *b)
 	printf("\n    endpoint %" PRIu32 "  registration %" PRIu32, b->endpoint, b->registration);
 	if (b->mark)
 		printf("  mark 0x%" PRIx32, b->mark);
-	printf("  %s  %s, %s%s", name_or_unknown(imsipsec_mode_name(b->mode)),
+	printf("  %s  %s, %s%s%s", name_or_unknown(imsipsec_mode_name(b->mode)),
 	       name_or_unknown(imsipsec_alg_name(b->alg)),
-	       name_or_unknown(imsipsec_ealg_name(b->ealg)), b->udp_only ? "  UDP only" : "");
+	       name_or_unknown(imsipsec_ealg_name(b->ealg)), b->udp_only ? "  UDP only" : "",
+	       b->tcp_only ? "  TCP only" : "");
 	text_bundle_offload(b);
 	putchar('\n');
 	text_sas(b);
@@ -359,6 +362,120 @@ static int bundle_show(int argc, char **argv)
 	return end_list(h, err);
 }
 
+/* What was found, with its counters: the answer has none. @b is gone afterwards. */
+static int show_found(struct imsipsec *h, const struct imsipsec_bundle *b)
+{
+	const bool tcp_only = b->tcp_only;
+	struct imsipsec_bundle found;
+
+	if (imsipsec_bundle_get(h, b->id, &b))
+		return fail("%s", imsipsec_strerror(h));
+	found = *b;
+	found.tcp_only = tcp_only;
+	if (json_wanted) {
+		json_bundle(&json_out, NULL, &found);
+		json_end(&json_out);
+	} else {
+		text_bundle(&found);
+	}
+	return EXIT_OK;
+}
+
+/*
+ * One of several ways to name what is looked for: all of @args up to the @n'th are given, or none.
+ */
+static bool is_way(const struct arg *args, size_t n)
+{
+	size_t i;
+
+	for (i = 1; i < n; i++)
+		if (args[i].given != args[0].given)
+			die(EXIT_USAGE, "\"%s\" is missing", args[args[0].given ? i : 0].name);
+	return args[0].given;
+}
+
+static int bundle_find(int argc, char **argv)
+{
+	enum { TUPLE, SPI = TUPLE + 4, MARK, N_ARGS };
+	struct imsipsec_addr local = { .family = 0 }, remote = { .family = 0 };
+	uint16_t local_port = 0, remote_port = 0;
+	uint32_t spi = 0, mark = 0;
+	struct arg args[N_ARGS] = {
+		[TUPLE] = { "address", parse_addr, &local },
+		{ "local-port", parse_port, &local_port },
+		{ "ue-address", parse_addr, &remote },
+		{ "ue-port", parse_port, &remote_port },
+		[SPI] = { "spi", parse_u32, &spi },
+		[MARK] = { "mark", parse_u32, &mark },
+	};
+	const struct imsipsec_bundle *b;
+	struct imsipsec *h;
+	bool by_tuple;
+	int err, status;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	by_tuple = is_way(&args[TUPLE], SPI - TUPLE);
+	if (by_tuple + args[SPI].given + args[MARK].given != 1)
+		die(EXIT_USAGE, "either addresses and ports, or \"spi\", or \"mark\" say which");
+
+	h = open_or_die();
+	if (by_tuple)
+		err = imsipsec_bundle_find_tuple(h, &local, local_port, &remote, remote_port, &b);
+	else if (args[SPI].given)
+		err = imsipsec_bundle_find_spi(h, spi, &b);
+	else
+		err = imsipsec_bundle_find_mark(h, mark, &b);
+	status = err ? fail("%s", imsipsec_strerror(h)) : show_found(h, b);
+	imsipsec_close(h);
+	return status;
+}
+
+static int bundle_tx(int argc, char **argv)
+{
+	enum { ID, OWNER, OWNER_HEX, CONTACT, CONTACT_HEX, UE, UE_PORT, ADDRESS, N_ARGS };
+	struct imsipsec_addr local = { .family = 0 }, remote = { .family = 0 };
+	struct bytes owner = { .len = 0 }, contact = { .len = 0 };
+	uint16_t remote_port = 0;
+	uint32_t id = 0;
+	struct arg args[N_ARGS] = {
+		[ID] = { "id", parse_u32, &id },
+		[OWNER] = { "owner", parse_text, &owner },
+		[OWNER_HEX] = { "owner-hex", parse_hex, &owner },
+		[CONTACT] = { "contact", parse_text, &contact },
+		[CONTACT_HEX] = { "contact-hex", parse_hex, &contact },
+		[UE] = { "ue-address", parse_addr, &remote },
+		[UE_PORT] = { "ue-port", parse_port, &remote_port },
+		[ADDRESS] = { "address", parse_addr, &local },
+	};
+	const struct imsipsec_bundle *b;
+	bool by_name, by_port;
+	struct imsipsec *h;
+	int err, status;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	by_name = owner.len || contact.len;
+	check_pair(&args[OWNER], &args[OWNER_HEX], by_name);
+	check_pair(&args[CONTACT], &args[CONTACT_HEX], by_name);
+	check_owner(&owner);
+	by_port = is_way(&args[UE], ADDRESS - UE);
+	if (args[ID].given + by_name + by_port != 1 || (args[ADDRESS].given && !by_port))
+		die(EXIT_USAGE,
+		    "either \"id\", or \"owner\" and \"contact\", or the UE's address and port say which");
+
+	h = open_or_die();
+	if (args[ID].given)
+		err = imsipsec_bundle_tx(h, id, &b);
+	else if (by_name)
+		err = imsipsec_bundle_tx_name(h, owner.data, owner.len, contact.data, contact.len,
+					      &b);
+	else
+		err = imsipsec_bundle_tx_port(h, args[ADDRESS].given ? &local : NULL, &remote,
+					      remote_port, &b);
+	status = err ? fail("%s", imsipsec_strerror(h)) : show_found(h, b);
+	imsipsec_close(h);
+	return status;
+}
+
 static int bundle_flush(int argc, char **argv)
 {
 	enum { ALL = N_FILTER_ARGS, LINGER, N_ARGS };
@@ -421,6 +538,14 @@ int cmd_bundle(int argc, char **argv)
 		  "[ id ID | [ endpoint ID ] [ owner TEXT ] [ contact TEXT ]\n"
 		  "      [ ue ADDRESS ] [ state STATE ] [ older-than ID ] ]",
 		  "Show bundles" },
+		{ "find", bundle_find,
+		  "{ address ADDRESS local-port PORT ue-address ADDRESS ue-port PORT\n"
+		  "      | spi SPI | mark MARK }",
+		  "Show the bundle that a message came over" },
+		{ "tx", bundle_tx,
+		  "{ id ID | owner TEXT contact TEXT\n"
+		  "      | ue-address ADDRESS ue-port PORT [ address ADDRESS ] }",
+		  "Show the bundle to send over now" },
 	};
 
 	return run_command(commands, ARRAY_SIZE(commands), "show", argc, argv);

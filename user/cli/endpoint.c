@@ -169,31 +169,82 @@ static int search_endpoint(const struct imsipsec_endpoint *e, void *data)
 	return 0;
 }
 
+/* One that is there, by its id or its address: the first of a command's words */
+#define SEARCH_ARGS(s)							\
+	{ "id", parse_u32, &(s)->id },					\
+	{ "address", parse_addr, &(s)->address },			\
+	{ "port-ps", parse_port, &(s)->port_ps }
+#define N_SEARCH_ARGS	3
+
+static void check_search(const struct arg *args)
+{
+	const bool by_id = args[0].given, by_address = args[1].given, has_port = args[2].given;
+
+	if (by_id == by_address || (has_port && !by_address))
+		die(EXIT_USAGE, "either \"id\" or \"address\" says which");
+}
+
+static int search(struct imsipsec *h, struct search *s)
+{
+	if (!s->address.family)
+		return EXIT_OK;
+	if (imsipsec_endpoint_dump(h, search_endpoint, s))
+		return fail("%s", imsipsec_strerror(h));
+	if (s->found != 1)
+		return fail(s->found ? "several endpoints have that address: name \"port-ps\""
+				     : "no endpoint has that address");
+	return EXIT_OK;
+}
+
 static int endpoint_del(int argc, char **argv)
 {
 	struct search s = { .port_ps = 0 };
-	struct arg args[] = {
-		{ "id", parse_u32, &s.id },
-		{ "address", parse_addr, &s.address },
-		{ "port-ps", parse_port, &s.port_ps },
-		{ "force", NULL, NULL },
-	};
-	const struct arg *id = &args[0], *address = &args[1], *port = &args[2], *force = &args[3];
+	struct arg args[] = { SEARCH_ARGS(&s), { "force", NULL, NULL } };
 	struct imsipsec *h;
-	int status = EXIT_OK;
+	int status;
 
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
-	if (id->given == address->given || (port->given && !address->given))
-		die(EXIT_USAGE, "either \"id\" or \"address\" says which");
+	check_search(args);
 
 	h = open_or_die();
-	if (address->given && imsipsec_endpoint_dump(h, search_endpoint, &s))
+	status = search(h, &s);
+	if (!status && imsipsec_endpoint_delete(h, s.id, args[N_SEARCH_ARGS].given))
 		status = fail("%s", imsipsec_strerror(h));
-	else if (address->given && s.found != 1)
-		status = fail(s.found ? "several endpoints have that address: name \"port-ps\""
-				      : "no endpoint has that address");
-	else if (imsipsec_endpoint_delete(h, s.id, force->given))
-		status = fail("%s", imsipsec_strerror(h));
+	imsipsec_close(h);
+	return status;
+}
+
+static int endpoint_set(int argc, char **argv)
+{
+	struct search s = { .port_ps = 0 };
+	struct trusted trusted;
+	struct ports port_pc;
+	struct arg args[] = {
+		SEARCH_ARGS(&s),
+		{ "port-pc", parse_ports, &port_pc },
+		{ "trusted", parse_trusted, &trusted },
+	};
+	const struct arg *by_ports = &args[N_SEARCH_ARGS], *by_trusted = by_ports + 1;
+	const struct imsipsec_endpoint *e;
+	struct imsipsec *h;
+	int err, status;
+
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	check_search(args);
+	if (by_ports->given == by_trusted->given)
+		die(EXIT_USAGE, "either \"port-pc\" or \"trusted\" says what");
+
+	h = open_or_die();
+	status = search(h, &s);
+	if (!status) {
+		err = by_ports->given ?
+		      imsipsec_endpoint_set_ports(h, s.id, port_pc.port, port_pc.n, &e) :
+		      imsipsec_endpoint_set_trusted(h, s.id, trusted.prefix, trusted.n, &e);
+		if (err)
+			status = fail("%s", imsipsec_strerror(h));
+		else
+			show_made(e);
+	}
 	imsipsec_close(h);
 	return status;
 }
@@ -266,6 +317,10 @@ int cmd_endpoint(int argc, char **argv)
 		  "Make an endpoint: nothing unprotected passes its ports unless guard is bypass" },
 		{ "replace", endpoint_replace, HELP_WISH "\n      [ force ]",
 		  "Make it unless it is there; with force even if another one has its ports" },
+		{ "set", endpoint_set,
+		  "{ id ID | address ADDRESS [ port-ps PORT ] }\n"
+		  "      { port-pc PORT[,PORT]... | trusted { none | PREFIX%INTERFACE[,PREFIX%INTERFACE]... } }",
+		  "Change an endpoint's client ports, or what it trusts; its bundles stay" },
 		{ "del", endpoint_del,
 		  "{ id ID | address ADDRESS [ port-ps PORT ] } [ force ]",
 		  "Delete an endpoint, with force even if it has bundles" },

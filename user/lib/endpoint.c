@@ -458,7 +458,8 @@ static void get_trusted(char *buf, size_t size, const char *text)
 	memcpy(given, text, len);
 	given[len] = '\0';
 	if (!imsipsec_addr_parse(&parsed, given))
-		snprintf(buf, size, "%s%s", imsipsec_addr_format(&parsed, addr, sizeof(addr)), slash);
+		snprintf(buf, size, "%s%s", imsipsec_addr_format(&parsed, addr, sizeof(addr)),
+			 slash);
 }
 
 static bool trusts(const struct imsipsec_endpoint *e, const char *text)

@@ -1065,9 +1065,9 @@ int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filte
  *
  * Behind NATs, several UEs may have one address and the same ports. Then @bundle is the one whose
  * TCP it is, and tcp_only is true: a datagram may have come from any of them, so that the SIP
- * server has to go by its mark, or to refuse the message. -ENOTUNIQ where nobody has TCP. It is the same
- * where more than 64 bundles have the UE's address and port. Of UEs that are not behind NATs, and
- * where all bundles are unmarked, there are no two once the 200 OK has come.
+ * server has to go by its mark, or to refuse the message. -ENOTUNIQ where nobody has TCP. It is
+ * the same where more than 64 bundles have the UE's address and port. Of UEs that are not behind
+ * NATs, and where all bundles are unmarked, there are no two once the 200 OK has come.
  *
  * Return: 0; -ENOENT if there is none; -ENOTUNIQ; -EINVAL; -ENOMEM.
  */

@@ -25,7 +25,7 @@ for words in help -h --help "endpoint help" "bundle help" "config help" "endpoin
 	     "endpoint del help" "endpoint show help" "bundle add help" "bundle confirm help" \
 	     "bundle extend help" "bundle del help" "bundle flush help" "bundle show help" "config show help" "config set help" \
 	     "algorithms help" "offload help" "offload check help" "stats help" "trace help" "monitor help" "version help" "bundle --help" \
-	     "endpoint replace help" "check help" "batch help"; do
+	     "endpoint replace help" "endpoint set help" "bundle find help" "bundle tx help" "check help" "batch help"; do
 	# shellcheck disable=SC2086
 	run 0 $words && grep -q '^Usage: imsipsec' "$tmp/out" && [ ! -s "$tmp/err" ]
 	ok "help: $words"
@@ -65,6 +65,16 @@ for guard in '' DROP dropped open 1; do
 		endpoint add address 192.0.2.1 guard "$guard"
 done
 refused 'endpoint replace: "address" is missing' endpoint replace force
+refused 'endpoint set: either "id" or "address" says which' endpoint set trusted none
+refused 'endpoint set: either "id" or "address" says which' endpoint set id 1 address 192.0.2.1 trusted none
+refused 'endpoint set: either "id" or "address" says which' endpoint set id 1 port-ps 5063 trusted none
+refused 'endpoint set: either "port-pc" or "trusted" says what' endpoint set id 1
+refused 'endpoint set: either "port-pc" or "trusted" says what' endpoint set id 1 port-pc 5062 trusted none
+refused 'endpoint set: the value of "port-pc" is not valid' endpoint set id 1 port-pc 5062,
+for trusted in '' ',' '10.0.0.0/24%eth1,' 'none,10.0.0.0/24%eth1'; do
+	refused 'endpoint set: the value of "trusted" is not valid' endpoint set id 1 trusted "$trusted"
+done
+refused 'endpoint set: "guard" is unknown, try "help"' endpoint set id 1 guard drop
 refused 'endpoint add: "force" is unknown, try "help"' endpoint add address 192.0.2.1 force
 for ues in '' 0 -1 many 4294967296; do
 	refused 'check: the value of "ues" is not valid' check ues "$ues"
@@ -148,6 +158,29 @@ refused 'bundle show: the value of "state" is not valid' bundle show state dead
 refused 'bundle show: "owner" and "owner-hex" exclude each other' bundle show owner a owner-hex 61
 refused 'bundle show: the value of "owner-hex" is not valid' bundle show owner-hex 616
 refused 'bundle show: an owner has at most 128 bytes' bundle show owner "$(printf '%129d' 1)"
+which='either addresses and ports, or "spi", or "mark" say which'
+refused "bundle find: $which" bundle find
+refused "bundle find: $which" bundle find spi 1 mark 1
+refused "bundle find: $which" \
+	bundle find address ::1 local-port 5063 ue-address ::2 ue-port 1 spi 1
+refused 'bundle find: "address" is missing' bundle find ue-address 192.0.2.5
+refused 'bundle find: "ue-port" is missing' \
+	bundle find address ::1 local-port 5063 ue-address ::2
+for word in spi mark; do
+	for value in '' x -1 4294967296; do
+		refused "bundle find: the value of \"$word\" is not valid" bundle find $word "$value"
+	done
+done
+refused 'bundle find: the value of "ue-port" is not valid' bundle find ue-port 0
+which='either "id", or "owner" and "contact", or the UE'"'s address and port say which"
+refused "bundle tx: $which" bundle tx
+refused "bundle tx: $which" bundle tx id 1 owner a contact b
+refused "bundle tx: $which" bundle tx id 1 address 192.0.2.1
+refused 'bundle tx: "contact" is missing' bundle tx owner a
+refused 'bundle tx: "owner" is missing' bundle tx contact-hex 61
+refused 'bundle tx: "owner" and "owner-hex" exclude each other' \
+	bundle tx owner a owner-hex 61 contact b
+refused 'bundle tx: "ue-port" is missing' bundle tx ue-address 192.0.2.5
 for command in flush show; do
 	for id in '' 0 x -1 4294967296; do
 		for name in endpoint older-than; do
@@ -256,6 +289,7 @@ sys.exit([f["check"] for f in j if f["level"] == "fault"] != ["module"] or
 	ok "endpoint replace force is taken, status 2 without the module"
 	for words in "bundle flush all" "bundle flush all linger 5s" "stats" "trace" \
 		     "bundle flush endpoint 1 owner a contact c state old ue-address ::1 older-than 7" \
+		     "bundle find spi 0x100" "bundle tx owner a contact c" "endpoint set id 1 trusted none" \
 		     "bundle show older-than 0x7" "trace ue 2001:db8::5"; do
 		# shellcheck disable=SC2086
 		run 2 $words
@@ -354,7 +388,9 @@ completes() {	# WANTED WORD...: the last word is what is completed
 completes check '' && completes batch ba && completes -force -f && completes ues check '' &&
 	completes replace endpoint '' && completes force endpoint replace '' &&
 	completes guard endpoint replace '' && ! completes force endpoint add '' &&
-	completes keys bundle add '' && ! completes replace bundle add ''
+	completes set endpoint '' && completes port-pc endpoint set '' &&
+	completes none endpoint set trusted '' && completes ue-port bundle find '' &&
+	completes contact bundle tx '' && completes keys bundle add '' && ! completes replace bundle add ''
 ok "completion"
 
 "$imsipsec" help >/dev/full 2>"$tmp/err"

@@ -144,7 +144,7 @@ hw-offload port-pc 5062,5064 hw-offload off
 hw-offload-interface port-pc 5062,5064 hw-offload-interface nosuch0
 hw-offload-required port-pc 5062,5064 hw-offload-required on
 END
-run 0 "${one[@]}" port-pc 5062,5064,5066 && run 0 -j endpoint show id "$id" && json 'j["port-pc"] == [5062, 5064, 5066] and j["bundles"] == 1'
+run 0 "${one[@]}" port-pc 5062,5064,5066 && run 0 -j endpoint show id "$id" && json 'j[0]["port-pc"] == [5062, 5064, 5066] and j[0]["bundles"] == 1'
 ok "endpoint replace: a port is added, and the bundle stays"
 run 0 "${one[@]}" port-pc 5062,5064 && endpoints | cmp - "$tmp/before"
 ok "endpoint replace: and taken away again"

@@ -319,6 +319,47 @@ run 0 bundle confirm id "$bundle" lifetime 1h older drop && run 0 bundle show st
 ok "bundle confirm older drop"
 run 2 bundle confirm id 4000000000 lifetime 1
 ok "bundle confirm, none"
+run 0 -j bundle show id "$bundle"
+read -r spi mark <<<"$(python3 -c 'import json, sys
+b = json.load(sys.stdin)[0]
+print(b["spi-ps"], b["mark"])' <"$tmp/out")"
+found() {	# WORD...: find that bundle, with its counters
+	run 0 -j bundle "$@" && json "j['id'] == $bundle and j['rx-packets'] == 0 and
+		j['owner'] == 'alice@example.com' and 'tcp-only' not in j"
+}
+found find spi "$spi" && found find mark "$mark" &&
+	found find address 192.0.2.1 local-port 5063 ue-address 192.0.2.5 ue-port 6301 &&
+	run 0 bundle find spi "$spi" && grep -q "^bundle $bundle: active, " "$tmp/out"
+ok "FIND: bundle find"
+run 2 bundle find spi 4294967295 && [ ! -s "$tmp/out" ] &&
+	run 2 bundle find mark 0 && [ ! -s "$tmp/out" ] &&
+	run 2 bundle find address 192.0.2.1 local-port 5063 ue-address 192.0.2.5 ue-port 6302 &&
+	[ ! -s "$tmp/out" ]
+ok "FIND: bundle find, none"
+found tx id "$bundle" &&
+	found tx owner alice@example.com contact 'sip:alice@192.0.2.5;x="y"' &&
+	found tx ue-address 192.0.2.5 ue-port 6300 &&
+	found tx ue-address 192.0.2.5 ue-port 6301 address 192.0.2.1
+ok "FIND: bundle tx"
+run 2 bundle tx id 4000000000 && run 2 bundle tx owner alice@example.com contact c &&
+	run 2 bundle tx ue-address 192.0.2.5 ue-port 6300 address 192.0.2.2
+ok "FIND: bundle tx, none"
+run 0 -j endpoint set id "$id" port-pc 5062,5064,5066 &&
+	json "j['id'] == $id and sorted(j['port-pc']) == [5062, 5064, 5066] and j['bundles']" &&
+	run 0 endpoint set address 192.0.2.1 port-ps 5063 port-pc 5064,5062 &&
+	grep -qE '  port-pc (5062,5064|5064,5062)  ' "$tmp/out"
+ok "PORTS: endpoint set port-pc"
+run 2 endpoint set id "$id" port-pc 5066 && grep -q 'still has bundles' "$tmp/err" &&
+	run 2 endpoint set id 4000000000 port-pc 5066 &&
+	run 2 endpoint set address 192.0.2.99 port-pc 5066
+ok "PORTS: endpoint set port-pc, refused"
+run 0 -j endpoint set id "$id" trusted 10.0.0.0/24%eth1,10.1.0.0/32%lo &&
+	json 'j["trusted"] == ["10.0.0.0/24%eth1", "10.1.0.0/32%lo"]' &&
+	run 0 endpoint show id "$id" && grep -q '  trusted 10.0.0.0/24%eth1,10.1.0.0/32%lo  ' "$tmp/out" &&
+	run 2 endpoint set id "$id" trusted 192.0.2.0/24%eth1 &&
+	run 0 -j endpoint show id "$id" && json 'len(j[0]["trusted"]) == 2' &&
+	run 0 -j endpoint set id "$id" trusted none && json 'j["trusted"] == []'
+ok "TRUST: endpoint set trusted"
 run 0 bundle del id "$bundle" linger 60 && run 0 bundle show id "$bundle" &&
 	grep -q ': old, ' "$tmp/out"
 ok "bundle del linger"
