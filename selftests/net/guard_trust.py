@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
-from hosts import (CONTAINER, GATE, Space, chain, need, rules, setup_hosts, teardown_hosts)  # noqa: E402  pylint: disable=wrong-import-position
+from hosts import (CONTAINER, GATE, Space, chain, need, place, rules, setup_hosts, teardown_hosts)  # noqa: E402  pylint: disable=wrong-import-position
 from protected import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 
 PREFIX = {'IPv4': '172.17.0.0/24', 'IPv6': 'fd17::/112'}
@@ -301,6 +301,53 @@ def policies(fam):
         trust(c, at(fam))
         World.nl.do('endpoint-del', id=c.ep['id'])
         nothing_left()
+
+
+@contextlib.contextmanager
+def core_at(*commands, dev, undo):
+    """P's addresses towards the core are on another device meanwhile, or are gone with what is done to c0."""
+    def address(where):
+        World.p.batch(f'addr replace {GATE["IPv4"]}/16 dev {where}', f'addr replace {GATE["IPv6"]}/64 dev {where} nodad')
+    World.p.batch(*commands)
+    try:
+        address(dev)
+        yield
+    finally:
+        World.p.batch(*undo)
+        address('c0')
+
+
+@test('TRUST', 'the core is behind a bridge: trusted by the bridge, and not by what is below it, {}', each=ADDRESSES)
+def bridge(fam):
+    need('bridge')
+    with case(fam) as c, core_at('link add br1 type bridge', 'addr flush dev c0', 'link set c0 master br1',
+                                 'link set br1 up', dev='br1', undo=['link del br1']):
+        core_fails(c, 'c0 is trusted', plaintext_in=3, plaintext_out=3)
+        equal(trust(c, at(fam, 'br1')), [at(fam, 'br1')], 'trusted')
+        with c.counted('br1 is trusted'):
+            core_works(c)
+        c.work()
+
+
+@test('TRUST', 'the core and UEs are in a VRF: trusted by that, or by the core\'s interface in it, {}', each=ADDRESSES)
+def vrf(fam):
+    need('vrf')
+    with case(fam) as c, core_at('link add vrf1 type vrf table 101', 'link set vrf1 up', 'link set p0 master vrf1',
+                                 'link set c0 master vrf1', dev='c0', undo=['link del vrf1']):
+        try:
+            place('p0', routes=False)
+            for s in (*c.udp, *c.tcp):
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'vrf1')
+            for dev in ('c0', 'vrf1'):
+                equal(trust(c, at(fam, dev)), [at(fam, dev)], 'trusted')
+                with c.counted(f'{dev} is trusted'):
+                    core_works(c, dev)
+            c.work()
+            trust(c, at(fam, 'p0'))
+            core_fails(c, 'another interface in the VRF is trusted', plaintext_in=3, plaintext_out=3)
+        finally:
+            World.p.batch('link set p0 nomaster')
+            place('p0')
 
 
 @test('TRUST', 'a connection ends to go when its core is trusted no more, {}', each=ADDRESSES)
