@@ -12,7 +12,7 @@
  *	flush, claim	the bundles of a contact end; those of a subscriber are shown
  *	flush-ue, get-ue	the same of a UE's address
  *	create-there	a UE's, at an address that all others say to be theirs
- *	find-tuple, find-spi, find-mark, tx	which bundle a message came over, and which to
+ *	find-tuple, find-spi, find-mark, tx, tx-port	which bundle a message came over, and which to
  *			send over
  *	policy		others' policies come and go: all that the CPU does for one
  *	wait-flush, wait-get	how long another request waits at most, while all are looked at and
@@ -251,6 +251,7 @@ enum find {
 	FIND_SPI,
 	FIND_MARK,
 	FIND_TX,
+	FIND_TX_PORT,
 };
 
 static int copy_bundle(const struct imsipsec_bundle *b, void *data)
@@ -270,8 +271,11 @@ static int find_bundle(enum find what, const struct imsipsec_bundle *b,
 		return imsipsec_bundle_find_spi(handle, b->spi_pc, found);
 	case FIND_MARK:
 		return imsipsec_bundle_find_mark(handle, b->mark, found);
-	default:
+	case FIND_TX:
 		return imsipsec_bundle_tx(handle, b->id, found);
+	default:
+		return imsipsec_bundle_tx_port(handle, &b->address, &b->ue_address, b->port_us,
+					       found);
 	}
 }
 
@@ -398,12 +402,12 @@ static double measure_end(void)
 /* In this order: the last one leaves nothing */
 static const char *const whats[] = {
 	"trace", "flush", "claim", "flush-ue", "get-ue", "policy", "wait-flush", "wait-get",
-	"wait-restore", "wait-gone", "find-tuple", "find-spi", "find-mark", "tx", "wait-end",
-	"create-there",
+	"wait-restore", "wait-gone", "find-tuple", "find-spi", "find-mark", "tx", "tx-port",
+	"wait-end", "create-there",
 };
 
 /* Has all others at one address */
-#define CREATE_THERE	15
+#define CREATE_THERE	16
 
 struct row {
 	size_t what, n;
@@ -434,6 +438,7 @@ static double measure(size_t what)
 	case 11:
 	case 12:
 	case 13:
+	case 14:
 		return measure_find(what - 10);
 	case CREATE_THERE:
 		return measure_create();

@@ -26,7 +26,10 @@ FEW, MANY = 100, 2000
 REQUESTS = {'trace': 'the last refusals, of as many,', 'flush': 'the bundles of a contact end, which',
             'claim': 'the bundles of a subscriber are shown, which', 'flush-ue': 'the bundles at an address end, which',
             'get-ue': 'the bundles at an address are shown, which', 'policy': 'another\'s policy comes and goes, which',
-            'create-there': 'a bundle is made at the address of all others, which'}
+            'create-there': 'a bundle is made at the address of all others, which',
+            'find-tuple': 'the bundle of addresses and ports is asked for, which', 'find-spi': 'that of an SPI, which',
+            'find-mark': 'that of a mark, which', 'tx': 'the one to send over, by another, which',
+            'tx-port': 'the one to send over to a UE\'s port, which'}
 WAITS = {'wait-flush': 'all bundles are looked at for a flush', 'wait-get': 'all bundles are looked at for a dump',
          'wait-restore': 'policies that somebody has flushed come back',
          'wait-gone': 'bundles are looked for of which somebody has had an SA expire',
