@@ -137,6 +137,12 @@ static enum ims_ipsec_drop ims_guard_check_owner(struct ims_net *in, const struc
 	return IMS_DROP_NOT;
 }
 
+/* Is what leaves this host's own? From within a VRF it comes by that, and was not received. */
+static bool ims_guard_is_hosts(const struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	return !state->in || (netif_is_l3_master(state->in) && !skb->skb_iif);
+}
+
 /*
  * Does what leaves in clear go to where an endpoint trusts? It has to come from this host, or be
  * an answer to what came to the protected port: others do not speak for it, whatever their source
@@ -145,7 +151,7 @@ static enum ims_ipsec_drop ims_guard_check_owner(struct ims_net *in, const struc
 static bool ims_guard_is_trusted(const struct ims_endpoint *ep, const struct sk_buff *skb,
 				 const struct nf_hook_state *state, const struct ims_parsed *p)
 {
-	return (!state->in || ims_compat_is_answer(skb)) &&
+	return (ims_guard_is_hosts(skb, state) || ims_compat_is_answer(skb)) &&
 	       ims_trust_output(ep, &p->t.dst, state->out);
 }
 
@@ -362,7 +368,8 @@ static unsigned int ims_guard_judge_error(struct ims_net *in, const struct sk_bu
 	if (out) {
 		if (!ims_reject_is_own())
 			ep = ims_endpoint_of_port(in, &quoted.t.dst, quoted.t.dport);
-		if (ep && !state->in && ims_trust_output(ep, &quoted.t.src, state->out))
+		if (ep && ims_guard_is_hosts(skb, state) &&
+		    ims_trust_output(ep, &quoted.t.src, state->out))
 			return NF_ACCEPT;
 		return ep ? ims_guard_drop_error(in, ep, skb, &quoted, p->proto, out) : NF_ACCEPT;
 	}

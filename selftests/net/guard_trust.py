@@ -336,7 +336,7 @@ def vrf(fam):
                                  'link set c0 master vrf1', dev='c0', undo=['link del vrf1']):
         try:
             place('p0', routes=False)
-            for s in (*c.udp, *c.tcp):
+            for s in (*c.udp, *c.tcp, c.free):
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'vrf1')
             for dev in ('c0', 'vrf1'):
                 equal(trust(c, at(fam, dev)), [at(fam, dev)], 'trusted')

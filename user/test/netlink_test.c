@@ -1805,16 +1805,16 @@ static void test_key(void)
 
 	memset(key, 0, sizeof(key));
 	ok(!imsipsec_key_parse(key, "e1763CF28cc2e584588800193137ec92, ck", 32) &&
-	   !memcmp(key, want, sizeof(key)), "key_parse: digits, of either case, without NUL");
+	   !memcmp(key, want, sizeof(key)), "INPUT: key_parse: digits, of either case, without NUL");
 	memset(key, 0, sizeof(key));
 	ok(!imsipsec_key_parse(key, "\"e1763cf28cc2e584588800193137ec92\"", 34) &&
-	   !memcmp(key, want, sizeof(key)), "key_parse: with the quotes of SIP");
+	   !memcmp(key, want, sizeof(key)), "INPUT: key_parse: with the quotes of SIP");
 	memset(key, 0x55, sizeof(key));
 	memcpy(was, key, sizeof(was));
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		wrong += imsipsec_key_parse(key, bad[i], strlen(bad[i])) != -EINVAL ||
 			 memcmp(key, was, sizeof(was));
-	ok(!wrong, "key_parse: what is no key leaves it as it was (%u)", wrong);
+	ok(!wrong, "INPUT: key_parse: what is no key leaves it as it was (%u)", wrong);
 }
 
 static void test_open_strerror(void)
