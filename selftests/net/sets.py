@@ -1074,6 +1074,19 @@ def find_natted(fam):
     to_send_over(t, t)
 
 
+@test('FIND', "of a registration's sets that the UE has not used yet the older is sent over")
+def unused():
+    ep = endpoint()
+    sets = []
+    for n in range(2):
+        b = bundle(ep, port_uc=PORT_UC + n, port_us=PORT_US + n, spi_uc=SPI_UC + n, spi_us=SPI_US + 2 + n)
+        World.nl.do('bundle-confirm', id=b['id'], lifetime=600000, older='keep')
+        sets.append(b['id'])
+    equal({b['id']: b['state'] for b in World.nl.dump('bundle-get')}, {n: 'established' for n in sets}, 'sets')
+    for n in sets:
+        equal(World.nl.do('bundle-tx', id=n)['id'], sets[0], 'sent over')
+
+
 @test('FIND', 'what is asked for is one thing')
 def find_one_thing():
     s = Set(endpoint()).confirm()
