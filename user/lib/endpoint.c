@@ -487,25 +487,33 @@ static bool is_trust_of(const struct imsipsec_endpoint *e, const struct imsipsec
 	return p->n_trusted == e->n_trusted;
 }
 
-/* What can be, while it has bundles; @e is what is there. Returns 1 if something was. */
-static int change(struct imsipsec *h, const struct imsipsec_endpoint *e,
-		  const struct imsipsec_endpoint_params *p,
-		  const struct imsipsec_endpoint **endpoint)
+/* What can change while it has bundles. Returns 1 if it did; @e is what is there. */
+static int change_ports(struct imsipsec *h, const struct imsipsec_endpoint *e,
+			const struct imsipsec_endpoint_params *p,
+			const struct imsipsec_endpoint **endpoint)
 {
-	int err = 0, changed = 0;
+	int err;
 
 	h->endpoint = *e;
 	if (endpoint)
 		*endpoint = &h->endpoint;
-	if (!is_pool_of(e, p)) {
-		err = imsipsec_endpoint_set_ports(h, e->id, p->port_pc, p->n_port_pc, endpoint);
-		changed = 1;
-	}
-	if (!err && !is_trust_of(e, p)) {
-		err = imsipsec_endpoint_set_trusted(h, e->id, p->trusted, p->n_trusted, endpoint);
-		changed = 1;
-	}
-	return err ? err : changed;
+	if (is_pool_of(e, p))
+		return 0;
+	err = imsipsec_endpoint_set_ports(h, e->id, p->port_pc, p->n_port_pc, endpoint);
+	return err ? err : 1;
+}
+
+/* Likewise; @changed: something else has already */
+static int change_trusted(struct imsipsec *h, const struct imsipsec_endpoint *e,
+			  const struct imsipsec_endpoint_params *p, int changed,
+			  const struct imsipsec_endpoint **endpoint)
+{
+	int err;
+
+	if (is_trust_of(e, p))
+		return changed;
+	err = imsipsec_endpoint_set_trusted(h, e->id, p->trusted, p->n_trusted, endpoint);
+	return err ? err : 1;
 }
 
 static int refuse(struct imsipsec *h, const struct imsipsec_endpoint *e, const char *what)
@@ -542,7 +550,10 @@ int imsipsec_endpoint_replace(struct imsipsec *h, const struct imsipsec_endpoint
 	if (w.n) {
 		what = difference(&w.found, &w.p);
 		if (!what) {
-			err = change(h, &w.found, &w.p, endpoint);
+			err = change_ports(h, &w.found, &w.p, endpoint);
+			/* A UE in the way of a prefix may be another endpoint's: that is no reason */
+			if (err >= 0)
+				return change_trusted(h, &w.found, &w.p, err, endpoint);
 			if (err != -EBUSY || !force)
 				return err;
 		} else if (!force) {

@@ -658,10 +658,12 @@ int imsipsec_endpoint_set_trusted(struct imsipsec *h, uint32_t id, const char *c
  *
  * For a SIP server that starts, or starts again: what is there as it should be is left alone, with
  * its bundles. Where the pool of client ports alone differs, or what it trusts, that is changed as
- * by imsipsec_endpoint_set_ports() and imsipsec_endpoint_set_trusted(), in this order.
+ * by imsipsec_endpoint_set_ports() and imsipsec_endpoint_set_trusted(), in this order. One that is
+ * made in another's place trusts what @params says, and nobody if that says nothing.
  *
  * Return: 0 if it was there; 1 if it was made or changed; -EBUSY if something else
- * differs, or bundles have a port that is to go, and @force is false; -EADDRINUSE if several have
+ * differs, or bundles have a port that is to go, and @force is false, or, whatever @force is, if a
+ * UE that has a bundle is in a prefix that is to be trusted; -EADDRINUSE if several have
  * the ports; what imsipsec_endpoint_add() gives.
  */
 int imsipsec_endpoint_replace(struct imsipsec *h, const struct imsipsec_endpoint_params *params,

@@ -277,8 +277,12 @@ static void test_trusted(void)
 	static const char *const one[] = { "2001:DB8:0:0::/64%nosuch0" };
 	static const char *const two[] = { "2001:db8:1::/48%lo", "2001:db8::/64%nosuch0" };
 	static const char *const wrong[] = { "192.0.2.0/24%lo" };
+	static const char *const there[] = { "2001:db8:2::/48%lo" };
 	struct imsipsec_endpoint_params p = { .size = sizeof(p), .port_ps = 7000, .trusted = one, .n_trusted = 1 };
+	const unsigned int n = 40;
+	struct imsipsec_bundle_params bp = params_of(&n, 1000);
 	const struct imsipsec_endpoint *e;
+	const struct imsipsec_bundle *b;
 	uint32_t id;
 
 	imsipsec_addr_parse(&p.address, "2001:db8::5");
@@ -297,6 +301,15 @@ static void test_trusted(void)
 	ok(imsipsec_endpoint_set_trusted(h, id, wrong, 1, &e) == -EINVAL &&
 	   strstr(imsipsec_strerror(h), "family") && !imsipsec_endpoint_get(h, id, &e) &&
 	   trusts(e, 2, two[0]), "TRUST: not of another family: %s", imsipsec_strerror(h));
+	bp.endpoint = id;
+	imsipsec_addr_parse(&bp.ue_address, "2001:db8:2::1");
+	ok(!imsipsec_bundle_new(h, &bp, &b), "TRUST: a bundle: %s", imsipsec_strerror(h));
+	p.trusted = there;
+	p.n_trusted = 1;
+	ok(imsipsec_endpoint_replace(h, &p, true, &e) == -EBUSY && !imsipsec_endpoint_get(h, id, &e) &&
+	   trusts(e, 2, two[0]), "TRUST: replace does not with force what a UE is in the way of: %s",
+	   imsipsec_strerror(h));
+	imsipsec_bundle_flush(h, NULL, 0, NULL);
 	p.n_trusted = 0;
 	ok(imsipsec_endpoint_replace(h, &p, false, &e) == 1 && e->id == id && trusts(e, 0, NULL),
 	   "TRUST: replace takes it away: %s", imsipsec_strerror(h));
