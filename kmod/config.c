@@ -16,7 +16,7 @@ static unsigned int min_spi = 65536;
 module_param(min_spi, uint, 0444);
 MODULE_PARM_DESC(min_spi, "First SPI of the P-CSCF's range, at least 256 (default 65536)");
 
-/* What IKE daemons take begins above, and XFRM finds SPIs that are far apart sooner: ims_spi_next() */
+/* What IKE daemons take begins above; XFRM finds SPIs that are far apart sooner: ims_spi_next() */
 static unsigned int max_spi = 0xbfffffff;
 module_param(max_spi, uint, 0444);
 MODULE_PARM_DESC(max_spi, "Last SPI of the P-CSCF's range (default 3221225471)");

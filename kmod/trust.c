@@ -177,7 +177,7 @@ static int ims_trust_check_ues(struct ims_net *in, const struct ims_trust_wishes
 		for (i = 0; i < wishes->n; i++) {
 			if (!ims_trust_covers(&wishes->wish[i], &t.dst))
 				continue;
-			NL_SET_ERR_MSG_FMT(extack, "trusted has the UE of bundle %lu in it", id);
+			NL_SET_ERR_MSG_FMT(extack, "trusted has the UE of bundle %u in it", b->id);
 			return -EBUSY;
 		}
 	}
