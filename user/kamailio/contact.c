@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Contacts of the user location.
+ *
+ * A registration has two: that of the REGISTER in clear, which waits and goes, and that of the
+ * protected one. What the registrar has written into the second of SPIs and ports is what the phone
+ * says of them; it is replaced by what the set has when the REGISTER is answered.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/dprint.h"
+#include "core/mem/mem.h"
+#include "core/mem/shm_mem.h"
+#include "core/parser/contact/contact.h"
+#include "core/parser/parse_uri.h"
+#include "core/parser/parse_via.h"
+#include "modules/ims_usrloc_pcscf/hslot.h"
+
+#include "ims_ipsec.h"
+
+#define ALIAS_PARAM	";alias="
+
+/* --- What stands in a contact of its set */
+
+static void free_str(str *s)
+{
+	if (s->s)
+		shm_free(s->s);
+}
+
+static void free_described(security_t *security)
+{
+	if (!security)
+		return;
+	free_str(&security->sec_header);
+	if (security->type == SECURITY_IPSEC && security->data.ipsec) {
+		ipsec_t *ipsec = security->data.ipsec;
+		str *parts[] = { &ipsec->ealg,	&ipsec->r_ealg, &ipsec->ck,   &ipsec->alg,
+				 &ipsec->r_alg, &ipsec->ik,	&ipsec->prot, &ipsec->mod };
+
+		for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+			free_str(parts[i]);
+		shm_free(ipsec);
+	} else if (security->type == SECURITY_TLS && security->data.tls) {
+		shm_free(security->data.tls);
+	}
+	shm_free(security);
+}
+
+/* Without NUL, as the user location takes it */
+static bool shm_text(str *s, const char *text)
+{
+	s->len = strlen(text);
+	s->s = shm_malloc(s->len ? s->len : 1);
+	if (!s->s) {
+		s->len = 0;
+		return false;
+	}
+	memcpy(s->s, text, s->len);
+	return true;
+}
+
+/* Keys are the kernel's: of them nothing is kept. */
+static security_t *describe(const struct imsipsec_bundle *b)
+{
+	security_t *security = shm_malloc(sizeof(*security));
+	ipsec_t *ipsec = shm_malloc(sizeof(*ipsec));
+
+	if (!security || !ipsec) {
+		if (security)
+			shm_free(security);
+		if (ipsec)
+			shm_free(ipsec);
+		return NULL;
+	}
+	memset(security, 0, sizeof(*security));
+	memset(ipsec, 0, sizeof(*ipsec));
+	security->type = SECURITY_IPSEC;
+	security->data.ipsec = ipsec;
+	ipsec->spi_uc = b->spi_uc;
+	ipsec->spi_us = b->spi_us;
+	ipsec->spi_pc = b->spi_pc;
+	ipsec->spi_ps = b->spi_ps;
+	ipsec->port_uc = b->port_uc;
+	ipsec->port_us = b->port_us;
+	ipsec->port_pc = b->port_pc;
+	ipsec->port_ps = b->port_ps;
+	if (!shm_text(&security->sec_header, "Security-Client") ||
+	    !shm_text(&ipsec->r_alg, imsipsec_alg_name(b->alg)) ||
+	    !shm_text(&ipsec->alg, imsipsec_alg_name(b->alg)) ||
+	    !shm_text(&ipsec->r_ealg, imsipsec_ealg_name(b->ealg)) ||
+	    !shm_text(&ipsec->ealg, imsipsec_ealg_name(b->ealg)) ||
+	    !shm_text(&ipsec->prot, "esp") || !shm_text(&ipsec->mod, imsipsec_mode_name(b->mode)) ||
+	    !shm_text(&ipsec->ck, "") || !shm_text(&ipsec->ik, "")) {
+		free_described(security);
+		return NULL;
+	}
+	return security;
+}
+
+static bool describes(const security_t *security, const struct imsipsec_bundle *b)
+{
+	const ipsec_t *ipsec = security && security->type == SECURITY_IPSEC ? security->data.ipsec
+									    : NULL;
+
+	return ipsec && ipsec->spi_ps == b->spi_ps && ipsec->spi_pc == b->spi_pc &&
+	       ipsec->port_uc == b->port_uc && ipsec->port_us == b->port_us &&
+	       ipsec->port_pc == b->port_pc && ipsec->port_ps == b->port_ps;
+}
+
+int contact_describe(udomain_t *d, pcontact_t *c, const struct imsipsec_bundle *b)
+{
+	security_t *old = c->security_temp, *security;
+
+	if (describes(old, b))
+		return 0;
+	security = describe(b);
+	if (!security) {
+		LM_ERR("no shared memory\n");
+		return -1;
+	}
+	if (ul.update_temp_security(d, SECURITY_IPSEC, security, c)) {
+		LM_ERR("the user location does not take what the set is\n");
+		free_described(security);
+		return -1;
+	}
+	free_described(old);
+	return 0;
+}
+
+/* --- Finding them */
+
+static unsigned short or_5060(int port)
+{
+	return port ? port : 5060;
+}
+
+static pcontact_t *find_locked(udomain_t *d, struct pcontact_info *info, int newest, str *host)
+{
+	pcontact_t *c = NULL;
+
+	*host = info->via_host;
+	ul.lock_udomain(d, &info->via_host, info->via_port, info->via_prot);
+	if (!ul.get_pcontact(d, info, &c, newest) && c)
+		return c;
+	ul.unlock_udomain(d, host, info->via_port, info->via_prot);
+	return NULL;
+}
+
+void contact_unlock(udomain_t *d, str *host)
+{
+	/* Of these, the host alone tells which lock it is. */
+	ul.unlock_udomain(d, host, 0, 0);
+}
+
+/* A URI without its parameters, as the user location compares it */
+static str bare(str uri)
+{
+	for (int i = 4; i < uri.len; i++) {
+		if (uri.s[i] == ';')
+			uri.len = i;
+	}
+	return uri;
+}
+
+pcontact_t *contact_of_reply(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
+			     struct receive_info *rcv, str *host)
+{
+	struct contact *contact = first_contact(req);
+	struct via_body *via = last_via(reply);
+	struct pcontact_info info = {};
+	char source[IP_ADDR_MAX_STR_SIZE + 2];
+	pcontact_t *c;
+
+	if (!contact || !via) {
+		LM_ERR("no Contact in the request, or no Via in its answer\n");
+		return NULL;
+	}
+	info.aor = bare(contact->uri);
+	info.via_host = via->host;
+	info.via_port = or_5060(via->port);
+	info.via_prot = via->proto;
+	info.searchflag = SEARCH_RECEIVED;
+	info.received_host.s = source;
+	info.received_host.len = ip_addr2sbuf(&rcv->src_ip, source, sizeof(source));
+	info.received_port = or_5060(rcv->src_port);
+	info.received_proto = rcv->proto;
+	c = find_locked(d, &info, 0, host);
+	if (!c)
+		LM_ERR("the user location has no contact of %.*s port %u: pcscf_save_pending comes "
+		       "first\n",
+		       info.received_host.len, info.received_host.s, info.received_port);
+	return c;
+}
+
+/*
+ * ";alias=ADDRESS~PORT~PROTOCOL", where the core may have written ":" over each "~" when it used
+ * it: read from its end, for an IPv6 address has colons of its own.
+ */
+static bool take_alias(const struct sip_uri *uri, struct pcontact_info *info)
+{
+	int len = strlen(ALIAS_PARAM) - 1, i, parts[2], n = 0;
+	const char *s = NULL, *end = uri->params.s + uri->params.len;
+
+	for (i = 0; i + len < uri->params.len; i++) {
+		if ((!i || uri->params.s[i - 1] == ';') &&
+		    !strncasecmp(uri->params.s + i, ALIAS_PARAM + 1, len)) {
+			s = uri->params.s + i + len;
+			break;
+		}
+	}
+	if (!s)
+		return false;
+	for (i = 0; s + i < end && s[i] != ';'; i++)
+		;
+	end = s + i;
+	for (i = end - s - 1; i > 0 && n < 2; i--) {
+		if (s[i] == '~' || s[i] == ':')
+			parts[n++] = i;
+	}
+	if (n < 2)
+		return false;
+	info->received_host.s = (char *)s;
+	info->received_host.len = parts[1];
+	info->received_port = or_5060(atoi(s + parts[1] + 1));
+	info->received_proto = atoi(s + parts[0] + 1);
+	info->searchflag = SEARCH_RECEIVED;
+	return true;
+}
+
+pcontact_t *contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int flags,
+			       str *host)
+{
+	str text = msg->first_line.u.request.uri;
+	struct pcontact_info info = {};
+	struct sip_uri parsed;
+	pcontact_t *c;
+
+	if (uri && uri->len)
+		text = *uri;
+	else if ((flags & FORWARD_BY_DST_URI) && msg->dst_uri.len)
+		text = msg->dst_uri;
+	else if ((flags & FORWARD_BY_NEW_URI) && msg->new_uri.len)
+		text = msg->new_uri;
+	if (parse_uri(text.s, text.len, &parsed) < 0) {
+		LM_ERR("%.*s is no URI\n", text.len, text.s);
+		return NULL;
+	}
+	info.aor = bare(text);
+	info.via_host = parsed.host;
+	info.via_port = or_5060(parsed.port_no);
+	info.searchflag = SEARCH_NORMAL;
+	if (!info.via_host.len) {
+		if (parse_headers(msg, HDR_VIA1_F, 0) < 0 || !msg->via1)
+			return NULL;
+		info.via_host = msg->via1->host;
+		info.via_port = or_5060(msg->via1->port);
+		info.via_prot = msg->via1->proto;
+	}
+	if (!(flags & FORWARD_NO_ALIAS))
+		take_alias(&parsed, &info);
+	c = find_locked(d, &info, flags & FORWARD_NEWEST, host);
+	if (!c)
+		LM_ERR("the user location has no contact %.*s\n", text.len, text.s);
+	return c;
+}
+
+pcontact_t *contact_by(udomain_t *d, const str *uri, const str *host, int port)
+{
+	struct pcontact_info info = {};
+	struct sip_uri parsed;
+	str locked;
+	pcontact_t *c;
+
+	if (parse_uri(uri->s, uri->len, &parsed) < 0) {
+		LM_ERR("%.*s is no URI\n", uri->len, uri->s);
+		return NULL;
+	}
+	info.aor = *uri;
+	info.via_host = info.received_host = *host;
+	info.via_port = info.received_port = port;
+	info.via_prot = info.received_proto = parsed.proto ? parsed.proto : PROTO_UDP;
+	info.searchflag = SEARCH_RECEIVED;
+	c = find_locked(d, &info, 0, &locked);
+	if (!c)
+		LM_ERR("the user location has no contact %.*s of %.*s port %d\n", uri->len, uri->s,
+		       host->len, host->s, port);
+	return c;
+}
+
+/* --- What the user location tells. The contact's slot is locked meanwhile. */
+
+/* The 200 OK to a REGISTER, seen before it leaves */
+static void on_update(pcontact_t *c, int type, void *param)
+{
+	struct imsipsec_bundle b;
+	struct copy req;
+	tm_cell_t *t;
+
+	if (c->reg_state != PCONTACT_REGISTERED)
+		return;
+	t = tmb.t_gett();
+	if (!t || t == T_UNDEFINED || !t->uas.request ||
+	    t->uas.request->first_line.u.request.method_value != METHOD_REGISTER ||
+	    copy_begin(&req, t->uas.request))
+		return;
+	if (!kernel_over(&req.msg, &b)) {
+		kernel_confirm(&b, c->expires - time(NULL));
+		contact_describe(c->slot->d, c, &b);
+	}
+	copy_end(&req);
+}
+
+static void on_insert(pcontact_t *c, int type, void *param)
+{
+	/* The user location takes any parameter but NULL for a pointer to a port. */
+	if (ul.register_ulcb(c, PCSCF_CONTACT_UPDATE, on_update, NULL) != 1)
+		LM_ERR("no memory: a contact will not tell when it is registered\n");
+}
+
+int contact_init(void)
+{
+	if (ul.register_ulcb(NULL, PCSCF_CONTACT_INSERT, on_insert, NULL) != 1) {
+		LM_ERR("no memory\n");
+		return -1;
+	}
+	return 0;
+}
+
+/*
+ * A contact that still waits for its answer says nothing of sets: one that nobody confirms ends by
+ * its own, and where the phone came in clear with the ports of a set that lives, that set is
+ * another contact's.
+ */
+void on_expire(pcontact_t *c, int type, void *param)
+{
+	struct imsipsec_bundle b;
+
+	if (c->reg_state == PCONTACT_REG_PENDING || c->reg_state == PCONTACT_REG_PENDING_AAR ||
+	    c->reg_state == PCONTACT_NOT_REGISTERED)
+		return;
+	if (kernel_of_contact(c, &b) || b.port_uc != c->received_port)
+		return;
+	kernel_end(&b);
+}

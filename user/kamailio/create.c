@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* ipsec_create(): the set of SAs, before the 401 leaves. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/dprint.h"
+#include "core/parser/contact/contact.h"
+#include "core/parser/parse_to.h"
+#include "core/parser/parse_uri.h"
+#include "core/parser/parse_via.h"
+
+#include "ims_ipsec.h"
+
+/* They stay in the answer: taking them out is the script's. */
+static bool keys_of(struct sip_msg *reply, uint8_t *ck, uint8_t *ik)
+{
+	struct hdr_field *h;
+	str text;
+
+	if (parse_headers(reply, HDR_EOH_F, 0) < 0)
+		return false;
+	h = next_header(reply, "WWW-Authenticate", NULL);
+	if (!h) {
+		LM_ERR("no WWW-Authenticate in the answer %u: there are no keys without it\n",
+		       reply->first_line.u.reply.statuscode);
+		return false;
+	}
+	text = auth_param(&h->body, "ck");
+	if (!text.s || imsipsec_key_parse(ck, text.s, text.len)) {
+		LM_ERR("no ck of 32 hexadecimal digits in WWW-Authenticate: the S-CSCF has to give "
+		       "it to the P-CSCF\n");
+		return false;
+	}
+	text = auth_param(&h->body, "ik");
+	if (!text.s || imsipsec_key_parse(ik, text.s, text.len)) {
+		LM_ERR("no ik of 32 hexadecimal digits in WWW-Authenticate: the S-CSCF has to give "
+		       "it to the P-CSCF\n");
+		return false;
+	}
+	return true;
+}
+
+/* The private identity; where the phone says none, what TS 24.229 makes of the public one */
+static bool owner_of(struct sip_msg *req, uint8_t *owner, size_t *len)
+{
+	struct hdr_field *h = next_header(req, "Authorization", NULL);
+	str name = { NULL, 0 };
+	struct sip_uri uri;
+
+	if (h)
+		name = auth_param(&h->body, "username");
+	if (!name.len && req->to && (req->to->parsed || parse_to_header(req) >= 0)) {
+		struct to_body *to = get_to(req);
+
+		if (parse_uri(to->uri.s, to->uri.len, &uri) < 0)
+			return false;
+		name.s = uri.user.len ? uri.user.s : uri.host.s;
+		name.len = uri.host.s + uri.host.len - name.s;
+	}
+	if (name.len <= 0 || name.len > IMSIPSEC_OWNER_MAX)
+		return false;
+	memcpy(owner, name.s, name.len);
+	*len = name.len;
+	return true;
+}
+
+static bool has_param(const struct sip_uri *uri, const char *name)
+{
+	int len = strlen(name);
+
+	for (int i = 0; i + len <= uri->params.len; i++) {
+		if ((!i || uri->params.s[i - 1] == ';') &&
+		    !strncasecmp(uri->params.s + i, name, len) &&
+		    (i + len == uri->params.len || strchr(";=", uri->params.s[i + len])))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Which of the subscriber's registrations: that of the instance (RFC 5626), for each family, which
+ * are two registrations of a phone; else the one of that user at the address. Never the port, which
+ * is another one over a set than in clear.
+ */
+static bool contact_key(struct sip_msg *req, const struct imsipsec_addr *ue, uint8_t *key,
+			size_t *len)
+{
+	struct contact *contact = first_contact(req);
+	char text[INET6_ADDRSTRLEN];
+	struct sip_uri uri;
+	bool sos;
+	int n;
+
+	if (!contact || parse_uri(contact->uri.s, contact->uri.len, &uri) < 0)
+		return false;
+	/* An emergency registration stands beside a normal one, TS 24.229 clause 5.1.6. */
+	sos = has_param(&uri, "sos");
+	if (contact->instance && contact->instance->body.len)
+		n = snprintf((char *)key, IMSIPSEC_CONTACT_MAX, "%.*s;reg-id=%.*s%s%s",
+			     contact->instance->body.len, contact->instance->body.s,
+			     contact->reg_id ? contact->reg_id->body.len : 0,
+			     contact->reg_id ? contact->reg_id->body.s : "",
+			     ue->family == AF_INET6 ? ";inet6" : "", sos ? ";sos" : "");
+	else
+		n = snprintf((char *)key, IMSIPSEC_CONTACT_MAX, "%.*s@%s%s", uri.user.len,
+			     uri.user.s, imsipsec_addr_format(ue, text, sizeof(text)),
+			     sos ? ";sos" : "");
+	if (n <= 0 || n >= IMSIPSEC_CONTACT_MAX)
+		return false;
+	*len = n;
+	return true;
+}
+
+/* Where the phone is. Over a set it is where that set is. */
+static void locate(struct sip_msg *req, const struct imsipsec_bundle *over,
+		   struct imsipsec_bundle_params *p)
+{
+	struct hdr_field *h = next_header(req, "Via", NULL);
+	struct imsipsec_addr source, sent_by;
+	char text[INET6_ADDRSTRLEN];
+	bool natted;
+
+	to_addr(&source, &req->rcv.src_ip);
+	p->ue_address = source;
+	p->mode = IMSIPSEC_MODE_TRANS;
+	if (over) {
+		p->mode = over->mode;
+		p->ue_address = over->ue_address;
+		p->ue_nat_address = over->ue_nat_address;
+		p->unmarked = over->unmarked;
+		return;
+	}
+	if (!h)
+		h = next_header(req, "v", NULL);
+	if (!h || imsipsec_via_is_natted(h->body.s, h->body.len, &source, &natted) || !natted)
+		return;
+	imsipsec_addr_format(&source, text, sizeof(text));
+	if (!settings.nat) {
+		LM_WARN("%s: there is a NAT between the phone and here, for its Via says another "
+			"address: ESP will not come through. For phones that have mod=UDP-enc-tun: "
+			"modparam(\"ims_ipsec\", \"nat\", 1)\n",
+			text);
+		return;
+	}
+	p->mode = IMSIPSEC_MODE_UDP_ENC_TUN;
+	p->ue_nat_address = source;
+	/* Kamailio cannot mark what it sends. */
+	p->unmarked = true;
+	if (!imsipsec_via_sent_by(h->body.s, h->body.len, &sent_by, NULL) &&
+	    sent_by.family == source.family)
+		p->ue_address = sent_by;
+}
+
+static void say_refused(const struct imsipsec_bundle_params *p, int err)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	imsipsec_addr_format(&p->ue_address, text, sizeof(text));
+	LM_ERR("no set of SAs for %.*s at %s: %s\n", (int)p->owner_len, (const char *)p->owner,
+	       text, imsipsec_strerror(kernel()));
+	switch (err) {
+	case -EPERM:
+		LM_ERR("Kamailio needs CAP_NET_ADMIN: in its unit, "
+		       "AmbientCapabilities=CAP_NET_ADMIN below User=\n");
+		break;
+	case -ENOENT:
+		LM_ERR("its endpoint has gone: restart Kamailio, which makes it\n");
+		break;
+	default:
+		break;
+	}
+}
+
+static int supported_and_server(struct sip_msg *reply, const struct imsipsec_bundle *b)
+{
+	char line[2048 + 32] = "Security-Server: ";
+	int at = strlen(line), len;
+
+	/*
+	 * The one pair alone: there are phones that take the first of a list, whatever they
+	 * offered.
+	 */
+	len = imsipsec_secagree_write_server(line + at, sizeof(line) - at - 2, b, NULL, 0);
+	if (len < 0) {
+		LM_ERR("Security-Server cannot be written: %s\n", strerror(-len));
+		return -1;
+	}
+	strcpy(line + at + len, "\r\n");
+	return add_header(reply, "Supported: sec-agree\r\n") || add_header(reply, line) ? -1 : 0;
+}
+
+static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, pcontact_t *c)
+{
+	struct imsipsec_bundle_params p = { .size = sizeof(p) };
+	uint8_t owner[IMSIPSEC_OWNER_MAX], key[IMSIPSEC_CONTACT_MAX];
+	struct imsipsec_secagree *client;
+	const struct imsipsec_mech *mech;
+	const struct imsipsec_bundle *made;
+	struct imsipsec_bundle over, b;
+	struct imsipsec_algs algs[16];
+	char source[IP_ADDR_MAX_STR_SIZE + 2] = "";
+	struct gm *gm = gm_of(&req->rcv.dst_ip);
+	bool protected;
+	int n, err, result = -1;
+
+	ip_addr2sbuf(&req->rcv.src_ip, source, sizeof(source) - 1);
+	if (!gm) {
+		LM_ERR("%s: it talks to an address that is not one of ipsec_listen_addr and "
+		       "ipsec_listen_addr6%s\n",
+		       source,
+		       req->rcv.dst_ip.af == AF_INET6 ? ": for IPv6 phones the second is to be set"
+						      : "");
+		return -1;
+	}
+	err = kernel_over(req, &over);
+	if (err && err != -ENOENT)
+		return -1;
+	protected = !err;
+	client = secagree_of(req, "Security-Client");
+	if (!client) {
+		LM_WARN("%s: no Security-Client with a complete ipsec-3gpp in its REGISTER: it has "
+			"no IPsec, or it is switched off there\n",
+			source);
+		return -1;
+	}
+	n = kernel_algs(algs, sizeof(algs) / sizeof(algs[0]));
+	if (n < 0)
+		goto free_client;
+	locate(req, protected ? &over : NULL, &p);
+	if (imsipsec_secagree_choose(client, algs, n, &p.mode, 1, &mech)) {
+		LM_ERR("%s: nothing of what its Security-Client offers can be had with mod=%s: "
+		       "imsipsec algorithms says what can\n",
+		       source, imsipsec_mode_name(p.mode));
+		goto free_client;
+	}
+	/* What comes over a set is of that set's registration, whatever it says. */
+	if (protected) {
+		p.owner = over.owner;
+		p.owner_len = over.owner_len;
+		p.contact = over.contact;
+		p.contact_len = over.contact_len;
+		p.over = over.id;
+	} else {
+		p.owner = owner;
+		p.contact = key;
+		p.began_clear = 1;
+		if (!owner_of(req, owner, &p.owner_len) ||
+		    !contact_key(req, &p.ue_address, key, &p.contact_len)) {
+			LM_ERR("%s: its REGISTER says no identity, or no contact, or one that is "
+			       "too long\n",
+			       source);
+			goto free_client;
+		}
+	}
+	if (!keys_of(reply, p.ck, p.ik))
+		goto wipe;
+	p.endpoint = gm->endpoint;
+	p.alg = mech->alg;
+	p.ealg = mech->ealg;
+	p.port_uc = mech->port_c;
+	p.port_us = mech->port_s;
+	p.spi_uc = mech->spi_c;
+	p.spi_us = mech->spi_s;
+	if (!kernel())
+		goto wipe;
+	err = imsipsec_bundle_new(kernel(), &p, &made);
+	if (err) {
+		say_refused(&p, err);
+		goto wipe;
+	}
+	b = *made;
+	/*
+	 * Of a contact that is registered, the set in use is to be told until this one is
+	 * confirmed.
+	 */
+	if (c->reg_state != PCONTACT_REGISTERED && !protected) {
+		struct pcontact_info info = { .reg_state = c->reg_state };
+
+		if (contact_describe(d, c, &b) || ul.update_pcontact(d, &info, c))
+			goto wipe;
+	}
+	result = supported_and_server(reply, &b);
+
+wipe:
+	explicit_bzero(p.ck, sizeof(p.ck));
+	explicit_bzero(p.ik, sizeof(p.ik));
+free_client:
+	imsipsec_secagree_free(client);
+	return result;
+}
+
+int ipsec_create(struct sip_msg *msg, udomain_t *d, int flags)
+{
+	tm_cell_t *t = tmb.t_gett();
+	int result = FAILED;
+	struct copy req;
+	pcontact_t *c;
+	str host;
+
+	if (!t || t == T_UNDEFINED || !t->uas.request) {
+		LM_ERR("ipsec_create: an answer without its request\n");
+		return FAILED;
+	}
+	/* A 401 that comes again is not sent on: the phone has the set of the first. */
+	if (t->uas.status >= 200)
+		return DONE;
+	if (copy_begin(&req, t->uas.request))
+		return FAILED;
+	c = contact_of_reply(d, msg, &req.msg, &req.msg.rcv, &host);
+	if (c) {
+		if (!make(msg, &req.msg, d, c))
+			result = DONE;
+		contact_unlock(d, &host);
+	}
+	copy_end(&req);
+	return result;
+}

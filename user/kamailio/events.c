@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A process that hears what becomes of sets, and says of those that nobody confirmed why. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/dprint.h"
+
+#include "ims_ipsec.h"
+
+struct unknown {
+	uint64_t since_ms;	/* what was dropped longer ago has to do with another challenge */
+	unsigned int n;
+};
+
+static int count_unknown(const struct imsipsec_trace *trace, void *data)
+{
+	struct unknown *unknown = data;
+
+	if (trace->kind == IMSIPSEC_TRACE_KIND_DROP && trace->drop == IMSIPSEC_DROP_UNKNOWN_SPI &&
+	    trace->ago_ms <= unknown->since_ms)
+		unknown->n += trace->count;
+	return 0;
+}
+
+/* The challenge was not answered by a 200 in time. */
+static void say_why(const struct imsipsec_bundle *b)
+{
+	char ue[INET6_ADDRSTRLEN];
+	const struct imsipsec_config *config;
+	struct unknown unknown = {};
+
+	imsipsec_addr_format(&b->ue_address, ue, sizeof(ue));
+	if (kernel() && !imsipsec_config_get(kernel(), &config)) {
+		unknown.since_ms = config->temporary_timeout;
+		imsipsec_trace_dump(kernel(), &b->ue_address, count_unknown, &unknown);
+	}
+	if (b->rx_bad_icv)
+		LM_WARN("%.*s at %s: its ESP came over the new set, and the ICV was wrong: the "
+			"keys differ. Its K or OPc is not what the HSS has, or the S-CSCF gave "
+			"other keys than those of the challenge\n",
+			(int)b->owner_len, (const char *)b->owner, ue);
+	else if (b->rx_packets)
+		LM_WARN("%.*s at %s: it answered the challenge over the new set, and no 200 came "
+			"for it: ask the S-CSCF, or did the script not come to pcscf_save and "
+			"ipsec_forward?\n",
+			(int)b->owner_len, (const char *)b->owner, ue);
+	else if (unknown.n)
+		LM_WARN("%.*s at %s: ESP came from there, with an SPI that no set has: the phone "
+			"uses an older set, or did not take the SPIs of Security-Server\n",
+			(int)b->owner_len, (const char *)b->owner, ue);
+	else
+		LM_WARN("%.*s at %s: nothing came after the 401. The phone refused the challenge "
+			"(AUTN or SQN) or what Security-Server offers, or ESP (IP protocol 50) is "
+			"dropped on its way\n",
+			(int)b->owner_len, (const char *)b->owner, ue);
+}
+
+static int hear(const struct imsipsec_event *event, void *data)
+{
+	if (event->type == IMSIPSEC_EVENT_EXPIRED &&
+	    event->reason == IMSIPSEC_REASON_TEMPORARY_TIMEOUT)
+		say_why(&event->bundle);
+	else if (event->type == IMSIPSEC_EVENT_NEARLY_FULL)
+		LM_WARN("%u of %u %s are in use: imsipsec config says how many there may be\n",
+			event->used, event->limit, imsipsec_resource_name(event->resource));
+	return 0;
+}
+
+void events_run(void)
+{
+	struct imsipsec_events *events = NULL;
+	struct pollfd fd = { .events = POLLIN };
+	int err;
+
+	for (;;) {
+		err = imsipsec_event_open(&events);
+		if (err) {
+			/* Unloaded, and to be loaded again; kernel() says so for phones. */
+			sleep(5);
+			continue;
+		}
+		fd.fd = imsipsec_event_fd(events);
+		while (!err) {
+			if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+				break;
+			err = imsipsec_event_dispatch(events, hear, NULL);
+		}
+		imsipsec_event_close(events);
+	}
+}

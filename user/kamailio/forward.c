@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* ipsec_forward() and ipsec_destroy(): over which set a message goes, and its end. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/dprint.h"
+#include "core/parser/contact/contact.h"
+#include "core/parser/parse_expires.h"
+#include "core/parser/parse_uri.h"
+#include "core/parser/parse_via.h"
+#include "core/ut.h"
+
+#include "ims_ipsec.h"
+
+/* From where to where */
+struct way {
+	int proto;
+	unsigned short src, dst;
+};
+
+static struct socket_info *socket_of(const struct imsipsec_bundle *b, const struct way *way)
+{
+	struct ip_addr ip;
+
+	to_ip(&ip, &b->address);
+	return find_si(&ip, way->src, way->proto);
+}
+
+static struct way pc_to_us(const struct imsipsec_bundle *b, int proto)
+{
+	return (struct way) { proto, b->port_pc, b->port_us };
+}
+
+static struct way ps_to_uc(const struct imsipsec_bundle *b, int proto)
+{
+	return (struct way) { proto, b->port_ps, b->port_uc };
+}
+
+static bool is_stream(int proto)
+{
+	return proto == PROTO_TCP || proto == PROTO_TLS;
+}
+
+/* Socket and $du of a message; NULL if Kamailio has not got the socket */
+static struct socket_info *point(struct sip_msg *msg, const struct imsipsec_bundle *b,
+				 struct way *way, int flags)
+{
+	struct socket_info *si = socket_of(b, way);
+	char text[128];
+	str uri = { text, 0 };
+
+	if (!si && (flags & FORWARD_TRY_TCP) && way->proto == PROTO_UDP) {
+		way->proto = PROTO_TCP;
+		si = socket_of(b, way);
+	}
+	if (!si) {
+		LM_ERR("Kamailio does not listen at port %u, which set %u is to be sent from: was "
+		       "it restarted with other ports?\n",
+		       way->src, b->id);
+		return NULL;
+	}
+	msg->force_send_socket = si;
+	if (flags & FORWARD_KEEP_DST_URI)
+		return si;
+	uri.len = uri_host_port(text, sizeof(text), &b->ue_address, way->dst,
+				!(flags & FORWARD_TRANSPORT) ? "" :
+				way->proto == PROTO_TCP ? ";transport=tcp" :
+				way->proto == PROTO_TLS ? ";transport=tls" : "");
+	if (set_dst_uri(msg, &uri) < 0)
+		return NULL;
+	return si;
+}
+
+/* --- Requests */
+
+static int next_hop_proto(struct sip_msg *msg)
+{
+	str text = msg->dst_uri.len   ? msg->dst_uri
+		   : msg->new_uri.len ? msg->new_uri
+				      : msg->first_line.u.request.uri;
+	struct sip_uri uri;
+
+	if (parse_uri(text.s, text.len, &uri) < 0 || uri.proto == PROTO_NONE ||
+	    uri.proto == PROTO_OTHER)
+		return PROTO_UDP;
+	return uri.proto;
+}
+
+static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
+{
+	struct imsipsec_bundle b;
+	int proto, err, result = FAILED;
+	struct way way;
+	pcontact_t *c;
+	str host;
+
+	c = contact_of_request(d, msg, NULL, flags, &host);
+	if (!c)
+		return FAILED;
+	proto = flags & FORWARD_USE_VIA ? next_hop_proto(msg) : c->received_proto;
+	err = kernel_tx(c, &b);
+	if (err) {
+		LM_ERR("there is no confirmed set of SAs of %.*s: it did not register over IPsec, "
+		       "or its set has ended\n",
+		       c->aor.len, c->aor.s);
+	} else {
+		way = is_stream(proto) && (flags & FORWARD_TCP_TO_UC) ? ps_to_uc(&b, proto)
+								      : pc_to_us(&b, proto);
+		if (point(msg, &b, &way, flags)) {
+			if (flags & FORWARD_FORCE_SOCKET)
+				msg->fwd_send_flags.f |= SND_F_FORCE_SOCKET;
+			result = DONE;
+		}
+	}
+	contact_unlock(d, &host);
+	return result;
+}
+
+/* --- Answers */
+
+/* For how long the 200 OK to a REGISTER holds: what it says of the contact of the request */
+static long expires_of(struct sip_msg *reply, struct sip_msg *req)
+{
+	struct contact *wanted = first_contact(req), *contact;
+	unsigned int all = 0, seconds;
+	long best = -1;
+
+	if (parse_headers(reply, HDR_EOH_F, 0) < 0)
+		return 0;
+	if (reply->expires && (reply->expires->parsed || !parse_expires(reply->expires)))
+		all = ((exp_body_t *)reply->expires->parsed)->val;
+	for (contact = first_contact(reply); contact; contact = contact->next) {
+		seconds = all;
+		if (contact->expires && contact->expires->body.len)
+			str2int(&contact->expires->body, &seconds);
+		/* Of several, that of this phone; else the longest, which does no harm */
+		if (wanted && wanted->uri.len == contact->uri.len &&
+		    !memcmp(wanted->uri.s, contact->uri.s, contact->uri.len))
+			return seconds;
+		if ((long)seconds > best)
+			best = seconds;
+	}
+	return best < 0 ? 0 : best;
+}
+
+static bool is_ok_to_register(struct sip_msg *reply, struct sip_msg *req)
+{
+	return req->first_line.u.request.method_value == METHOD_REGISTER &&
+	       reply->first_line.u.reply.statuscode / 100 == 2;
+}
+
+/* The set that the request came over; else, where the request had no set, that of its contact */
+static int set_of_reply(struct sip_msg *reply, struct sip_msg *req, udomain_t *d,
+			struct imsipsec_bundle *b)
+{
+	pcontact_t *c;
+	str host;
+	int err;
+
+	err = kernel_over(req, b);
+	if (err != -ENOENT)
+		return err;
+	c = contact_of_reply(d, reply, req, &req->rcv, &host);
+	if (!c)
+		return -ENOENT;
+	err = kernel_tx(c, b);
+	contact_unlock(d, &host);
+	return err;
+}
+
+static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
+{
+	tm_cell_t *t = tmb.t_gett();
+	struct imsipsec_bundle b;
+	struct via_body *via;
+	struct dest_info dst;
+	struct socket_info *si;
+	struct copy req;
+	struct ip_addr ip;
+	struct way way;
+	long expires;
+	int proto;
+
+	if (!t || t == T_UNDEFINED || !t->uas.request) {
+		LM_ERR("ipsec_forward: an answer without its request\n");
+		return FAILED;
+	}
+	if (copy_begin(&req, t->uas.request))
+		return FAILED;
+	if (set_of_reply(msg, &req.msg, d, &b)) {
+		LM_ERR("there is no set of SAs for the answer %u to %.*s\n",
+		       msg->first_line.u.reply.statuscode, req.msg.first_line.u.request.method.len,
+		       req.msg.first_line.u.request.method.s);
+		goto failed;
+	}
+	if (is_ok_to_register(msg, &req.msg)) {
+		expires = expires_of(msg, &req.msg);
+		if (expires && kernel_confirm(&b, expires))
+			goto failed;
+		if (add_header(msg, "Supported: sec-agree\r\n") ||
+		    add_header(msg, "Require: sec-agree\r\n"))
+			goto failed;
+	}
+	via = last_via(msg);
+	proto = (flags & FORWARD_USE_VIA) && via ? via->proto : req.msg.rcv.proto;
+	if (is_stream(proto))
+		way = ps_to_uc(&b, proto);
+	else if (via && via->port == b.port_uc && via->port != b.port_us)
+		/* A phone that has one socket, and says so (RFC 3261 clause 18.2.2) */
+		way = ps_to_uc(&b, proto);
+	else
+		way = pc_to_us(&b, proto);
+	si = point(msg, &b, &way, flags);
+	if (!si)
+		goto failed;
+	if (is_stream(proto) && is_stream(req.msg.rcv.proto)) {
+		init_dst_from_rcv(&dst, &t->uas.request->rcv);
+	} else {
+		init_dest_info(&dst);
+		dst.send_sock = si;
+		dst.proto = way.proto;
+		to_ip(&ip, &b.ue_address);
+		init_su(&dst.to, &ip, way.dst);
+	}
+	t->uas.response.dst = dst;
+	copy_end(&req);
+	return DONE;
+
+failed:
+	copy_end(&req);
+	return FAILED;
+}
+
+int ipsec_forward(struct sip_msg *msg, udomain_t *d, int flags)
+{
+	return msg->first_line.type == SIP_REPLY ? send_reply(msg, d, flags)
+						 : send_request(msg, d, flags);
+}
+
+/* --- The end */
+
+static int destroy(pcontact_t *c)
+{
+	struct imsipsec_bundle b;
+
+	if (kernel_of_contact(c, &b)) {
+		LM_ERR("there is no set of SAs of %.*s\n", c->aor.len, c->aor.s);
+		return FAILED;
+	}
+	return kernel_end(&b) ? FAILED : DONE;
+}
+
+int ipsec_destroy(struct sip_msg *msg, udomain_t *d, str *uri)
+{
+	pcontact_t *c = NULL;
+	struct copy req;
+	tm_cell_t *t;
+	int result;
+	str host;
+
+	if (msg->first_line.type != SIP_REPLY || (uri && uri->len)) {
+		c = contact_of_request(d, msg, uri, 0, &host);
+	} else {
+		t = tmb.t_gett();
+		if (!t || t == T_UNDEFINED || !t->uas.request || copy_begin(&req, t->uas.request))
+			return FAILED;
+		c = contact_of_reply(d, msg, &req.msg, &req.msg.rcv, &host);
+		copy_end(&req);
+	}
+	if (!c)
+		return FAILED;
+	result = destroy(c);
+	contact_unlock(d, &host);
+	return result;
+}
+
+int ipsec_destroy_by_contact(udomain_t *d, str *uri, str *host, int port)
+{
+	pcontact_t *c = contact_by(d, uri, host, port);
+	str locked = *host;
+	int result;
+
+	if (!c)
+		return FAILED;
+	result = destroy(c);
+	contact_unlock(d, &locked);
+	return result;
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Who a request may say that it is from: the P-CSCF goes by the SA that it came over, whatever
+ * identity it names (TS 24.229 clause 5.2.6.3).
+ */
+#include <string.h>
+
+#include "core/dprint.h"
+#include "core/parser/parse_from.h"
+#include "core/parser/parse_to.h"
+
+#include "ims_ipsec.h"
+
+#define DOMAINS_MAX	8
+
+static udomain_t *domains[DOMAINS_MAX];
+static int n_domains;
+
+void identity_domain(udomain_t *d)
+{
+	for (int i = 0; i < n_domains; i++) {
+		if (domains[i] == d)
+			return;
+	}
+	if (n_domains < DOMAINS_MAX)
+		domains[n_domains++] = d;
+}
+
+/* Without parameters, and a display name has gone before */
+static str bare(str uri)
+{
+	for (int i = 0; i < uri.len; i++) {
+		if (uri.s[i] == ';' || uri.s[i] == '?')
+			uri.len = i;
+	}
+	return uri;
+}
+
+static bool same(str a, str b)
+{
+	a = bare(a);
+	b = bare(b);
+	return a.len == b.len && !strncasecmp(a.s, b.s, a.len);
+}
+
+static bool is_anonymous(str uri)
+{
+	static const char host[] = "anonymous.invalid";
+
+	uri = bare(uri);
+	return uri.len > (int)sizeof(host) &&
+	       !strncasecmp(uri.s + uri.len - sizeof(host) + 1, host, sizeof(host) - 1) &&
+	       uri.s[uri.len - sizeof(host)] == '@';
+}
+
+/*
+ * Of the contact that came from there; a phone whose registration says no identities has the
+ * benefit of it.
+ */
+static bool may_be(udomain_t *d, struct sip_msg *msg, str from, bool *known)
+{
+	struct pcontact_info info = { .searchflag = SEARCH_RECEIVED,
+				      .reg_state = PCONTACT_REGISTERED };
+	char text[IP_ADDR_MAX_STR_SIZE + 2];
+	pcontact_t *c = NULL;
+	bool may = false;
+	ppublic_t *p;
+
+	/* As Via has it, which is how the user location files it */
+	info.via_host.s = text;
+	info.via_host.len = ip_addr2sbufz(&msg->rcv.src_ip, text, sizeof(text));
+	info.via_port = info.received_port = msg->rcv.src_port;
+	info.via_prot = info.received_proto = msg->rcv.proto;
+	info.received_host = info.via_host;
+	ul.lock_udomain(d, &info.via_host, info.via_port, info.via_prot);
+	if (!ul.get_pcontact(d, &info, &c, 1) && c && c->head) {
+		*known = true;
+		for (p = c->head; p && !may; p = p->next)
+			may = same(p->public_identity, from);
+	}
+	ul.unlock_udomain(d, &info.via_host, info.via_port, info.via_prot);
+	return may;
+}
+
+static bool begins(struct sip_msg *msg)
+{
+	struct to_body *to;
+
+	if (!msg->to || (!msg->to->parsed && parse_to_header(msg) < 0))
+		return false;
+	to = get_to(msg);
+	return !to->tag_value.len;
+}
+
+static bool register_holds(struct sip_msg *msg)
+{
+	struct hdr_field *h = next_header(msg, "Authorization", NULL);
+	struct imsipsec_bundle b;
+	str name;
+
+	if (!h)
+		return true;
+	name = auth_param(&h->body, "username");
+	if (!name.len || kernel_over(msg, &b))
+		return true;
+	if ((int)b.owner_len == name.len && !memcmp(b.owner, name.s, name.len))
+		return true;
+	LM_WARN("REGISTER of %.*s over a set of %.*s: refused\n", name.len, name.s,
+		(int)b.owner_len, (const char *)b.owner);
+	return false;
+}
+
+bool identity_holds(struct sip_msg *msg)
+{
+	bool known = false;
+	str from;
+
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0)
+		return true;
+	if (msg->first_line.u.request.method_value == METHOD_REGISTER)
+		return register_holds(msg);
+	if (!begins(msg) || msg->first_line.u.request.method_value == METHOD_CANCEL ||
+	    msg->first_line.u.request.method_value == METHOD_ACK || parse_from_header(msg) < 0)
+		return true;
+	from = get_from(msg)->uri;
+	if (is_anonymous(from))
+		return true;
+	for (int i = 0; i < n_domains; i++) {
+		if (may_be(domains[i], msg, from, &known))
+			return true;
+	}
+	if (!known)
+		return true;
+	LM_WARN("%.*s with From %.*s, which is none of the identities of the phone's registration: "
+		"refused\n",
+		msg->first_line.u.request.method.len, msg->first_line.u.request.method.s, from.len,
+		from.s);
+	return false;
+}

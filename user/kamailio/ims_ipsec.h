@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ims_ipsec - Kamailio's P-CSCF on libimsipsec, in the place of ims_ipsec_pcscf
+ *
+ * The kernel has the sets of SAs, and nothing is kept here that it knows: each process asks it
+ * when a message comes. What the registrar and the user location want to read of a set is
+ * written into the contact.
+ */
+#ifndef IMS_IPSEC_H
+#define IMS_IPSEC_H
+
+#include <stdbool.h>
+
+#include "core/ip_addr.h"
+#include "core/parser/msg_parser.h"
+#include "core/pvar.h"
+#include "core/rpc.h"
+#include "core/socket_info.h"
+#include "core/str.h"
+#include "modules/tm/tm_load.h"
+#include "modules/ims_usrloc_pcscf/usrloc.h"
+
+#include <imsipsec.h>
+
+/* What a function of the routing script returns */
+#define DONE	1
+#define FAILED	(-1)
+
+#define ADDRESSES_MAX	16
+
+/** struct gm - an address that UEs talk to, and its endpoint
+ * @text: as the parameter has it
+ * @ip: for Kamailio
+ * @addr: for the library
+ * @endpoint: its id in the kernel
+ */
+struct gm {
+	str text;
+	struct ip_addr ip;
+	struct imsipsec_addr addr;
+	uint32_t endpoint;
+};
+
+/** struct settings - the module's parameters, and what was made of them */
+struct settings {
+	struct gm gm[ADDRESSES_MAX];
+	int n_gm;
+	uint16_t port_ps;
+	uint16_t port_pc[IMSIPSEC_PORT_PC_MAX];
+	int n_port_pc;
+	int client_port, server_port, max_connections, reuse_server_port;
+	int spi_start, spi_range;
+	str preferred_alg, preferred_ealg;
+	str listen_name, listen_group;
+	str core_socket;
+	str guard;
+	int linger;		/* seconds */
+	int nat;
+	int check_identity;
+};
+
+extern struct settings settings;
+extern usrloc_api_t ul;
+extern struct tm_binds tmb;
+
+/* --- kernel.c */
+
+/**
+ * kernel() - this process's connection to the kernel module
+ *
+ * It is made at the first use in each process, and again after the module was unloaded.
+ * Return: NULL, which is said together with the cure.
+ */
+struct imsipsec *kernel(void);
+
+/** kernel_prepare() - the endpoints, before Kamailio gives up root; 0 or -1, which is said */
+int kernel_prepare(void);
+
+/** kernel_check() - can this process talk to the kernel; 0 or -1, which is said */
+int kernel_check(void);
+
+/** kernel_algs() - the pairs that there are, in the order of the parameters; how many, or -1 */
+int kernel_algs(struct imsipsec_algs *algs, size_t room);
+
+/**
+ * kernel_over() - the set that a message came over
+ * @msg: where it came from is told by its addresses and ports; two sets of a UE may have the
+ *	same, and the one that Security-Verify names is the one
+ * @b: gets it
+ *
+ * Return: 0; -ENOENT if it came in clear, or the set has gone; another negative errno.
+ */
+int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b);
+
+/** kernel_of_contact() - the set that a contact of the user location is about; 0, -ENOENT, … */
+int kernel_of_contact(const pcontact_t *c, struct imsipsec_bundle *b);
+
+/** kernel_tx() - the set to send over now, of the registration that a contact is of; as above */
+int kernel_tx(const pcontact_t *c, struct imsipsec_bundle *b);
+
+/** kernel_confirm() - a REGISTER that came over @b was answered by 200 for so many seconds */
+int kernel_confirm(const struct imsipsec_bundle *b, long expires);
+
+/** kernel_end() - the set ends, when answers have had the time to leave */
+int kernel_end(const struct imsipsec_bundle *b);
+
+/** to_addr() - Kamailio's address as the library has it */
+void to_addr(struct imsipsec_addr *addr, const struct ip_addr *ip);
+
+/** to_ip() - the library's address as Kamailio has it */
+void to_ip(struct ip_addr *ip, const struct imsipsec_addr *addr);
+
+/* --- sockets.c */
+
+/** sockets_listen() - have Kamailio listen at the protected ports; 0 or -1, which is said */
+int sockets_listen(void);
+
+/** gm_of() - the Gm address that a message came to; NULL if it is none */
+struct gm *gm_of(const struct ip_addr *ip);
+
+/** is_protected() - is it a protected port of a Gm address */
+bool is_protected(const struct ip_addr *ip, unsigned short port);
+
+/** core_socket_for() - the socket to send to the core from, for what came to a Gm address; or NULL
+ */
+struct socket_info *core_socket_for(const struct ip_addr *gm, int proto);
+
+/** core_socket_find() - look up the parameter of that name; 0 or -1, which is said */
+int core_socket_find(void);
+
+/* --- message.c */
+
+/** struct copy - a message parsed apart, so that what is in shared memory stays as it is */
+struct copy {
+	struct sip_msg msg;
+	char *buf;
+};
+
+/** copy_begin() - parse it, all headers; 0 or -1; @copy is to be ended if it is 0 */
+int copy_begin(struct copy *copy, const struct sip_msg *msg);
+void copy_end(struct copy *copy);
+
+/** next_header() - the next header of a name behind @from, or the first one (NULL); or NULL */
+struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struct hdr_field *from);
+
+/** add_header() - one line, with its end, behind the others; 0 or -1 */
+int add_header(struct sip_msg *msg, const char *line);
+
+/** secagree_of() - all headers of a name as one list; NULL if nothing in them is well-formed */
+struct imsipsec_secagree *secagree_of(const struct sip_msg *msg, const char *name);
+
+/** last_via() - that of the UE, in an answer; or NULL */
+struct via_body *last_via(struct sip_msg *msg);
+
+/** first_contact() - the first of a message that has its headers parsed; NULL: none */
+struct contact *first_contact(struct sip_msg *msg);
+
+/** auth_param() - a parameter in quotes of a header's value; .s is NULL if there is none */
+str auth_param(const str *value, const char *name);
+
+/** uri_host_port() - "sip:host:port" into @buf, an IPv6 address in []; its length */
+int uri_host_port(char *buf, size_t size, const struct imsipsec_addr *addr, unsigned short port,
+		  const char *more);
+
+/* --- contact.c */
+
+/** contact_init() - nothing is hooked into the user location before; 0 or -1, which is said */
+int contact_init(void);
+
+/**
+ * contact_of_reply() - the contact that the REGISTER of an answer has made
+ * @d: its domain, which is locked where there is one, for contact_unlock()
+ * @reply: the answer
+ * @req: the request, from copy_begin()
+ * @rcv: where the request came from
+ */
+pcontact_t *contact_of_reply(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
+			     struct receive_info *rcv, str *host);
+pcontact_t *contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int flags,
+			       str *host);
+pcontact_t *contact_by(udomain_t *d, const str *uri, const str *host, int port);
+void contact_unlock(udomain_t *d, str *host);
+
+/** contact_describe() - write into the contact what its set is; 0 or -1, which is said */
+int contact_describe(udomain_t *d, pcontact_t *c, const struct imsipsec_bundle *b);
+
+/** on_expire() - what the registrar has called when a contact expires or is deleted */
+void on_expire(pcontact_t *c, int type, void *param);
+
+/* --- identity.c */
+
+/** identity_domain() - a domain of the user location where contacts may be */
+void identity_domain(udomain_t *d);
+
+/**
+ * identity_holds() - does a request that came to a protected port say who its phone is
+ *
+ * A REGISTER: the private identity is that of the set. What begins something: From is a public
+ * identity of the registration, or none (anonymous). A phone of which the user location knows
+ * nothing is left to the script.
+ */
+bool identity_holds(struct sip_msg *msg);
+
+/* --- What the script calls */
+
+int ipsec_create(struct sip_msg *msg, udomain_t *d, int flags);
+int ipsec_forward(struct sip_msg *msg, udomain_t *d, int flags);
+int ipsec_destroy(struct sip_msg *msg, udomain_t *d, str *uri);
+int ipsec_destroy_by_contact(udomain_t *d, str *uri, str *host, int port);
+
+/* Flags of ipsec_forward, as ims_ipsec_pcscf has them */
+#define FORWARD_FORCE_SOCKET	(1 << 0)
+#define FORWARD_NEWEST		(1 << 1)	/* the newest contact first */
+#define FORWARD_BY_DST_URI	(1 << 2)
+#define FORWARD_BY_NEW_URI	(1 << 3)
+#define FORWARD_NO_ALIAS	(1 << 4)
+#define FORWARD_KEEP_DST_URI	(1 << 5)
+#define FORWARD_TCP_TO_UC	(1 << 6)
+#define FORWARD_TRANSPORT	(1 << 7)	/* ;transport= in $du */
+#define FORWARD_USE_VIA		(1 << 8)	/* its protocol, or the next hop's */
+#define FORWARD_TRY_TCP		(1 << 9)
+
+/* --- vars.c */
+
+/* $ipsec(NAME) */
+int var_parse(pv_spec_t *spec, str *text);
+int var_get(struct sip_msg *msg, pv_param_t *param, pv_value_t *value);
+
+/* --- rpc.c */
+
+extern rpc_export_t rpc_commands[];
+
+/* --- events.c */
+
+/** events_run() - the process that says what becomes of sets; it does not return */
+void events_run(void);
+
+#endif

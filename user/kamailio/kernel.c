@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What is asked of the kernel, and how it is reached from each process. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/dprint.h"
+
+#include "ims_ipsec.h"
+
+#define CAPABILITY_CURE \
+	"Kamailio needs CAP_NET_ADMIN: in its unit, AmbientCapabilities=CAP_NET_ADMIN below User="
+
+/* What the answer to a REGISTER needs to live longer than it, TS 24.229 clause 5.2.2 */
+#define CONFIRM_MORE	30
+#define LINGER_LEAST	32		/* seconds, 64*T1: so long an answer may be sent again */
+
+#define TIMEOUT		5000		/* milliseconds */
+
+static struct imsipsec *handle;
+static pid_t handle_pid;
+
+void to_addr(struct imsipsec_addr *addr, const struct ip_addr *ip)
+{
+	memset(addr, 0, sizeof(*addr));
+	addr->family = ip->af;
+	memcpy(&addr->in6, ip->u.addr, ip->len);
+	/* A socket of both families has IPv4 addresses in IPv6 */
+	if (ip->af == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->in6)) {
+		memcpy(&addr->in, ip->u.addr + 12, sizeof(addr->in));
+		addr->family = AF_INET;
+	}
+}
+
+void to_ip(struct ip_addr *ip, const struct imsipsec_addr *addr)
+{
+	memset(ip, 0, sizeof(*ip));
+	ip->af = addr->family;
+	ip->len = addr->family == AF_INET6 ? 16 : 4;
+	memcpy(ip->u.addr, &addr->in6, ip->len);
+}
+
+static bool addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b)
+{
+	return a->family == b->family &&
+	       !memcmp(&a->in6, &b->in6, a->family == AF_INET6 ? sizeof(a->in6) : sizeof(a->in));
+}
+
+static void say_unreachable(int err)
+{
+	switch (err) {
+	case -EPERM:
+		LM_ERR("the kernel module ims_ipsec may not be used: " CAPABILITY_CURE "\n");
+		break;
+	case -ENOENT:
+		LM_ERR("the kernel module ims_ipsec is not loaded: modprobe ims_ipsec\n");
+		break;
+	default:
+		LM_ERR("the kernel module ims_ipsec cannot be reached: %s\n",
+		       imsipsec_open_strerror(err));
+		break;
+	}
+}
+
+struct imsipsec *kernel(void)
+{
+	pid_t me = getpid();
+	int err;
+
+	if (handle && handle_pid == me)
+		return handle;
+	/* What another process opened is of no use here but to be closed. */
+	imsipsec_close(handle);
+	handle = NULL;
+	err = imsipsec_open(&handle);
+	if (err) {
+		handle = NULL;
+		say_unreachable(err);
+		return NULL;
+	}
+	handle_pid = me;
+	/* A worker that waits for ever serves nobody. */
+	imsipsec_set_timeout(handle, TIMEOUT);
+	return handle;
+}
+
+/* After a call that failed: where the kernel module was unloaded, the next one opens anew. */
+static int failed(const char *what, int err)
+{
+	LM_ERR("%s: %s\n", what, imsipsec_strerror(handle));
+	if (err == -EPERM)
+		LM_ERR(CAPABILITY_CURE "\n");
+	if (err == -ENODEV) {
+		imsipsec_close(handle);
+		handle = NULL;
+	}
+	return err;
+}
+
+int kernel_check(void)
+{
+	const struct imsipsec_stats *stats;
+	int err;
+
+	if (!kernel())
+		return -1;
+	err = imsipsec_stats_get(handle, &stats);
+	return err ? failed("the kernel module ims_ipsec", err), -1 : 0;
+}
+
+/* --- Endpoints */
+
+static int guard_of(const str *text)
+{
+	for (int g = IMSIPSEC_GUARD_DROP; imsipsec_guard_name(g); g++) {
+		if (strlen(imsipsec_guard_name(g)) == (size_t)text->len &&
+		    !strncasecmp(imsipsec_guard_name(g), text->s, text->len))
+			return g;
+	}
+	return -1;
+}
+
+/*
+ * What a process before this one made is found again, with all its sets: a restart is nothing
+ * that a phone hears of.
+ */
+static int have_endpoint(struct gm *gm)
+{
+	struct imsipsec_endpoint_params params = {
+		.size = sizeof(params),
+		.address = gm->addr,
+		.port_ps = settings.port_ps,
+		.port_pc = settings.port_pc,
+		.n_port_pc = settings.n_port_pc,
+		.nat_traversal = settings.nat ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_CONFIG,
+	};
+	const struct imsipsec_endpoint *made;
+	int guard, err;
+
+	guard = settings.guard.len ? guard_of(&settings.guard) : IMSIPSEC_GUARD_DROP;
+	if (guard < 0) {
+		LM_ERR("guard: \"%.*s\" is none of drop, reject, bypass\n", settings.guard.len,
+		       settings.guard.s);
+		return -EINVAL;
+	}
+	params.guard = guard;
+	err = imsipsec_endpoint_replace(handle, &params, false, &made);
+	if (err < 0) {
+		LM_ERR("%.*s: its ports %u and %u to %u cannot be shut\n", gm->text.len, gm->text.s,
+		       settings.port_ps, settings.port_pc[0],
+		       settings.port_pc[settings.n_port_pc - 1]);
+		if (err == -EBUSY)
+			LM_ERR("phones use the ports that it had before: imsipsec endpoint del address "
+			       "%.*s force ends their registrations\n", gm->text.len, gm->text.s);
+		return failed("the endpoint", err);
+	}
+	if (!err)
+		LM_NOTICE("%.*s: the endpoint is there already, with %u sets\n", gm->text.len,
+			  gm->text.s, made->bundles);
+	gm->endpoint = made->id;
+	return 0;
+}
+
+/* The range of SPIs is the network namespace's; unless the parameters name one it stays as it is.
+ */
+static int set_spis(void)
+{
+	struct imsipsec_config config = {
+		.size = sizeof(config),
+		.set = IMSIPSEC_CONFIG_MIN_SPI | IMSIPSEC_CONFIG_MAX_SPI,
+	};
+	int err;
+
+	if (!settings.spi_start)
+		return 0;
+	if (settings.spi_start < 256) {
+		LM_WARN("ipsec_spi_id_start %d: 256 is the first that may be (RFC 4303), and is "
+			"taken\n",
+			settings.spi_start);
+		settings.spi_start = 256;
+	}
+	config.min_spi = settings.spi_start;
+	/* As many sets as it stands for there, where each of the ports has the range of its own */
+	config.max_spi = settings.spi_start + settings.spi_range * settings.max_connections;
+	err = imsipsec_config_set(handle, &config);
+	return err ? failed("ipsec_spi_id_start and ipsec_spi_id_range", err) : 0;
+}
+
+int kernel_prepare(void)
+{
+	if (!kernel() || set_spis())
+		return -1;
+	for (int i = 0; i < settings.n_gm; i++) {
+		if (have_endpoint(&settings.gm[i]))
+			return -1;
+	}
+	return 0;
+}
+
+/* --- Algorithms */
+
+static enum imsipsec_alg alg_of(const str *name)
+{
+	for (int alg = 1; imsipsec_alg_name(alg); alg++) {
+		if (strlen(imsipsec_alg_name(alg)) == (size_t)name->len &&
+		    !strncasecmp(imsipsec_alg_name(alg), name->s, name->len))
+			return alg;
+	}
+	return 0;
+}
+
+static enum imsipsec_ealg ealg_of(const str *name)
+{
+	for (int ealg = 1; imsipsec_ealg_name(ealg); ealg++) {
+		if (strlen(imsipsec_ealg_name(ealg)) == (size_t)name->len &&
+		    !strncasecmp(imsipsec_ealg_name(ealg), name->s, name->len))
+			return ealg;
+	}
+	return 0;
+}
+
+int kernel_algs(struct imsipsec_algs *algs, size_t room)
+{
+	enum imsipsec_alg alg = alg_of(&settings.preferred_alg);
+	enum imsipsec_ealg ealg = ealg_of(&settings.preferred_ealg);
+	struct imsipsec_algs all[16];
+	size_t n = sizeof(all) / sizeof(all[0]), out = 0;
+	int err;
+
+	if (!kernel())
+		return -1;
+	err = imsipsec_algs_get(handle, all, &n);
+	if (err)
+		return failed("the algorithms", err);
+	/* Both are as wished, then one of the two, then neither; within that the kernel's order */
+	for (int wishes = 2; wishes >= 0; wishes--) {
+		for (size_t i = 0; i < n && out < room; i++) {
+			if ((alg && all[i].alg == alg) + (ealg && all[i].ealg == ealg) == wishes)
+				algs[out++] = all[i];
+		}
+	}
+	return out;
+}
+
+/* --- Sets */
+
+/* What a call for a set has given, copied for its caller; that there is none is nothing to be said
+ */
+static int got(int err, const struct imsipsec_bundle *found, struct imsipsec_bundle *b)
+{
+	if (!err)
+		*b = *found;
+	else if (err != -ENOENT)
+		failed("which set it is", err);
+	return err;
+}
+
+static int find_spi(uint32_t spi, struct imsipsec_bundle *b)
+{
+	const struct imsipsec_bundle *found;
+	int err;
+
+	if (!kernel())
+		return -EIO;
+	err = imsipsec_bundle_find_spi(handle, spi, &found);
+	return got(err, found, b);
+}
+
+static int find_tuple(const struct imsipsec_addr *local, uint16_t local_port,
+		      const struct imsipsec_addr *remote, uint16_t remote_port,
+		      struct imsipsec_bundle *b)
+{
+	const struct imsipsec_bundle *found;
+	int err;
+
+	if (!kernel())
+		return -EIO;
+	err = imsipsec_bundle_find_tuple(handle, local, local_port, remote, remote_port, &found);
+	return got(err, found, b);
+}
+
+static bool has_tuple(const struct imsipsec_bundle *b, uint16_t local_port, uint16_t remote_port)
+{
+	return (b->port_ps == local_port && b->port_uc == remote_port) ||
+	       (b->port_pc == local_port && b->port_us == remote_port);
+}
+
+int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b)
+{
+	struct imsipsec_addr local, remote;
+	struct imsipsec_secagree *verify;
+	const struct imsipsec_mech *mech;
+	bool found = false;
+	int err = 0;
+
+	if (!is_protected(&msg->rcv.dst_ip, msg->rcv.dst_port))
+		return -ENOENT;
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0)
+		return -EINVAL;
+	to_addr(&local, &msg->rcv.dst_ip);
+	to_addr(&remote, &msg->rcv.src_ip);
+	/* What it says counts as far as the message came from there. */
+	verify = secagree_of(msg, "Security-Verify");
+	for (size_t i = 0; !found && (mech = imsipsec_secagree_get(verify, i)); i++) {
+		err = find_spi(mech->spi_s, b);
+		if (err && err != -ENOENT)
+			break;
+		found = !err && b->spi_pc == mech->spi_c && addr_equal(&b->address, &local) &&
+			addr_equal(&b->ue_address, &remote) &&
+			has_tuple(b, msg->rcv.dst_port, msg->rcv.src_port);
+	}
+	imsipsec_secagree_free(verify);
+	if (found)
+		return 0;
+	if (err && err != -ENOENT)
+		return err;
+	err = find_tuple(&local, msg->rcv.dst_port, &remote, msg->rcv.src_port, b);
+	/*
+	 * Behind NATs several phones may have the ports. Who sent a datagram only marks tell, which
+	 * Kamailio does not see.
+	 */
+	if (!err && b->tcp_only && msg->rcv.proto == PROTO_UDP)
+		return -ENOTUNIQ;
+	return err;
+}
+
+static bool address_of(const pcontact_t *c, struct imsipsec_addr *ue)
+{
+	char text[INET6_ADDRSTRLEN + 2];
+
+	if (c->received_host.len <= 0 || c->received_host.len >= (int)sizeof(text))
+		return false;
+	memcpy(text, c->received_host.s, c->received_host.len);
+	text[c->received_host.len] = '\0';
+	return !imsipsec_addr_parse(ue, text);
+}
+
+/*
+ * The set that stands in the contact. It may be what a phone has written into Security-Verify: it
+ * has to be the phone's.
+ */
+static int described(const pcontact_t *c, const struct imsipsec_addr *ue, struct imsipsec_bundle *b)
+{
+	const security_t *security = c->security_temp ? c->security_temp : c->security;
+	const ipsec_t *ipsec = security && security->type == SECURITY_IPSEC ? security->data.ipsec
+									    : NULL;
+	int err;
+
+	if (!ipsec || !ipsec->spi_ps)
+		return -ENOENT;
+	err = find_spi(ipsec->spi_ps, b);
+	if (!err && (b->spi_ps != ipsec->spi_ps || b->port_uc != ipsec->port_uc ||
+		     !addr_equal(&b->ue_address, ue)))
+		return -ENOENT;
+	return err;
+}
+
+int kernel_of_contact(const pcontact_t *c, struct imsipsec_bundle *b)
+{
+	struct imsipsec_addr ue;
+	int err;
+
+	if (!address_of(c, &ue))
+		return -ENOENT;
+	err = described(c, &ue, b);
+	/* That one went, for a newer one with the same ports; or the contact comes from a database
+	 */
+	for (int i = 0; err == -ENOENT && i < settings.n_gm; i++) {
+		if (settings.gm[i].addr.family == ue.family)
+			err = find_tuple(&settings.gm[i].addr, settings.port_ps, &ue,
+					 c->received_port, b);
+	}
+	return err;
+}
+
+int kernel_tx(const pcontact_t *c, struct imsipsec_bundle *b)
+{
+	const uint16_t ports[] = { c->received_port, c->contact_port };
+	const struct imsipsec_bundle *found;
+	struct imsipsec_addr ue;
+	int err;
+
+	if (!address_of(c, &ue))
+		return -ENOENT;
+	err = described(c, &ue, b);
+	if (!err) {
+		err = imsipsec_bundle_tx(handle, b->id, &found);
+		if (err != -ENOENT)
+			return got(err, found, b);
+	}
+	for (int i = 0; err == -ENOENT && i < 2; i++) {
+		if (!kernel())
+			return -EIO;
+		if (!ports[i])
+			continue;
+		err = imsipsec_bundle_tx_port(handle, NULL, &ue, ports[i], &found);
+		got(err, found, b);
+	}
+	return err;
+}
+
+int kernel_confirm(const struct imsipsec_bundle *b, long expires)
+{
+	int err;
+
+	if (!kernel())
+		return -EIO;
+	if (expires < 0)
+		expires = 0;
+	/* How the challenge began, ipsec_create() has told the kernel. */
+	err = imsipsec_bundle_confirm(handle, b->id, (expires + CONFIRM_MORE) * 1000ULL, 0, 0);
+	return err ? failed("the set cannot be confirmed", err) : 0;
+}
+
+int kernel_end(const struct imsipsec_bundle *b)
+{
+	int err;
+
+	if (!kernel())
+		return -EIO;
+	if (settings.linger < LINGER_LEAST)
+		settings.linger = LINGER_LEAST;
+	err = imsipsec_bundle_delete(handle, b->id, settings.linger * 1000ULL);
+	return err && err != -ENOENT ? failed("the set cannot be ended", err) : err;
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Headers, read and written. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/data_lump.h"
+#include "core/dprint.h"
+#include "core/mem/mem.h"
+#include "core/parser/contact/parse_contact.h"
+#include "core/parser/parse_via.h"
+
+#include "ims_ipsec.h"
+
+int copy_begin(struct copy *copy, const struct sip_msg *msg)
+{
+	memset(copy, 0, sizeof(*copy));
+	copy->buf = pkg_malloc(msg->len + 1);
+	if (!copy->buf) {
+		LM_ERR("no memory\n");
+		return -1;
+	}
+	memcpy(copy->buf, msg->buf, msg->len);
+	copy->buf[msg->len] = '\0';
+	copy->msg.buf = copy->buf;
+	copy->msg.len = msg->len;
+	copy->msg.rcv = msg->rcv;
+	copy->msg.id = msg->id;
+	if (parse_msg(copy->buf, copy->msg.len, &copy->msg) ||
+	    parse_headers(&copy->msg, HDR_EOH_F, 0) < 0) {
+		LM_ERR("the request of the transaction cannot be parsed\n");
+		copy_end(copy);
+		return -1;
+	}
+	return 0;
+}
+
+void copy_end(struct copy *copy)
+{
+	free_sip_msg(&copy->msg);
+	pkg_free(copy->buf);
+}
+
+struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struct hdr_field *from)
+{
+	struct hdr_field *h;
+
+	for (h = from ? from->next : msg->headers; h; h = h->next) {
+		if (h->name.len == (int)strlen(name) && !strncasecmp(h->name.s, name, h->name.len))
+			return h;
+	}
+	return NULL;
+}
+
+int add_header(struct sip_msg *msg, const char *line)
+{
+	struct lump *anchor;
+	int len = strlen(line);
+	char *s;
+
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0)
+		return -1;
+	s = pkg_malloc(len);
+	if (!s)
+		goto no_memory;
+	memcpy(s, line, len);
+	anchor = anchor_lump(msg, msg->unparsed - msg->buf, 0, 0);
+	if (!anchor || !insert_new_lump_before(anchor, s, len, 0)) {
+		pkg_free(s);
+		goto no_memory;
+	}
+	return 0;
+
+no_memory:
+	LM_ERR("no memory\n");
+	return -1;
+}
+
+struct imsipsec_secagree *secagree_of(const struct sip_msg *msg, const char *name)
+{
+	struct imsipsec_secagree *list = NULL;
+	struct hdr_field *h = NULL;
+	int err = -EINVAL;
+
+	while ((h = next_header(msg, name, h))) {
+		err = imsipsec_secagree_parse(&list, h->body.s, h->body.len);
+		if (err && err != -EINVAL)
+			break;
+	}
+	if (!err)
+		return list;
+	imsipsec_secagree_free(list);
+	return NULL;
+}
+
+struct via_body *last_via(struct sip_msg *msg)
+{
+	struct hdr_field *h, *last = NULL;
+	struct via_body *via;
+
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0)
+		return NULL;
+	for (h = msg->headers; h; h = h->next) {
+		if (h->type == HDR_VIA_T)
+			last = h;
+	}
+	if (!last || !last->parsed)
+		return NULL;
+	for (via = last->parsed; via->next; via = via->next)
+		;
+	return via;
+}
+
+struct contact *first_contact(struct sip_msg *msg)
+{
+	contact_body_t *body;
+
+	if (!msg->contact || (!msg->contact->parsed && parse_contact(msg->contact) < 0))
+		return NULL;
+	body = msg->contact->parsed;
+	return body->contacts;
+}
+
+str auth_param(const str *value, const char *name)
+{
+	int len = strlen(name);
+	str none = { NULL, 0 };
+
+	for (int i = 0; i + len < value->len; i++) {
+		char *s = value->s + i, *end;
+
+		if ((i && !strchr(" ,\t\r\n", s[-1])) || strncasecmp(s, name, len))
+			continue;
+		for (i += len; i < value->len && strchr(" \t=", value->s[i]); i++)
+			;
+		if (i >= value->len || value->s[i] != '"')
+			continue;
+		s = value->s + i + 1;
+		end = memchr(s, '"', value->len - i - 1);
+		if (!end)
+			return none;
+		return (str) { s, end - s };
+	}
+	return none;
+}
+
+int uri_host_port(char *buf, size_t size, const struct imsipsec_addr *addr, unsigned short port,
+		  const char *more)
+{
+	char text[INET6_ADDRSTRLEN];
+	bool six = addr->family == AF_INET6;
+
+	imsipsec_addr_format(addr, text, sizeof(text));
+	return snprintf(buf, size, "sip:%s%s%s:%u%s", six ? "[" : "", text, six ? "]" : "", port,
+			more);
+}
