@@ -1,0 +1,437 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Debian's Kamailio with the module in place of ims_ipsec_pcscf: phones register and talk as they do in the field.
+
+KAMAILIO=6.0 in the environment is the other version, IPSEC=ims_ipsec_pcscf its own module, for comparison.
+"""
+import os
+import re
+import select
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+# pylint: disable=wrong-import-position
+import ims  # noqa: E402
+from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
+from kamailio import (CAPABLE, CORE, CORE_P, NOBODY, OURS, PC, PS, Core, Kamailio, TcpPhone, make_core, make_database)  # noqa: E402
+from sip_phone import REALM, UE1, UE2, Phone, Set  # noqa: E402
+
+FAMILIES = ('IPv4', 'IPv6')
+WAYS = ('UDP', 'TCP')
+
+
+def phone(way='UDP', fam='IPv4', impi=UE1):
+    return (TcpPhone if way == 'TCP' else Phone)(impi, fam)
+
+
+def all_in_esp(ue):
+    """Since last asked: nothing between the phone and a protected port was in clear, either way."""
+    ports = {PS, *PC}
+    clear = [s for s in World.wire.seen() if s.proto in (TCP, UDP) and (s.sport in ports or s.dport in ports)]
+    check(not clear, f'in clear on the wire: {clear[:3]}')
+
+
+@test('KAMAILIO', 'a registration over {}', each=tuple((w, f) for w in WAYS for f in FAMILIES))
+def registration(case):
+    way, fam = case
+    with Core() as core, Kamailio(), phone(way, fam) as ue:
+        first = Set(5000)
+        World.wire.seen()
+        ue.challenge(first)
+        answer = ue.confirm(first)
+        equal((answer['Supported'], answer['Require']), ('sec-agree', 'sec-agree'), 'Supported and Require of the 200 OK')
+        if way == 'UDP':
+            check(answer.source in PC and answer.port == first.port_s, f'the 200 OK went from {answer.source} to {answer.port}')
+        all_in_esp(ue)
+        if OURS:
+            b, = World.nl.dump('bundle-get')
+            check(b['state'] in ('established', 'active'), f'the set is {b["state"]}')
+            equal((b['owner'], b['lifetime'] > 600000), (UE1.encode(), True), 'owner, and lifetime of expires and 30 s')
+        asked = core.next(lambda m: m.method == 'REGISTER' and 'response="' in m.text and 'response=""' not in m.text)
+        equal(asked.source, 5060, 'the source port at the S-CSCF')
+
+
+
+@test('KAMAILIO', 'a request of a phone over {}: it leaves for the core from 5060, and its answer is in ESP',
+      each=tuple((w, f) for w in WAYS for f in FAMILIES))
+def from_phone(case):
+    with Core() as core, Kamailio(), phone(*case) as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        ue.talk(first)
+        heard = core.next(lambda m: m.method == 'MESSAGE')
+        equal((heard.source, via_port(heard)), (5060, 5060), 'source port and Via at the S-CSCF')
+        all_in_esp(ue)
+
+
+def via_port(m):
+    return int((re.match(r'SIP/2.0/\w+ (?:\[[^]]*\]|[^:;]*)(?::(\d+))?', m['Via'])[1]) or 5060)
+
+
+def asked(core, ue, over, back=False, **more):
+    """The core sends a request, the phone answers; the request as the phone has it: from port_pc to port_us, or back over
+    the phone's own connection."""
+    core.request('MESSAGE', **more)
+    request = ue.next(lambda m: m.method == 'MESSAGE')
+    equal(request.port, over.port_c if back else over.port_s, 'the port that the request came to')
+    check(request.source in ((PS,) if back else PC), f'the request came from {request.source}')
+    answer(ue, request, over)
+    got = core.next(lambda m: m.status and m['Call-ID'] == more.get('call', 'core') and m.status != '100')
+    equal(got.status, '200', 'the answer at the S-CSCF')
+    return request
+
+
+def answer(ue, request, over, status='200 OK', *more):
+    """From port_uc to the port in its Via, or back over its connection."""
+    copied = [f'{name}: {x}' for name in ('Via', 'Record-Route', 'From', 'To', 'Call-ID', 'CSeq') for x in request.all(name)]
+    text = '\r\n'.join((f'SIP/2.0 {status}', *copied, *more, 'Content-Length: 0', '', '')).encode()
+    if hasattr(request, 'conn'):
+        request.conn.send(text)
+    else:
+        ue.sock(over.port_s).sendto(text, (ue.p, via_port(request)))
+
+
+@test('KAMAILIO', 'a request to a phone, {}',
+      each=tuple((w, f, n) for w in WAYS for f in FAMILIES for n in ((897,) if f == 'IPv6' else (0, 1, 2, 193, 897))))
+def to_phone(case):
+    way, fam, flags = case
+    with Core() as core, Kamailio(forward=flags), phone(way, fam) as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        asked(core, ue, first, back=way == 'TCP' and flags == 193, to=(ue.p, 5060))
+        all_in_esp(ue)
+
+
+@test('KAMAILIO', 'a call of a phone: its dialog is recorded with 5060, and what the core sends within it arrives, {}', each=FAMILIES)
+def call_from_phone(fam):
+    with Core() as core, Kamailio(), phone('UDP', fam) as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        got = ue.request('INVITE', first, to='ue2@' + REALM)
+        equal(got.status if got.status != '100' else ue.answer().status, '200', 'the answer to INVITE')
+        invite = core.next(lambda m: m.method == 'INVITE')
+        route = core.within(invite, 'BYE')
+        check(not any(f':{x}' in route[0] for x in (PS, *PC)), f'the core is to send to {route[0]}')
+        bye = ue.next(lambda m: m.method == 'BYE')
+        check(bye.source in PC and bye.port == first.port_s, f'BYE went from {bye.source} to {bye.port}')
+        answer(ue, bye, first)
+        equal(core.next(lambda m: m.status and 'BYE' in m['CSeq']).status, '200', 'the answer to BYE')
+        all_in_esp(ue)
+
+
+@test('KAMAILIO', 'a re-authentication over {}: what is sent to the phone goes over the new set, once it is used', each=WAYS)
+def again(way):
+    with Core() as core, Kamailio(), phone(way) as ue:
+        first, second = Set(5000), Set(5002, 6303, 6302)
+        ue.sign_up(first)
+        World.wire.seen()
+        core.challenge.add(UE1)
+        ue.challenge(second, over=first)
+        ue.confirm(second)
+        ue.talk(second)
+        equal(asked(core, ue, second).port, second.port_s, 'the port that the request came to')
+        all_in_esp(ue)
+        if OURS:
+            equal(states(), {5000: 'old', 5002: 'active'}, 'the sets')
+
+
+@test('KAMAILIO', 'a re-authentication of a phone that keeps its ports: the 200 OK leaves over the new set')
+def again_same_ports():
+    with Core() as core, Kamailio(), phone() as ue:
+        first, second = Set(5000), Set(5002)
+        ue.sign_up(first)
+        core.challenge.add(UE1)
+        ue.challenge(second, over=first)
+        # From here on this phone takes nothing over the first
+        ue.forget(first)
+        ue.confirm(second)
+        ue.talk(second)
+        asked(core, ue, second)
+
+
+@test('KAMAILIO', 'a phone that has lost its state and registers in clear again is sent to over the new set at once')
+def lost_state():
+    with Core() as core, Kamailio():
+        with phone() as ue:
+            first = Set(5000)
+            ue.sign_up(first)
+            ue.talk(first)
+        with phone() as ue:
+            second = Set(5002, 6303, 6302)
+            ue.sign_up(second)
+            asked(core, ue, second)
+            if OURS:
+                equal(list(states()), [5002], 'the sets')
+
+
+@test('KAMAILIO', 'a refresh without a challenge has the set live longer')
+def refresh():
+    with Core() as core, Kamailio(), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        answer = ue.register(first, first, expires=1200)
+        equal(answer.status, '200', 'the answer to the second REGISTER')
+        asked(core, ue, first)
+        if OURS:
+            b, = World.nl.dump('bundle-get')
+            check(b['lifetime'] > 1200000, f'the lifetime is {b["lifetime"]}')
+
+
+@test('KAMAILIO', 'a de-registration over {}: its 200 OK is in ESP, and the set goes', each=tuple((w, f) for w in WAYS for f in FAMILIES))
+def leave(case):
+    with Core(), Kamailio(), phone(*case) as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        answer = ue.register(first, first, expires=0)
+        equal(answer.status, '200', 'the answer to the de-registration')
+        all_in_esp(ue)
+        if OURS:
+            equal(states(), {5000: 'old'}, 'the set')
+
+
+def states():
+    return {b['spi-uc']: b['state'] for b in World.nl.dump('bundle-get')}
+
+
+@test('KAMAILIO', 'plaintext to each protected port of a phone that is registered gets nowhere, {}', each=FAMILIES)
+def probe(fam):
+    with Core() as core, Kamailio(), phone('UDP', fam) as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        for port in (PS, *PC):
+            with World.u.udp(ue.address, 7000) as s:
+                text = ue.text_of('REGISTER', None, *ue.headers(Set(6000), None)).replace(f'Call-ID: {ue.call_id}', f'Call-ID: probe-{port}')
+                s.sendto(text.encode(), (ue.p, port))
+            with World.u.tcp(ue.address, 7001) as s:
+                s.connect_ex((ue.p, port))
+                check(not select.select([], [s], [], 1)[1], f'port {port} takes a TCP connection in clear')
+        # What comes behind it over the set has been through Kamailio
+        ue.talk(first)
+        check(not any('probe' in m['Call-ID'] for m in core.heard), 'a probe went to the S-CSCF')
+
+
+@test('KAMAILIO', 'a request with the From of another subscriber over a phone\'s own set is refused')
+def foreign():
+    with Core() as core, Kamailio(), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        got = ue.request('MESSAGE', first, user=UE2, to='ue1@' + REALM)
+        equal(got.status, '403', 'the answer')
+        check(not any(m.method == 'MESSAGE' for m in core.heard), 'it went to the S-CSCF')
+        ue.talk(first)
+        # Whoever wants to be unknown may
+        equal(ue.request('MESSAGE', first, user='anonymous@anonymous.invalid').status, '200', 'the answer to an anonymous one')
+
+
+@test('KAMAILIO', 'an answer 401 that comes twice leaves the set of the first')
+def twice():
+    with Core() as core, Kamailio(), phone() as ue:
+        core.times = 3
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+
+
+@test('KAMAILIO', 'Kamailio ends, by {}, and is started again: sets live on, and a phone goes on when it refreshes', each=('SIGTERM', 'kill -9'))
+def restart(how):
+    with Core() as core, Kamailio() as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        (kamailio.stop if how == 'SIGTERM' else kamailio.kill)()
+        if OURS:
+            equal(states(), {5000: 'active'}, 'the sets while there is no Kamailio')
+            # Still shut
+            with World.u.udp(ue.address, 7000) as s:
+                s.sendto(b'x', (ue.p, PS))
+        kamailio.start()
+        if OURS:
+            equal(states(), {5000: 'active'}, 'the sets')
+        World.wire.seen()
+        equal(ue.register(first, first).status, '200', 'the answer to a refresh')
+        ue.talk(first)
+        asked(core, ue, first)
+        all_in_esp(ue)
+
+
+@test('KAMAILIO', 'five phones with ipsec_max_connections 2: each has its set and is sent to over it')
+def five():
+    with Core() as core, Kamailio(connections=2):
+        core.identities = tuple('sip:' + x for x in (UE1, UE2))
+        addresses = [f'192.0.2.{n}' for n in range(21, 26)]
+        World.u.ip(*(f'addr add {a}/24 dev u0' for a in addresses))
+        mac = World.u.ip('link show u0').split('link/ether ')[1].split()[0]
+        World.p.ip(*(f'neigh replace {a} lladdr {mac} dev p0 nud permanent' for a in addresses))
+        phones = [Phone(UE1, address=a) for a in addresses]
+        try:
+            for n, ue in enumerate(phones):
+                ue.first = Set(5000 + 2 * n)
+                ue.challenge(ue.first)
+                ue.confirm(ue.first)
+            for n, ue in enumerate(phones):
+                ue.talk(ue.first)
+                asked(core, ue, ue.first, uri=f'sip:ue1@{ue.address}:6300', call=f'five-{n}')
+        finally:
+            for ue in phones:
+                ue.__exit__()
+            World.u.ip(*(f'addr del {a}/24 dev u0' for a in addresses))
+
+
+class Elsewhere(Phone):
+    """In clear it is at 5070, and its Contact and Via say so."""
+
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.clear_port = 5070
+
+    def contact(self, over):
+        return super().contact(over) if over else f'<sip:ue1@{self.host}:5070>'
+
+
+@test('KAMAILIO', 'a phone whose Contact and Via in clear do not have 5060: when what waited expires, its set lives on')
+def elsewhere():
+    with Core() as core, Kamailio(grace=0, pending=4) as kamailio, Elsewhere() as ue:
+        first = Set(5000)
+        answer = ue.challenge(first)
+        check(';port-s=%d' % PS in answer['Security-Server'].replace(' ', ''), f"Security-Server: {answer['Security-Server']}")
+        ue.confirm(first)
+        ue.talk(first)
+        wait(lambda: kamailio.contacts() <= 1, 'the contact that waited has expired', 60)
+        World.wire.seen()
+        ue.talk(first)
+        asked(core, ue, first)
+        all_in_esp(ue)
+        if OURS:
+            equal(states(), {5000: 'active'}, 'the set')
+
+
+@test('KAMAILIO', 'user nobody {} CAP_NET_ADMIN', each=('without', 'with'))
+def capability(what):
+    if what == 'without':
+        with Kamailio(prefix=NOBODY, ready=not OURS) as kamailio:
+            if OURS:
+                wait(lambda: kamailio.process.poll() is not None, 'Kamailio ends', 60)
+                check(kamailio.said('AmbientCapabilities=CAP_NET_ADMIN'), 'it does not say what it needs')
+                return
+            # What it does instead
+            with Core(), Phone() as ue:
+                check(ue.register(Set(5000)).status != '401', 'a 401 left, and there is no SA')
+        return
+    with Core() as core, Kamailio(prefix=CAPABLE), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        asked(core, ue, first)
+
+
+@test('KAMAILIO', 'Gm and core have addresses and interfaces of their own: what comes from a phone leaves by the core\'s')
+def two_sides():
+    with Core() as core, Kamailio(listen=(P4, CORE_P), addresses=(P4,), parameters={'core_socket': f'udp:{CORE_P}:5060'} if OURS else {}), \
+            phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        heard = core.next(lambda m: m.method == 'MESSAGE')
+        equal((heard.host, heard.source), (CORE_P, 5060), 'where the request came from')
+        asked(core, ue, first, to=(CORE_P, 5060))
+
+
+@test('KAMAILIO', 'Kamailio is killed and started, contacts are in a database: a phone goes on at once')
+def database():
+    with Core() as core, tempfile.TemporaryDirectory() as folder:
+        with Kamailio(database='sqlite:///' + make_database(folder + '/db')) as kamailio, phone() as ue:
+            first = Set(5000)
+            ue.sign_up(first)
+            ue.talk(first)
+            kamailio.kill()
+            kamailio.start()
+            World.wire.seen()
+            asked(core, ue, first)
+            ue.talk(first)
+            all_in_esp(ue)
+            equal(ue.register(first, first, expires=0).status, '200', 'the answer to the de-registration')
+
+
+@test('KAMAILIO', 'the script has the set of a message, and RPC those that there are')
+def shown():
+    if not OURS:
+        raise Skip('the original has neither')
+    with Core(), Kamailio() as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        b, = World.nl.dump('bundle-get')
+        for text in ('test: REGISTER over set <null> of <null>', f'test: REGISTER over set {b["id"]} of {UE1}, temporary, hmac-sha-1-96, from 6301',
+                     f'test: MESSAGE over set {b["id"]} of {UE1}, established, hmac-sha-1-96, from 6301'):
+            check(kamailio.said(text) or kamailio.said(text.replace('established', 'active')), f'no "{text}"')
+        got, = kamailio.rpc('ims_ipsec.list', UE1)
+        equal({k: got[k] for k in ('id', 'owner', 'state', 'ue', 'port-uc', 'spi-ps')},
+              {'id': b['id'], 'owner': UE1, 'state': 'active', 'ue': ue.address, 'port-uc': 6301, 'spi-ps': b['spi-ps']}, 'the set')
+        equal(kamailio.rpc('ims_ipsec.list', UE2), [], 'the sets of another one')
+        equal(kamailio.rpc('ims_ipsec.stats')['bundles'], 1, 'sets')
+
+
+# --- What the log says
+
+def short_wait():
+    if OURS:
+        World.nl.do('config-set', {'temporary-timeout': 3000})
+
+
+@test('KAMAILIO', 'the log says why: {}', each=(
+    'a NAT', 'other keys', 'another SPI', 'nothing after the 401', 'IPv6 and no ipsec_listen_addr6', 'no Security-Client', 'no keys'))
+def why(what):
+    said = {'a NAT': 'there is a NAT', 'other keys': 'the ICV was wrong', 'another SPI': 'with an SPI that no set has',
+            'nothing after the 401': 'nothing came after the 401', 'IPv6 and no ipsec_listen_addr6': 'for IPv6 phones',
+            'no Security-Client': 'no Security-Client', 'no keys': 'no ck of 32'}[what]
+
+    class Strange(Phone):
+        """As the test says."""
+
+        def choose(self, mechanisms, new):
+            one = super().choose(mechanisms, new)
+            return {**one, 'spi-s': str(int(one['spi-s']) ^ 0x1000000)} if what == 'another SPI' else one
+
+    if not OURS:
+        raise Skip('the original says nothing of it')
+    only4 = what.startswith('IPv6')
+    with Core() as core, Kamailio(addresses=(P4,) if only4 else (P4, P6), listen=(P4, P6)) as kamailio, \
+            Strange(fam='IPv6' if only4 else 'IPv4') as ue:
+        short_wait()
+        first = Set(5000)
+        if what == 'a NAT':
+            ue.host = '10.0.0.5'
+        if what == 'other keys':
+            core.keys_of = lambda ck, ik: (ik, ck)
+        if what == 'no keys':
+            core.keys_of = lambda ck, ik: (b'', b'')
+        if what == 'no Security-Client':
+            equal(ue.request('REGISTER', None, *(x for x in ue.headers(first, None) if not x.startswith('Security'))).status, '401', 'the answer')
+        elif what.startswith('IPv6') or what == 'no keys':
+            equal(ue.register(first).status, '503', 'the answer to REGISTER')
+        else:
+            ue.challenge(first)
+            if what in ('other keys', 'another SPI'):
+                ue.send(ue.text_of('REGISTER', first, *ue.headers(first, first)), first)
+        wait(lambda: kamailio.said(said), 'the log says it', 30)
+
+
+def setup():
+    ims.setup()
+    make_core()
+
+
+def teardown():
+    ims.teardown()
+    if getattr(World, 'core', None):
+        World.core.delete()
+
+
+if __name__ == '__main__':
+    main(setup, ims.before, teardown)
