@@ -110,7 +110,7 @@ static bool describes(const security_t *security, const struct imsipsec_bundle *
 	       ipsec->port_pc == b->port_pc && ipsec->port_ps == b->port_ps;
 }
 
-int contact_describe(udomain_t *d, pcontact_t *c, const struct imsipsec_bundle *b)
+static int describe_set(udomain_t *d, pcontact_t *c, const struct imsipsec_bundle *b)
 {
 	security_t *old = c->security_temp, *security;
 
@@ -137,22 +137,57 @@ static unsigned short or_5060(int port)
 	return port ? port : 5060;
 }
 
-static pcontact_t *find_locked(udomain_t *d, struct pcontact_info *info, int newest, str *host)
+static pcontact_t *find_locked(udomain_t *d, struct pcontact_info *info, int newest)
 {
 	pcontact_t *c = NULL;
 
-	*host = info->via_host;
 	ul.lock_udomain(d, &info->via_host, info->via_port, info->via_prot);
 	if (!ul.get_pcontact(d, info, &c, newest) && c)
 		return c;
-	ul.unlock_udomain(d, host, info->via_port, info->via_prot);
+	ul.unlock_udomain(d, &info->via_host, info->via_port, info->via_prot);
 	return NULL;
 }
 
-void contact_unlock(udomain_t *d, str *host)
+static void unlock_found(udomain_t *d, struct pcontact_info *info)
 {
-	/* Of these, the host alone tells which lock it is. */
-	ul.unlock_udomain(d, host, 0, 0);
+	ul.unlock_udomain(d, &info->via_host, info->via_port, info->via_prot);
+}
+
+/* What is asked of the kernel for it, when its slot is not locked any more; false: no address */
+static bool locate(const pcontact_t *c, struct place *place)
+{
+	const security_t *security = c->security_temp ? c->security_temp : c->security;
+	const ipsec_t *ipsec = security && security->type == SECURITY_IPSEC ? security->data.ipsec
+									    : NULL;
+	char text[INET6_ADDRSTRLEN + 2];
+
+	memset(place, 0, sizeof(*place));
+	if (c->received_host.len <= 0 || c->received_host.len >= (int)sizeof(text))
+		return false;
+	memcpy(text, c->received_host.s, c->received_host.len);
+	text[c->received_host.len] = '\0';
+	if (imsipsec_addr_parse(&place->ue, text))
+		return false;
+	place->received_port = c->received_port;
+	place->contact_port = c->contact_port;
+	place->proto = c->received_proto;
+	if (ipsec) {
+		place->spi_ps = ipsec->spi_ps;
+		place->port_uc = ipsec->port_uc;
+	}
+	return true;
+}
+
+static bool find_place(udomain_t *d, struct pcontact_info *info, int newest, struct place *place)
+{
+	pcontact_t *c = find_locked(d, info, newest);
+	bool found;
+
+	if (!c)
+		return false;
+	found = locate(c, place);
+	unlock_found(d, info);
+	return found;
 }
 
 /* A URI without its parameters, as the user location compares it */
@@ -165,34 +200,66 @@ static str bare(str uri)
 	return uri;
 }
 
-pcontact_t *contact_of_reply(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
-			     struct receive_info *rcv, str *host)
+/* @source: room for an address, for as long as @info is used */
+static bool info_of_reply(struct pcontact_info *info, struct sip_msg *reply, struct sip_msg *req,
+			  char *source, size_t size)
 {
 	struct contact *contact = first_contact(req);
 	struct via_body *via = last_via(reply);
-	struct pcontact_info info = {};
-	char source[IP_ADDR_MAX_STR_SIZE + 2];
-	pcontact_t *c;
 
 	if (!contact || !via) {
 		LM_ERR("no Contact in the request, or no Via in its answer\n");
-		return NULL;
+		return false;
 	}
-	info.aor = bare(contact->uri);
-	info.via_host = via->host;
-	info.via_port = or_5060(via->port);
-	info.via_prot = via->proto;
-	info.searchflag = SEARCH_RECEIVED;
-	info.received_host.s = source;
-	info.received_host.len = ip_addr2sbuf(&rcv->src_ip, source, sizeof(source));
-	info.received_port = or_5060(rcv->src_port);
-	info.received_proto = rcv->proto;
-	c = find_locked(d, &info, 0, host);
-	if (!c)
-		LM_ERR("the user location has no contact of %.*s port %u: pcscf_save_pending comes "
-		       "first\n",
-		       info.received_host.len, info.received_host.s, info.received_port);
-	return c;
+	memset(info, 0, sizeof(*info));
+	info->aor = bare(contact->uri);
+	info->via_host = via->host;
+	info->via_port = or_5060(via->port);
+	info->via_prot = via->proto;
+	info->searchflag = SEARCH_RECEIVED;
+	info->received_host.s = source;
+	info->received_host.len = ip_addr2sbuf(&req->rcv.src_ip, source, size);
+	info->received_port = or_5060(req->rcv.src_port);
+	info->received_proto = req->rcv.proto;
+	return true;
+}
+
+bool contact_of_reply(udomain_t *d, struct sip_msg *reply, struct sip_msg *req, struct place *place)
+{
+	char source[IP_ADDR_MAX_STR_SIZE + 2];
+	struct pcontact_info info;
+
+	if (!info_of_reply(&info, reply, req, source, sizeof(source)))
+		return false;
+	if (find_place(d, &info, 0, place))
+		return true;
+	LM_ERR("the user location has no contact of %.*s port %u: pcscf_save_pending comes "
+	       "first\n",
+	       info.received_host.len, info.received_host.s, info.received_port);
+	return false;
+}
+
+int contact_describe(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
+		     const struct imsipsec_bundle *b)
+{
+	char source[IP_ADDR_MAX_STR_SIZE + 2];
+	struct pcontact_info info, same = {};
+	pcontact_t *c;
+	int err = 0;
+
+	if (!info_of_reply(&info, reply, req, source, sizeof(source)))
+		return -1;
+	c = find_locked(d, &info, 0);
+	if (!c) {
+		LM_ERR("the contact has gone meanwhile\n");
+		return -1;
+	}
+	if (c->reg_state != PCONTACT_REGISTERED) {
+		same.reg_state = c->reg_state;
+		err = describe_set(d, c, b) || ul.update_pcontact(d, &same, c) ? -1 : 0;
+	}
+	unlock_found(d, &info);
+	return err;
 }
 
 /*
@@ -226,17 +293,15 @@ static bool take_alias(const struct sip_uri *uri, struct pcontact_info *info)
 	info->received_host.len = parts[1];
 	info->received_port = or_5060(atoi(s + parts[1] + 1));
 	info->received_proto = atoi(s + parts[0] + 1);
-	info->searchflag = SEARCH_RECEIVED;
 	return true;
 }
 
-pcontact_t *contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int flags,
-			       str *host)
+bool contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int flags,
+			struct place *place)
 {
 	str text = msg->first_line.u.request.uri;
 	struct pcontact_info info = {};
 	struct sip_uri parsed;
-	pcontact_t *c;
 
 	if (uri && uri->len)
 		text = *uri;
@@ -246,48 +311,45 @@ pcontact_t *contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri
 		text = msg->new_uri;
 	if (parse_uri(text.s, text.len, &parsed) < 0) {
 		LM_ERR("%.*s is no URI\n", text.len, text.s);
-		return NULL;
+		return false;
 	}
 	info.aor = bare(text);
 	info.via_host = parsed.host;
 	info.via_port = or_5060(parsed.port_no);
-	info.searchflag = SEARCH_NORMAL;
 	if (!info.via_host.len) {
 		if (parse_headers(msg, HDR_VIA1_F, 0) < 0 || !msg->via1)
-			return NULL;
+			return false;
 		info.via_host = msg->via1->host;
 		info.via_port = or_5060(msg->via1->port);
 		info.via_prot = msg->via1->proto;
 	}
-	if (!(flags & FORWARD_NO_ALIAS))
-		take_alias(&parsed, &info);
-	c = find_locked(d, &info, flags & FORWARD_NEWEST, host);
-	if (!c)
-		LM_ERR("the user location has no contact %.*s\n", text.len, text.s);
-	return c;
+	info.searchflag = !(flags & FORWARD_NO_ALIAS) && take_alias(&parsed, &info) ?
+			  SEARCH_RECEIVED : SEARCH_NORMAL;
+	if (find_place(d, &info, flags & FORWARD_NEWEST, place))
+		return true;
+	LM_ERR("the user location has no contact %.*s\n", text.len, text.s);
+	return false;
 }
 
-pcontact_t *contact_by(udomain_t *d, const str *uri, const str *host, int port)
+bool contact_by(udomain_t *d, const str *uri, const str *host, int port, struct place *place)
 {
 	struct pcontact_info info = {};
 	struct sip_uri parsed;
-	str locked;
-	pcontact_t *c;
 
 	if (parse_uri(uri->s, uri->len, &parsed) < 0) {
 		LM_ERR("%.*s is no URI\n", uri->len, uri->s);
-		return NULL;
+		return false;
 	}
 	info.aor = *uri;
 	info.via_host = info.received_host = *host;
 	info.via_port = info.received_port = port;
 	info.via_prot = info.received_proto = parsed.proto ? parsed.proto : PROTO_UDP;
 	info.searchflag = SEARCH_RECEIVED;
-	c = find_locked(d, &info, 0, &locked);
-	if (!c)
-		LM_ERR("the user location has no contact %.*s of %.*s port %d\n", uri->len, uri->s,
-		       host->len, host->s, port);
-	return c;
+	if (find_place(d, &info, 0, place))
+		return true;
+	LM_ERR("the user location has no contact %.*s of %.*s port %d\n", uri->len, uri->s,
+	       host->len, host->s, port);
+	return false;
 }
 
 /* --- What the user location tells. The contact's slot is locked meanwhile. */
@@ -308,7 +370,7 @@ static void on_update(pcontact_t *c, int type, void *param)
 		return;
 	if (!kernel_over(&req.msg, &b)) {
 		kernel_confirm(&b, c->expires - time(NULL));
-		contact_describe(c->slot->d, c, &b);
+		describe_set(c->slot->d, c, &b);
 	}
 	copy_end(&req);
 }
@@ -337,11 +399,12 @@ int contact_init(void)
 void on_expire(pcontact_t *c, int type, void *param)
 {
 	struct imsipsec_bundle b;
+	struct place place;
 
 	if (c->reg_state == PCONTACT_REG_PENDING || c->reg_state == PCONTACT_REG_PENDING_AAR ||
 	    c->reg_state == PCONTACT_NOT_REGISTERED)
 		return;
-	if (kernel_of_contact(c, &b) || b.port_uc != c->received_port)
+	if (!locate(c, &place) || kernel_of_contact(&place, &b) || b.port_uc != c->received_port)
 		return;
 	kernel_end(&b);
 }

@@ -190,7 +190,7 @@ static int supported_and_server(struct sip_msg *reply, const struct imsipsec_bun
 	return add_header(reply, "Supported: sec-agree\r\n") || add_header(reply, line) ? -1 : 0;
 }
 
-static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, pcontact_t *c)
+static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d)
 {
 	struct imsipsec_bundle_params p = { .size = sizeof(p) };
 	uint8_t owner[IMSIPSEC_OWNER_MAX], key[IMSIPSEC_CONTACT_MAX];
@@ -270,16 +270,8 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, pconta
 		goto wipe;
 	}
 	b = *made;
-	/*
-	 * Of a contact that is registered, the set in use is to be told until this one is
-	 * confirmed.
-	 */
-	if (c->reg_state != PCONTACT_REGISTERED && !protected) {
-		struct pcontact_info info = { .reg_state = c->reg_state };
-
-		if (contact_describe(d, c, &b) || ul.update_pcontact(d, &info, c))
-			goto wipe;
-	}
+	if (!protected && contact_describe(d, reply, req, &b))
+		goto wipe;
 	result = supported_and_server(reply, &b);
 
 wipe:
@@ -294,9 +286,8 @@ int ipsec_create(struct sip_msg *msg, udomain_t *d, int flags)
 {
 	tm_cell_t *t = tmb.t_gett();
 	int result = FAILED;
+	struct place place;
 	struct copy req;
-	pcontact_t *c;
-	str host;
 
 	if (!t || t == T_UNDEFINED || !t->uas.request) {
 		LM_ERR("ipsec_create: an answer without its request\n");
@@ -307,12 +298,8 @@ int ipsec_create(struct sip_msg *msg, udomain_t *d, int flags)
 		return DONE;
 	if (copy_begin(&req, t->uas.request))
 		return FAILED;
-	c = contact_of_reply(d, msg, &req.msg, &req.msg.rcv, &host);
-	if (c) {
-		if (!make(msg, &req.msg, d, c))
-			result = DONE;
-		contact_unlock(d, &host);
-	}
+	if (contact_of_reply(d, msg, &req.msg, &place) && !make(msg, &req.msg, d))
+		result = DONE;
 	copy_end(&req);
 	return result;
 }

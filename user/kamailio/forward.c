@@ -88,32 +88,28 @@ static int next_hop_proto(struct sip_msg *msg)
 
 static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 {
+	char ue[INET6_ADDRSTRLEN];
 	struct imsipsec_bundle b;
-	int proto, err, result = FAILED;
+	struct place place;
 	struct way way;
-	pcontact_t *c;
-	str host;
+	int proto;
 
-	c = contact_of_request(d, msg, NULL, flags, &host);
-	if (!c)
+	if (!contact_of_request(d, msg, NULL, flags, &place))
 		return FAILED;
-	proto = flags & FORWARD_USE_VIA ? next_hop_proto(msg) : c->received_proto;
-	err = kernel_tx(c, &b);
-	if (err) {
-		LM_ERR("there is no confirmed set of SAs of %.*s: it did not register over IPsec, "
-		       "or its set has ended\n",
-		       c->aor.len, c->aor.s);
-	} else {
-		way = is_stream(proto) && (flags & FORWARD_TCP_TO_UC) ? ps_to_uc(&b, proto)
-								      : pc_to_us(&b, proto);
-		if (point(msg, &b, &way, flags)) {
-			if (flags & FORWARD_FORCE_SOCKET)
-				msg->fwd_send_flags.f |= SND_F_FORCE_SOCKET;
-			result = DONE;
-		}
+	if (kernel_tx(&place, &b)) {
+		LM_ERR("there is no confirmed set of SAs of the phone at %s: it did not register "
+		       "over IPsec, or its set has ended\n",
+		       imsipsec_addr_format(&place.ue, ue, sizeof(ue)));
+		return FAILED;
 	}
-	contact_unlock(d, &host);
-	return result;
+	proto = flags & FORWARD_USE_VIA ? next_hop_proto(msg) : place.proto;
+	way = is_stream(proto) && (flags & FORWARD_TCP_TO_UC) ? ps_to_uc(&b, proto)
+							      : pc_to_us(&b, proto);
+	if (!point(msg, &b, &way, flags))
+		return FAILED;
+	if (flags & FORWARD_FORCE_SOCKET)
+		msg->fwd_send_flags.f |= SND_F_FORCE_SOCKET;
+	return DONE;
 }
 
 /* --- Answers */
@@ -153,19 +149,13 @@ static bool is_ok_to_register(struct sip_msg *reply, struct sip_msg *req)
 static int set_of_reply(struct sip_msg *reply, struct sip_msg *req, udomain_t *d,
 			struct imsipsec_bundle *b)
 {
-	pcontact_t *c;
-	str host;
+	struct place place;
 	int err;
 
 	err = kernel_over(req, b);
 	if (err != -ENOENT)
 		return err;
-	c = contact_of_reply(d, reply, req, &req->rcv, &host);
-	if (!c)
-		return -ENOENT;
-	err = kernel_tx(c, b);
-	contact_unlock(d, &host);
-	return err;
+	return contact_of_reply(d, reply, req, &place) ? kernel_tx(&place, b) : -ENOENT;
 }
 
 static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
@@ -239,12 +229,14 @@ int ipsec_forward(struct sip_msg *msg, udomain_t *d, int flags)
 
 /* --- The end */
 
-static int destroy(pcontact_t *c)
+static int destroy(const struct place *place)
 {
+	char ue[INET6_ADDRSTRLEN];
 	struct imsipsec_bundle b;
 
-	if (kernel_of_contact(c, &b)) {
-		LM_ERR("there is no set of SAs of %.*s\n", c->aor.len, c->aor.s);
+	if (kernel_of_contact(place, &b)) {
+		LM_ERR("there is no set of SAs of the phone at %s\n",
+		       imsipsec_addr_format(&place->ue, ue, sizeof(ue)));
 		return FAILED;
 	}
 	return kernel_end(&b) ? FAILED : DONE;
@@ -252,37 +244,26 @@ static int destroy(pcontact_t *c)
 
 int ipsec_destroy(struct sip_msg *msg, udomain_t *d, str *uri)
 {
-	pcontact_t *c = NULL;
+	struct place place;
 	struct copy req;
 	tm_cell_t *t;
-	int result;
-	str host;
+	bool found;
 
 	if (msg->first_line.type != SIP_REPLY || (uri && uri->len)) {
-		c = contact_of_request(d, msg, uri, 0, &host);
+		found = contact_of_request(d, msg, uri, 0, &place);
 	} else {
 		t = tmb.t_gett();
 		if (!t || t == T_UNDEFINED || !t->uas.request || copy_begin(&req, t->uas.request))
 			return FAILED;
-		c = contact_of_reply(d, msg, &req.msg, &req.msg.rcv, &host);
+		found = contact_of_reply(d, msg, &req.msg, &place);
 		copy_end(&req);
 	}
-	if (!c)
-		return FAILED;
-	result = destroy(c);
-	contact_unlock(d, &host);
-	return result;
+	return found ? destroy(&place) : FAILED;
 }
 
 int ipsec_destroy_by_contact(udomain_t *d, str *uri, str *host, int port)
 {
-	pcontact_t *c = contact_by(d, uri, host, port);
-	str locked = *host;
-	int result;
+	struct place place;
 
-	if (!c)
-		return FAILED;
-	result = destroy(c);
-	contact_unlock(d, &locked);
-	return result;
+	return contact_by(d, uri, host, port, &place) ? destroy(&place) : FAILED;
 }

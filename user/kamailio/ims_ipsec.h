@@ -59,6 +59,19 @@ struct settings {
 	int check_identity;
 };
 
+/**
+ * struct place - what a contact of the user location says of where its phone is
+ * @ue: the address that it came from
+ * @spi_ps, @port_uc: as the contact has them of its set, which may be what the phone says; 0: it
+ *	has none
+ */
+struct place {
+	struct imsipsec_addr ue;
+	unsigned short received_port, contact_port, proto;
+	uint32_t spi_ps;
+	uint16_t port_uc;
+};
+
 extern struct settings settings;
 extern usrloc_api_t ul;
 extern struct tm_binds tmb;
@@ -93,10 +106,10 @@ int kernel_algs(struct imsipsec_algs *algs, size_t room);
 int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b);
 
 /** kernel_of_contact() - the set that a contact of the user location is about; 0, -ENOENT, … */
-int kernel_of_contact(const pcontact_t *c, struct imsipsec_bundle *b);
+int kernel_of_contact(const struct place *place, struct imsipsec_bundle *b);
 
 /** kernel_tx() - the set to send over now, of the registration that a contact is of; as above */
-int kernel_tx(const pcontact_t *c, struct imsipsec_bundle *b);
+int kernel_tx(const struct place *place, struct imsipsec_bundle *b);
 
 /** kernel_confirm() - a REGISTER that came over @b was answered by 200 for so many seconds */
 int kernel_confirm(const struct imsipsec_bundle *b, long expires);
@@ -167,22 +180,33 @@ int uri_host_port(char *buf, size_t size, const struct imsipsec_addr *addr, unsi
 /** contact_init() - nothing is hooked into the user location before; 0 or -1, which is said */
 int contact_init(void);
 
+/*
+ * These find a contact and say what is to be known of it: nothing of the user location is locked
+ * when they return. false is said.
+ */
+
 /**
  * contact_of_reply() - the contact that the REGISTER of an answer has made
- * @d: its domain, which is locked where there is one, for contact_unlock()
+ * @d: its domain
  * @reply: the answer
  * @req: the request, from copy_begin()
- * @rcv: where the request came from
  */
-pcontact_t *contact_of_reply(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
-			     struct receive_info *rcv, str *host);
-pcontact_t *contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int flags,
-			       str *host);
-pcontact_t *contact_by(udomain_t *d, const str *uri, const str *host, int port);
-void contact_unlock(udomain_t *d, str *host);
+bool contact_of_reply(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
+		      struct place *place);
+bool contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int flags,
+			struct place *place);
+bool contact_by(udomain_t *d, const str *uri, const str *host, int port, struct place *place);
 
-/** contact_describe() - write into the contact what its set is; 0 or -1, which is said */
-int contact_describe(udomain_t *d, pcontact_t *c, const struct imsipsec_bundle *b);
+/**
+ * contact_describe() - write into the contact of a REGISTER what its set is
+ *
+ * Of a contact that is registered, the set in use is to be told until this one is confirmed: it
+ * stays as it is.
+ *
+ * Return: 0 or -1, which is said.
+ */
+int contact_describe(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
+		     const struct imsipsec_bundle *b);
 
 /** on_expire() - what the registrar has called when a contact expires or is deleted */
 void on_expire(pcontact_t *c, int type, void *param);

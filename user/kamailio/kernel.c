@@ -324,65 +324,43 @@ int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b)
 	return err;
 }
 
-static bool address_of(const pcontact_t *c, struct imsipsec_addr *ue)
-{
-	char text[INET6_ADDRSTRLEN + 2];
-
-	if (c->received_host.len <= 0 || c->received_host.len >= (int)sizeof(text))
-		return false;
-	memcpy(text, c->received_host.s, c->received_host.len);
-	text[c->received_host.len] = '\0';
-	return !imsipsec_addr_parse(ue, text);
-}
-
 /*
  * The set that stands in the contact. It may be what a phone has written into Security-Verify: it
  * has to be the phone's.
  */
-static int described(const pcontact_t *c, const struct imsipsec_addr *ue, struct imsipsec_bundle *b)
+static int described(const struct place *place, struct imsipsec_bundle *b)
 {
-	const security_t *security = c->security_temp ? c->security_temp : c->security;
-	const ipsec_t *ipsec = security && security->type == SECURITY_IPSEC ? security->data.ipsec
-									    : NULL;
 	int err;
 
-	if (!ipsec || !ipsec->spi_ps)
+	if (!place->spi_ps)
 		return -ENOENT;
-	err = find_spi(ipsec->spi_ps, b);
-	if (!err && (b->spi_ps != ipsec->spi_ps || b->port_uc != ipsec->port_uc ||
-		     !addr_equal(&b->ue_address, ue)))
+	err = find_spi(place->spi_ps, b);
+	if (!err && (b->spi_ps != place->spi_ps || b->port_uc != place->port_uc ||
+		     !addr_equal(&b->ue_address, &place->ue)))
 		return -ENOENT;
 	return err;
 }
 
-int kernel_of_contact(const pcontact_t *c, struct imsipsec_bundle *b)
+int kernel_of_contact(const struct place *place, struct imsipsec_bundle *b)
 {
-	struct imsipsec_addr ue;
-	int err;
+	int err = described(place, b);
 
-	if (!address_of(c, &ue))
-		return -ENOENT;
-	err = described(c, &ue, b);
 	/* That one went, for a newer one with the same ports; or the contact comes from a database
 	 */
 	for (int i = 0; err == -ENOENT && i < settings.n_gm; i++) {
-		if (settings.gm[i].addr.family == ue.family)
-			err = find_tuple(&settings.gm[i].addr, settings.port_ps, &ue,
-					 c->received_port, b);
+		if (settings.gm[i].addr.family == place->ue.family)
+			err = find_tuple(&settings.gm[i].addr, settings.port_ps, &place->ue,
+					 place->received_port, b);
 	}
 	return err;
 }
 
-int kernel_tx(const pcontact_t *c, struct imsipsec_bundle *b)
+int kernel_tx(const struct place *place, struct imsipsec_bundle *b)
 {
-	const uint16_t ports[] = { c->received_port, c->contact_port };
+	const uint16_t ports[] = { place->received_port, place->contact_port };
 	const struct imsipsec_bundle *found;
-	struct imsipsec_addr ue;
-	int err;
+	int err = described(place, b);
 
-	if (!address_of(c, &ue))
-		return -ENOENT;
-	err = described(c, &ue, b);
 	if (!err) {
 		err = imsipsec_bundle_tx(handle, b->id, &found);
 		if (err != -ENOENT)
@@ -393,7 +371,7 @@ int kernel_tx(const pcontact_t *c, struct imsipsec_bundle *b)
 			return -EIO;
 		if (!ports[i])
 			continue;
-		err = imsipsec_bundle_tx_port(handle, NULL, &ue, ports[i], &found);
+		err = imsipsec_bundle_tx_port(handle, NULL, &place->ue, ports[i], &found);
 		got(err, found, b);
 	}
 	return err;
