@@ -296,6 +296,10 @@ static bool take_alias(const struct sip_uri *uri, struct pcontact_info *info)
 	return true;
 }
 
+/*
+ * A contact is its phone's if it came from the address that it names: Via and Contact alone are
+ * what a phone says, and it may say another one's.
+ */
 bool contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int flags,
 			struct place *place)
 {
@@ -323,8 +327,11 @@ bool contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int f
 		info.via_port = or_5060(msg->via1->port);
 		info.via_prot = msg->via1->proto;
 	}
-	info.searchflag = !(flags & FORWARD_NO_ALIAS) && take_alias(&parsed, &info) ?
-			  SEARCH_RECEIVED : SEARCH_NORMAL;
+	info.searchflag = SEARCH_RECEIVED;
+	info.received_host = info.via_host;
+	info.received_port = info.via_port;
+	if (!(flags & FORWARD_NO_ALIAS))
+		take_alias(&parsed, &info);
 	if (find_place(d, &info, flags & FORWARD_NEWEST, place))
 		return true;
 	LM_ERR("the user location has no contact %.*s\n", text.len, text.s);
