@@ -16,6 +16,7 @@
 #define LINGER_LEAST	32		/* seconds, 64*T1: so long an answer may be sent again */
 
 #define TIMEOUT		5000		/* milliseconds */
+#define VERIFY_MAX	4		/* mechanisms of Security-Verify that are looked at */
 
 static struct imsipsec *handle;
 static pid_t handle_pid;
@@ -285,6 +286,18 @@ static bool has_tuple(const struct imsipsec_bundle *b, uint16_t local_port, uint
 	       (b->port_pc == local_port && b->port_us == remote_port);
 }
 
+/*
+ * Whoever is at an address can have a set made there in somebody else's name, with the ports of
+ * his own; but nothing comes over it without the keys.
+ */
+static bool may_have_come(const struct imsipsec_bundle *b)
+{
+	const struct imsipsec_bundle *all;
+
+	return b->state != IMSIPSEC_STATE_TEMPORARY ||
+	       (!imsipsec_bundle_get(handle, b->id, &all) && all->rx_packets);
+}
+
 int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b)
 {
 	struct imsipsec_addr local, remote;
@@ -299,15 +312,19 @@ int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b)
 		return -EINVAL;
 	to_addr(&local, &msg->rcv.dst_ip);
 	to_addr(&remote, &msg->rcv.src_ip);
-	/* What it says counts as far as the message came from there. */
+	/*
+	 * What it says counts as far as the message may have come from there. It repeats
+	 * Security-Server, which has one mechanism.
+	 */
 	verify = secagree_of(msg, "Security-Verify");
-	for (size_t i = 0; !found && (mech = imsipsec_secagree_get(verify, i)); i++) {
+	for (size_t i = 0; !found && i < VERIFY_MAX && (mech = imsipsec_secagree_get(verify, i));
+	     i++) {
 		err = find_spi(mech->spi_s, b);
 		if (err && err != -ENOENT)
 			break;
 		found = !err && b->spi_pc == mech->spi_c && addr_equal(&b->address, &local) &&
 			addr_equal(&b->ue_address, &remote) &&
-			has_tuple(b, msg->rcv.dst_port, msg->rcv.src_port);
+			has_tuple(b, msg->rcv.dst_port, msg->rcv.src_port) && may_have_come(b);
 	}
 	imsipsec_secagree_free(verify);
 	if (found)
