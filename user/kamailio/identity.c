@@ -54,10 +54,10 @@ static bool is_anonymous(str uri)
 }
 
 /*
- * Of the contact that came from there; a phone whose registration says no identities has the
- * benefit of it.
+ * Of the contact that came from there, filed under a host; a phone whose registration says no
+ * identities has the benefit of it.
  */
-static bool may_be(udomain_t *d, struct sip_msg *msg, str from, bool *known)
+static bool may_be(udomain_t *d, struct sip_msg *msg, str host, str from, bool *known)
 {
 	struct pcontact_info info = { .searchflag = SEARCH_RECEIVED,
 				      .reg_state = PCONTACT_REGISTERED };
@@ -66,12 +66,11 @@ static bool may_be(udomain_t *d, struct sip_msg *msg, str from, bool *known)
 	bool may = false;
 	ppublic_t *p;
 
-	/* As Via has it, which is how the user location files it */
-	info.via_host.s = text;
-	info.via_host.len = ip_addr2sbufz(&msg->rcv.src_ip, text, sizeof(text));
+	info.via_host = host;
 	info.via_port = info.received_port = msg->rcv.src_port;
 	info.via_prot = info.received_proto = msg->rcv.proto;
-	info.received_host = info.via_host;
+	info.received_host.s = text;
+	info.received_host.len = ip_addr2sbuf(&msg->rcv.src_ip, text, sizeof(text));
 	ul.lock_udomain(d, &info.via_host, info.via_port, info.via_prot);
 	if (!ul.get_pcontact(d, &info, &c, 1) && c && c->head) {
 		*known = true;
@@ -80,6 +79,29 @@ static bool may_be(udomain_t *d, struct sip_msg *msg, str from, bool *known)
 	}
 	ul.unlock_udomain(d, &info.via_host, info.via_port, info.via_prot);
 	return may;
+}
+
+/*
+ * The user location files a contact under the host of the REGISTER's Via, which is what the phone
+ * says: another spelling of its address, or another address. What the script finds a contact by is
+ * the Via of this message; so both are looked at.
+ */
+static bool is_own(struct sip_msg *msg, str from, bool *known)
+{
+	char text[IP_ADDR_MAX_STR_SIZE + 2];
+	str hosts[2] = { { text, 0 }, { NULL, 0 } };
+
+	/* In [] if it is IPv6, as in Via */
+	hosts[0].len = ip_addr2sbufz(&msg->rcv.src_ip, text, sizeof(text));
+	if (msg->via1)
+		hosts[1] = msg->via1->host;
+	for (int i = 0; i < n_domains; i++) {
+		for (int j = 0; j < 2 && hosts[j].len; j++) {
+			if (may_be(domains[i], msg, hosts[j], from, known))
+				return true;
+		}
+	}
+	return false;
 }
 
 static bool begins(struct sip_msg *msg)
@@ -94,20 +116,24 @@ static bool begins(struct sip_msg *msg)
 
 static bool register_holds(struct sip_msg *msg)
 {
-	struct hdr_field *h = next_header(msg, "Authorization", NULL);
+	struct hdr_field *h = NULL;
 	struct imsipsec_bundle b;
+	bool asked = false;
 	str name;
 
-	if (!h)
-		return true;
-	name = auth_param(&h->body, "username");
-	if (!name.len || kernel_over(msg, &b))
-		return true;
-	if ((int)b.owner_len == name.len && !memcmp(b.owner, name.s, name.len))
-		return true;
-	LM_WARN("REGISTER of %.*s over a set of %.*s: refused\n", name.len, name.s,
-		(int)b.owner_len, (const char *)b.owner);
-	return false;
+	/* Which one of several the core goes by is not known here, nor how it reads a strange one. */
+	while ((h = next_header(msg, "Authorization", h))) {
+		name = auth_param(&h->body, "username");
+		if (!asked && kernel_over(msg, &b))
+			return true;
+		asked = true;
+		if ((int)b.owner_len == name.len && !memcmp(b.owner, name.s, name.len))
+			continue;
+		LM_WARN("REGISTER of %.*s over a set of %.*s: refused\n", name.len, name.s,
+			(int)b.owner_len, (const char *)b.owner);
+		return false;
+	}
+	return true;
 }
 
 bool identity_holds(struct sip_msg *msg)
@@ -123,13 +149,7 @@ bool identity_holds(struct sip_msg *msg)
 	    msg->first_line.u.request.method_value == METHOD_ACK || parse_from_header(msg) < 0)
 		return true;
 	from = get_from(msg)->uri;
-	if (is_anonymous(from))
-		return true;
-	for (int i = 0; i < n_domains; i++) {
-		if (may_be(domains[i], msg, from, &known))
-			return true;
-	}
-	if (!known)
+	if (is_anonymous(from) || is_own(msg, from, &known) || !known)
 		return true;
 	LM_WARN("%.*s with From %.*s, which is none of the identities of the phone's registration: "
 		"refused\n",

@@ -123,25 +123,41 @@ struct contact *first_contact(struct sip_msg *msg)
 	return body->contacts;
 }
 
+/* The quote that ends what the one at @s begins; NULL: none does */
+static const char *closing_quote(const char *s, const char *end)
+{
+	for (s++; s < end && *s != '"'; s++) {
+		if (*s == '\\')
+			s++;
+	}
+	return s < end ? s : NULL;
+}
+
 str auth_param(const str *value, const char *name)
 {
-	int len = strlen(name);
-	str none = { NULL, 0 };
+	const char *s = value->s, *end = s + value->len, *close;
+	const int len = strlen(name);
+	const str none = { NULL, 0 };
+	bool begins = true;
 
-	for (int i = 0; i + len < value->len; i++) {
-		char *s = value->s + i, *end;
-
-		if ((i && !strchr(" ,\t\r\n", s[-1])) || strncasecmp(s, name, len))
-			continue;
-		for (i += len; i < value->len && strchr(" \t=", value->s[i]); i++)
-			;
-		if (i >= value->len || value->s[i] != '"')
-			continue;
-		s = value->s + i + 1;
-		end = memchr(s, '"', value->len - i - 1);
-		if (!end)
-			return none;
-		return (str) { s, end - s };
+	/* What stands in quotes is no parameter, whatever it looks like. */
+	for (; s < end; s++) {
+		if (*s == '"') {
+			s = closing_quote(s, end);
+			if (!s)
+				return none;
+			begins = false;
+		} else if (begins && end - s > len && !strncasecmp(s, name, len) &&
+			   strchr(" \t=", s[len])) {
+			for (s += len; s < end && strchr(" \t=", *s); s++)
+				;
+			if (s == end || *s != '"')
+				return none;
+			close = closing_quote(s, end);
+			return close ? (str) { (char *)s + 1, close - s - 1 } : none;
+		} else {
+			begins = strchr(" ,\t\r\n", *s);
+		}
 	}
 	return none;
 }
