@@ -156,20 +156,28 @@ static void say_refused(const struct imsipsec_bundle_params *p, int err)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	imsipsec_addr_format(&p->ue_address, text, sizeof(text));
-	LM_ERR("no set of SAs for %.*s at %s: %s\n", (int)p->owner_len, (const char *)p->owner,
-	       text, imsipsec_strerror(kernel()));
-	switch (err) {
-	case -EPERM:
-		LM_ERR("Kamailio needs CAP_NET_ADMIN: in its unit, "
-		       "AmbientCapabilities=CAP_NET_ADMIN below User=\n");
-		break;
-	case -ENOENT:
-		LM_ERR("its endpoint has gone: restart Kamailio, which makes it\n");
-		break;
-	default:
-		break;
-	}
+	LM_ERR("no set of SAs for %.*s at %s\n", (int)p->owner_len, (const char *)p->owner,
+	       imsipsec_addr_format(&p->ue_address, text, sizeof(text)));
+	kernel_failed("ipsec_create", err);
+}
+
+/*
+ * Where the endpoint has gone, by somebody's hand or with the kernel module, it is made again; its
+ * id may be another one then.
+ */
+static int bundle_new(struct imsipsec_bundle_params *p, const struct gm *gm,
+		      const struct imsipsec_bundle **made)
+{
+	int err;
+
+	if (!kernel())
+		return -EIO;
+	p->endpoint = gm->endpoint;
+	err = imsipsec_bundle_new(kernel(), p, made);
+	if (err != -ENOENT || kernel_prepare())
+		return err;
+	p->endpoint = gm->endpoint;
+	return imsipsec_bundle_new(kernel(), p, made);
 }
 
 static int supported_and_server(struct sip_msg *reply, const struct imsipsec_bundle *b)
@@ -255,18 +263,16 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d)
 	}
 	if (!keys_of(reply, p.ck, p.ik))
 		goto wipe;
-	p.endpoint = gm->endpoint;
 	p.alg = mech->alg;
 	p.ealg = mech->ealg;
 	p.port_uc = mech->port_c;
 	p.port_us = mech->port_s;
 	p.spi_uc = mech->spi_c;
 	p.spi_us = mech->spi_s;
-	if (!kernel())
-		goto wipe;
-	err = imsipsec_bundle_new(kernel(), &p, &made);
+	err = bundle_new(&p, gm, &made);
 	if (err) {
-		say_refused(&p, err);
+		if (kernel())
+			say_refused(&p, err);
 		goto wipe;
 	}
 	b = *made;

@@ -31,11 +31,18 @@ static void say_why(const struct imsipsec_bundle *b)
 	char ue[INET6_ADDRSTRLEN];
 	const struct imsipsec_config *config;
 	struct unknown unknown = {};
+	int err;
 
 	imsipsec_addr_format(&b->ue_address, ue, sizeof(ue));
-	if (kernel() && !imsipsec_config_get(kernel(), &config)) {
-		unknown.since_ms = config->temporary_timeout;
-		imsipsec_trace_dump(kernel(), &b->ue_address, count_unknown, &unknown);
+	if (kernel()) {
+		err = imsipsec_config_get(kernel(), &config);
+		if (!err) {
+			unknown.since_ms = config->temporary_timeout;
+			err = imsipsec_trace_dump(kernel(), &b->ue_address, count_unknown,
+						  &unknown);
+		}
+		if (err)
+			kernel_failed("why a set was not confirmed", err);
 	}
 	if (b->rx_bad_icv)
 		LM_WARN("%.*s at %s: its ESP came over the new set, and the ICV was wrong: the "
@@ -79,9 +86,11 @@ void events_run(void)
 		err = imsipsec_event_open(&events);
 		if (err) {
 			/* Unloaded, and to be loaded again; kernel() says so for phones. */
-			sleep(5);
+			sleep(1);
 			continue;
 		}
+		/* Where it was, the ports are shut again without waiting for a phone. */
+		kernel();
 		fd.fd = imsipsec_event_fd(events);
 		while (!err) {
 			if (poll(&fd, 1, -1) < 0 && errno != EINTR)
@@ -89,5 +98,7 @@ void events_run(void)
 			err = imsipsec_event_dispatch(events, hear, NULL);
 		}
 		imsipsec_event_close(events);
+		if (err == -ENODEV)
+			kernel_lost();
 	}
 }

@@ -114,29 +114,24 @@ static bool begins(struct sip_msg *msg)
 	return !to->tag_value.len;
 }
 
-static bool register_holds(struct sip_msg *msg)
+static bool register_holds(const struct sip_msg *msg, const struct imsipsec_bundle *over)
 {
 	struct hdr_field *h = NULL;
-	struct imsipsec_bundle b;
-	bool asked = false;
 	str name;
 
 	/* Which one of several the core goes by is not known here, nor how it reads a strange one. */
 	while ((h = next_header(msg, "Authorization", h))) {
 		name = auth_param(&h->body, "username");
-		if (!asked && kernel_over(msg, &b))
-			return true;
-		asked = true;
-		if ((int)b.owner_len == name.len && !memcmp(b.owner, name.s, name.len))
+		if ((int)over->owner_len == name.len && !memcmp(over->owner, name.s, name.len))
 			continue;
 		LM_WARN("REGISTER of %.*s over a set of %.*s: refused\n", name.len, name.s,
-			(int)b.owner_len, (const char *)b.owner);
+			(int)over->owner_len, (const char *)over->owner);
 		return false;
 	}
 	return true;
 }
 
-bool identity_holds(struct sip_msg *msg)
+bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)
 {
 	bool known = false;
 	str from;
@@ -144,7 +139,7 @@ bool identity_holds(struct sip_msg *msg)
 	if (parse_headers(msg, HDR_EOH_F, 0) < 0)
 		return true;
 	if (msg->first_line.u.request.method_value == METHOD_REGISTER)
-		return register_holds(msg);
+		return register_holds(msg, over);
 	if (!begins(msg) || msg->first_line.u.request.method_value == METHOD_CANCEL ||
 	    msg->first_line.u.request.method_value == METHOD_ACK || parse_from_header(msg) < 0)
 		return true;

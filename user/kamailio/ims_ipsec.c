@@ -152,11 +152,24 @@ static void say_without_ipsec(struct sip_msg *msg)
  */
 static int before_request(struct sip_msg *msg, unsigned int flags, void *param)
 {
+	struct imsipsec_bundle over;
 	struct socket_info *si;
+	int err;
 
 	if (!is_protected(&msg->rcv.dst_ip, msg->rcv.dst_port)) {
 		say_without_ipsec(msg);
 		return 1;
+	}
+	/*
+	 * The guard lets nothing through that came in clear; but there is none while the kernel
+	 * module is not loaded.
+	 */
+	err = kernel_over(msg, &over);
+	if (err && !settings.bypass) {
+		LM_INFO("a request to port %u came in clear, or over a set that has ended: it is "
+			"dropped\n",
+			msg->rcv.dst_port);
+		return 0;
 	}
 	/*
 	 * An answer that Kamailio makes itself leaves from the port that the request came to; only
@@ -164,7 +177,7 @@ static int before_request(struct sip_msg *msg, unsigned int flags, void *param)
 	 */
 	if (msg->rcv.proto == PROTO_UDP)
 		msg->msg_flags |= FL_FORCE_RPORT;
-	if (settings.check_identity && !identity_holds(msg)) {
+	if (settings.check_identity && !err && !identity_holds(msg, &over)) {
 		if (msg->first_line.u.request.method_value != METHOD_ACK)
 			sl.freply(msg, 403, &not_yours);
 		return 0;

@@ -54,6 +54,7 @@ struct settings {
 	str listen_name, listen_group;
 	str core_socket;
 	str guard;
+	bool bypass;		/* it lets plaintext in */
 	int linger;		/* seconds */
 	int nat;
 	int check_identity;
@@ -85,6 +86,18 @@ extern struct tm_binds tmb;
  * Return: NULL, which is said together with the cure.
  */
 struct imsipsec *kernel(void);
+
+/**
+ * kernel_failed() - say why a call with kernel() failed
+ * @what: was to be done
+ * @err: what it returned; where that is -ENODEV the next kernel() opens anew
+ *
+ * Return: @err.
+ */
+int kernel_failed(const char *what, int err);
+
+/** kernel_lost() - the kernel module was unloaded: open anew, and have the endpoints made again */
+void kernel_lost(void);
 
 /** kernel_prepare() - the endpoints, before Kamailio gives up root; 0 or -1, which is said */
 int kernel_prepare(void);
@@ -219,11 +232,13 @@ void identity_domain(udomain_t *d);
 /**
  * identity_holds() - does a request that came to a protected port say who its phone is
  *
+ * @over: the set that it came over
+ *
  * A REGISTER: the private identity is that of the set. What begins something: From is a public
  * identity of the registration, or none (anonymous). A phone of which the user location knows
  * nothing is left to the script.
  */
-bool identity_holds(struct sip_msg *msg);
+bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over);
 
 /* --- What the script calls */
 

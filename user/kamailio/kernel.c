@@ -20,6 +20,7 @@
 
 static struct imsipsec *handle;
 static pid_t handle_pid;
+static bool lost;			/* the kernel module was unloaded: there is nothing of ours in it */
 
 void to_addr(struct imsipsec_addr *addr, const struct ip_addr *ip)
 {
@@ -82,19 +83,27 @@ struct imsipsec *kernel(void)
 	handle_pid = me;
 	/* A worker that waits for ever serves nobody. */
 	imsipsec_set_timeout(handle, TIMEOUT);
+	if (lost) {
+		lost = false;
+		kernel_prepare();
+	}
 	return handle;
 }
 
-/* After a call that failed: where the kernel module was unloaded, the next one opens anew. */
-static int failed(const char *what, int err)
+void kernel_lost(void)
+{
+	imsipsec_close(handle);
+	handle = NULL;
+	lost = true;
+}
+
+int kernel_failed(const char *what, int err)
 {
 	LM_ERR("%s: %s\n", what, imsipsec_strerror(handle));
 	if (err == -EPERM)
 		LM_ERR(CAPABILITY_CURE "\n");
-	if (err == -ENODEV) {
-		imsipsec_close(handle);
-		handle = NULL;
-	}
+	if (err == -ENODEV)
+		kernel_lost();
 	return err;
 }
 
@@ -106,7 +115,7 @@ int kernel_check(void)
 	if (!kernel())
 		return -1;
 	err = imsipsec_stats_get(handle, &stats);
-	return err ? failed("the kernel module ims_ipsec", err), -1 : 0;
+	return err ? kernel_failed("the kernel module ims_ipsec", err), -1 : 0;
 }
 
 /* --- Endpoints */
@@ -145,6 +154,7 @@ static int have_endpoint(struct gm *gm)
 		return -EINVAL;
 	}
 	params.guard = guard;
+	settings.bypass = guard == IMSIPSEC_GUARD_BYPASS;
 	err = imsipsec_endpoint_replace(handle, &params, false, &made);
 	if (err < 0) {
 		LM_ERR("%.*s: its ports %u and %u to %u cannot be shut\n", gm->text.len, gm->text.s,
@@ -153,7 +163,7 @@ static int have_endpoint(struct gm *gm)
 		if (err == -EBUSY)
 			LM_ERR("phones use the ports that it had before: imsipsec endpoint del address "
 			       "%.*s force ends their registrations\n", gm->text.len, gm->text.s);
-		return failed("the endpoint", err);
+		return kernel_failed("the endpoint", err);
 	}
 	if (!err)
 		LM_NOTICE("%.*s: the endpoint is there already, with %u sets\n", gm->text.len,
@@ -184,7 +194,7 @@ static int set_spis(void)
 	/* As many sets as it stands for there, where each of the ports has the range of its own */
 	config.max_spi = settings.spi_start + settings.spi_range * settings.max_connections;
 	err = imsipsec_config_set(handle, &config);
-	return err ? failed("ipsec_spi_id_start and ipsec_spi_id_range", err) : 0;
+	return err ? kernel_failed("ipsec_spi_id_start and ipsec_spi_id_range", err) : 0;
 }
 
 int kernel_prepare(void)
@@ -232,7 +242,7 @@ int kernel_algs(struct imsipsec_algs *algs, size_t room)
 		return -1;
 	err = imsipsec_algs_get(handle, all, &n);
 	if (err)
-		return failed("the algorithms", err);
+		return kernel_failed("the algorithms", err);
 	/* Both are as wished, then one of the two, then neither; within that the kernel's order */
 	for (int wishes = 2; wishes >= 0; wishes--) {
 		for (size_t i = 0; i < n && out < room; i++) {
@@ -252,7 +262,7 @@ static int got(int err, const struct imsipsec_bundle *found, struct imsipsec_bun
 	if (!err)
 		*b = *found;
 	else if (err != -ENOENT)
-		failed("which set it is", err);
+		kernel_failed("which set it is", err);
 	return err;
 }
 
@@ -404,7 +414,7 @@ int kernel_confirm(const struct imsipsec_bundle *b, long expires)
 		expires = 0;
 	/* How the challenge began, ipsec_create() has told the kernel. */
 	err = imsipsec_bundle_confirm(handle, b->id, (expires + CONFIRM_MORE) * 1000ULL, 0, 0);
-	return err ? failed("the set cannot be confirmed", err) : 0;
+	return err ? kernel_failed("the set cannot be confirmed", err) : 0;
 }
 
 int kernel_end(const struct imsipsec_bundle *b)
@@ -416,5 +426,5 @@ int kernel_end(const struct imsipsec_bundle *b)
 	if (settings.linger < LINGER_LEAST)
 		settings.linger = LINGER_LEAST;
 	err = imsipsec_bundle_delete(handle, b->id, settings.linger * 1000ULL);
-	return err && err != -ENOENT ? failed("the set cannot be ended", err) : err;
+	return err && err != -ENOENT ? kernel_failed("the set cannot be ended", err) : err;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* ims_ipsec.list and ims_ipsec.stats, for kamcmd and kamctl. */
+#include <errno.h>
 #include <string.h>
 
 #include "core/dprint.h"
@@ -52,16 +53,22 @@ static void list(rpc_t *rpc, void *ctx)
 		return;
 	}
 	err = imsipsec_bundle_dump(kernel(), &filter, add_set, &l);
-	if (err)
-		rpc->fault(ctx, 500, "%s", imsipsec_strerror(kernel()));
+	if (err) {
+		kernel_failed("ims_ipsec.list", err);
+		rpc->fault(ctx, 500, "the sets cannot be listed, as the log says");
+	}
 }
 
 static void stats(rpc_t *rpc, void *ctx)
 {
 	const struct imsipsec_stats *s;
 	void *all;
+	int err;
 
-	if (!kernel() || imsipsec_stats_get(kernel(), &s)) {
+	err = kernel() ? imsipsec_stats_get(kernel(), &s) : -EIO;
+	if (err) {
+		if (kernel())
+			kernel_failed("ims_ipsec.stats", err);
 		rpc->fault(ctx, 500,
 			   "the kernel module ims_ipsec cannot be reached, as the log says");
 		return;
