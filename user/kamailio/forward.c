@@ -114,6 +114,18 @@ static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 
 /* --- Answers */
 
+static bool asks_to_leave(struct sip_msg *req)
+{
+	struct contact *contact = first_contact(req);
+	unsigned int seconds = 1;
+
+	if (contact && contact->expires && contact->expires->body.len)
+		str2int(&contact->expires->body, &seconds);
+	else if (req->expires && (req->expires->parsed || !parse_expires(req->expires)))
+		seconds = ((exp_body_t *)req->expires->parsed)->val;
+	return !seconds;
+}
+
 /* For how long the 200 OK to a REGISTER holds: what it says of the contact of the request */
 static long expires_of(struct sip_msg *reply, struct sip_msg *req)
 {
@@ -121,6 +133,9 @@ static long expires_of(struct sip_msg *reply, struct sip_msg *req)
 	unsigned int all = 0, seconds;
 	long best = -1;
 
+	/* The contacts that are left are those of other phones. */
+	if (asks_to_leave(req))
+		return 0;
 	if (parse_headers(reply, HDR_EOH_F, 0) < 0)
 		return 0;
 	if (reply->expires && (reply->expires->parsed || !parse_expires(reply->expires)))
@@ -147,12 +162,13 @@ static bool is_ok_to_register(struct sip_msg *reply, struct sip_msg *req)
 
 /* The set that the request came over; else, where the request had no set, that of its contact */
 static int set_of_reply(struct sip_msg *reply, struct sip_msg *req, udomain_t *d,
-			struct imsipsec_bundle *b)
+			struct imsipsec_bundle *b, bool *over)
 {
 	struct place place;
 	int err;
 
 	err = kernel_over(req, b);
+	*over = !err;
 	if (err != -ENOENT)
 		return err;
 	return contact_of_reply(d, reply, req, &place) ? kernel_tx(&place, b) : -ENOENT;
@@ -169,6 +185,7 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 	struct ip_addr ip;
 	struct way way;
 	long expires;
+	bool over;
 	int proto;
 
 	if (!t || t == T_UNDEFINED || !t->uas.request) {
@@ -177,7 +194,7 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 	}
 	if (copy_begin(&req, t->uas.request))
 		return FAILED;
-	if (set_of_reply(msg, &req.msg, d, &b)) {
+	if (set_of_reply(msg, &req.msg, d, &b, &over)) {
 		LM_ERR("there is no set of SAs for the answer %u to %.*s\n",
 		       msg->first_line.u.reply.statuscode, req.msg.first_line.u.request.method.len,
 		       req.msg.first_line.u.request.method.s);
@@ -185,7 +202,8 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 	}
 	if (is_ok_to_register(msg, &req.msg)) {
 		expires = expires_of(msg, &req.msg);
-		if (expires && kernel_confirm(&b, expires))
+		/* What came in clear proves nothing of a set. */
+		if (over && expires && kernel_confirm(&b, expires))
 			goto failed;
 		if (add_header(msg, "Supported: sec-agree\r\n") ||
 		    add_header(msg, "Require: sec-agree\r\n"))
