@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* ipsec_create(): the set of SAs, before the 401 leaves. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/dprint.h"
+#include "core/hashes.h"
 #include "core/parser/contact/contact.h"
 #include "core/parser/parse_to.h"
 #include "core/parser/parse_uri.h"
@@ -60,6 +62,11 @@ static bool owner_of(struct sip_msg *req, uint8_t *owner, size_t *len)
 	}
 	if (name.len <= 0 || name.len > IMSIPSEC_OWNER_MAX)
 		return false;
+	/* It goes into the log, where a line is a line. */
+	for (int i = 0; i < name.len; i++) {
+		if (iscntrl((unsigned char)name.s[i]))
+			return false;
+	}
 	memcpy(owner, name.s, name.len);
 	*len = name.len;
 	return true;
@@ -152,6 +159,19 @@ static void locate(struct sip_msg *req, const struct imsipsec_bundle *over,
 		p->ue_address = sent_by;
 }
 
+/*
+ * Of the challenge: where the 401 comes twice, and two processes have it at once, both get the one
+ * set. The label of a transaction begins at random when Kamailio starts.
+ */
+static uint64_t cookie_of(const tm_cell_t *t, const struct sip_msg *reply)
+{
+	struct hdr_field *h = next_header(reply, "WWW-Authenticate", NULL);
+	str nonce = auth_param(&h->body, "nonce");
+	uint32_t challenge = nonce.len ? get_hash1_raw(nonce.s, nonce.len) : 0;
+
+	return ((uint64_t)t->label << 32 | (challenge ^ t->hash_index)) ?: 1;
+}
+
 static void say_refused(const struct imsipsec_bundle_params *p, int err)
 {
 	char text[INET6_ADDRSTRLEN];
@@ -198,7 +218,7 @@ static int supported_and_server(struct sip_msg *reply, const struct imsipsec_bun
 	return add_header(reply, "Supported: sec-agree\r\n") || add_header(reply, line) ? -1 : 0;
 }
 
-static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d)
+static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const tm_cell_t *t)
 {
 	struct imsipsec_bundle_params p = { .size = sizeof(p) };
 	uint8_t owner[IMSIPSEC_OWNER_MAX], key[IMSIPSEC_CONTACT_MAX];
@@ -263,6 +283,7 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d)
 	}
 	if (!keys_of(reply, p.ck, p.ik))
 		goto wipe;
+	p.cookie = cookie_of(t, reply);
 	p.alg = mech->alg;
 	p.ealg = mech->ealg;
 	p.port_uc = mech->port_c;
@@ -276,9 +297,11 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d)
 		goto wipe;
 	}
 	b = *made;
-	if (!protected && contact_describe(d, reply, req, &b))
-		goto wipe;
-	result = supported_and_server(reply, &b);
+	if (protected || !contact_describe(d, reply, req, &b))
+		result = supported_and_server(reply, &b);
+	/* Nobody is told of it. */
+	if (result && kernel())
+		imsipsec_bundle_delete(kernel(), b.id, 0);
 
 wipe:
 	explicit_bzero(p.ck, sizeof(p.ck));
@@ -304,7 +327,7 @@ int ipsec_create(struct sip_msg *msg, udomain_t *d, int flags)
 		return DONE;
 	if (copy_begin(&req, t->uas.request))
 		return FAILED;
-	if (contact_of_reply(d, msg, &req.msg, &place) && !make(msg, &req.msg, d))
+	if (contact_of_reply(d, msg, &req.msg, &place) && !make(msg, &req.msg, d, t))
 		result = DONE;
 	copy_end(&req);
 	return result;
