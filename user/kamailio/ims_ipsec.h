@@ -99,6 +99,13 @@ int kernel_failed(const char *what, int err);
 /** kernel_lost() - the kernel module was unloaded: open anew, and have the endpoints made again */
 void kernel_lost(void);
 
+/**
+ * kernel_again() - is a call to be made again, by a new handle
+ * @err: what it returned; -ENODEV: the kernel module was unloaded
+ * @tried: false at first
+ */
+bool kernel_again(int err, bool *tried);
+
 /** kernel_prepare() - the endpoints, before Kamailio gives up root; 0 or -1, which is said */
 int kernel_prepare(void);
 

@@ -99,12 +99,22 @@ void kernel_lost(void)
 
 int kernel_failed(const char *what, int err)
 {
-	LM_ERR("%s: %s\n", what, imsipsec_strerror(handle));
+	if (handle)
+		LM_ERR("%s: %s\n", what, imsipsec_strerror(handle));
 	if (err == -EPERM)
 		LM_ERR(CAPABILITY_CURE "\n");
 	if (err == -ENODEV)
 		kernel_lost();
 	return err;
+}
+
+bool kernel_again(int err, bool *tried)
+{
+	if (err != -ENODEV || *tried)
+		return false;
+	*tried = true;
+	kernel_lost();
+	return kernel();
 }
 
 int kernel_check(void)
@@ -235,12 +245,16 @@ int kernel_algs(struct imsipsec_algs *algs, size_t room)
 	enum imsipsec_alg alg = alg_of(&settings.preferred_alg);
 	enum imsipsec_ealg ealg = ealg_of(&settings.preferred_ealg);
 	struct imsipsec_algs all[16];
-	size_t n = sizeof(all) / sizeof(all[0]), out = 0;
+	size_t n, out = 0;
+	bool tried = false;
 	int err;
 
 	if (!kernel())
 		return -1;
-	err = imsipsec_algs_get(handle, all, &n);
+	do {
+		n = sizeof(all) / sizeof(all[0]);
+		err = imsipsec_algs_get(handle, all, &n);
+	} while (kernel_again(err, &tried));
 	if (err)
 		return kernel_failed("the algorithms", err);
 	/* Both are as wished, then one of the two, then neither; within that the kernel's order */
@@ -269,11 +283,14 @@ static int got(int err, const struct imsipsec_bundle *found, struct imsipsec_bun
 static int find_spi(uint32_t spi, struct imsipsec_bundle *b)
 {
 	const struct imsipsec_bundle *found;
+	bool tried = false;
 	int err;
 
 	if (!kernel())
 		return -EIO;
-	err = imsipsec_bundle_find_spi(handle, spi, &found);
+	do
+		err = imsipsec_bundle_find_spi(handle, spi, &found);
+	while (kernel_again(err, &tried));
 	return got(err, found, b);
 }
 
@@ -282,11 +299,15 @@ static int find_tuple(const struct imsipsec_addr *local, uint16_t local_port,
 		      struct imsipsec_bundle *b)
 {
 	const struct imsipsec_bundle *found;
+	bool tried = false;
 	int err;
 
 	if (!kernel())
 		return -EIO;
-	err = imsipsec_bundle_find_tuple(handle, local, local_port, remote, remote_port, &found);
+	do
+		err = imsipsec_bundle_find_tuple(handle, local, local_port, remote, remote_port,
+						 &found);
+	while (kernel_again(err, &tried));
 	return got(err, found, b);
 }
 
@@ -387,6 +408,7 @@ int kernel_tx(const struct place *place, struct imsipsec_bundle *b)
 	const uint16_t ports[] = { place->received_port, place->contact_port };
 	const struct imsipsec_bundle *found;
 	int err = described(place, b);
+	bool tried = false;
 
 	if (!err) {
 		err = imsipsec_bundle_tx(handle, b->id, &found);
@@ -398,7 +420,9 @@ int kernel_tx(const struct place *place, struct imsipsec_bundle *b)
 			return -EIO;
 		if (!ports[i])
 			continue;
-		err = imsipsec_bundle_tx_port(handle, NULL, &place->ue, ports[i], &found);
+		do
+			err = imsipsec_bundle_tx_port(handle, NULL, &place->ue, ports[i], &found);
+		while (kernel_again(err, &tried));
 		got(err, found, b);
 	}
 	return err;

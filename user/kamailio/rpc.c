@@ -40,6 +40,7 @@ static void list(rpc_t *rpc, void *ctx)
 {
 	struct imsipsec_bundle_filter filter = { .size = sizeof(filter) };
 	struct listing l = { .rpc = rpc, .ctx = ctx };
+	bool tried = false;
 	str owner;
 	int err;
 
@@ -52,7 +53,9 @@ static void list(rpc_t *rpc, void *ctx)
 			   "the kernel module ims_ipsec cannot be reached, as the log says");
 		return;
 	}
-	err = imsipsec_bundle_dump(kernel(), &filter, add_set, &l);
+	do
+		err = imsipsec_bundle_dump(kernel(), &filter, add_set, &l);
+	while (kernel_again(err, &tried));
 	if (err) {
 		kernel_failed("ims_ipsec.list", err);
 		rpc->fault(ctx, 500, "the sets cannot be listed, as the log says");
@@ -62,13 +65,18 @@ static void list(rpc_t *rpc, void *ctx)
 static void stats(rpc_t *rpc, void *ctx)
 {
 	const struct imsipsec_stats *s;
+	bool tried = false;
+	int err = -EIO;
 	void *all;
-	int err;
 
-	err = kernel() ? imsipsec_stats_get(kernel(), &s) : -EIO;
-	if (err) {
-		if (kernel())
+	if (kernel()) {
+		do
+			err = imsipsec_stats_get(kernel(), &s);
+		while (kernel_again(err, &tried));
+		if (err)
 			kernel_failed("ims_ipsec.stats", err);
+	}
+	if (err) {
 		rpc->fault(ctx, 500,
 			   "the kernel module ims_ipsec cannot be reached, as the log says");
 		return;
