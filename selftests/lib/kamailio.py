@@ -30,6 +30,8 @@ VERSION = os.environ.get('KAMAILIO') or '5.6'
 # The module that is to be loaded: ours, or Debian's
 IPSEC = os.environ.get('IPSEC') or 'ims_ipsec'
 OURS = IPSEC == 'ims_ipsec'
+# ipsec_destroy with two arguments, and ipsec_destroy_by_contact: 5.6's own module has neither
+BY_CONTACT = OURS or VERSION != '5.6'
 CACHE = (os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')) + '/ims_ipsec'
 CORE_P, CORE = '198.51.100.1', '198.51.100.2'
 CORE_P6, CORE6 = '2001:db8:c::1', '2001:db8:c::2'
@@ -75,7 +77,7 @@ class Kamailio:
         def literal(x):
             return f'"{x}"' if isinstance(x, str) else x
         lines = [f'listen={proto}:{f"[{a}]" if ":" in a else a}:5060' for a in listen or addresses for proto in ('udp', 'tcp')]
-        fill = {'SETTINGS': '\n'.join((*(('#!define OURS',) if OURS else ()), *lines, *settings)), 'IPSEC': IPSEC, 'GRACE': str(grace), 'PENDING': str(pending), 'WORK': self.work, 'FORWARD': str(forward),
+        fill = {'SETTINGS': '\n'.join((*(('#!define OURS',) if OURS else ()), *(('#!define BY_CONTACT',) if BY_CONTACT else ()), *lines, *settings)), 'IPSEC': IPSEC, 'GRACE': str(grace), 'PENDING': str(pending), 'WORK': self.work, 'FORWARD': str(forward),
                 'DATABASE': database or '', 'CORE': f'[{core}]' if ':' in core else core, 'CORE_ADDRESS': core,
                 'PATH': f'[{addresses[0]}]' if ':' in addresses[0] else addresses[0],
                 'PARAMETERS': '\n'.join(f'modparam("{IPSEC}", "{k}", {literal(v)})' for k, v in values.items())}

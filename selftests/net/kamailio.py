@@ -4,6 +4,7 @@
 
 KAMAILIO=6.0 in the environment is the other version, IPSEC=ims_ipsec_pcscf its own module, for comparison.
 """
+import contextlib
 import os
 import re
 import select
@@ -14,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 # pylint: disable=wrong-import-position
 import ims  # noqa: E402
 from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
-from kamailio import (CAPABLE, CORE, CORE_P, NOBODY, OURS, PC, PS, Core, Kamailio, TcpPhone, make_core, make_database)  # noqa: E402
+from kamailio import (BY_CONTACT, CAPABLE, CORE, CORE_P, NOBODY, OURS, PC, PS, Core, Kamailio, TcpPhone, make_core, make_database)  # noqa: E402
 from sip_phone import REALM, UE1, UE2, Phone, Set  # noqa: E402
 
 FAMILIES = ('IPv4', 'IPv6')
@@ -83,9 +84,9 @@ def asked(core, ue, over, back=False, **more):
     return request
 
 
-def answer(ue, request, over, status='200 OK', *more):
-    """From port_uc to the port in its Via, or back over its connection."""
-    copied = [f'{name}: {x}' for name in ('Via', 'Record-Route', 'From', 'To', 'Call-ID', 'CSeq') for x in request.all(name)]
+def answer(ue, request, over, status='200 OK', *more, tag=''):
+    """From port_us to the port in its Via, or back over its connection."""
+    copied = [f'{name}: {x}{tag if name == "To" else ""}' for name in ('Via', 'Record-Route', 'From', 'To', 'Call-ID', 'CSeq') for x in request.all(name)]
     text = '\r\n'.join((f'SIP/2.0 {status}', *copied, *more, 'Content-Length: 0', '', '')).encode()
     if hasattr(request, 'conn'):
         request.conn.send(text)
@@ -121,6 +122,111 @@ def call_from_phone(fam):
         answer(ue, bye, first)
         equal(core.next(lambda m: m.status and 'BYE' in m['CSeq']).status, '200', 'the answer to BYE')
         all_in_esp(ue)
+
+
+@test('KAMAILIO', 'a call to a phone, from INVITE to its BYE: all of it is in ESP, and its dialog is recorded, {}', each=FAMILIES)
+def call_to_phone(fam):
+    with Core() as core, Kamailio(), phone('UDP', fam) as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        to = (ue.p, 5060)
+        core.request('INVITE', to=to, call='mt')
+        invite = ue.next(lambda m: m.method == 'INVITE')
+        check(invite.source in PC and invite.port == first.port_s, f'INVITE went from {invite.source} to {invite.port}')
+        route = [x.strip() for h in invite.all('Record-Route') for x in h.split(',')]
+        check(route, 'INVITE has no Record-Route')
+        contact = f'Contact: {ue.contact(first)}'
+        answer(ue, invite, first, '180 Ringing', contact, tag=';tag=phone')
+        equal(core.next(lambda m: m.status == '180').source, 5060, 'the source port of 180')
+        answer(ue, invite, first, '200 OK', contact, tag=';tag=phone')
+        ok = core.next(lambda m: m.status == '200' and 'INVITE' in m['CSeq'])
+        back = [x.strip() for h in ok.all('Record-Route') for x in h.split(',')][::-1]
+        uri = re.search('<([^>]*)>', ok['Contact'])[1]
+        core.request('ACK', to=to, uri=uri, more=[f'Route: {x}' for x in back], call='mt', tags=';tag=phone', branch='mt-ack')
+        ack = ue.next(lambda m: m.method == 'ACK')
+        check(ack.source in PC and ack.port == first.port_s, f'ACK went from {ack.source} to {ack.port}')
+        ue.send('\r\n'.join((
+            f'BYE {re.search("<([^>]*)>", invite["Contact"])[1]} SIP/2.0', f'Via: SIP/2.0/UDP {ue.host}:{first.port_s};branch=z9hG4bKmt-bye',
+            *(f'Route: {x}' for x in route), f'From: {invite["To"]};tag=phone', f'To: {invite["From"]}', 'Call-ID: mt', 'CSeq: 1 BYE',
+            'Max-Forwards: 70', 'Content-Length: 0', '', '')), first)
+        equal(core.next(lambda m: m.method == 'BYE').source, 5060, 'the source port of BYE')
+        equal(ue.next(lambda m: m.status and 'BYE' in m['CSeq'] and m.status != '100').status, '200', 'the answer to BYE')
+        all_in_esp(ue)
+
+
+@test('KAMAILIO', 'SUBSCRIBE of a phone, NOTIFY of the core and a second SUBSCRIBE in their dialog, {}', each=FAMILIES)
+def subscription(fam):
+    with Core() as core, Kamailio(), phone('UDP', fam) as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        got = ue.request('SUBSCRIBE', first, 'Event: reg', 'Expires: 600')
+        equal(got.status if got.status != '100' else ue.answer().status, '200', 'the answer to SUBSCRIBE')
+        subscribe = core.next(lambda m: m.method == 'SUBSCRIBE')
+        route = core.within(subscribe, 'NOTIFY')
+        check(not any(f':{x}' in route[0] for x in (PS, *PC)), f'the core is to send to {route[0]}')
+        for cseq in (101, 102):
+            notify = ue.next(lambda m: m.method == 'NOTIFY')
+            check(notify.source in PC and notify.port == first.port_s, f'NOTIFY went from {notify.source} to {notify.port}')
+            answer(ue, notify, first)
+            equal(core.next(lambda m: m.status and 'NOTIFY' in m['CSeq']).status, '200', 'the answer to NOTIFY')
+            if cseq == 101:
+                text = ue.text_of('SUBSCRIBE', first, 'Event: reg', 'Expires: 600', *(f'Route: {x}' for x in got.all('Record-Route')))
+                ue.send(text.replace(f'To: <sip:{ue.impi}>', f'To: <sip:{ue.impi}>;tag=core'), first)
+                equal(ue.answer().status, '200', 'the answer to the second SUBSCRIBE')
+                core.within(subscribe, 'NOTIFY', cseq)
+        all_in_esp(ue)
+
+
+@test('KAMAILIO', 'ipsec_forward, flag {} alone', each=(4, 8, 16, 32, 512))
+def one_flag(flag):
+    with Core() as core, Kamailio(forward=flag) as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        contact = f'sip:ue1@{ue.address}:{first.port_s}'
+        # Of an address that nobody has
+        wrong = contact + ';alias=192.0.2.99~7~1'
+        if flag == 4:
+            # Again and again: the slot that the contact is in has to be unlocked
+            for n in range(3):
+                asked(core, ue, first, uri='sip:ue1@192.0.2.98:5060', call=f'by-{n}',
+                      more=(f'Route: <sip:{P4};lr>', f'Route: <sip:the-phone-itself@{ue.address}:{first.port_s};lr>'))
+        elif flag in (8, 16):
+            asked(core, ue, first, uri=wrong)
+        else:
+            asked(core, ue, first, uri=contact)
+            wait(lambda: kamailio.said('test: MESSAGE to ' + ('<null>' if flag == 32 else f'sip:{ue.address}:{first.port_s}')), '$du is logged')
+        if flag not in (8, 16):
+            core.request('MESSAGE', uri=wrong, call='wrong')
+            equal(core.next(lambda m: m.status and m['Call-ID'] == 'wrong' and m.status != '100').status, '404', 'the answer where the alias is of nobody')
+        all_in_esp(ue)
+
+
+@test('KAMAILIO', 'ipsec_destroy: {}', each=('of a request', 'of a URI', 'by contact', 'of an answer'))
+def ends(how):
+    if how in ('of a URI', 'by contact') and not BY_CONTACT:
+        raise Skip('the original of 5.6 has it not')
+    with Core() as core, Kamailio(), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        uri = f'sip:ue1@{ue.address}:{first.port_s}'
+        World.wire.seen()
+        if how == 'of an answer':
+            core.status = '403 Forbidden'
+            equal(ue.register(first, first).status, '403', 'the answer to REGISTER')
+        else:
+            words = {'of a request': ('X-End: request',), 'of a URI': ('X-End: aor', f'X-Contact: {uri}'),
+                     'by contact': ('X-End: contact', f'X-Contact: {uri}', f'X-Host: {ue.address}', f'X-Port: {first.port_c}')}[how]
+            nobody = tuple(x.replace(ue.address, '192.0.2.99') for x in words)
+            for call, more, to, status in (('nobody', nobody, uri.replace(ue.address, '192.0.2.99'), '404'), ('phone', words, uri, '200')):
+                core.request('MESSAGE', uri=to, call=call, more=more)
+                equal(core.next(lambda m, call=call: m.status and m['Call-ID'] == call).status, status, f'the answer, {call}')
+        all_in_esp(ue)
+        if OURS:
+            equal(states(), {5000: 'old'}, 'the set')
 
 
 @test('KAMAILIO', 'a re-authentication over {}: what is sent to the phone goes over the new set, once it is used', each=WAYS)
@@ -229,6 +335,82 @@ def foreign():
         equal(ue.request('MESSAGE', first, user='anonymous@anonymous.invalid').status, '200', 'the answer to an anonymous one')
 
 
+OTHER = '192.0.2.21'
+
+
+@test('KAMAILIO', 'a phone that names another one\'s address in Via and Contact gets nothing of what is for that one, flags {}', each=(2, 897))
+def anothers_contact(flags):
+    with Core() as core, Kamailio(forward=flags), more_addresses([OTHER]), phone() as ue, Phone(UE2, address=OTHER) as thief:
+        # The older contact is found first, but for flag 2
+        signed = [(ue, Set(5000)), (thief, Set(5010))]
+        thief.host = ue.host
+        for one, new in signed if flags & 2 else reversed(signed):
+            one.sign_up(new)
+        asked(core, ue, signed[0][1])
+        check(not any(m.method for m in thief.heard), f'it has got {thief.heard}')
+
+
+@test('KAMAILIO', 'a phone that writes another address into Via has its From looked at as well')
+def foreign_via():
+    with Core() as core, Kamailio(), phone() as ue:
+        first = Set(5000)
+        ue.host = '192.0.2.98'
+        ue.sign_up(first)
+        equal(ue.request('MESSAGE', first, user=UE2, to='ue1@' + REALM).status, '403', 'the answer')
+        check(not any(m.method == 'MESSAGE' for m in core.heard), 'it went to the S-CSCF')
+        ue.talk(first)
+
+
+@test('KAMAILIO', 'a REGISTER over a set, {}, is refused', each=('with a second Authorization', 'that names a set made in another one\'s name'))
+def foreign_register(what):
+    with Core() as core, Kamailio():
+        verify = None
+        if what.startswith('that'):
+            # From the same address with the same ports: nobody has the keys, and nothing comes over it
+            with Phone(UE1) as ue:
+                got = ue.register(Set(7000))
+                equal(got.status, '401', 'the answer to REGISTER')
+                verify = ', '.join(got.all('Security-Server'))
+        with Phone(UE2) as ue:
+            first = Set(5000)
+            ue.sign_up(first)
+            core.heard.clear()
+            foreign = f'Authorization: Digest username="{UE1}", realm="{REALM}", uri="sip:{REALM}", nonce="", response=""'
+            if verify:
+                got = ue.request('REGISTER', first, foreign, f'Security-Client: {first.client}', 'Expires: 600', f'Security-Verify: {verify}')
+            else:
+                got = ue.request('REGISTER', first, *ue.headers(first, first), foreign)
+            equal(got.status, '403', 'the answer')
+            check(not core.heard, f'the S-CSCF has heard {core.heard}')
+
+
+@test('KAMAILIO', '{}: a phone registers as before', each=('the endpoint is deleted', 'the kernel module is unloaded and loaded'))
+def gone(what):
+    if not OURS:
+        raise Skip('the original has neither')
+    with Core() as core, Kamailio(addresses=(P4,)) as kamailio:
+        with phone() as ue:
+            ue.sign_up(Set(5000))
+        kamailio.rpc('ims_ipsec.stats')
+        if what == 'the endpoint is deleted':
+            ep, = World.nl.dump('endpoint-get')
+            World.nl.do('endpoint-del', id=ep['id'], force=True)
+        else:
+            ims.close_family()
+            wait(lambda: not ims.rmmod().returncode, 'the module goes', 20)
+            done = ims.insmod()
+            equal(done.returncode, 0, done.stdout)
+            ims.reopen_family()
+            # Before any phone
+            wait(lambda: World.nl.dump('endpoint-get'), 'the endpoint is there again', 20)
+            equal(kamailio.rpc('ims_ipsec.stats')['endpoints'], 1, 'endpoints')
+        with phone() as ue:
+            second = Set(5002)
+            ue.sign_up(second)
+            ue.talk(second)
+            asked(core, ue, second)
+
+
 @test('KAMAILIO', 'an answer 401 that comes twice leaves the set of the first')
 def twice():
     with Core() as core, Kamailio(), phone() as ue:
@@ -260,14 +442,23 @@ def restart(how):
         all_in_esp(ue)
 
 
-@test('KAMAILIO', 'five phones with ipsec_max_connections 2: each has its set and is sent to over it')
-def five():
-    with Core() as core, Kamailio(connections=2):
-        core.identities = tuple('sip:' + x for x in (UE1, UE2))
-        addresses = [f'192.0.2.{n}' for n in range(21, 26)]
-        World.u.ip(*(f'addr add {a}/24 dev u0' for a in addresses))
+@contextlib.contextmanager
+def more_addresses(addresses):
+    """Phones have them too."""
+    World.u.ip(*(f'addr add {a}/24 dev u0' for a in addresses))
+    try:
         mac = World.u.ip('link show u0').split('link/ether ')[1].split()[0]
         World.p.ip(*(f'neigh replace {a} lladdr {mac} dev p0 nud permanent' for a in addresses))
+        yield
+    finally:
+        World.u.ip(*(f'addr del {a}/24 dev u0' for a in addresses))
+
+
+@test('KAMAILIO', 'five phones with ipsec_max_connections 2: each has its set and is sent to over it')
+def five():
+    addresses = [f'192.0.2.{n}' for n in range(21, 26)]
+    with Core() as core, Kamailio(connections=2), more_addresses(addresses):
+        core.identities = tuple('sip:' + x for x in (UE1, UE2))
         phones = [Phone(UE1, address=a) for a in addresses]
         try:
             for n, ue in enumerate(phones):
@@ -280,7 +471,6 @@ def five():
         finally:
             for ue in phones:
                 ue.__exit__()
-            World.u.ip(*(f'addr del {a}/24 dev u0' for a in addresses))
 
 
 class Elsewhere(Phone):
