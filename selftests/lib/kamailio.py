@@ -32,7 +32,8 @@ IPSEC = os.environ.get('IPSEC') or 'ims_ipsec'
 OURS = IPSEC == 'ims_ipsec'
 # ipsec_destroy with two arguments, and ipsec_destroy_by_contact: 5.6's own module has neither
 BY_CONTACT = OURS or VERSION != '5.6'
-CACHE = (os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')) + '/ims_ipsec'
+# The folder of ours; selftests/mutate has others
+MODULE = os.environ.get('KAMAILIO_MODULE') or f'{TOP}/build/kamailio-{VERSION}'
 CORE_P, CORE = '198.51.100.1', '198.51.100.2'
 CORE_P6, CORE6 = '2001:db8:c::1', '2001:db8:c::2'
 PS, PC = 6100, (5100, 5101)
@@ -64,7 +65,7 @@ class Kamailio:
     modules = 'usr/lib/x86_64-linux-gnu/kamailio/modules'
 
     def __init__(self, *settings, forward=897, parameters=None, addresses=(P4, P6), listen=None, grace=5, database=None,
-                 core=CORE, ready=True, pending=30, prefix=(), connections=2, client=PC[0], server=PS):
+                 core=CORE, db_mode=1, ready=True, pending=30, prefix=(), connections=2, client=PC[0], server=PS):
         self.folder = folder()
         self.work = tempfile.mkdtemp()
         self.log = open(self.work + '/log', 'w+', encoding='utf-8', errors='replace')  # pylint: disable=consider-using-with
@@ -78,7 +79,7 @@ class Kamailio:
             return f'"{x}"' if isinstance(x, str) else x
         lines = [f'listen={proto}:{f"[{a}]" if ":" in a else a}:5060' for a in listen or addresses for proto in ('udp', 'tcp')]
         fill = {'SETTINGS': '\n'.join((*(('#!define OURS',) if OURS else ()), *(('#!define BY_CONTACT',) if BY_CONTACT else ()), *lines, *settings)), 'IPSEC': IPSEC, 'GRACE': str(grace), 'PENDING': str(pending), 'WORK': self.work, 'FORWARD': str(forward),
-                'DATABASE': database or '', 'CORE': f'[{core}]' if ':' in core else core, 'CORE_ADDRESS': core,
+                'DATABASE': database or '', 'DB_MODE': str(db_mode), 'CORE': f'[{core}]' if ':' in core else core, 'CORE_ADDRESS': core,
                 'PATH': f'[{addresses[0]}]' if ':' in addresses[0] else addresses[0],
                 'PARAMETERS': '\n'.join(f'modparam("{IPSEC}", "{k}", {literal(v)})' for k, v in values.items())}
         with open(TOP + '/selftests/kamailio/pcscf.cfg', encoding='utf-8') as f:
@@ -87,9 +88,12 @@ class Kamailio:
             text = text.replace('\n', '\n#!define DATABASE\n', 1)
         with open(self.work + '/pcscf.cfg', 'w', encoding='utf-8') as f:
             f.write(text)
+        for name, flags in (('create', 1), ('forward', forward)):
+            with open(f'{self.work}/{name}.js', 'w', encoding='utf-8') as f:
+                f.write(f"KSR.pv.seti('$var(done)', KSR.ims_ipsec.ipsec_{name}('location', {flags}));\n")
         os.chmod(self.work, 0o777)
         if prefix:
-            for path in (self.folder, f'{TOP}/build/kamailio-{VERSION}'):
+            for path in (self.folder, MODULE):
                 open_to_all(path)
         try:
             self.start(ready)
@@ -99,7 +103,7 @@ class Kamailio:
 
     def start(self, ready=True):
         root = f'{self.folder}/root'
-        argv = [*self.prefix, f'{self.folder}/kamailio', '-L', f'{TOP}/build/kamailio-{VERSION}:{root}/{self.modules}', '-DD', '-E',
+        argv = [*self.prefix, f'{self.folder}/kamailio', '-L', f'{MODULE}:{root}/{self.modules}', '-DD', '-E',
                 '-f', self.work + '/pcscf.cfg', '-Y', self.work, '-P', self.work + '/pid', '-m', '32', '-M', '4', '-w', self.work]
         echo('P', ' '.join(argv))
         self.log.seek(0, 2)
@@ -190,6 +194,7 @@ class Core:
         self.address, self.expires, self.identities = address, expires, identities
         self.host = f'[{address}]' if ':' in address else address
         self.udp = World.core.udp(address, 5060)
+        self.udp.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)   # SO_RCVBUFFORCE
         self.listener = World.core.tcp(address, 5060, True)
         self.vectors, self.n = {}, 0
         self.heard, self.challenge, self.failed = [], set(), None
@@ -446,3 +451,105 @@ class TcpPhone(Phone):
                 self.heard.append(m)
         if data:
             self.data[s] = data
+
+
+class Crowd:
+    """Where many phones are: an address each, and three sockets in all."""
+
+    def __init__(self, n):
+        World.u.ip('route add local 10.1.0.0/16 dev lo')
+        World.p.ip('route add 10.1.0.0/16 via 192.0.2.2')
+        mac = re.search(r'link/ether (\S+)', World.u.ip('link show u0'))[1]
+        World.p.ip(f'neigh replace 192.0.2.2 lladdr {mac} dev p0 nud permanent')
+        for i in range(n):
+            usim['SUBSCRIBERS'][f'u{i}@{REALM}'] = usim['SUBSCRIBERS'][UE1]
+        self.socks = {}
+        for port in (5060, 6300, 6301, 6302, 6303):
+            s = self.socks[port] = World.u.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            s.setsockopt(socket.IPPROTO_IP, 8, 1)   # IP_PKTINFO
+            s.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)   # SO_RCVBUFFORCE
+            s.bind(('0.0.0.0', port))
+        self.heard, self.lock = {}, threading.Condition()
+        self.quit, self.woken = os.pipe()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.woken)
+        self.thread.join()
+        os.close(self.quit)
+        for s in self.socks.values():
+            s.close()
+        World.phones.flush_states()
+        World.phones.flush_policies()
+        World.u.ip('route del local 10.1.0.0/16 dev lo')
+        World.p.ip('route del 10.1.0.0/16 via 192.0.2.2')
+
+    def run(self):
+        ports = {s: port for port, s in self.socks.items()}
+        while True:
+            ready = select.select([self.quit, *ports], [], [])[0]
+            if self.quit in ready:
+                return
+            for s in ready:
+                data, more, _, source = s.recvmsg(1 << 16, 256)
+                to = socket.inet_ntoa(more[0][2][8:12])
+                with self.lock:
+                    self.heard.setdefault(to, []).append(Message(data, source[1], ports[s]))
+                    self.lock.notify_all()
+
+    def send(self, address, port, to, data):
+        info = bytes(4) + socket.inet_aton(address) + bytes(4)
+        self.socks[port].sendmsg([data], [(socket.IPPROTO_IP, 8, info)], 0, to)
+
+    def next(self, address, wanted, timeout):
+        with self.lock:
+            def found():
+                return next((m for m in self.heard.get(address, ()) if wanted(m)), None)
+            if not self.lock.wait_for(found, timeout):
+                return None
+            m = found()
+            self.heard[address].remove(m)
+            return m
+
+
+class CrowdPhone(Phone):
+    """One of them. What it sends it sends again, as SIP does over UDP, until something comes."""
+
+    def __init__(self, crowd, n):
+        super().__init__(f'u{n}@{REALM}', address=f'10.1.{n // 250}.{n % 250 + 1}')
+        self.crowd, self.last = crowd, None
+
+    def sock(self, port):
+        return CrowdSocket(self, port)
+
+    def send(self, text, over):
+        self.last = self.sock(over.port_c if over else self.clear_port), text.encode(), \
+            (self.p, int(over.server['port-s']) if over else 5060)
+        self.last[0].sendto(*self.last[1:])
+
+    def next(self, wanted, timeout=60):
+        wait_for = 2
+        while timeout > 0:
+            m = self.crowd.next(self.address, wanted, wait_for)
+            if m:
+                self.last = None
+                return m
+            timeout -= wait_for
+            wait_for *= 2
+            if self.last:
+                self.last[0].sendto(*self.last[1:])
+        raise Fail(f'nothing heard, but for {self.crowd.heard.get(self.address)}')
+
+
+class CrowdSocket:
+    """What a phone of a crowd has in the place of a socket."""
+
+    def __init__(self, phone, port):
+        self.phone, self.port = phone, port
+
+    def sendto(self, data, to):
+        self.phone.crowd.send(self.phone.address, self.port, to, data)

@@ -4,6 +4,7 @@
 
 KAMAILIO=6.0 in the environment is the other version, IPSEC=ims_ipsec_pcscf its own module, for comparison.
 """
+import concurrent.futures
 import contextlib
 import os
 import re
@@ -15,11 +16,24 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 # pylint: disable=wrong-import-position
 import ims  # noqa: E402
 from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
-from kamailio import (BY_CONTACT, CAPABLE, CORE, CORE_P, NOBODY, OURS, PC, PS, Core, Kamailio, TcpPhone, make_core, make_database)  # noqa: E402
+from kamailio import (BY_CONTACT, CAPABLE, CORE6, CORE_P, NOBODY, OURS, PC, PS, Core, Crowd, CrowdPhone, Kamailio, TcpPhone, make_core, make_database)  # noqa: E402
 from sip_phone import REALM, UE1, UE2, Phone, Set  # noqa: E402
 
 FAMILIES = ('IPv4', 'IPv6')
 WAYS = ('UDP', 'TCP')
+# Of what both can be
+CALLS = (('UDP', 'IPv4'), ('UDP', 'IPv6'), ('TCP', 'IPv4'))
+
+
+def case(ids, text, each=(None,), short=(), limit=300):
+    """A test; `make check` has those of `short` (True: all of them), which carry the id KAM."""
+    short = each if short is True else short
+
+    def declare(f):
+        for e in each:
+            test(f'KAMAILIO K/{ids}' + (' KAM' if e in short else ''), text, (e,), limit)(f)
+        return f
+    return declare
 
 
 def phone(way='UDP', fam='IPv4', impi=UE1):
@@ -33,7 +47,7 @@ def all_in_esp(ue):
     check(not clear, f'in clear on the wire: {clear[:3]}')
 
 
-@test('KAMAILIO', 'a registration over {}', each=tuple((w, f) for w in WAYS for f in FAMILIES))
+@case('REGISTRATION', 'a registration over {}', each=tuple((w, f) for w in WAYS for f in FAMILIES), short=(('UDP', 'IPv4'), ('TCP', 'IPv6')))
 def registration(case):
     way, fam = case
     with Core() as core, Kamailio(), phone(way, fam) as ue:
@@ -54,8 +68,8 @@ def registration(case):
 
 
 
-@test('KAMAILIO', 'a request of a phone over {}: it leaves for the core from 5060, and its answer is in ESP',
-      each=tuple((w, f) for w in WAYS for f in FAMILIES))
+@case('FROM', 'a request of a phone over {}: it leaves for the core from 5060, and its answer is in ESP',
+      each=tuple((w, f) for w in WAYS for f in FAMILIES), short=(('UDP', 'IPv6'), ('TCP', 'IPv4')))
 def from_phone(case):
     with Core() as core, Kamailio(), phone(*case) as ue:
         first = Set(5000)
@@ -65,6 +79,11 @@ def from_phone(case):
         heard = core.next(lambda m: m.method == 'MESSAGE')
         equal((heard.source, via_port(heard)), (5060, 5060), 'source port and Via at the S-CSCF')
         all_in_esp(ue)
+
+
+def routes(m):
+    """Record-Route, from the top."""
+    return [x.strip() for h in m.all('Record-Route') for x in h.split(',')]
 
 
 def via_port(m):
@@ -94,26 +113,27 @@ def answer(ue, request, over, status='200 OK', *more, tag=''):
         ue.sock(over.port_s).sendto(text, (ue.p, via_port(request)))
 
 
-@test('KAMAILIO', 'a request to a phone, {}',
-      each=tuple((w, f, n) for w in WAYS for f in FAMILIES for n in ((897,) if f == 'IPv6' else (0, 1, 2, 193, 897))))
+@case('TO', 'a request to a phone, {}',
+      each=tuple((w, f, n) for w in WAYS for f in FAMILIES for n in ((897,) if f == 'IPv6' else (0, 1, 2, 193, 897))), short=(('UDP', 'IPv4', 897), ('UDP', 'IPv6', 897), ('TCP', 'IPv4', 897)))
 def to_phone(case):
     way, fam, flags = case
     with Core() as core, Kamailio(forward=flags), phone(way, fam) as ue:
         first = Set(5000)
         ue.sign_up(first)
         World.wire.seen()
-        asked(core, ue, first, back=way == 'TCP' and flags == 193, to=(ue.p, 5060))
+        asked(core, ue, first, back=way == 'TCP' and flags == 193)
         all_in_esp(ue)
 
 
-@test('KAMAILIO', 'a call of a phone: its dialog is recorded with 5060, and what the core sends within it arrives, {}', each=FAMILIES)
-def call_from_phone(fam):
-    with Core() as core, Kamailio(), phone('UDP', fam) as ue:
+@case('CALL', 'a call of a phone: its dialog is recorded with 5060, and what the core sends within it arrives, {}', each=CALLS, short=CALLS[:1])
+def call_from_phone(how):
+    with Core() as core, Kamailio(), phone(*how) as ue:
         first = Set(5000)
         ue.sign_up(first)
         World.wire.seen()
-        got = ue.request('INVITE', first, to='ue2@' + REALM)
-        equal(got.status if got.status != '100' else ue.answer().status, '200', 'the answer to INVITE')
+        got = final(ue, ue.request('INVITE', first, to='ue2@' + REALM))
+        equal(got.status, '200', 'the answer to INVITE')
+        check(f':{PS}' in routes(got)[-1], f'the phone is to send to {routes(got)[-1]}')
         invite = core.next(lambda m: m.method == 'INVITE')
         route = core.within(invite, 'BYE')
         check(not any(f':{x}' in route[0] for x in (PS, *PC)), f'the core is to send to {route[0]}')
@@ -124,45 +144,99 @@ def call_from_phone(fam):
         all_in_esp(ue)
 
 
-@test('KAMAILIO', 'a call to a phone, from INVITE to its BYE: all of it is in ESP, and its dialog is recorded, {}', each=FAMILIES)
-def call_to_phone(fam):
-    with Core() as core, Kamailio(), phone('UDP', fam) as ue:
+def final(ue, got):
+    """The answer that is no 100."""
+    return ue.answer() if got.status == '100' else got
+
+
+def answered_call(core, ue, over):
+    """A call to a phone, up to its ACK; INVITE as the phone has it, and the way back of the dialog as the core has it."""
+    core.request('INVITE', call='mt')
+    invite = ue.next(lambda m: m.method == 'INVITE')
+    check(invite.source in PC and invite.port == over.port_s, f'INVITE went from {invite.source} to {invite.port}')
+    contact = f'Contact: {ue.contact(over)}'
+    answer(ue, invite, over, '180 Ringing', contact, tag=';tag=phone')
+    equal(core.next(lambda m: m.status == '180').source, 5060, 'the source port of 180')
+    answer(ue, invite, over, '200 OK', contact, tag=';tag=phone')
+    ok = core.next(lambda m: m.status == '200' and 'INVITE' in m['CSeq'])
+    uri = re.search('<([^>]*)>', ok['Contact'])[1]
+    core.request('ACK', uri=uri, more=[f'Route: {x}' for x in routes(ok)[::-1]], call='mt', tags=';tag=phone', branch='mt-ack')
+    ack = ue.next(lambda m: m.method == 'ACK')
+    check(ack.source in PC and ack.port == over.port_s, f'ACK went from {ack.source} to {ack.port}')
+    return invite
+
+
+def bye_of(ue, invite, over, route):
+    """What the phone of an answered call sends to end it."""
+    return '\r\n'.join((
+        f'BYE {re.search("<([^>]*)>", invite["Contact"])[1]} SIP/2.0', f'Via: SIP/2.0/UDP {ue.host}:{over.port_s};branch=z9hG4bKmt-bye',
+        *(f'Route: {x}' for x in route), f'From: {invite["To"]};tag=phone', f'To: {invite["From"]}', 'Call-ID: mt', 'CSeq: 1 BYE',
+        'Max-Forwards: 70', 'Content-Length: 0', '', ''))
+
+
+@case('CALL', 'a call to a phone, from INVITE to its BYE: all of it is in ESP, and its dialog is recorded with port_ps, {}', each=CALLS,
+      short=CALLS[:1])
+def call_to_phone(how):
+    with Core() as core, Kamailio(), phone(*how) as ue:
         first = Set(5000)
         ue.sign_up(first)
         World.wire.seen()
-        to = (ue.p, 5060)
-        core.request('INVITE', to=to, call='mt')
-        invite = ue.next(lambda m: m.method == 'INVITE')
-        check(invite.source in PC and invite.port == first.port_s, f'INVITE went from {invite.source} to {invite.port}')
-        route = [x.strip() for h in invite.all('Record-Route') for x in h.split(',')]
+        invite = answered_call(core, ue, first)
+        route = routes(invite)
         check(route, 'INVITE has no Record-Route')
-        contact = f'Contact: {ue.contact(first)}'
-        answer(ue, invite, first, '180 Ringing', contact, tag=';tag=phone')
-        equal(core.next(lambda m: m.status == '180').source, 5060, 'the source port of 180')
-        answer(ue, invite, first, '200 OK', contact, tag=';tag=phone')
-        ok = core.next(lambda m: m.status == '200' and 'INVITE' in m['CSeq'])
-        back = [x.strip() for h in ok.all('Record-Route') for x in h.split(',')][::-1]
-        uri = re.search('<([^>]*)>', ok['Contact'])[1]
-        core.request('ACK', to=to, uri=uri, more=[f'Route: {x}' for x in back], call='mt', tags=';tag=phone', branch='mt-ack')
-        ack = ue.next(lambda m: m.method == 'ACK')
-        check(ack.source in PC and ack.port == first.port_s, f'ACK went from {ack.source} to {ack.port}')
-        ue.send('\r\n'.join((
-            f'BYE {re.search("<([^>]*)>", invite["Contact"])[1]} SIP/2.0', f'Via: SIP/2.0/UDP {ue.host}:{first.port_s};branch=z9hG4bKmt-bye',
-            *(f'Route: {x}' for x in route), f'From: {invite["To"]};tag=phone', f'To: {invite["From"]}', 'Call-ID: mt', 'CSeq: 1 BYE',
-            'Max-Forwards: 70', 'Content-Length: 0', '', '')), first)
+        # Only there can the phone send from its client port
+        check(f':{PS};' in route[0], f'the phone is to send to {route[0]}')
+        ue.send(bye_of(ue, invite, first, route), first)
         equal(core.next(lambda m: m.method == 'BYE').source, 5060, 'the source port of BYE')
         equal(ue.next(lambda m: m.status and 'BYE' in m['CSeq'] and m.status != '100').status, '200', 'the answer to BYE')
         all_in_esp(ue)
 
 
-@test('KAMAILIO', 'SUBSCRIBE of a phone, NOTIFY of the core and a second SUBSCRIBE in their dialog, {}', each=FAMILIES)
+@case('DIALOG', 'check_identity 2: within the dialog of {} its phone may send, and nobody else', each=('a call of a phone', 'a call to a phone'),
+      short=('a call to a phone',))
+def dialog(which):
+    if not OURS:
+        raise Skip('the original does not look at it')
+    with Core() as core, Kamailio(parameters={'check_identity': 2}) as kamailio, more_addresses([OTHER]), phone() as ue, \
+            Phone(UE2, address=OTHER) as thief:
+        first, second = Set(5000), Set(5010)
+        ue.sign_up(first)
+        thief.sign_up(second)
+        if which == 'a call to a phone':
+            invite = answered_call(core, ue, first)
+            bye = bye_of(ue, invite, first, routes(invite))
+        else:
+            got = final(ue, ue.request('INVITE', first, to='ue2@' + REALM))
+            equal(got.status, '200', 'the answer to INVITE')
+            bye = ue.text_of('BYE', first, *(f'Route: {x}' for x in routes(got)[::-1]))
+            bye = bye.replace(f'BYE sip:{REALM}', f'BYE {re.search("<([^>]*)>", got["Contact"])[1]}') \
+                .replace(f'To: <sip:{ue.impi}>', f'To: {got["To"]}')
+
+        def refused(one, over, text):
+            one.send(text, over)
+            equal(one.next(lambda m: m.status and 'BYE' in m['CSeq'] and m.status != '100').status, '403', 'the answer')
+        stolen = bye.replace(f'{ue.host}:{first.port_s}', f'{thief.host}:{second.port_s}').replace('branch=z9hG4bK', 'branch=z9hG4bKother')
+        refused(thief, second, stolen)
+        # Without what says whose the dialog is
+        refused(thief, second, re.sub(';ims-dialog=[0-9a-f]*', '', stolen).replace('branch=z9hG4bK', 'branch=z9hG4bKmore'))
+        check(not any(m.method == 'BYE' for m in core.heard), f'the S-CSCF has heard {core.heard}')
+        if which == 'a call to a phone':
+            # It is the machine's
+            kamailio.kill()
+            kamailio.start()
+        ue.send(bye, first)
+        equal(ue.next(lambda m: m.status and 'BYE' in m['CSeq'] and m.status != '100').status, '200', 'the answer to the phone itself')
+
+
+@case('CALL', 'SUBSCRIBE of a phone, NOTIFY of the core and a second SUBSCRIBE in their dialog, {}', each=FAMILIES)
 def subscription(fam):
     with Core() as core, Kamailio(), phone('UDP', fam) as ue:
         first = Set(5000)
         ue.sign_up(first)
         World.wire.seen()
         got = ue.request('SUBSCRIBE', first, 'Event: reg', 'Expires: 600')
-        equal(got.status if got.status != '100' else ue.answer().status, '200', 'the answer to SUBSCRIBE')
+        got = final(ue, got)
+        equal(got.status, '200', 'the answer to SUBSCRIBE')
         subscribe = core.next(lambda m: m.method == 'SUBSCRIBE')
         route = core.within(subscribe, 'NOTIFY')
         check(not any(f':{x}' in route[0] for x in (PS, *PC)), f'the core is to send to {route[0]}')
@@ -172,14 +246,29 @@ def subscription(fam):
             answer(ue, notify, first)
             equal(core.next(lambda m: m.status and 'NOTIFY' in m['CSeq']).status, '200', 'the answer to NOTIFY')
             if cseq == 101:
-                text = ue.text_of('SUBSCRIBE', first, 'Event: reg', 'Expires: 600', *(f'Route: {x}' for x in got.all('Record-Route')))
+                text = ue.text_of('SUBSCRIBE', first, 'Event: reg', 'Expires: 600', *(f'Route: {x}' for x in routes(got)[::-1]))
+                # To where the first was answered from
+                text = text.replace(f'SUBSCRIBE sip:{REALM}', f'SUBSCRIBE {re.search("<([^>]*)>", got["Contact"])[1]}')
                 ue.send(text.replace(f'To: <sip:{ue.impi}>', f'To: <sip:{ue.impi}>;tag=core'), first)
-                equal(ue.answer().status, '200', 'the answer to the second SUBSCRIBE')
+                equal(ue.next(lambda m: m.status and m.status != '100' and m['CSeq'].split()[0] == str(ue.cseq)).status, '200', 'the answer to the second SUBSCRIBE')
                 core.within(subscribe, 'NOTIFY', cseq)
         all_in_esp(ue)
 
 
-@test('KAMAILIO', 'ipsec_forward, flag {} alone', each=(4, 8, 16, 32, 512))
+@case('SIDES', 'all is IPv6: a registration, a request of a phone and one to it')
+def ipv6_alone():
+    with Core(CORE6) as core, Kamailio(addresses=(P6,), core=CORE6), phone('UDP', 'IPv6') as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        ue.talk(first)
+        heard = core.next(lambda m: m.method == 'MESSAGE')
+        equal((heard.source, via_port(heard)), (5060, 5060), 'source port and Via at the S-CSCF')
+        asked(core, ue, first, to=(P6, 5060))
+        all_in_esp(ue)
+
+
+@case('FLAGS', 'ipsec_forward, flag {} alone', each=(4, 8, 16, 32, 128, 384, 512), short=(128,))
 def one_flag(flag):
     with Core() as core, Kamailio(forward=flag) as kamailio, phone() as ue:
         first = Set(5000)
@@ -198,13 +287,19 @@ def one_flag(flag):
         else:
             asked(core, ue, first, uri=contact)
             wait(lambda: kamailio.said('test: MESSAGE to ' + ('<null>' if flag == 32 else f'sip:{ue.address}:{first.port_s}')), '$du is logged')
+        if flag == 384:
+            # The next hop's protocol, of which the phone takes no connection
+            core.request('MESSAGE', uri=contact + ';transport=tcp', call='tcp')
+            wait(lambda: kamailio.said(f'MESSAGE to sip:{ue.address}:{first.port_s};transport=tcp'), '$du is logged')
+            if OURS:
+                wait(lambda: kamailio.said('does not answer over TCP at its port 6300'), 'the log says why', 30)
         if flag not in (8, 16):
             core.request('MESSAGE', uri=wrong, call='wrong')
             equal(core.next(lambda m: m.status and m['Call-ID'] == 'wrong' and m.status != '100').status, '404', 'the answer where the alias is of nobody')
         all_in_esp(ue)
 
 
-@test('KAMAILIO', 'ipsec_destroy: {}', each=('of a request', 'of a URI', 'by contact', 'of an answer'))
+@case('DESTROY', 'ipsec_destroy: {}', each=('of a request', 'of a URI', 'by contact', 'of an answer'), short=('of an answer',))
 def ends(how):
     if how in ('of a URI', 'by contact') and not BY_CONTACT:
         raise Skip('the original of 5.6 has it not')
@@ -229,7 +324,47 @@ def ends(how):
             equal(states(), {5000: 'old'}, 'the set')
 
 
-@test('KAMAILIO', 'a re-authentication over {}: what is sent to the phone goes over the new set, once it is used', each=WAYS)
+@case('LIST', 'Security-Client: {}', short=('tls comes first', 'no ealg'), each=(
+    'no ealg', 'tls comes first', 'two of ipsec-3gpp, the first is unknown', 'two headers', 'one that is not complete comes first'))
+def security_client(what):
+    with Core() as core, Kamailio(), phone() as ue:
+        first = Set(5000)
+        # The rest is without it
+        bare = first.client.replace(';ealg=null', '')
+        first.client = {'no ealg': bare, 'tls comes first': 'tls, ' + first.client,
+                        'two of ipsec-3gpp, the first is unknown': first.client.replace('hmac-sha-1-96', 'hmac-unheard-of') + ', ' + first.client,
+                        'two headers': f'tls\r\nSecurity-Client: {first.client}',
+                        'one that is not complete comes first': 'ipsec-3gpp;alg=hmac-md5-96, ' + first.client}[what]
+        ue.sign_up(first)
+        check('ealg=;' not in first.verify and 'ipsec-3gpp' in first.verify, f'Security-Server: {first.verify}')
+        ue.talk(first)
+        asked(core, ue, first)
+
+
+@case('BOTH', 'a phone registers over IPv4 and over IPv6, as one instance: each has a set of its own, and is sent to over it', short=True)
+def both_families():
+    class Instance(Phone):
+        """It says which."""
+
+        def contact(self, over):
+            return super().contact(over) + ';+sip.instance="<urn:gsma:imei:35686800-004185-0>"'
+    with Core() as core, Kamailio(), Instance(UE1, 'IPv4') as four, Instance(UE1, 'IPv6') as six:
+        # With one Kamailio in between, the contacts of both stay
+        sets = [(four, Set(5000)), (six, Set(5010))]
+        uris = []
+        for ue, over in sets:
+            ue.sign_up(over)
+            uris.append(core.contacts[UE1])
+        World.wire.seen()
+        for n, (ue, over) in enumerate(sets):
+            ue.talk(over)
+            asked(core, ue, over, uri=uris[n], call=f'both-{n}')
+        all_in_esp(four)
+        if OURS:
+            equal(states(), {5000: 'active', 5010: 'active'}, 'the sets')
+
+
+@case('AGAIN', 'a re-authentication over {}: what is sent to the phone goes over the new set, once it is used', each=WAYS, short=('UDP',))
 def again(way):
     with Core() as core, Kamailio(), phone(way) as ue:
         first, second = Set(5000), Set(5002, 6303, 6302)
@@ -245,7 +380,7 @@ def again(way):
             equal(states(), {5000: 'old', 5002: 'active'}, 'the sets')
 
 
-@test('KAMAILIO', 'a re-authentication of a phone that keeps its ports: the 200 OK leaves over the new set')
+@case('AGAIN', 'a re-authentication of a phone that keeps its ports: the 200 OK leaves over the new set', short=True)
 def again_same_ports():
     with Core() as core, Kamailio(), phone() as ue:
         first, second = Set(5000), Set(5002)
@@ -259,7 +394,7 @@ def again_same_ports():
         asked(core, ue, second)
 
 
-@test('KAMAILIO', 'a phone that has lost its state and registers in clear again is sent to over the new set at once')
+@case('LOST', 'a phone that has lost its state and registers in clear again is sent to over the new set at once', short=True)
 def lost_state():
     with Core() as core, Kamailio():
         with phone() as ue:
@@ -274,7 +409,7 @@ def lost_state():
                 equal(list(states()), [5002], 'the sets')
 
 
-@test('KAMAILIO', 'a refresh without a challenge has the set live longer')
+@case('REFRESH', 'a refresh without a challenge has the set live longer', short=True)
 def refresh():
     with Core() as core, Kamailio(), phone() as ue:
         first = Set(5000)
@@ -288,7 +423,7 @@ def refresh():
             check(b['lifetime'] > 1200000, f'the lifetime is {b["lifetime"]}')
 
 
-@test('KAMAILIO', 'a de-registration over {}: its 200 OK is in ESP, and the set goes', each=tuple((w, f) for w in WAYS for f in FAMILIES))
+@case('LEAVE', 'a de-registration over {}: its 200 OK is in ESP, and the set goes', each=tuple((w, f) for w in WAYS for f in FAMILIES), short=(('UDP', 'IPv4'),))
 def leave(case):
     with Core(), Kamailio(), phone(*case) as ue:
         first = Set(5000)
@@ -305,7 +440,7 @@ def states():
     return {b['spi-uc']: b['state'] for b in World.nl.dump('bundle-get')}
 
 
-@test('KAMAILIO', 'plaintext to each protected port of a phone that is registered gets nowhere, {}', each=FAMILIES)
+@case('PROBE', 'plaintext to each protected port of a phone that is registered gets nowhere, {}', each=FAMILIES, short=('IPv4',))
 def probe(fam):
     with Core() as core, Kamailio(), phone('UDP', fam) as ue:
         first = Set(5000)
@@ -322,7 +457,7 @@ def probe(fam):
         check(not any('probe' in m['Call-ID'] for m in core.heard), 'a probe went to the S-CSCF')
 
 
-@test('KAMAILIO', 'a request with the From of another subscriber over a phone\'s own set is refused')
+@case('IDENTITY', 'a request with the From of another subscriber over a phone\'s own set is refused', short=True)
 def foreign():
     with Core() as core, Kamailio(), phone() as ue:
         first = Set(5000)
@@ -338,7 +473,7 @@ def foreign():
 OTHER = '192.0.2.21'
 
 
-@test('KAMAILIO', 'a phone that names another one\'s address in Via and Contact gets nothing of what is for that one, flags {}', each=(2, 897))
+@case('CONTACT', 'a phone that names another one\'s address in Via and Contact gets nothing of what is for that one, flags {}', each=(2, 897), short=(897,))
 def anothers_contact(flags):
     with Core() as core, Kamailio(forward=flags), more_addresses([OTHER]), phone() as ue, Phone(UE2, address=OTHER) as thief:
         # The older contact is found first, but for flag 2
@@ -350,7 +485,7 @@ def anothers_contact(flags):
         check(not any(m.method for m in thief.heard), f'it has got {thief.heard}')
 
 
-@test('KAMAILIO', 'a phone that writes another address into Via has its From looked at as well')
+@case('IDENTITY', 'a phone that writes another address into Via has its From looked at as well')
 def foreign_via():
     with Core() as core, Kamailio(), phone() as ue:
         first = Set(5000)
@@ -361,7 +496,7 @@ def foreign_via():
         ue.talk(first)
 
 
-@test('KAMAILIO', 'a REGISTER over a set, {}, is refused', each=('with a second Authorization', 'that names a set made in another one\'s name'))
+@case('IDENTITY', 'a REGISTER over a set, {}, is refused', each=('with a second Authorization', 'that names a set made in another one\'s name'), short=('that names a set made in another one\'s name',))
 def foreign_register(what):
     with Core() as core, Kamailio():
         verify = None
@@ -384,7 +519,7 @@ def foreign_register(what):
             check(not core.heard, f'the S-CSCF has heard {core.heard}')
 
 
-@test('KAMAILIO', '{}: a phone registers as before', each=('the endpoint is deleted', 'the kernel module is unloaded and loaded'))
+@case('GONE', '{}: a phone registers as before', each=('the endpoint is deleted', 'the kernel module is unloaded and loaded'))
 def gone(what):
     if not OURS:
         raise Skip('the original has neither')
@@ -411,7 +546,7 @@ def gone(what):
             asked(core, ue, second)
 
 
-@test('KAMAILIO', 'an answer 401 that comes twice leaves the set of the first')
+@case('TWICE', 'an answer 401 that comes twice leaves the set of the first', short=True)
 def twice():
     with Core() as core, Kamailio(), phone() as ue:
         core.times = 3
@@ -420,7 +555,7 @@ def twice():
         ue.talk(first)
 
 
-@test('KAMAILIO', 'Kamailio ends, by {}, and is started again: sets live on, and a phone goes on when it refreshes', each=('SIGTERM', 'kill -9'))
+@case('RESTART', 'Kamailio ends, by {}, and is started again: sets live on, and a phone goes on when it refreshes', each=('SIGTERM', 'kill -9'), short=('kill -9',))
 def restart(how):
     with Core() as core, Kamailio() as kamailio, phone() as ue:
         first = Set(5000)
@@ -454,7 +589,7 @@ def more_addresses(addresses):
         World.u.ip(*(f'addr del {a}/24 dev u0' for a in addresses))
 
 
-@test('KAMAILIO', 'five phones with ipsec_max_connections 2: each has its set and is sent to over it')
+@case('FIVE', 'five phones with ipsec_max_connections 2: each has its set and is sent to over it', short=True)
 def five():
     addresses = [f'192.0.2.{n}' for n in range(21, 26)]
     with Core() as core, Kamailio(connections=2), more_addresses(addresses):
@@ -484,7 +619,7 @@ class Elsewhere(Phone):
         return super().contact(over) if over else f'<sip:ue1@{self.host}:5070>'
 
 
-@test('KAMAILIO', 'a phone whose Contact and Via in clear do not have 5060: when what waited expires, its set lives on')
+@case('ELSEWHERE', 'a phone whose Contact and Via in clear do not have 5060: when what waited expires, its set lives on', short=True)
 def elsewhere():
     with Core() as core, Kamailio(grace=0, pending=4) as kamailio, Elsewhere() as ue:
         first = Set(5000)
@@ -501,7 +636,7 @@ def elsewhere():
             equal(states(), {5000: 'active'}, 'the set')
 
 
-@test('KAMAILIO', 'user nobody {} CAP_NET_ADMIN', each=('without', 'with'))
+@case('CAPABILITY', 'user nobody {} CAP_NET_ADMIN', each=('without', 'with'), short=('without',))
 def capability(what):
     if what == 'without':
         with Kamailio(prefix=NOBODY, ready=not OURS) as kamailio:
@@ -520,7 +655,7 @@ def capability(what):
         asked(core, ue, first)
 
 
-@test('KAMAILIO', 'Gm and core have addresses and interfaces of their own: what comes from a phone leaves by the core\'s')
+@case('SIDES', 'Gm and core have addresses and interfaces of their own: what comes from a phone leaves by the core\'s', short=True)
 def two_sides():
     with Core() as core, Kamailio(listen=(P4, CORE_P), addresses=(P4,), parameters={'core_socket': f'udp:{CORE_P}:5060'} if OURS else {}), \
             phone() as ue:
@@ -532,10 +667,10 @@ def two_sides():
         asked(core, ue, first, to=(CORE_P, 5060))
 
 
-@test('KAMAILIO', 'Kamailio is killed and started, contacts are in a database: a phone goes on at once')
-def database():
+@case('DATABASE', 'Kamailio is killed and started, contacts are in a database, db_mode {}: a phone goes on at once', each=(1, 3))
+def database(mode):
     with Core() as core, tempfile.TemporaryDirectory() as folder:
-        with Kamailio(database='sqlite:///' + make_database(folder + '/db')) as kamailio, phone() as ue:
+        with Kamailio(database='sqlite:///' + make_database(folder + '/db'), db_mode=mode) as kamailio, phone() as ue:
             first = Set(5000)
             ue.sign_up(first)
             ue.talk(first)
@@ -548,7 +683,7 @@ def database():
             equal(ue.register(first, first, expires=0).status, '200', 'the answer to the de-registration')
 
 
-@test('KAMAILIO', 'the script has the set of a message, and RPC those that there are')
+@case('RPC', 'the script has the set of a message, and RPC those that there are', short=True)
 def shown():
     if not OURS:
         raise Skip('the original has neither')
@@ -567,6 +702,20 @@ def shown():
         equal(kamailio.rpc('ims_ipsec.stats')['bundles'], 1, 'sets')
 
 
+@case('KEMI', 'the functions, called by a script in another language')
+def kemi():
+    if not OURS:
+        raise Skip('the original has none for it')
+    with Core() as core, Kamailio('#!define KEMI') as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        ue.talk(first)
+        asked(core, ue, first)
+        all_in_esp(ue)
+        check(not kamailio.said('test: ipsec_'), 'a call has failed')
+
+
 # --- What the log says
 
 def short_wait():
@@ -574,8 +723,8 @@ def short_wait():
         World.nl.do('config-set', {'temporary-timeout': 3000})
 
 
-@test('KAMAILIO', 'the log says why: {}', each=(
-    'a NAT', 'other keys', 'another SPI', 'nothing after the 401', 'IPv6 and no ipsec_listen_addr6', 'no Security-Client', 'no keys'))
+@case('WHY', 'the log says why: {}', each=(
+    'a NAT', 'other keys', 'another SPI', 'nothing after the 401', 'IPv6 and no ipsec_listen_addr6', 'no Security-Client', 'no keys'), short=('a NAT', 'nothing after the 401'))
 def why(what):
     said = {'a NAT': 'there is a NAT', 'other keys': 'the ICV was wrong', 'another SPI': 'with an SPI that no set has',
             'nothing after the 401': 'nothing came after the 401', 'IPv6 and no ipsec_listen_addr6': 'for IPv6 phones',
@@ -610,6 +759,67 @@ def why(what):
             if what in ('other keys', 'another SPI'):
                 ue.send(ue.text_of('REGISTER', first, *ue.headers(first, first)), first)
         wait(lambda: kamailio.said(said), 'the log says it', 30)
+
+
+@case('WHY', 'what is said of phones is said ten times in ten seconds, and how often it was left out', short=True)
+def limited():
+    if not OURS:
+        raise Skip('the original says as much as it is sent')
+    said = 'no Security-Client in its REGISTER'
+    with Core() as core, Kamailio() as kamailio, phone() as ue:
+        first = Set(5000)
+
+        def without():
+            ue.request('REGISTER', None, *(x for x in ue.headers(first, None) if not x.startswith('Security')))
+        # One process takes them all
+        for _ in range(40):
+            without()
+        n = sum(said in x for x in kamailio.lines())
+        check(5 <= n <= 20, f'it was said {n} times')
+
+        def told():
+            without()
+            return kamailio.said('lines like the next one were left out')
+        wait(told, 'what was left out is told', 40)
+
+
+# --- Many
+
+def crowd_phone(crowd, core, n, failed):
+    """All that a phone does, one thing after the other, beside many others."""
+    ue = CrowdPhone(crowd, n)
+    try:
+        first, second = Set(5000 + 4 * n), Set(5002 + 4 * n, 6303, 6302)
+        ue.sign_up(first)
+        ue.talk(first)
+        asked(core, ue, first, impi=ue.impi, call=f'first-{n}')
+        core.challenge.add(ue.impi)
+        ue.challenge(second, over=first)
+        ue.confirm(second)
+        ue.talk(second)
+        asked(core, ue, second, impi=ue.impi, call=f'second-{n}')
+        got = final(ue, ue.request('INVITE', second, to='ue2@' + REALM))
+        equal(got.status, '200', 'the answer to INVITE')
+        equal(final(ue, ue.register(second, second, expires=0)).status, '200', 'the answer to the de-registration')
+    except Exception as e:  # pylint: disable=broad-except
+        failed.append(f'{ue.impi}: {type(e).__name__}: {e}')
+
+
+@case('MANY', '{} phones register, register anew, call and are called at once: none fails, and nothing is in clear',
+      each=(int(os.environ.get('UES') or 500),), limit=3000)
+def many(n):
+    failed = []
+    if OURS:
+        World.nl.do('config-set', {'max-bundles': 4 * n, 'max-registrations': 4 * n} if 'max-registrations' in ims.DEFAULTS else {'max-bundles': 4 * n})
+    with Core() as core, Kamailio(), Crowd(n) as crowd:
+        World.wire.seen()
+        with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('AT_ONCE') or 40)) as pool:
+            for i in range(n):
+                pool.submit(crowd_phone, crowd, core, i, failed)
+        ports = {PS, *PC}
+        clear = [x for x in World.wire.seen() if x.proto in (TCP, UDP) and (x.sport in ports or x.dport in ports)]
+        check(not failed, f'{len(failed)} of {n}: {failed[:5]}')
+        check(not clear, f'in clear on the wire: {clear[:3]}')
 
 
 def setup():

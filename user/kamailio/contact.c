@@ -122,7 +122,7 @@ static int describe_set(udomain_t *d, pcontact_t *c, const struct imsipsec_bundl
 		return -1;
 	}
 	if (ul.update_temp_security(d, SECURITY_IPSEC, security, c)) {
-		LM_ERR("the user location does not take what the set is\n");
+		LIMITED(LM_ERR, "the user location does not take what the set is\n");
 		free_described(security);
 		return -1;
 	}
@@ -208,7 +208,7 @@ static bool info_of_reply(struct pcontact_info *info, struct sip_msg *reply, str
 	struct via_body *via = last_via(reply);
 
 	if (!contact || !via) {
-		LM_ERR("no Contact in the request, or no Via in its answer\n");
+		LIMITED(LM_ERR, "no Contact in the request, or no Via in its answer\n");
 		return false;
 	}
 	memset(info, 0, sizeof(*info));
@@ -233,9 +233,10 @@ bool contact_of_reply(udomain_t *d, struct sip_msg *reply, struct sip_msg *req, 
 		return false;
 	if (find_place(d, &info, 0, place))
 		return true;
-	LM_ERR("the user location has no contact of %.*s port %u: pcscf_save_pending comes "
-	       "first\n",
-	       info.received_host.len, info.received_host.s, info.received_port);
+	LIMITED(LM_ERR,
+		"the user location has no contact of %.*s port %u: pcscf_save_pending comes "
+		"first\n",
+		info.received_host.len, info.received_host.s, info.received_port);
 	return false;
 }
 
@@ -251,7 +252,7 @@ int contact_describe(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
 		return -1;
 	c = find_locked(d, &info, 0);
 	if (!c) {
-		LM_ERR("the contact has gone meanwhile\n");
+		LIMITED(LM_ERR, "the contact has gone meanwhile\n");
 		return -1;
 	}
 	if (c->reg_state != PCONTACT_REGISTERED) {
@@ -314,7 +315,7 @@ bool contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int f
 	else if ((flags & FORWARD_BY_NEW_URI) && msg->new_uri.len)
 		text = msg->new_uri;
 	if (parse_uri(text.s, text.len, &parsed) < 0) {
-		LM_ERR("%.*s is no URI\n", text.len, text.s);
+		LIMITED(LM_ERR, "%.*s is no URI\n", text.len, text.s);
 		return false;
 	}
 	info.aor = bare(text);
@@ -334,7 +335,7 @@ bool contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int f
 		take_alias(&parsed, &info);
 	if (find_place(d, &info, flags & FORWARD_NEWEST, place))
 		return true;
-	LM_ERR("the user location has no contact %.*s\n", text.len, text.s);
+	LIMITED(LM_ERR, "the user location has no contact %.*s\n", text.len, text.s);
 	return false;
 }
 
@@ -344,7 +345,7 @@ bool contact_by(udomain_t *d, const str *uri, const str *host, int port, struct 
 	struct sip_uri parsed;
 
 	if (parse_uri(uri->s, uri->len, &parsed) < 0) {
-		LM_ERR("%.*s is no URI\n", uri->len, uri->s);
+		LIMITED(LM_ERR, "%.*s is no URI\n", uri->len, uri->s);
 		return false;
 	}
 	info.aor = *uri;
@@ -354,8 +355,8 @@ bool contact_by(udomain_t *d, const str *uri, const str *host, int port, struct 
 	info.searchflag = SEARCH_RECEIVED;
 	if (find_place(d, &info, 0, place))
 		return true;
-	LM_ERR("the user location has no contact %.*s of %.*s port %d\n", uri->len, uri->s,
-	       host->len, host->s, port);
+	LIMITED(LM_ERR, "the user location has no contact %.*s of %.*s port %d\n", uri->len, uri->s,
+		host->len, host->s, port);
 	return false;
 }
 

@@ -24,20 +24,23 @@ static bool keys_of(struct sip_msg *reply, uint8_t *ck, uint8_t *ik)
 		return false;
 	h = next_header(reply, "WWW-Authenticate", NULL);
 	if (!h) {
-		LM_ERR("no WWW-Authenticate in the answer %u: there are no keys without it\n",
-		       reply->first_line.u.reply.statuscode);
+		LIMITED(LM_ERR,
+			"no WWW-Authenticate in the answer %u: there are no keys without it\n",
+			reply->first_line.u.reply.statuscode);
 		return false;
 	}
 	text = auth_param(&h->body, "ck");
 	if (!text.s || imsipsec_key_parse(ck, text.s, text.len)) {
-		LM_ERR("no ck of 32 hexadecimal digits in WWW-Authenticate: the S-CSCF has to give "
-		       "it to the P-CSCF\n");
+		LIMITED(LM_ERR,
+			"no ck of 32 hexadecimal digits in WWW-Authenticate: the S-CSCF has to "
+			"give it to the P-CSCF\n");
 		return false;
 	}
 	text = auth_param(&h->body, "ik");
 	if (!text.s || imsipsec_key_parse(ik, text.s, text.len)) {
-		LM_ERR("no ik of 32 hexadecimal digits in WWW-Authenticate: the S-CSCF has to give "
-		       "it to the P-CSCF\n");
+		LIMITED(LM_ERR,
+			"no ik of 32 hexadecimal digits in WWW-Authenticate: the S-CSCF has to "
+			"give it to the P-CSCF\n");
 		return false;
 	}
 	return true;
@@ -144,7 +147,8 @@ static void locate(struct sip_msg *req, const struct imsipsec_bundle *over,
 		return;
 	imsipsec_addr_format(&source, text, sizeof(text));
 	if (!settings.nat) {
-		LM_WARN("%s: there is a NAT between the phone and here, for its Via says another "
+		LIMITED(LM_WARN,
+			"%s: there is a NAT between the phone and here, for its Via says another "
 			"address: ESP will not come through. For phones that have mod=UDP-enc-tun: "
 			"modparam(\"ims_ipsec\", \"nat\", 1)\n",
 			text);
@@ -176,8 +180,8 @@ static void say_refused(const struct imsipsec_bundle_params *p, int err)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	LM_ERR("no set of SAs for %.*s at %s\n", (int)p->owner_len, (const char *)p->owner,
-	       imsipsec_addr_format(&p->ue_address, text, sizeof(text)));
+	LIMITED(LM_ERR, "no set of SAs for %.*s at %s\n", (int)p->owner_len, (const char *)p->owner,
+		imsipsec_addr_format(&p->ue_address, text, sizeof(text)));
 	kernel_failed("ipsec_create", err);
 }
 
@@ -211,7 +215,7 @@ static int supported_and_server(struct sip_msg *reply, const struct imsipsec_bun
 	 */
 	len = imsipsec_secagree_write_server(line + at, sizeof(line) - at - 2, b, NULL, 0);
 	if (len < 0) {
-		LM_ERR("Security-Server cannot be written: %s\n", strerror(-len));
+		LIMITED(LM_ERR, "Security-Server cannot be written: %s\n", strerror(-len));
 		return -1;
 	}
 	strcpy(line + at + len, "\r\n");
@@ -234,11 +238,12 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const 
 
 	ip_addr2sbuf(&req->rcv.src_ip, source, sizeof(source) - 1);
 	if (!gm) {
-		LM_ERR("%s: it talks to an address that is not one of ipsec_listen_addr and "
-		       "ipsec_listen_addr6%s\n",
-		       source,
-		       req->rcv.dst_ip.af == AF_INET6 ? ": for IPv6 phones the second is to be set"
-						      : "");
+		LIMITED(LM_ERR,
+			"%s: it talks to an address that is not one of ipsec_listen_addr and "
+			"ipsec_listen_addr6%s\n",
+			source,
+			req->rcv.dst_ip.af == AF_INET6 ? ": for IPv6 phones the second is to be set"
+						       : "");
 		return -1;
 	}
 	err = kernel_over(req, &over);
@@ -247,7 +252,8 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const 
 	protected = !err;
 	client = secagree_of(req, "Security-Client");
 	if (!client) {
-		LM_WARN("%s: no Security-Client with a complete ipsec-3gpp in its REGISTER: it has "
+		LIMITED(LM_WARN,
+			"%s: no Security-Client with a complete ipsec-3gpp in its REGISTER: it has "
 			"no IPsec, or it is switched off there\n",
 			source);
 		return -1;
@@ -257,9 +263,10 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const 
 		goto free_client;
 	locate(req, protected ? &over : NULL, &p);
 	if (imsipsec_secagree_choose(client, algs, n, &p.mode, 1, &mech)) {
-		LM_ERR("%s: nothing of what its Security-Client offers can be had with mod=%s: "
-		       "imsipsec algorithms says what can\n",
-		       source, imsipsec_mode_name(p.mode));
+		LIMITED(LM_ERR,
+			"%s: nothing of what its Security-Client offers can be had with mod=%s: "
+			"imsipsec algorithms says what can\n",
+			source, imsipsec_mode_name(p.mode));
 		goto free_client;
 	}
 	/* What comes over a set is of that set's registration, whatever it says. */
@@ -275,9 +282,10 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const 
 		p.began_clear = 1;
 		if (!owner_of(req, owner, &p.owner_len) ||
 		    !contact_key(req, &p.ue_address, key, &p.contact_len)) {
-			LM_ERR("%s: its REGISTER says no identity, or no contact, or one that is "
-			       "too long\n",
-			       source);
+			LIMITED(LM_ERR,
+				"%s: its REGISTER says no identity, or no contact, or one that is "
+				"too long\n",
+				source);
 			goto free_client;
 		}
 	}
@@ -319,7 +327,7 @@ int ipsec_create(struct sip_msg *msg, udomain_t *d, int flags)
 	struct copy req;
 
 	if (!t || t == T_UNDEFINED || !t->uas.request) {
-		LM_ERR("ipsec_create: an answer without its request\n");
+		LIMITED(LM_ERR, "ipsec_create: an answer without its request\n");
 		return FAILED;
 	}
 	/* A 401 that comes again is not sent on: the phone has the set of the first. */

@@ -45,21 +45,25 @@ static void say_why(const struct imsipsec_bundle *b)
 			kernel_failed("why a set was not confirmed", err);
 	}
 	if (b->rx_bad_icv)
-		LM_WARN("%.*s at %s: its ESP came over the new set, and the ICV was wrong: the "
+		LIMITED(LM_WARN,
+			"%.*s at %s: its ESP came over the new set, and the ICV was wrong: the "
 			"keys differ. Its K or OPc is not what the HSS has, or the S-CSCF gave "
 			"other keys than those of the challenge\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
 	else if (b->rx_packets)
-		LM_WARN("%.*s at %s: it answered the challenge over the new set, and no 200 came "
+		LIMITED(LM_WARN,
+			"%.*s at %s: it answered the challenge over the new set, and no 200 came "
 			"for it: ask the S-CSCF, or did the script not come to pcscf_save and "
 			"ipsec_forward?\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
 	else if (unknown.n)
-		LM_WARN("%.*s at %s: ESP came from there, with an SPI that no set has: the phone "
+		LIMITED(LM_WARN,
+			"%.*s at %s: ESP came from there, with an SPI that no set has: the phone "
 			"uses an older set, or did not take the SPIs of Security-Server\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
 	else
-		LM_WARN("%.*s at %s: nothing came after the 401. The phone refused the challenge "
+		LIMITED(LM_WARN,
+			"%.*s at %s: nothing came after the 401. The phone refused the challenge "
 			"(AUTN or SQN) or what Security-Server offers, or ESP (IP protocol 50) is "
 			"dropped on its way\n",
 			(int)b->owner_len, (const char *)b->owner, ue);

@@ -54,9 +54,10 @@ static struct socket_info *point(struct sip_msg *msg, const struct imsipsec_bund
 		si = socket_of(b, way);
 	}
 	if (!si) {
-		LM_ERR("Kamailio does not listen at port %u, which set %u is to be sent from: was "
-		       "it restarted with other ports?\n",
-		       way->src, b->id);
+		LIMITED(LM_ERR,
+			"Kamailio does not listen at port %u, which set %u is to be sent from: was "
+			"it restarted with other ports?\n",
+			way->src, b->id);
 		return NULL;
 	}
 	msg->force_send_socket = si;
@@ -86,6 +87,36 @@ static int next_hop_proto(struct sip_msg *msg)
 	return uri.proto;
 }
 
+/* Nothing has come over TCP from where it went to, not even 100 */
+static bool is_unanswered(const struct ua_client *uac)
+{
+	const struct dest_info *dst = &uac->request.dst;
+
+	return is_stream(dst->proto) && dst->send_sock && !(uac->request.flags & F_RB_REPLIED) &&
+	       is_protected(&dst->send_sock->address, dst->send_sock->port_no);
+}
+
+static void on_failure(tm_cell_t *t, int type, struct tmcb_params *ps)
+{
+	char ue[INET6_ADDRSTRLEN];
+	struct imsipsec_addr addr;
+	struct ip_addr ip;
+
+	for (int i = 0; ps->rpl == FAKED_REPLY && i < t->nr_of_outgoings; i++) {
+		union sockaddr_union *to = &t->uac[i].request.dst.to;
+
+		if (!is_unanswered(&t->uac[i]))
+			continue;
+		su2ip_addr(&ip, to);
+		to_addr(&addr, &ip);
+		LIMITED(LM_WARN,
+			"the phone at %s does not answer over TCP at its port %u: it takes no "
+			"connection there, though it may answer over UDP. With flag 64 Kamailio "
+			"sends over the connection that the phone has opened\n",
+			imsipsec_addr_format(&addr, ue, sizeof(ue)), su_getport(to));
+	}
+}
+
 static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 {
 	char ue[INET6_ADDRSTRLEN];
@@ -97,9 +128,10 @@ static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 	if (!contact_of_request(d, msg, NULL, flags, &place))
 		return FAILED;
 	if (kernel_tx(&place, &b)) {
-		LM_ERR("there is no confirmed set of SAs of the phone at %s: it did not register "
-		       "over IPsec, or its set has ended\n",
-		       imsipsec_addr_format(&place.ue, ue, sizeof(ue)));
+		LIMITED(LM_ERR,
+			"there is no confirmed set of SAs of the phone at %s: it did not register "
+			"over IPsec, or its set has ended\n",
+			imsipsec_addr_format(&place.ue, ue, sizeof(ue)));
 		return FAILED;
 	}
 	proto = flags & FORWARD_USE_VIA ? next_hop_proto(msg) : place.proto;
@@ -109,6 +141,11 @@ static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 		return FAILED;
 	if (flags & FORWARD_FORCE_SOCKET)
 		msg->fwd_send_flags.f |= SND_F_FORCE_SOCKET;
+	if (begins_something(msg))
+		dialog_begins(msg, &b);
+	dialog_to_server_port(msg, &b, way.proto);
+	if (is_stream(way.proto) && way.dst == b.port_us)
+		tmb.register_tmcb(msg, NULL, TMCB_ON_FAILURE_RO, on_failure, NULL, NULL);
 	return DONE;
 }
 
@@ -189,15 +226,15 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 	int proto;
 
 	if (!t || t == T_UNDEFINED || !t->uas.request) {
-		LM_ERR("ipsec_forward: an answer without its request\n");
+		LIMITED(LM_ERR, "ipsec_forward: an answer without its request\n");
 		return FAILED;
 	}
 	if (copy_begin(&req, t->uas.request))
 		return FAILED;
 	if (set_of_reply(msg, &req.msg, d, &b, &over)) {
-		LM_ERR("there is no set of SAs for the answer %u to %.*s\n",
-		       msg->first_line.u.reply.statuscode, req.msg.first_line.u.request.method.len,
-		       req.msg.first_line.u.request.method.s);
+		LIMITED(LM_ERR, "there is no set of SAs for the answer %u to %.*s\n",
+			msg->first_line.u.reply.statuscode, req.msg.first_line.u.request.method.len,
+			req.msg.first_line.u.request.method.s);
 		goto failed;
 	}
 	if (is_ok_to_register(msg, &req.msg)) {
@@ -253,8 +290,8 @@ static int destroy(const struct place *place)
 	struct imsipsec_bundle b;
 
 	if (kernel_of_contact(place, &b)) {
-		LM_ERR("there is no set of SAs of the phone at %s\n",
-		       imsipsec_addr_format(&place->ue, ue, sizeof(ue)));
+		LIMITED(LM_ERR, "there is no set of SAs of the phone at %s\n",
+			imsipsec_addr_format(&place->ue, ue, sizeof(ue)));
 		return FAILED;
 	}
 	return kernel_end(&b) ? FAILED : DONE;

@@ -104,7 +104,7 @@ static bool is_own(struct sip_msg *msg, str from, bool *known)
 	return false;
 }
 
-static bool begins(struct sip_msg *msg)
+bool begins_something(struct sip_msg *msg)
 {
 	struct to_body *to;
 
@@ -124,7 +124,7 @@ static bool register_holds(const struct sip_msg *msg, const struct imsipsec_bund
 		name = auth_param(&h->body, "username");
 		if ((int)over->owner_len == name.len && !memcmp(over->owner, name.s, name.len))
 			continue;
-		LM_WARN("REGISTER of %.*s over a set of %.*s: refused\n", name.len, name.s,
+		LIMITED(LM_WARN, "REGISTER of %.*s over a set of %.*s: refused\n", name.len, name.s,
 			(int)over->owner_len, (const char *)over->owner);
 		return false;
 	}
@@ -140,13 +140,27 @@ bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)
 		return true;
 	if (msg->first_line.u.request.method_value == METHOD_REGISTER)
 		return register_holds(msg, over);
-	if (!begins(msg) || msg->first_line.u.request.method_value == METHOD_CANCEL ||
-	    msg->first_line.u.request.method_value == METHOD_ACK || parse_from_header(msg) < 0)
+	if (msg->first_line.u.request.method_value == METHOD_CANCEL)
+		return true;
+	if (!begins_something(msg)) {
+		/* That of an answer that is none of 2xx has no Route */
+		if (dialog_holds(msg, over) || msg->first_line.u.request.method_value == METHOD_ACK)
+			return true;
+		LIMITED(LM_WARN,
+			"%.*s of %.*s within a dialog of another subscriber, or one that "
+			"was not recorded: refused\n",
+			msg->first_line.u.request.method.len, msg->first_line.u.request.method.s,
+			(int)over->owner_len, (const char *)over->owner);
+		return false;
+	}
+	dialog_begins(msg, over);
+	if (msg->first_line.u.request.method_value == METHOD_ACK || parse_from_header(msg) < 0)
 		return true;
 	from = get_from(msg)->uri;
 	if (is_anonymous(from) || is_own(msg, from, &known) || !known)
 		return true;
-	LM_WARN("%.*s with From %.*s, which is none of the identities of the phone's registration: "
+	LIMITED(LM_WARN,
+		"%.*s with From %.*s, which is none of the identities of the phone's registration: "
 		"refused\n",
 		msg->first_line.u.request.method.len, msg->first_line.u.request.method.s, from.len,
 		from.s);

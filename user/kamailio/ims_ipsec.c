@@ -8,6 +8,7 @@
 
 #include "core/cfg/cfg_struct.h"
 #include "core/dprint.h"
+#include "core/kemi.h"
 #include "core/mod_fix.h"
 #include "core/pt.h"
 #include "core/resolve.h"
@@ -141,9 +142,10 @@ static void say_without_ipsec(struct sip_msg *msg)
 	    parse_headers(msg, HDR_EOH_F, 0) < 0 || next_header(msg, "Security-Client", NULL))
 		return;
 	ip_addr2sbuf(&msg->rcv.src_ip, text, sizeof(text) - 1);
-	LM_NOTICE("%s: no Security-Client in its REGISTER: the phone has no IPsec, or it is "
-		  "switched off there (IMS settings, carrier profile)\n",
-		  text);
+	LIMITED(LM_NOTICE,
+		"%s: no Security-Client in its REGISTER: the phone has no IPsec, or it is "
+		"switched off there (IMS settings, carrier profile)\n",
+		text);
 }
 
 /*
@@ -166,7 +168,8 @@ static int before_request(struct sip_msg *msg, unsigned int flags, void *param)
 	 */
 	err = kernel_over(msg, &over);
 	if (err && !settings.bypass) {
-		LM_INFO("a request to port %u came in clear, or over a set that has ended: it is "
+		LIMITED(LM_INFO,
+			"a request to port %u came in clear, or over a set that has ended: it is "
 			"dropped\n",
 			msg->rcv.dst_port);
 		return 0;
@@ -214,7 +217,7 @@ static int mod_init(void)
 	}
 	/* Shut before anybody listens there */
 	if (choose_ports() || kernel_prepare() || sockets_listen() || core_socket_find() ||
-	    contact_init())
+	    contact_init() || dialog_init())
 		return -1;
 	for (int i = 0; i < settings.n_gm; i++) {
 		if (!core_socket_for(&settings.gm[i].ip, PROTO_UDP) &&
@@ -372,6 +375,75 @@ static param_export_t parameters[] = {
 	{ "check_identity", PARAM_INT, &settings.check_identity },
 	{ 0 }
 };
+
+/* --- The same for scripts in other languages, as KSR.ims_ipsec */
+
+/* The user location has those that the configuration names; one of a worker's own helps nobody. */
+static udomain_t *domain_of(const str *name)
+{
+	char text[64];
+	udomain_t *d;
+
+	if (name->len <= 0 || name->len >= (int)sizeof(text))
+		return NULL;
+	memcpy(text, name->s, name->len);
+	text[name->len] = '\0';
+	if (!ul.get_udomain(text, &d))
+		return d;
+	LIMITED(LM_ERR, "%s: no such domain of the user location\n", text);
+	return NULL;
+}
+
+static int ki_create(sip_msg_t *msg, str *domain, int flags)
+{
+	udomain_t *d = domain_of(domain);
+
+	return d ? ipsec_create(msg, d, flags) : FAILED;
+}
+
+static int ki_forward(sip_msg_t *msg, str *domain, int flags)
+{
+	udomain_t *d = domain_of(domain);
+
+	return d ? ipsec_forward(msg, d, flags) : FAILED;
+}
+
+static int ki_destroy(sip_msg_t *msg, str *domain, str *uri)
+{
+	udomain_t *d = domain_of(domain);
+
+	return d ? ipsec_destroy(msg, d, uri) : FAILED;
+}
+
+static int ki_destroy_by_contact(sip_msg_t *msg, str *domain, str *uri, str *host, int port)
+{
+	udomain_t *d = domain_of(domain);
+
+	return d ? ipsec_destroy_by_contact(d, uri, host, port) : FAILED;
+}
+
+#define KEMI(name, function, ...)                                                                  \
+	{                                                                                          \
+		str_init("ims_ipsec"), str_init(name), SR_KEMIP_INT, function, { __VA_ARGS__ }     \
+	}
+
+static sr_kemi_t kemi[] = {
+	KEMI("ipsec_create", ki_create, SR_KEMIP_STR, SR_KEMIP_INT),
+	KEMI("ipsec_forward", ki_forward, SR_KEMIP_STR, SR_KEMIP_INT),
+	KEMI("ipsec_destroy", ki_destroy, SR_KEMIP_STR, SR_KEMIP_STR),
+	KEMI("ipsec_destroy_by_contact", ki_destroy_by_contact, SR_KEMIP_STR, SR_KEMIP_STR,
+	     SR_KEMIP_STR, SR_KEMIP_INT),
+	{ { NULL, 0 }, { NULL, 0 }, 0, NULL, { 0 } }
+};
+
+/* Kamailio calls it by its name. */
+int mod_register(char *path, int *dlflags, void *p1, void *p2);
+
+int mod_register(char *path, int *dlflags, void *p1, void *p2)
+{
+	sr_kemi_modules_add(kemi);
+	return 0;
+}
 
 static pv_export_t variables[] = {
 	{ { "ipsec", sizeof("ipsec") - 1 }, PVT_OTHER, var_get, 0, var_parse, 0, 0, 0 },

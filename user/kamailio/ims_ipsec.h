@@ -231,7 +231,45 @@ int contact_describe(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
 /** on_expire() - what the registrar has called when a contact expires or is deleted */
 void on_expire(pcontact_t *c, int type, void *param);
 
+/* --- limit.c */
+
+/** struct limit - how often a process has said something, of late */
+struct limit {
+	unsigned int since, n;
+};
+
+/** may_say() - is it to be said; what was left out is told when it is said again */
+bool may_say(struct limit *limit);
+
+/** LIMITED() - what a phone, or whoever sends something, can have said as often as it likes */
+#define LIMITED(say, ...)                   \
+	do {                                \
+		static struct limit limit_; \
+                                            \
+		if (may_say(&limit_))       \
+			say(__VA_ARGS__);   \
+	} while (0)
+
+/* --- dialog.c */
+
+/** dialog_init() - 0 or -1, which is said */
+int dialog_init(void);
+
+/** dialog_begins() - a request that begins a dialog, from or to the phone of a set: Record-Route
+ * will say whose it is */
+void dialog_begins(struct sip_msg *msg, const struct imsipsec_bundle *b);
+
+/** dialog_holds() - is a request within a dialog of the subscriber whose set it came over;
+ * check_identity 2 */
+bool dialog_holds(struct sip_msg *msg, const struct imsipsec_bundle *over);
+
+/** dialog_to_server_port() - have the phone send to port_ps what it sends within the dialog */
+void dialog_to_server_port(struct sip_msg *msg, const struct imsipsec_bundle *b, int proto);
+
 /* --- identity.c */
+
+/** begins_something() - is a request not within a dialog */
+bool begins_something(struct sip_msg *msg);
 
 /** identity_domain() - a domain of the user location where contacts may be */
 void identity_domain(udomain_t *d);

@@ -100,9 +100,9 @@ void kernel_lost(void)
 int kernel_failed(const char *what, int err)
 {
 	if (handle)
-		LM_ERR("%s: %s\n", what, imsipsec_strerror(handle));
+		LIMITED(LM_ERR, "%s: %s\n", what, imsipsec_strerror(handle));
 	if (err == -EPERM)
-		LM_ERR(CAPABILITY_CURE "\n");
+		LIMITED(LM_ERR, CAPABILITY_CURE "\n");
 	if (err == -ENODEV)
 		kernel_lost();
 	return err;
