@@ -96,13 +96,16 @@ static bool is_unanswered(const struct ua_client *uac)
 	       is_protected(&dst->send_sock->address, dst->send_sock->port_no);
 }
 
-static void on_failure(tm_cell_t *t, int type, struct tmcb_params *ps)
+/* An answer leaves that Kamailio has made itself */
+static void on_own_answer(tm_cell_t *t, int type, struct tmcb_params *ps)
 {
 	char ue[INET6_ADDRSTRLEN];
 	struct imsipsec_addr addr;
 	struct ip_addr ip;
 
-	for (int i = 0; ps->rpl == FAKED_REPLY && i < t->nr_of_outgoings; i++) {
+	if (ps->rpl != FAKED_REPLY || t->uas.status < 300)
+		return;
+	for (int i = 0; i < t->nr_of_outgoings; i++) {
 		union sockaddr_union *to = &t->uac[i].request.dst.to;
 
 		if (!is_unanswered(&t->uac[i]))
@@ -139,13 +142,14 @@ static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 							      : pc_to_us(&b, proto);
 	if (!point(msg, &b, &way, flags))
 		return FAILED;
-	if (flags & FORWARD_FORCE_SOCKET)
+	/* A connection comes from the socket's port only so, and elsewhere there is no SA. */
+	if ((flags & FORWARD_FORCE_SOCKET) || is_stream(way.proto))
 		msg->fwd_send_flags.f |= SND_F_FORCE_SOCKET;
 	if (begins_something(msg))
 		dialog_begins(msg, &b);
 	dialog_to_server_port(msg, &b, way.proto);
 	if (is_stream(way.proto) && way.dst == b.port_us)
-		tmb.register_tmcb(msg, NULL, TMCB_ON_FAILURE_RO, on_failure, NULL, NULL);
+		tmb.register_tmcb(msg, NULL, TMCB_RESPONSE_OUT, on_own_answer, NULL, NULL);
 	return DONE;
 }
 
@@ -264,6 +268,8 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 		init_dest_info(&dst);
 		dst.send_sock = si;
 		dst.proto = way.proto;
+		if (is_stream(way.proto))
+			dst.send_flags.f |= SND_F_FORCE_SOCKET;
 		to_ip(&ip, &b.ue_address);
 		init_su(&dst.to, &ip, way.dst);
 	}
