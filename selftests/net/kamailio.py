@@ -255,6 +255,30 @@ def subscription(fam):
         all_in_esp(ue)
 
 
+@case('SIDES', 'two Gm addresses: a phone at each is sent to from its own')
+def two_gm():
+    second = '192.0.2.11'
+    mac = World.p.ip('link show p0').split('link/ether ')[1].split()[0]
+    World.p.ip(f'addr add {second}/24 dev p0')
+    World.u.ip(f'neigh replace {second} lladdr {mac} dev u0 nud permanent')
+    try:
+        with Core() as core, more_addresses([OTHER]), Kamailio(addresses=(P4, second)), phone() as one, Phone(UE2, address=OTHER) as two:
+            two.p = second
+            sets = [(one, Set(5000)), (two, Set(5010))]
+            for ue, over in sets:
+                ue.sign_up(over)
+            World.wire.seen()
+            for ue, over in sets:
+                ue.talk(over)
+                asked(core, ue, over, impi=ue.impi, call=ue.impi)
+            all_in_esp(one)
+            if OURS:
+                equal({(b['spi-uc'], b['endpoint']) for b in World.nl.dump('bundle-get')},
+                      {(over.spi, ep['id']) for ep, (_, over) in zip(sorted(World.nl.dump('endpoint-get'), key=lambda x: x['id']), sets)}, 'the sets')
+    finally:
+        World.p.ip(f'addr del {second}/24 dev p0')
+
+
 @case('SIDES', 'all is IPv6: a registration, a request of a phone and one to it')
 def ipv6_alone():
     with Core(CORE6) as core, Kamailio(addresses=(P6,), core=CORE6), phone('UDP', 'IPv6') as ue:
@@ -570,6 +594,8 @@ def restart(how):
         kamailio.start()
         if OURS:
             equal(states(), {5000: 'active'}, 'the sets')
+            # Contacts were Kamailio's own
+            equal(ue.request('MESSAGE', first).status, '403', 'the answer to what comes before it')
         World.wire.seen()
         equal(ue.register(first, first).status, '200', 'the answer to a refresh')
         ue.talk(first)
