@@ -125,6 +125,9 @@ int kernel_algs(struct imsipsec_algs *algs, size_t room);
  */
 int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b);
 
+/** kernel_next_message() - another message is handled: kernel_over() asks anew */
+void kernel_next_message(void);
+
 /** kernel_of_contact() - the set that a contact of the user location is about; 0, -ENOENT, … */
 int kernel_of_contact(const struct place *place, struct imsipsec_bundle *b);
 

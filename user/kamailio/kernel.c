@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/dprint.h"
+#include "core/timer.h"
 
 #include "ims_ipsec.h"
 
@@ -16,6 +17,7 @@
 #define LINGER_LEAST	32		/* seconds, 64*T1: so long an answer may be sent again */
 
 #define TIMEOUT		5000		/* milliseconds */
+#define ALGS_SECONDS	10
 #define VERIFY_MAX	4		/* mechanisms of Security-Verify that are looked at */
 
 static struct imsipsec *handle;
@@ -240,23 +242,42 @@ static enum imsipsec_ealg ealg_of(const str *name)
 	return 0;
 }
 
+/* Those that the kernel has change with its modules, and are asked for again after a while. */
+static int all_algs(const struct imsipsec_algs **algs, size_t *n)
+{
+	static struct imsipsec_algs all[16];
+	static unsigned int asked;
+	static size_t known;
+	bool tried = false;
+	int err;
+
+	if (!known || get_ticks() - asked >= ALGS_SECONDS) {
+		if (!kernel())
+			return -EIO;
+		do {
+			known = sizeof(all) / sizeof(all[0]);
+			err = imsipsec_algs_get(handle, all, &known);
+		} while (kernel_again(err, &tried));
+		if (err) {
+			known = 0;
+			return kernel_failed("the algorithms", err);
+		}
+		asked = get_ticks();
+	}
+	*algs = all;
+	*n = known;
+	return 0;
+}
+
 int kernel_algs(struct imsipsec_algs *algs, size_t room)
 {
 	enum imsipsec_alg alg = alg_of(&settings.preferred_alg);
 	enum imsipsec_ealg ealg = ealg_of(&settings.preferred_ealg);
-	struct imsipsec_algs all[16];
-	size_t n, out = 0;
-	bool tried = false;
-	int err;
+	const struct imsipsec_algs *all = NULL;
+	size_t n = 0, out = 0;
 
-	if (!kernel())
+	if (all_algs(&all, &n))
 		return -1;
-	do {
-		n = sizeof(all) / sizeof(all[0]);
-		err = imsipsec_algs_get(handle, all, &n);
-	} while (kernel_again(err, &tried));
-	if (err)
-		return kernel_failed("the algorithms", err);
 	/* Both are as wished, then one of the two, then neither; within that the kernel's order */
 	for (int wishes = 2; wishes >= 0; wishes--) {
 		for (size_t i = 0; i < n && out < room; i++) {
@@ -329,7 +350,25 @@ static bool may_have_come(const struct imsipsec_bundle *b)
 	       (!imsipsec_bundle_get(handle, b->id, &all) && all->rx_packets);
 }
 
-int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b)
+/*
+ * One message is asked about several times while it is handled: by the script, by what the user
+ * location tells and by ipsec_forward(). A process that does not hear of each, a timer's, asks
+ * each time.
+ */
+static struct {
+	bool used, found, confirmed;
+	unsigned int id;
+	int pid;
+	struct imsipsec_bundle b;
+} memo;
+
+void kernel_next_message(void)
+{
+	memo.used = true;
+	memo.found = memo.confirmed = false;
+}
+
+static int ask_over(struct sip_msg *msg, struct imsipsec_bundle *b)
 {
 	struct imsipsec_addr local, remote;
 	struct imsipsec_secagree *verify;
@@ -337,8 +376,6 @@ int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b)
 	bool found = false;
 	int err = 0;
 
-	if (!is_protected(&msg->rcv.dst_ip, msg->rcv.dst_port))
-		return -ENOENT;
 	if (parse_headers(msg, HDR_EOH_F, 0) < 0)
 		return -EINVAL;
 	to_addr(&local, &msg->rcv.dst_ip);
@@ -369,6 +406,27 @@ int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b)
 	 */
 	if (!err && b->tcp_only && msg->rcv.proto == PROTO_UDP)
 		return -ENOTUNIQ;
+	return err;
+}
+
+int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b)
+{
+	int err;
+
+	if (!is_protected(&msg->rcv.dst_ip, msg->rcv.dst_port))
+		return -ENOENT;
+	if (memo.found && memo.id == msg->id && memo.pid == msg->pid) {
+		*b = memo.b;
+		return 0;
+	}
+	err = ask_over(msg, b);
+	if (!err && memo.used) {
+		memo.found = true;
+		memo.confirmed = false;
+		memo.id = msg->id;
+		memo.pid = msg->pid;
+		memo.b = *b;
+	}
 	return err;
 }
 
@@ -432,13 +490,19 @@ int kernel_confirm(const struct imsipsec_bundle *b, long expires)
 {
 	int err;
 
+	/* By what the user location has told, and again by ipsec_forward() */
+	if (memo.found && memo.confirmed && memo.b.id == b->id)
+		return 0;
 	if (!kernel())
 		return -EIO;
 	if (expires < 0)
 		expires = 0;
 	/* How the challenge began, ipsec_create() has told the kernel. */
 	err = imsipsec_bundle_confirm(handle, b->id, (expires + CONFIRM_MORE) * 1000ULL, 0, 0);
-	return err ? kernel_failed("the set cannot be confirmed", err) : 0;
+	if (err)
+		return kernel_failed("the set cannot be confirmed", err);
+	memo.confirmed = memo.found && memo.b.id == b->id;
+	return 0;
 }
 
 int kernel_end(const struct imsipsec_bundle *b)

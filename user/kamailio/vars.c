@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* $ipsec(…): the set that a message came over, for the script. */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/dprint.h"
 #include "core/pvar.h"
@@ -34,26 +32,6 @@ static const char *const names[] = {
 	[PORT_US] = "port-us", [PORT_PC] = "port-pc", [PORT_PS] = "port-ps",
 };
 
-/* One message is asked about several times. */
-static struct {
-	unsigned int id;
-	int pid;
-	const struct sip_msg *msg;
-	int err;
-	struct imsipsec_bundle b;
-} last;
-
-static const struct imsipsec_bundle *set_of(struct sip_msg *msg)
-{
-	if (!last.msg || last.msg != msg || last.id != msg->id || last.pid != msg->pid) {
-		last.err = kernel_over(msg, &last.b);
-		last.msg = msg;
-		last.id = msg->id;
-		last.pid = msg->pid;
-	}
-	return last.err ? NULL : &last.b;
-}
-
 static int get_text(struct sip_msg *msg, pv_param_t *param, pv_value_t *value, const char *text)
 {
 	str s = { (char *)text, text ? strlen(text) : 0 };
@@ -63,14 +41,13 @@ static int get_text(struct sip_msg *msg, pv_param_t *param, pv_value_t *value, c
 
 int var_get(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
 {
-	const struct imsipsec_bundle *b;
+	struct imsipsec_bundle over, *b = &over;
 	str s;
 
 	if (!msg || !param)
 		return -1;
-	b = set_of(msg);
 	/* In clear, or over a set that has gone */
-	if (!b)
+	if (kernel_over(msg, b))
 		return pv_get_null(msg, param, value);
 	switch (param->pvn.u.isname.name.n) {
 	case STATE:	return get_text(msg, param, value, imsipsec_state_name(b->state));
