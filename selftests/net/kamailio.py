@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 # pylint: disable=wrong-import-position
 import ims  # noqa: E402
 from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
-from kamailio import (BY_CONTACT, CAPABLE, CORE6, CORE_P, NOBODY, OURS, PC, PS, Core, Crowd, CrowdPhone, Kamailio, TcpPhone, make_core, make_database)  # noqa: E402
+from kamailio import (BY_CONTACT, CAPABLE, CORE, CORE6, CORE_P, NOBODY, OURS, PC, PS, Core, Crowd, CrowdPhone, Kamailio, TcpPhone, make_core, make_database)  # noqa: E402
 from sip_phone import REALM, UE1, UE2, Phone, Set  # noqa: E402
 
 FAMILIES = ('IPv4', 'IPv6')
@@ -253,6 +253,22 @@ def subscription(fam):
                 equal(ue.next(lambda m: m.status and m.status != '100' and m['CSeq'].split()[0] == str(ue.cseq)).status, '200', 'the answer to the second SUBSCRIBE')
                 core.within(subscribe, 'NOTIFY', cseq)
         all_in_esp(ue)
+
+
+@case('SIDES', 'what the core sends to a protected port is answered if it is trusted, and else is not', short=True)
+def trusted():
+    if not OURS:
+        raise Skip('the original takes it from everybody')
+    for text in ('', f'{CORE}/32%p1'):
+        with Core() as core, Kamailio(parameters={'trusted': text} if text else {}), phone() as ue:
+            ue.sign_up(Set(5000))
+            core.request('OPTIONS', to=(P4, PS), uri=f'sip:{P4}:{PS}', call='old-route')
+            if text:
+                equal(core.next(lambda m: m.status and m['Call-ID'] == 'old-route').status, '200', 'the answer')
+            else:
+                core.request('OPTIONS', uri=f'sip:{P4}', call='behind')
+                equal(core.next(lambda m: m.status and m['Call-ID'] == 'behind').status, '200', 'the answer')
+                check(not any(m.status and m['Call-ID'] == 'old-route' for m in core.heard), 'it was answered')
 
 
 @case('SIDES', 'two Gm addresses: a phone at each is sent to from its own')

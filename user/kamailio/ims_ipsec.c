@@ -98,6 +98,24 @@ static int listen_addr6(modparam_t type, void *value)
 	return add_address(value, AF_INET6);
 }
 
+/* What the kernel reads is the whole; that the core comes from there is the guard's to see. */
+static int add_trusted(modparam_t type, void *value)
+{
+	str s = { value, strcspn(value, "%") };
+	struct net *net = &settings.trusted_nets[settings.n_trusted];
+
+	if (settings.n_trusted == IMSIPSEC_TRUSTED_MAX) {
+		LM_ERR("trusted: %d prefixes are the most\n", IMSIPSEC_TRUSTED_MAX);
+		return -1;
+	}
+	if (!s.s[s.len] || mk_net_str(net, &s) < 0) {
+		LM_ERR("trusted: \"%s\" is no prefix with its interface: 192.0.2.0/24%%eth1\n", s.s);
+		return -1;
+	}
+	settings.trusted[settings.n_trusted++] = s.s;
+	return 0;
+}
+
 static int choose_ports(void)
 {
 	int wanted = settings.max_connections;
@@ -168,6 +186,8 @@ static int before_request(struct sip_msg *msg, unsigned int flags, void *param)
 	 * module is not loaded.
 	 */
 	err = kernel_over(msg, &over);
+	if (err && is_trusted(&msg->rcv.src_ip))
+		return 1;
 	if (err && !settings.bypass) {
 		LIMITED(LM_INFO,
 			"a request to port %u came in clear, or over a set that has ended: it is "
@@ -378,6 +398,7 @@ static param_export_t parameters[] = {
 	{ "ipsec_listen_agname", PARAM_STR, &settings.listen_group },
 	{ "core_socket", PARAM_STR, &settings.core_socket },
 	{ "guard", PARAM_STR, &settings.guard },
+	{ "trusted", PARAM_STRING | PARAM_USE_FUNC, (void *)add_trusted },
 	{ "linger", PARAM_INT, &settings.linger },
 	{ "nat", PARAM_INT, &settings.nat },
 	{ "check_identity", PARAM_INT, &settings.check_identity },

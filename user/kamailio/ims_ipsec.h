@@ -54,6 +54,9 @@ struct settings {
 	str listen_name, listen_group;
 	str core_socket;
 	str guard;
+	char *trusted[IMSIPSEC_TRUSTED_MAX];
+	struct net trusted_nets[IMSIPSEC_TRUSTED_MAX];
+	int n_trusted;
 	bool bypass;		/* it lets plaintext in */
 	int linger;		/* seconds */
 	int nat;
@@ -153,6 +156,9 @@ int sockets_listen(void);
 
 /** gm_of() - the Gm address that a message came to; NULL if it is none */
 struct gm *gm_of(const struct ip_addr *ip);
+
+/** is_trusted() - is it the address of a core that may talk to protected ports in clear */
+bool is_trusted(const struct ip_addr *ip);
 
 /** is_protected() - is it a protected port of a Gm address */
 bool is_protected(const struct ip_addr *ip, unsigned short port);

@@ -154,6 +154,9 @@ static int have_endpoint(struct gm *gm)
 		.port_ps = settings.port_ps,
 		.port_pc = settings.port_pc,
 		.n_port_pc = settings.n_port_pc,
+		/* NULL leaves what somebody else has set. */
+		.trusted = settings.n_trusted ? (const char *const *)settings.trusted : NULL,
+		.n_trusted = settings.n_trusted,
 		.nat_traversal = settings.nat ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_CONFIG,
 	};
 	const struct imsipsec_endpoint *made;

@@ -19,6 +19,17 @@ struct gm *gm_of(const struct ip_addr *ip)
 	return NULL;
 }
 
+bool is_trusted(const struct ip_addr *ip)
+{
+	struct ip_addr copy = *ip;
+
+	for (int i = 0; i < settings.n_trusted; i++) {
+		if (matchnet(&copy, &settings.trusted_nets[i]) == 1)
+			return true;
+	}
+	return false;
+}
+
 static bool is_port(unsigned short port)
 {
 	if (port == settings.port_ps)
