@@ -135,6 +135,7 @@ suites:
 
 kamailio:
 	selftests/kamailio/compare
+	selftests/kamailio/cost
 
 bench:
 	selftests/bench/run

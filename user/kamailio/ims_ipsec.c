@@ -109,7 +109,8 @@ static int add_trusted(modparam_t type, void *value)
 		return -1;
 	}
 	if (!s.s[s.len] || mk_net_str(net, &s) < 0) {
-		LM_ERR("trusted: \"%s\" is no prefix with its interface: 192.0.2.0/24%%eth1\n", s.s);
+		LM_ERR("trusted: \"%s\" is no prefix with its interface: 192.0.2.0/24%%eth1\n",
+		       s.s);
 		return -1;
 	}
 	settings.trusted[settings.n_trusted++] = s.s;
