@@ -71,8 +71,9 @@ class Kamailio:
         self.log = open(self.work + '/log', 'w+', encoding='utf-8', errors='replace')  # pylint: disable=consider-using-with
         self.prefix, self.process = prefix, None
         values = {'ipsec_client_port': client, 'ipsec_server_port': server, 'ipsec_max_connections': connections}
-        for a in addresses:
-            values['ipsec_listen_addr6' if ':' in a else 'ipsec_listen_addr'] = a
+        for name, there in (('ipsec_listen_addr', [a for a in addresses if ':' not in a]), ('ipsec_listen_addr6', [a for a in addresses if ':' in a])):
+            if there:
+                values[name] = there
         values.update(parameters or {})
 
         def literal(x):
@@ -81,7 +82,8 @@ class Kamailio:
         fill = {'SETTINGS': '\n'.join((*(('#!define OURS',) if OURS else ()), *(('#!define BY_CONTACT',) if BY_CONTACT else ()), *lines, *settings)), 'IPSEC': IPSEC, 'GRACE': str(grace), 'PENDING': str(pending), 'WORK': self.work, 'FORWARD': str(forward),
                 'DATABASE': database or '', 'DB_MODE': str(db_mode), 'CORE': f'[{core}]' if ':' in core else core, 'CORE_ADDRESS': core,
                 'PATH': f'[{addresses[0]}]' if ':' in addresses[0] else addresses[0],
-                'PARAMETERS': '\n'.join(f'modparam("{IPSEC}", "{k}", {literal(v)})' for k, v in values.items())}
+                'PARAMETERS': '\n'.join(f'modparam("{IPSEC}", "{k}", {literal(x)})' for k, v in values.items()
+                                        for x in (v if isinstance(v, list) else [v]))}
         with open(TOP + '/selftests/kamailio/pcscf.cfg', encoding='utf-8') as f:
             text = re.sub(r'@([A-Z]+(?:_[A-Z]+)*)@', lambda m: fill[m[1]], f.read())
         if quiet:
