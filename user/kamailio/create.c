@@ -192,12 +192,15 @@ static void say_refused(const struct imsipsec_bundle_params *p, int err)
 static int bundle_new(struct imsipsec_bundle_params *p, const struct gm *gm,
 		      const struct imsipsec_bundle **made)
 {
+	bool tried = false;
 	int err;
 
-	if (!kernel())
-		return -EIO;
-	p->endpoint = gm->endpoint;
-	err = imsipsec_bundle_new(kernel(), p, made);
+	do {
+		if (!kernel())
+			return -EIO;
+		p->endpoint = gm->endpoint;
+		err = imsipsec_bundle_new(kernel(), p, made);
+	} while (kernel_again(err, &tried));
 	if (err != -ENOENT || kernel_prepare())
 		return err;
 	p->endpoint = gm->endpoint;
