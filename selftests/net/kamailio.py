@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 # pylint: disable=wrong-import-position
 import ims  # noqa: E402
 from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
-from kamailio import (BY_CONTACT, CAPABLE, CORE, CORE6, CORE_P, NOBODY, OURS, PC, PS, Core, Crowd, CrowdPhone, Kamailio, TcpPhone, make_core, make_database)  # noqa: E402
+from kamailio import (BY_CONTACT, CAPABLE, CORE, CORE6, CORE_P, NOBODY, OURS, PC, PS, VERSION, Core, Crowd, CrowdPhone, Kamailio, TcpPhone, make_core, make_database)  # noqa: E402
 from sip_phone import REALM, UE1, UE2, Phone, Set  # noqa: E402
 
 FAMILIES = ('IPv4', 'IPv6')
@@ -711,6 +711,8 @@ def two_sides():
 
 @case('DATABASE', 'Kamailio is killed and started, contacts are in a database, db_mode {}: a phone goes on at once', each=(1, 3))
 def database(mode):
+    if mode == 3 and VERSION == '5.6':
+        raise Skip('the user location of 5.6 keeps nothing with it')
     with Core() as core, tempfile.TemporaryDirectory() as folder:
         with Kamailio(database='sqlite:///' + make_database(folder + '/db'), db_mode=mode) as kamailio, phone() as ue:
             first = Set(5000)
