@@ -79,7 +79,9 @@ class Kamailio:
         def literal(x):
             return f'"{x}"' if isinstance(x, str) else x
         lines = [f'listen={proto}:{f"[{a}]" if ":" in a else a}:5060' for a in listen or addresses for proto in ('udp', 'tcp')]
-        fill = {'SETTINGS': '\n'.join((*(('#!define OURS',) if OURS else ()), *(('#!define BY_CONTACT',) if BY_CONTACT else ()), *lines, *settings)), 'IPSEC': IPSEC, 'GRACE': str(grace), 'PENDING': str(pending), 'WORK': self.work, 'FORWARD': str(forward),
+        lines = [*(['#!define OURS'] if OURS else []), *(['#!define BY_CONTACT'] if BY_CONTACT else []), *lines, *settings]
+        fill = {'SETTINGS': '\n'.join(lines), 'IPSEC': IPSEC, 'GRACE': str(grace), 'PENDING': str(pending), 'WORK': self.work,
+                'FORWARD': str(forward),
                 'DATABASE': database or '', 'DB_MODE': str(db_mode), 'CORE': f'[{core}]' if ':' in core else core, 'CORE_ADDRESS': core,
                 'PATH': f'[{addresses[0]}]' if ':' in addresses[0] else addresses[0],
                 'PARAMETERS': '\n'.join(f'modparam("{IPSEC}", "{k}", {literal(x)})' for k, v in values.items()
