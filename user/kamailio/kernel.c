@@ -154,14 +154,19 @@ static int have_endpoint(struct gm *gm)
 		.port_ps = settings.port_ps,
 		.port_pc = settings.port_pc,
 		.n_port_pc = settings.n_port_pc,
-		/* NULL leaves what somebody else has set. */
-		.trusted = settings.n_trusted ? (const char *const *)settings.trusted : NULL,
-		.n_trusted = settings.n_trusted,
 		.nat_traversal = settings.nat ? IMSIPSEC_CHOICE_ON : IMSIPSEC_CHOICE_CONFIG,
 	};
 	const struct imsipsec_endpoint *made;
+	const char *trusted[IMSIPSEC_TRUSTED_MAX];
 	int guard, err;
 
+	/* Those of its family. Where none is said, what somebody else has set stays. */
+	for (int i = 0; i < settings.n_trusted; i++) {
+		if (settings.trusted_nets[i].ip.af == gm->ip.af)
+			trusted[params.n_trusted++] = settings.trusted[i];
+	}
+	if (params.n_trusted)
+		params.trusted = trusted;
 	guard = settings.guard.len ? guard_of(&settings.guard) : IMSIPSEC_GUARD_DROP;
 	if (guard < 0) {
 		LM_ERR("guard: \"%.*s\" is none of drop, reject, bypass\n", settings.guard.len,
