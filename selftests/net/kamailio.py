@@ -331,12 +331,15 @@ def one_flag(flag):
         else:
             asked(core, ue, first, uri=contact)
             wait(lambda: kamailio.said('test: MESSAGE to ' + ('<null>' if flag == 32 else f'sip:{ue.address}:{first.port_s}')), '$du is logged')
+        if flag == 128:
+            # Not the next hop's protocol
+            asked(core, ue, first, uri=contact + ';transport=tcp', call='udp')
         if flag == 384:
             # The next hop's protocol, of which the phone takes no connection
             core.request('MESSAGE', uri=contact + ';transport=tcp', call='tcp')
             wait(lambda: kamailio.said(f'MESSAGE to sip:{ue.address}:{first.port_s};transport=tcp'), '$du is logged')
             if OURS:
-                wait(lambda: kamailio.said('does not answer over TCP at its port 6300'), 'the log says why', 30)
+                wait(lambda: kamailio.said('does not answer over TCP at its port 6300'), 'the log says why', 90)
         if flag not in (8, 16):
             core.request('MESSAGE', uri=wrong, call='wrong')
             equal(core.next(lambda m: m.status and m['Call-ID'] == 'wrong' and m.status != '100').status, '404', 'the answer where the alias is of nobody')
