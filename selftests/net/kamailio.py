@@ -422,6 +422,9 @@ def again(way):
         ue.confirm(second)
         ue.talk(second)
         equal(asked(core, ue, second).port, second.port_s, 'the port that the request came to')
+        if way == 'UDP':
+            # By the contact that it had before
+            asked(core, ue, second, uri=f'sip:ue1@{ue.address}:{first.port_s}', call='old-contact')
         all_in_esp(ue)
         if OURS:
             equal(states(), {5000: 'old', 5002: 'active'}, 'the sets')
@@ -549,16 +552,16 @@ def foreign_via():
 def foreign_register(what):
     with Core() as core, Kamailio():
         verify = None
-        with Phone(UE2) as ue:
-            first = Set(5000)
-            ue.sign_up(first)
-            if what.startswith('that'):
-                # From the same address with the same ports: nobody has the keys, and nothing comes over it
-                other = Phone(UE1)
-                other.socks = ue.socks
-                got = other.register(Set(7000))
+        if what.startswith('that'):
+            # From the same address with the same ports: nobody has the keys, and nothing comes over it
+            with Phone(UE1) as ue:
+                got = ue.register(Set(7000))
                 equal(got.status, '401', 'the answer to REGISTER')
                 verify = ', '.join(got.all('Security-Server'))
+        with Phone(UE2) as ue:
+            first = Set(5000)
+            # While both wait for their phones
+            (ue.challenge if verify else ue.sign_up)(first)
             core.heard.clear()
             foreign = f'Authorization: Digest username="{UE1}", realm="{REALM}", uri="sip:{REALM}", nonce="", response=""'
             if verify:
