@@ -10,6 +10,8 @@
 
 #include "ims_ipsec.h"
 
+#define LATE_MS		5000	/* a set may be seen to have ended this much later */
+
 struct unknown {
 	uint64_t since_ms;	/* what was dropped longer ago has to do with another challenge */
 	unsigned int n;
@@ -37,7 +39,7 @@ static void say_why(const struct imsipsec_bundle *b)
 	if (kernel()) {
 		err = imsipsec_config_get(kernel(), &config);
 		if (!err) {
-			unknown.since_ms = config->temporary_timeout;
+			unknown.since_ms = config->temporary_timeout + LATE_MS;
 			err = imsipsec_trace_dump(kernel(), &b->ue_address, count_unknown,
 						  &unknown);
 		}
