@@ -8,6 +8,7 @@ Kamailio is Debian's own, 5.6 or 6.0 (KAMAILIO in the environment), with the mod
 it comes with (IPSEC=ims_ipsec_pcscf). Its routing is selftests/kamailio/pcscf.cfg.
 """
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +24,8 @@ import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
-from ims import ADDRESSES, P4, P6, TOP, Fail, Namespace, World, accepted, check, echo, say, wait  # noqa: E402
+from ims import ADDRESSES, P4, P6, TOP, U4, Fail, Namespace, World, accepted, check, echo, say, wait  # noqa: E402
+from natted import INNER, NAT_PORT, Nat, encap_socket  # noqa: E402
 from sip_phone import IMSIPSEC, REALM, UE1, Message, Phone, usim  # noqa: E402
 
 VERSION = os.environ.get('KAMAILIO') or '5.6'
@@ -32,6 +34,8 @@ IPSEC = os.environ.get('IPSEC') or 'ims_ipsec'
 OURS = IPSEC == 'ims_ipsec'
 # ipsec_destroy with two arguments, and ipsec_destroy_by_contact: 5.6's own module has neither
 BY_CONTACT = OURS or VERSION != '5.6'
+# ipsec_preferred_alg and _ealg
+PREFERRED = OURS or VERSION != '5.6'
 # The folder of ours; selftests/mutate has others
 MODULE = os.environ.get('KAMAILIO_MODULE') or f'{TOP}/build/kamailio-{VERSION}'
 CORE_P, CORE = '198.51.100.1', '198.51.100.2'
@@ -457,6 +461,33 @@ class TcpPhone(Phone):
                 self.heard.append(m)
         if data:
             self.data[s] = data
+
+
+class NattedPhone(Phone):
+    """A phone behind a NAT: ESP tunnels in UDP, and its own address is within."""
+
+    def __init__(self, nat, impi=UE1):
+        super().__init__(impi, address=INNER['IPv4'])
+        self.nat, self.ns, self.mode = nat, nat.h, 'tunnel'
+        self.encap = f'encap espinudp {NAT_PORT} {NAT_PORT} 0.0.0.0 '
+        self.takes_esp = encap_socket(nat.h, self.address)
+
+    def __exit__(self, *args):
+        self.takes_esp.close()
+        super().__exit__(*args)
+        self.nat.as_new()
+
+
+@contextlib.contextmanager
+def one_nat():
+    """A NAT that is there meanwhile; P sends to U what is for addresses that it does not know."""
+    World.p.ip(f'route add default via {U4}')
+    nat = Nat(1)
+    try:
+        yield nat
+    finally:
+        nat.delete()
+        World.p.ip(f'route del default via {U4}')
 
 
 class Crowd:

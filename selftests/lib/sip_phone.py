@@ -142,6 +142,8 @@ class Phone:
         self.socks, self.cseq, self.heard, self.reqid = {}, 0, [], itertools.count(1)
         self.call_id = f'{next(serial)}@{self.host}'
         self.clear_port = CLEAR
+        # Where it is, and how its ESP is packed
+        self.ns, self.mode, self.encap = World.u, 'transport', ''
 
     def via(self, over):
         """The port in Via."""
@@ -168,7 +170,7 @@ class Phone:
 
     def sock(self, port):
         if port not in self.socks:
-            self.socks[port] = World.u.udp(self.address, port)
+            self.socks[port] = self.ns.udp(self.address, port)
         return self.socks[port]
 
     # --- SAs
@@ -184,11 +186,11 @@ class Phone:
             src, dst = (self.address, self.p) if out else (self.p, self.address)
             sel = f'src {src}/{bits} dst {dst}/{bits} sport {sport} dport {dport}'
             reqid = next(self.reqid)
-            commands += [f"xfrm state add src {src} dst {dst} proto esp spi {spi} reqid {reqid} mode transport replay-window 32 "
-                         f"auth-trunc {auth[0]} 0x{auth[1].hex()} 96 enc {enc[0]} {'0x' + enc[1].hex() if enc[1] else chr(34) * 2} sel {sel}",
+            commands += [f"xfrm state add src {src} dst {dst} proto esp spi {spi} reqid {reqid} mode {self.mode} replay-window 32 "
+                         f"auth-trunc {auth[0]} 0x{auth[1].hex()} 96 enc {enc[0]} {'0x' + enc[1].hex() if enc[1] else chr(34) * 2} {self.encap}sel {sel}",
                          f"xfrm policy update {sel} dir {'out' if out else 'in'} tmpl src {src} dst {dst} proto esp "
-                         f"{f'reqid {reqid} ' if out else ''}mode transport"]
-        World.u.ip(*commands)
+                         f"{f'reqid {reqid} ' if out else ''}mode {self.mode}"]
+        self.ns.ip(*commands)
         for port in self.ports(new):
             self.sock(port)
 

@@ -11,14 +11,15 @@ import re
 import select
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 # pylint: disable=wrong-import-position
 import ims  # noqa: E402
 from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
-from kamailio import (BY_CONTACT, CAPABLE, CORE, CORE6, CORE_P, NOBODY, OURS, PC, PS, VERSION, Core, Crowd,  # noqa: E402
-                      CrowdPhone, Kamailio, TcpPhone, make_core, make_database)
-from sip_phone import REALM, UE1, UE2, Phone, Set  # noqa: E402
+from kamailio import (BY_CONTACT, CAPABLE, CORE, CORE6, CORE_P, NOBODY, OURS, PC, PREFERRED, PS, VERSION, Core, Crowd,  # noqa: E402
+                      CrowdPhone, Kamailio, NattedPhone, TcpPhone, make_core, make_database, one_nat)
+from sip_phone import IMSIPSEC, REALM, UE1, UE2, Phone, Set  # noqa: E402
 
 FAMILIES = ('IPv4', 'IPv6')
 WAYS = ('UDP', 'TCP')
@@ -41,9 +42,8 @@ def phone(way='UDP', fam='IPv4', impi=UE1):
     return (TcpPhone if way == 'TCP' else Phone)(impi, fam)
 
 
-def all_in_esp(ue):
+def all_in_esp(ue, ports=(PS, *PC)):
     """Since last asked: nothing between the phone and a protected port was in clear, either way."""
-    ports = {PS, *PC}
     clear = [s for s in World.wire.seen() if s.proto in (TCP, UDP) and (s.sport in ports or s.dport in ports)]
     check(not clear, f'in clear on the wire: {clear[:3]}')
 
@@ -91,13 +91,13 @@ def via_port(m):
     return int((re.match(r'SIP/2.0/\w+ (?:\[[^]]*\]|[^:;]*)(?::(\d+))?', m['Via'])[1]) or 5060)
 
 
-def asked(core, ue, over, back=False, **more):
+def asked(core, ue, over, back=False, ports=PC, **more):
     """The core sends a request, the phone answers; the request as the phone has it: from port_pc to port_us, or back over
     the phone's own connection."""
     core.request('MESSAGE', **more)
     request = ue.next(lambda m: m.method == 'MESSAGE')
     equal(request.port, over.port_c if back else over.port_s, 'the port that the request came to')
-    check(request.source in ((PS,) if back else PC), f'the request came from {request.source}')
+    check(request.source in ((PS,) if back else ports), f'the request came from {request.source}')
     answer(ue, request, over)
     got = core.next(lambda m: m.status and m['Call-ID'] == more.get('call', 'core') and m.status != '100')
     equal(got.status, '200', 'the answer at the S-CSCF')
@@ -386,6 +386,84 @@ def security_client(what):
         check('ealg=;' not in first.verify and 'ipsec-3gpp' in first.verify, f'Security-Server: {first.verify}')
         ue.talk(first)
         asked(core, ue, first)
+
+
+class Chooses(Phone):
+    """It offers all that `offered` says, and takes what it is told."""
+    offered = (('hmac-sha-1-96', 'aes-cbc'), ('hmac-sha-1-96', 'null'), ('hmac-md5-96', 'aes-cbc'), ('hmac-md5-96', 'null'))
+
+    def offer(self, new):
+        one = new.client
+        new.client = ', '.join(one.replace(new.mine['alg'], alg).replace('ealg=' + new.mine['ealg'], 'ealg=' + ealg) for alg, ealg in self.offered)
+        return new
+
+    def choose(self, mechanisms, new):
+        new.mine.update({x: mechanisms[0][x] for x in ('alg', 'ealg')})
+        return mechanisms[0]
+
+
+@case('LIST', 'ipsec_preferred_alg and _ealg {}: of what a phone offers, that is chosen', short=(('hmac-md5-96', 'null'),),
+      each=(('hmac-md5-96', 'null'), ('hmac-sha-1-96', 'aes-cbc'), ('hmac-md5-96', 'aes-cbc')))
+def preferred(pair):
+    if not PREFERRED:
+        raise Skip('the original of 5.6 has not got it')
+    with Core() as core, Kamailio(parameters=dict(zip(('ipsec_preferred_alg', 'ipsec_preferred_ealg'), pair))), Chooses() as ue:
+        first = ue.offer(Set(5000))
+        ue.sign_up(first)
+        equal((first.mine['alg'], first.mine['ealg']), pair, 'what was chosen')
+        ue.talk(first)
+        asked(core, ue, first)
+        if OURS:
+            b, = World.nl.dump('bundle-get')
+            equal((b['auth-alg'], b['enc-alg']), pair, 'what the set has')
+
+
+@case('OVERLAP', 'the ranges of ports overlap, as they do by default, 5062-5063 and 5063-5064: a phone registers, and again', short=True)
+def overlap():
+    with Core() as core, Kamailio(client=5062, server=5063), phone() as ue:
+        first, second = Set(5000), Set(5002)
+        World.wire.seen()
+        ue.sign_up(first)
+        ue.talk(first)
+        ports = tuple(range(5062, 5066))
+        asked(core, ue, first, ports=ports)
+        core.challenge.add(UE1)
+        ue.challenge(second, over=first)
+        # It keeps its ports, and takes nothing over the first set any more
+        ue.forget(first)
+        got = ue.confirm(second)
+        equal(str(got.source), second.server['port-c'], 'the port that the 200 OK came from')
+        ue.talk(second)
+        asked(core, ue, second, ports=(int(second.server['port-c']),), call='again')
+        all_in_esp(ue, ports)
+        if OURS:
+            ep = next(e for e in World.nl.dump('endpoint-get') if e['address'] == P4)
+            equal((ep['port-ps'], tuple(ep['port-pc'])), (5063, (5062, 5064)), 'the ports of the endpoint')
+
+
+@case('NAT', 'a phone behind a NAT registers, calls and is called, also when the NAT has another port for it', short=True)
+def behind_nat():
+    if not OURS:
+        raise Skip('the original has mod=trans alone')
+    with one_nat() as nat, Core() as core, Kamailio(parameters={'nat': 1}) as kamailio, NattedPhone(nat) as ue:
+        first = Set(5000, more=';mod=UDP-enc-tun')
+        ue.sign_up(first)
+        World.wire.seen()
+        ue.talk(first)
+        asked(core, ue, first)
+        b, = World.nl.dump('bundle-get')
+        equal((b['mode'], b['ue-address'], b['ue-nat-address'], b['state']), ('udp-enc-tun', ue.address, nat.outside['IPv4'], 'active'), 'the set')
+        nat.rebind(30001)
+        ue.talk(first)
+        equal(World.nl.do('bundle-get', id=b['id'])['ue-nat-port'], 30001, 'the port of the NAT')
+        asked(core, ue, first, call='rebound')
+        all_in_esp(ue)
+        # What is sent cannot be marked: inner address and ports are this phone's alone
+        with Phone(UE2) as other:
+            other.host = ue.address
+            equal(other.register(Set(6000, more=';mod=UDP-enc-tun')).status, '503', 'the answer to another phone that has that address at home')
+        wait(lambda: kamailio.said(f'no set of SAs for {UE2} at {ue.address}'), 'the log says it')
+        traced(ue.address, 'another subscriber has the UE\'s address and port')
 
 
 @case('BOTH', 'a phone registers over IPv4 and over IPv6, as one instance: each has a set of its own, and is sent to over it', short=True)
@@ -692,6 +770,35 @@ def elsewhere():
             equal(states(), {5000: 'active'}, 'the set')
 
 
+@case('EXPIRY', 'a registration that is not refreshed: until expires and expires_grace have passed it works, then its set ends and its contact goes',
+      short=True)
+def expiry():
+    with Core() as core, Kamailio(grace=8, pending=1) as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.challenge(first)
+        World.wire.seen()
+        ue.confirm(first, expires=4)
+        end = time.monotonic() + 4
+        wait(lambda: time.monotonic() > end, 'expires has passed')
+        check(kamailio.contacts(), 'its contact has gone within expires_grace')
+        asked(core, ue, first)
+        wait(lambda: not kamailio.contacts(), 'its contact goes', 60)
+        core.request('MESSAGE', call='late')
+        equal(core.next(lambda m: m.status and m['Call-ID'] == 'late' and m.status != '100').status, '404', 'the answer to what comes for it then')
+        all_in_esp(ue)
+        if OURS:
+            equal(states(), {5000: 'old'}, 'the set')
+
+
+@case('EXPIRY', 'a set that nobody confirms ends by itself, whatever expires_grace is', short=True)
+def unconfirmed():
+    short_wait()
+    with Core(), Kamailio(grace=3600, pending=2), phone() as ue:
+        ue.challenge(Set(5000))
+        check(World.p.count(), 'there are no SAs')
+        wait(lambda: not World.p.count(), 'its SAs go', 30)
+
+
 @case('CAPABILITY', 'user nobody {} CAP_NET_ADMIN', each=('without', 'with'), short=('without',))
 def capability(what):
     if what == 'without':
@@ -778,16 +885,31 @@ def kemi():
 
 def short_wait():
     if OURS:
-        World.nl.do('config-set', {'temporary-timeout': 3000})
+        World.nl.do('config-set', {'temporary-timeout': 5000})
 
 
-@case('WHY', 'the log says why: {}', short=('a NAT', 'nothing after the 401'), each=(
-    'a NAT', 'other keys', 'another SPI', 'nothing after the 401', 'IPv6 and no ipsec_listen_addr6', 'no Security-Client', 'no keys'))
+def traced(address, text):
+    """What the command has for the operator says so as well."""
+    wait(lambda: text in World.p.run(IMSIPSEC, 'trace', 'ue', address), f'imsipsec trace says "{text}"')
+
+
+# Of each cause what the log says, and what `imsipsec trace ue` does
+WHY = {
+    'a NAT': ('there is a NAT between the phone and here', 'challenged: nothing has come from the UE over it'),
+    'other keys': ('the ICV was wrong', 'the UE has another key, algorithm or mode than the bundle'),
+    'another SPI': ('with an SPI that no set has', 'no SA has the SPI'),
+    'nothing after the 401': ('nothing came after the 401', 'challenged: nothing has come from the UE over it'),
+    'no 200': ('it answered the challenge over the new set, and no 200 came', 'the UE has sent over it: the SIP server has not confirmed it'),
+    'IPv6 and no ipsec_listen_addr6': ('for IPv6 phones the second is to be set', 'it has no bundle'),
+    'no Security-Client': ('no Security-Client', 'it has no bundle'),
+    'nothing to choose': ('nothing of what its Security-Client offers can be had', 'it has no bundle'),
+    'no keys': ('no ck of 32', 'it has no bundle'),
+    'no TCP at port_us': ('does not answer over TCP at its port 6300', ': active'),
+}
+
+
+@case('WHY', 'the log says why, and imsipsec trace: {}', short=('a NAT', 'other keys', 'nothing after the 401', 'no 200'), each=tuple(WHY))
 def why(what):
-    said = {'a NAT': 'there is a NAT', 'other keys': 'the ICV was wrong', 'another SPI': 'with an SPI that no set has',
-            'nothing after the 401': 'nothing came after the 401', 'IPv6 and no ipsec_listen_addr6': 'for IPv6 phones',
-            'no Security-Client': 'no Security-Client', 'no keys': 'no ck of 32'}[what]
-
     class Strange(Phone):
         """As the test says."""
 
@@ -797,10 +919,10 @@ def why(what):
 
     if not OURS:
         raise Skip('the original says nothing of it')
+    said, trace = WHY[what]
     only4 = what.startswith('IPv6')
     with Core() as core, Kamailio(addresses=(P4,) if only4 else (P4, P6), listen=(P4, P6)) as kamailio, \
             Strange(fam='IPv6' if only4 else 'IPv4') as ue:
-        short_wait()
         first = Set(5000)
         if what == 'a NAT':
             ue.host = '10.0.0.5'
@@ -808,15 +930,26 @@ def why(what):
             core.keys_of = lambda ck, ik: (ik, ck)
         if what == 'no keys':
             core.keys_of = lambda ck, ik: (b'', b'')
+        if what == 'nothing to choose':
+            first.client = first.client.replace('hmac-sha-1-96', 'hmac-unheard-of')
         if what == 'no Security-Client':
             equal(ue.request('REGISTER', None, *(x for x in ue.headers(first, None) if not x.startswith('Security'))).status, '401', 'the answer')
-        elif what.startswith('IPv6') or what == 'no keys':
+        elif what in ('IPv6 and no ipsec_listen_addr6', 'nothing to choose', 'no keys'):
             equal(ue.register(first).status, '503', 'the answer to REGISTER')
+        elif what == 'no TCP at port_us':
+            ue.sign_up(first)
+            ue.talk(first)
+            core.request('MESSAGE', uri=f'sip:ue1@{ue.address}:{first.port_s};transport=tcp')
         else:
+            short_wait()
             ue.challenge(first)
-            if what in ('other keys', 'another SPI'):
+            if what == 'no 200':
+                core.status = '500 Server Error'
+            if what in ('other keys', 'another SPI', 'no 200'):
                 ue.send(ue.text_of('REGISTER', first, *ue.headers(first, first)), first)
-        wait(lambda: kamailio.said(said), 'the log says it', 30)
+        # The set may be there for a while only
+        traced(ue.address, trace)
+        wait(lambda: kamailio.said(said), 'the log says it', 90)
 
 
 @case('WHY', 'what is said of phones is said ten times in ten seconds, and how often it was left out', short=True)
