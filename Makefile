@@ -102,6 +102,7 @@ vm-setup:
 demo:
 	$(VM)/setup vm kbuild user test
 	$(MAKE) user
+	selftests/kamailio/setup module 5.6
 	$(VM)/run --kernel 6.12 -- selftests/demo/demo
 
 check:

@@ -74,6 +74,7 @@ wait_for() {
 #
 #    demo-p eth0 192.0.2.1 ------ 192.0.2.2 eth0 demo-u
 #           eth1 203.0.113.1 ---- 203.0.113.7 eth0 demo-n eth1 10.0.0.1 ---- 10.0.0.2 eth0 demo-h
+#           eth2 198.51.100.1 --- 198.51.100.2 eth0 demo-c, the home network
 
 P() { ip netns exec demo-p "$@"; }
 U() { ip netns exec "$phone" "$@"; }
@@ -93,6 +94,18 @@ network_up() {
 				$([[ $address == *:* ]] && echo nodad)
 		done
 	done
+}
+
+# What Kamailio sends to
+home_up() {
+	ip netns add demo-c
+	ip link add eth2 netns demo-p type veth peer name eth0 netns demo-c
+	ip -n demo-c link set lo up
+	ip -n demo-p link set eth2 up
+	ip -n demo-c link set eth0 up
+	ip -n demo-p address add 198.51.100.1/24 dev eth2
+	ip -n demo-c address add 198.51.100.2/24 dev eth0
+	ip -n demo-c route add default via 198.51.100.1
 }
 
 # A NAT, and behind it a home
@@ -156,7 +169,7 @@ cleanup() {
 		stop "$pid"
 	done
 	local namespace
-	for namespace in demo-p demo-u demo-n demo-h; do
+	for namespace in demo-p demo-u demo-n demo-h demo-c; do
 		ip netns del "$namespace" 2>/dev/null
 	done
 	rm -rf "$dir"
@@ -165,6 +178,7 @@ cleanup() {
 sa_count()   { P ip xfrm state | grep -c '^src'; }
 sas_gone()   { [ "$(sa_count)" = 0 ]; }
 log_has()    { grep -qF -- "$2" "$1"; }
+listens()    { [ -n "$(P ss -Hltn "sport = :$1")" ]; }
 socket_at()  { [ -n "$(U ss -Hlun "src $1")" ]; }
 
 # dropped: plaintext that the guard of the endpoint at address $1 dropped

@@ -366,7 +366,6 @@ bool contact_by(udomain_t *d, const str *uri, const str *host, int port, struct 
 static void on_update(pcontact_t *c, int type, void *param)
 {
 	struct imsipsec_bundle b;
-	struct copy req;
 	tm_cell_t *t;
 
 	if (c->reg_state != PCONTACT_REGISTERED)
@@ -374,13 +373,10 @@ static void on_update(pcontact_t *c, int type, void *param)
 	t = tmb.t_gett();
 	if (!t || t == T_UNDEFINED || !t->uas.request ||
 	    t->uas.request->first_line.u.request.method_value != METHOD_REGISTER ||
-	    copy_begin(&req, t->uas.request))
+	    over_of_request(t->uas.request, &b))
 		return;
-	if (!kernel_over(&req.msg, &b)) {
-		kernel_confirm(&b, c->expires - time(NULL));
-		describe_set(c->slot->d, c, &b);
-	}
-	copy_end(&req);
+	kernel_confirm(t->uas.request, &b, c->expires - time(NULL));
+	describe_set(c->slot->d, c, &b);
 }
 
 static void on_insert(pcontact_t *c, int type, void *param)

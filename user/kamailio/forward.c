@@ -195,37 +195,59 @@ static long expires_of(struct sip_msg *reply, struct sip_msg *req)
 	return best < 0 ? 0 : best;
 }
 
-static bool is_ok_to_register(struct sip_msg *reply, struct sip_msg *req)
+static bool is_ok_to_register(const struct sip_msg *reply, const struct sip_msg *req)
 {
 	return req->first_line.u.request.method_value == METHOD_REGISTER &&
 	       reply->first_line.u.reply.statuscode / 100 == 2;
 }
 
 /* The set that the request came over; else, where the request had no set, that of its contact */
-static int set_of_reply(struct sip_msg *reply, struct sip_msg *req, udomain_t *d,
+static int set_of_reply(struct sip_msg *reply, const struct sip_msg *request, udomain_t *d,
 			struct imsipsec_bundle *b, bool *over)
 {
 	struct place place;
+	struct copy req;
 	int err;
 
-	err = kernel_over(req, b);
+	err = over_of_request(request, b);
 	*over = !err;
 	if (err != -ENOENT)
 		return err;
-	return contact_of_reply(d, reply, req, &place) ? kernel_tx(&place, b) : -ENOENT;
+	if (copy_begin(&req, request))
+		return -ENOMEM;
+	if (contact_of_reply(d, reply, &req.msg, &place))
+		err = kernel_tx(&place, b);
+	copy_end(&req);
+	return err;
+}
+
+/* What came in clear proves nothing of a set. */
+static int confirm(struct sip_msg *reply, const struct sip_msg *request,
+		   const struct imsipsec_bundle *over)
+{
+	struct copy req;
+	long expires;
+
+	/* By what the user location has told, before */
+	if (kernel_has_confirmed(request, over))
+		return 0;
+	if (copy_begin(&req, request))
+		return -1;
+	expires = expires_of(reply, &req.msg);
+	copy_end(&req);
+	return expires ? kernel_confirm(request, over, expires) : 0;
 }
 
 static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 {
 	tm_cell_t *t = tmb.t_gett();
+	const struct sip_msg *req;
 	struct imsipsec_bundle b;
 	struct via_body *via;
 	struct dest_info dst;
 	struct socket_info *si;
-	struct copy req;
 	struct ip_addr ip;
 	struct way way;
-	long expires;
 	bool over;
 	int proto;
 
@@ -233,25 +255,19 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 		LIMITED(LM_ERR, "ipsec_forward: an answer without its request\n");
 		return FAILED;
 	}
-	if (copy_begin(&req, t->uas.request))
-		return FAILED;
-	if (set_of_reply(msg, &req.msg, d, &b, &over)) {
+	req = t->uas.request;
+	if (set_of_reply(msg, req, d, &b, &over)) {
 		LIMITED(LM_ERR, "there is no set of SAs for the answer %u to %.*s\n",
-			msg->first_line.u.reply.statuscode, req.msg.first_line.u.request.method.len,
-			req.msg.first_line.u.request.method.s);
-		goto failed;
+			msg->first_line.u.reply.statuscode, req->first_line.u.request.method.len,
+			req->first_line.u.request.method.s);
+		return FAILED;
 	}
-	if (is_ok_to_register(msg, &req.msg)) {
-		expires = expires_of(msg, &req.msg);
-		/* What came in clear proves nothing of a set. */
-		if (over && expires && kernel_confirm(&b, expires))
-			goto failed;
-		if (add_header(msg, "Supported: sec-agree\r\n") ||
-		    add_header(msg, "Require: sec-agree\r\n"))
-			goto failed;
-	}
+	if (is_ok_to_register(msg, req) &&
+	    ((over && confirm(msg, req, &b)) || add_header(msg, "Supported: sec-agree\r\n") ||
+	     add_header(msg, "Require: sec-agree\r\n")))
+		return FAILED;
 	via = last_via(msg);
-	proto = (flags & FORWARD_USE_VIA) && via ? via->proto : req.msg.rcv.proto;
+	proto = (flags & FORWARD_USE_VIA) && via ? via->proto : req->rcv.proto;
 	if (is_stream(proto))
 		way = ps_to_uc(&b, proto);
 	else if (via && via->port == b.port_uc && via->port != b.port_us)
@@ -261,8 +277,8 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 		way = pc_to_us(&b, proto);
 	si = point(msg, &b, &way, flags);
 	if (!si)
-		goto failed;
-	if (is_stream(proto) && is_stream(req.msg.rcv.proto)) {
+		return FAILED;
+	if (is_stream(proto) && is_stream(req->rcv.proto)) {
 		init_dst_from_rcv(&dst, &t->uas.request->rcv);
 	} else {
 		init_dest_info(&dst);
@@ -274,12 +290,7 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 		init_su(&dst.to, &ip, way.dst);
 	}
 	t->uas.response.dst = dst;
-	copy_end(&req);
 	return DONE;
-
-failed:
-	copy_end(&req);
-	return FAILED;
 }
 
 int ipsec_forward(struct sip_msg *msg, udomain_t *d, int flags)

@@ -177,7 +177,6 @@ static int before_request(struct sip_msg *msg, unsigned int flags, void *param)
 	struct socket_info *si;
 	int err;
 
-	kernel_next_message();
 	if (!is_protected(&msg->rcv.dst_ip, msg->rcv.dst_port)) {
 		say_without_ipsec(msg);
 		return 1;
@@ -210,12 +209,6 @@ static int before_request(struct sip_msg *msg, unsigned int flags, void *param)
 	si = core_socket_for(&msg->rcv.dst_ip, msg->rcv.proto);
 	if (si)
 		msg->force_send_socket = si;
-	return 1;
-}
-
-static int before_reply(struct sip_msg *msg, unsigned int flags, void *param)
-{
-	kernel_next_message();
 	return 1;
 }
 
@@ -255,8 +248,7 @@ static int mod_init(void)
 			return -1;
 		}
 	}
-	if (register_script_cb(before_request, REQUEST_CB | PRE_SCRIPT_CB, NULL) < 0 ||
-	    register_script_cb(before_reply, ONREPLY_CB | PRE_SCRIPT_CB, NULL) < 0) {
+	if (register_script_cb(before_request, REQUEST_CB | PRE_SCRIPT_CB, NULL) < 0) {
 		LM_ERR("no memory\n");
 		return -1;
 	}

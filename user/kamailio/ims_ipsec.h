@@ -128,8 +128,14 @@ int kernel_algs(struct imsipsec_algs *algs, size_t room);
  */
 int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b);
 
-/** kernel_next_message() - another message is handled: kernel_over() asks anew */
-void kernel_next_message(void);
+/**
+ * kernel_over_known() - the same, if it was found before, by whatever process; nothing is asked
+ * @msg: need not be parsed, and may be the request of the transaction that an answer is of
+ *
+ * Return: -EAGAIN: kernel_over() is to ask; 0; -ENOENT.
+ */
+int kernel_over_known(const struct sip_msg *msg, struct imsipsec_bundle *b);
+
 
 /** kernel_of_contact() - the set that a contact of the user location is about; 0, -ENOENT, … */
 int kernel_of_contact(const struct place *place, struct imsipsec_bundle *b);
@@ -138,7 +144,10 @@ int kernel_of_contact(const struct place *place, struct imsipsec_bundle *b);
 int kernel_tx(const struct place *place, struct imsipsec_bundle *b);
 
 /** kernel_confirm() - a REGISTER that came over @b was answered by 200 for so many seconds */
-int kernel_confirm(const struct imsipsec_bundle *b, long expires);
+int kernel_confirm(const struct sip_msg *req, const struct imsipsec_bundle *b, long expires);
+
+/** kernel_has_confirmed() - has this process done so for this very REGISTER */
+bool kernel_has_confirmed(const struct sip_msg *req, const struct imsipsec_bundle *b);
 
 /** kernel_end() - the set ends, when answers have had the time to leave */
 int kernel_end(const struct imsipsec_bundle *b);
@@ -181,6 +190,9 @@ struct copy {
 /** copy_begin() - parse it, all headers; 0 or -1; @copy is to be ended if it is 0 */
 int copy_begin(struct copy *copy, const struct sip_msg *msg);
 void copy_end(struct copy *copy);
+
+/** over_of_request() - kernel_over() of the request of a transaction, which is in shared memory */
+int over_of_request(const struct sip_msg *req, struct imsipsec_bundle *b);
 
 /** next_header() - the next header of a name behind @from, or the first one (NULL); or NULL */
 struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struct hdr_field *from);

@@ -6,6 +6,7 @@
 
 #include "core/dprint.h"
 #include "core/timer.h"
+#include "core/usr_avp.h"
 
 #include "ims_ipsec.h"
 
@@ -359,21 +360,57 @@ static bool may_have_come(const struct imsipsec_bundle *b)
 }
 
 /*
- * One message is asked about several times while it is handled: by the script, by what the user
- * location tells and by ipsec_forward(). A process that does not hear of each, a timer's, asks
- * each time.
+ * What was found is kept with the message, as an AVP: it goes with the transaction, to the process that handles the
+ * answer. What a request came over stays so, whatever becomes of the set meanwhile.
  */
-static struct {
-	bool used, found, confirmed;
-	unsigned int id;
+#define OVER_AVP	0x696d7369
+
+struct over {
+	unsigned int id;		/* the message's */
 	int pid;
 	struct imsipsec_bundle b;
-} memo;
+};
 
-void kernel_next_message(void)
+static void keep_over(const struct sip_msg *msg, const struct imsipsec_bundle *b)
 {
-	memo.used = true;
-	memo.found = memo.confirmed = false;
+	const int_str name = { .n = OVER_AVP };
+	struct over over = { msg->id, msg->pid, *b };
+	int_str value;
+
+	value.s.s = (char *)&over;
+	value.s.len = sizeof(over);
+	/* Without memory it is asked for again. */
+	add_avp(AVP_VAL_STR, name, value);
+}
+
+int kernel_over_known(const struct sip_msg *msg, struct imsipsec_bundle *b)
+{
+	const int_str name = { .n = OVER_AVP };
+	struct search_state state;
+	struct over over;
+	int_str value;
+
+	if (!is_protected(&msg->rcv.dst_ip, msg->rcv.dst_port))
+		return -ENOENT;
+	for (avp_t *avp = search_first_avp(0, name, &value, &state); avp;
+	     avp = search_next_avp(&state, &value)) {
+		if (!is_avp_str_val(avp) || value.s.len != sizeof(over))
+			continue;
+		memcpy(&over, value.s.s, sizeof(over));
+		if (over.id == msg->id && over.pid == msg->pid) {
+			*b = over.b;
+			return 0;
+		}
+	}
+	return -EAGAIN;
+}
+
+/* What this process has confirmed last, for which REGISTER */
+static struct over confirmed;
+
+bool kernel_has_confirmed(const struct sip_msg *req, const struct imsipsec_bundle *b)
+{
+	return confirmed.id == req->id && confirmed.pid == req->pid && confirmed.b.id == b->id;
 }
 
 static int ask_over(struct sip_msg *msg, struct imsipsec_bundle *b)
@@ -421,20 +458,12 @@ int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b)
 {
 	int err;
 
-	if (!is_protected(&msg->rcv.dst_ip, msg->rcv.dst_port))
-		return -ENOENT;
-	if (memo.found && memo.id == msg->id && memo.pid == msg->pid) {
-		*b = memo.b;
-		return 0;
-	}
+	err = kernel_over_known(msg, b);
+	if (err != -EAGAIN)
+		return err;
 	err = ask_over(msg, b);
-	if (!err && memo.used) {
-		memo.found = true;
-		memo.confirmed = false;
-		memo.id = msg->id;
-		memo.pid = msg->pid;
-		memo.b = *b;
-	}
+	if (!err)
+		keep_over(msg, b);
 	return err;
 }
 
@@ -494,13 +523,10 @@ int kernel_tx(const struct place *place, struct imsipsec_bundle *b)
 	return err;
 }
 
-int kernel_confirm(const struct imsipsec_bundle *b, long expires)
+int kernel_confirm(const struct sip_msg *req, const struct imsipsec_bundle *b, long expires)
 {
 	int err;
 
-	/* By what the user location has told, and again by ipsec_forward() */
-	if (memo.found && memo.confirmed && memo.b.id == b->id)
-		return 0;
 	if (!kernel())
 		return -EIO;
 	if (expires < 0)
@@ -509,7 +535,7 @@ int kernel_confirm(const struct imsipsec_bundle *b, long expires)
 	err = imsipsec_bundle_confirm(handle, b->id, (expires + CONFIRM_MORE) * 1000ULL, 0, 0);
 	if (err)
 		return kernel_failed("the set cannot be confirmed", err);
-	memo.confirmed = memo.found && memo.b.id == b->id;
+	confirmed = (struct over) { req->id, req->pid, *b };
 	return 0;
 }
 

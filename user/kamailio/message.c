@@ -44,6 +44,20 @@ void copy_end(struct copy *copy)
 	pkg_free(copy->buf);
 }
 
+int over_of_request(const struct sip_msg *req, struct imsipsec_bundle *b)
+{
+	int err = kernel_over_known(req, b);
+	struct copy copy;
+
+	if (err != -EAGAIN)
+		return err;
+	if (copy_begin(&copy, req))
+		return -ENOMEM;
+	err = kernel_over(&copy.msg, b);
+	copy_end(&copy);
+	return err;
+}
+
 struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struct hdr_field *from)
 {
 	struct hdr_field *h;
