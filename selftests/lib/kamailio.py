@@ -45,7 +45,7 @@ CORE_P6, CORE6 = '2001:db8:c::1', '2001:db8:c::2'
 PS, PC = 6100, (5100, 5101)
 
 
-FAST = '/run/kamailio'
+FAST = f'/run/kamailio-{VERSION}-{IPSEC}'
 
 
 @functools.lru_cache
@@ -62,10 +62,12 @@ def folder():
             return set(names) - wanted
         # The one large file, which is there for another that is
         return {x for x in names if x in ('src', 'share', 'gconv', 'etc') or x.startswith('libicudata')}
-    shutil.rmtree(FAST, ignore_errors=True)
-    shutil.copytree(found, FAST, symlinks=True, ignore=without)
-    for path in glob.glob(found + '/root/usr/lib/*/libicudata*'):
-        os.symlink(path, FAST + path.removeprefix(found))
+    # Another test program may have done it
+    if not os.path.exists(FAST):
+        shutil.copytree(found, FAST + '.new', symlinks=True, ignore=without)
+        for path in glob.glob(found + '/root/usr/lib/*/libicudata*'):
+            os.symlink(path, FAST + '.new' + path.removeprefix(found))
+        os.rename(FAST + '.new', FAST)
     if OURS:
         shutil.copy(MODULE + '/ims_ipsec.so', f'{FAST}/root/{Kamailio.modules}/')
     return FAST
