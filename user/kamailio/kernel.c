@@ -360,8 +360,8 @@ static bool may_have_come(const struct imsipsec_bundle *b)
 }
 
 /*
- * What was found is kept with the message, as an AVP: it goes with the transaction, to the process that handles the
- * answer. What a request came over stays so, whatever becomes of the set meanwhile.
+ * What was found is kept with the message, as an AVP: it goes with the transaction, to the process
+ * that handles the answer. What a request came over stays so, whatever becomes of the set meanwhile.
  */
 #define OVER_AVP	0x696d7369
 
