@@ -685,7 +685,7 @@ static void test_limits(void)
 	well("marks", "there are no marks");
 
 	begin();
-	well("memory", "8192 MB are available; 64000 UEs take 446 MB more with one bundle each, 1339 with 3");
+	well("memory", "8192 MB are available; 64000 UEs take 433 MB more with one bundle each, 1300 with 3");
 	begin();
 	write_file("/proc/meminfo", "MemTotal: 1\nMemAvailable: 1000000 kB\n");
 	only(CHECK_WARNING, "memory", "1024 MB are available", "more memory");

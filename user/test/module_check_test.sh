@@ -499,7 +499,7 @@ run 0 config set mark-mask 0xffff && run 2 -j check ues 20000 && levels fault ma
 ok "marks for too few"
 
 # There are 2 GB
-run 2 -j check ues 1000000 && has fault memory "1000000 UEs take 6978 MB more" "more memory"
+run 2 -j check ues 1000000 && has fault memory "1000000 UEs take 6774 MB more" "more memory"
 ok "too little memory"
 
 python3 - "$tmp/ready" <<'END' &
