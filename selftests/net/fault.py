@@ -215,6 +215,32 @@ def endpoint_new(case):
     equal(World.nl.do('endpoint-get', id=ep['id'])['drop-plaintext-in'], 1, 'drop-plaintext-in')
 
 
+@test('FAULT', 'endpoint-new and endpoint-set with trusted, endpoint-set with port-pc, each of their allocations failing: all or nothing, {}',
+      each=ADDRESSES, limit=600)
+def endpoint_set(fam):
+    prepare()
+    few = {'IPv4': '10.1.0.0/16%lo', 'IPv6': '2001:db8:1::/48%lo'}[fam]
+    many = {'IPv4': '10.1.0.0/16%lo,10.2.0.0/16%lo,10.2.0.0/16%nosuch0,10.3.0.0/16%lo',
+            'IPv6': '2001:db8:1::/48%lo,2001:db8:2::/48%lo,2001:db8:2::/48%nosuch0,2001:db8:3::/48%lo'}[fam]
+
+    def delete(_):
+        for e in World.nl.dump('endpoint-get'):
+            World.nl.do('endpoint-del', id=e['id'])
+    all_of_them('endpoint-new', {'address': ADDRESSES[fam][0], 'port-ps': PORT_PS, 'port-pc': PORT_PC, 'trusted': many}, delete,
+                table_sizes)
+    ep = endpoint(ADDRESSES[fam][0], trusted=few)
+
+    def left():
+        e = World.nl.do('endpoint-get', id=ep['id'])
+        return sorted(e['port-pc']), e['trusted'], World.p.count('policy')
+    for name, before, after in (('trusted', few, many), ('port-pc', [*PORT_PC], [PORT_PC[1], 9001, 9002, 9003, 9004])):
+        def undo(_, name=name, before=before):
+            World.nl.do('endpoint-set', {'id': ep['id'], name: before})
+        all_of_them('endpoint-set', {'id': ep['id'], name: after}, undo, left)
+    World.nl.do('endpoint-del', id=ep['id'])
+    nothing_left()
+
+
 @test('FAULT', 'bundle-confirm and bundle-del do what they say or fail, whatever fails')
 def others():
     prepare()
