@@ -7,6 +7,7 @@
 #include "compat.h"
 #include "netns.h"
 #include "registration.h"
+#include "tree.h"
 
 /**
  * ims_registration_name() - what the SIP server calls a registration
@@ -104,14 +105,15 @@ static u32 ims_contact_hash(const struct ims_name *name)
 static int ims_registration_cmp(const void *data, const struct rb_node *node)
 {
 	const struct ims_registration *reg = rb_entry(node, struct ims_registration, node);
-	const u64 place = ims_registration_place(reg->contact_hash, reg->index);
 	const struct ims_registration_key *key = data;
 	const struct ims_name *name = key->name;
+	u64 place;
 
 	if (key->owner_hash != reg->owner_hash)
 		return key->owner_hash < reg->owner_hash ? -1 : 1;
 	if (name->owner_len != reg->owner_len)
 		return name->owner_len < reg->owner_len ? -1 : 1;
+	place = ims_registration_place(reg->contact_hash, reg->index);
 	return memcmp(name->owner, reg->names, reg->owner_len) ?:
 	       key->place < place ? -1 : key->place > place;
 }
@@ -124,17 +126,6 @@ static int ims_registration_cmp_from(const void *data, const struct rb_node *nod
 	const int cmp = ims_registration_cmp(key, node);
 
 	return cmp < 0 && ims_registration_has_owner(reg, key->name) ? 0 : cmp;
-}
-
-static bool ims_registration_less(struct rb_node *a, const struct rb_node *b)
-{
-	const struct ims_registration *reg = rb_entry(a, struct ims_registration, node);
-	const struct ims_name name = ims_registration_name(reg);
-	const struct ims_registration_key key = {
-		&name, reg->owner_hash, ims_registration_place(reg->contact_hash, reg->index),
-	};
-
-	return ims_registration_cmp(&key, b) < 0;
 }
 
 /* The first of an owner's at a place or behind it, or NULL */
@@ -224,6 +215,7 @@ struct ims_registration *ims_registration_get(struct ims_net *in, struct ims_reg
 					      const struct ims_name *name,
 					      struct netlink_ext_ack *extack)
 {
+	struct ims_registration_key key;
 	int err;
 
 	lockdep_assert_held(&in->lock);
@@ -257,7 +249,10 @@ struct ims_registration *ims_registration_get(struct ims_net *in, struct ims_reg
 	}
 	if (err < 0)
 		goto free;
-	rb_add(&reg->node, &in->registrations, ims_registration_less);
+	key = (struct ims_registration_key) {
+		name, reg->owner_hash, ims_registration_place(reg->contact_hash, reg->index),
+	};
+	ims_tree_insert(&reg->node, &in->registrations, &key, ims_registration_cmp);
 	in->n_registrations++;
 	return reg;
 

@@ -8,6 +8,7 @@
 #include "nat.h"
 #include "netns.h"
 #include "sa.h"
+#include "tree.h"
 #include "ues.h"
 
 /* The trees of struct ims_net.ues */
@@ -118,21 +119,6 @@ static int ims_ues_cmp_from_us(const void *data, const struct rb_node *node)
 				 ims_ues_port_us(port_us, ims_ues_who(b), port_pc), b->ep->id);
 }
 
-/* As rb_add(), but that the key is made once */
-static __always_inline void ims_ues_insert(struct rb_node *node, struct rb_root *root,
-					   const struct ims_ues_key *key,
-					   int (*cmp)(const void *key, const struct rb_node *node))
-{
-	struct rb_node **link = &root->rb_node, *parent = NULL;
-
-	while (*link) {
-		parent = *link;
-		link = cmp(key, parent) ? &parent->rb_right : &parent->rb_left;
-	}
-	rb_link_node(node, parent, link);
-	rb_insert_color(node, root);
-}
-
 /* By the number of the UE's address alone: no SA is looked into. */
 static int ims_ues_cmp_number(const void *key, const struct rb_node *node)
 {
@@ -183,8 +169,8 @@ void ims_ues_add(struct ims_bundle *b)
 
 	b->ue_hash = uc.hash;
 	in->ues_seen.is_known = false;
-	ims_ues_insert(&b->by_uc, &in->ues[IMS_UES_UC], &uc, ims_ues_cmp_from_uc);
-	ims_ues_insert(&b->by_us, &in->ues[IMS_UES_US], &us, ims_ues_cmp_from_us);
+	ims_tree_insert(&b->by_uc, &in->ues[IMS_UES_UC], &uc, ims_ues_cmp_from_uc);
+	ims_tree_insert(&b->by_us, &in->ues[IMS_UES_US], &us, ims_ues_cmp_from_us);
 }
 
 /**

@@ -698,7 +698,7 @@ static void test_limits(void)
 	well("memory", "64000 UEs take 0 MB more with one bundle each, 6 with 3");
 	begin();
 	write_file("/proc/meminfo", "MemTotal: 1\n");
-	only(CHECK_WARNING, "memory", "does not tell", "446 MB");
+	only(CHECK_WARNING, "memory", "does not tell", "433 MB");
 }
 
 static void with_nft(const char *text)
