@@ -362,6 +362,20 @@ bool contact_by(udomain_t *d, const str *uri, const str *host, int port, struct 
 
 /* --- What the user location tells. The contact's slot is locked meanwhile. */
 
+/*
+ * The 200 OK lists the contacts of the subscriber's other phones as well, and the registrar
+ * updates those that it finds by their alias.
+ */
+static bool is_senders(const pcontact_t *c, const struct sip_msg *req)
+{
+	struct ip_addr ip = req->rcv.src_ip;
+	char text[IP_ADDR_MAX_STR_SIZE + 2];
+	int len = ip_addr2sbuf(&ip, text, sizeof(text));
+
+	return c->received_host.len == len && !memcmp(c->received_host.s, text, len) &&
+	       (c->received_port == req->rcv.src_port || c->contact_port == req->rcv.src_port);
+}
+
 /* The 200 OK to a REGISTER, seen before it leaves */
 static void on_update(pcontact_t *c, int type, void *param)
 {
@@ -373,7 +387,7 @@ static void on_update(pcontact_t *c, int type, void *param)
 	t = tmb.t_gett();
 	if (!t || t == T_UNDEFINED || !t->uas.request ||
 	    t->uas.request->first_line.u.request.method_value != METHOD_REGISTER ||
-	    over_of_request(t->uas.request, &b))
+	    !is_senders(c, t->uas.request) || over_of_request(t->uas.request, &b))
 		return;
 	kernel_confirm(t->uas.request, &b, c->expires - time(NULL));
 	describe_set(c->slot->d, c, &b);

@@ -60,8 +60,12 @@ static bool owner_of(struct sip_msg *req, uint8_t *owner, size_t *len)
 
 		if (parse_uri(to->uri.s, to->uri.len, &uri) < 0)
 			return false;
-		name.s = uri.user.len ? uri.user.s : uri.host.s;
-		name.len = uri.host.s + uri.host.len - name.s;
+		/* Of tel: that is all there is. */
+		name = uri.host.len ? uri.host : uri.user;
+		if (uri.host.len && uri.user.len) {
+			name.s = uri.user.s;
+			name.len = uri.host.s + uri.host.len - name.s;
+		}
 	}
 	if (name.len <= 0 || name.len > IMSIPSEC_OWNER_MAX)
 		return false;
@@ -250,8 +254,11 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const 
 		return -1;
 	}
 	err = kernel_over(req, &over);
-	if (err && err != -ENOENT)
+	if (err && err != -ENOENT) {
+		LIMITED(LM_ERR, "%s: which set its REGISTER came over cannot be told: %s\n", source,
+			strerror(-err));
 		return -1;
+	}
 	protected = !err;
 	client = secagree_of(req, "Security-Client");
 	if (!client) {

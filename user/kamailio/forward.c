@@ -211,6 +211,9 @@ static int set_of_reply(struct sip_msg *reply, const struct sip_msg *request, ud
 
 	err = over_of_request(request, b);
 	*over = !err;
+	/* A call may ring for longer than a set lives that was replaced. */
+	if (!err && request->first_line.u.request.method_value == METHOD_INVITE)
+		return kernel_still(b);
 	if (err != -ENOENT)
 		return err;
 	if (copy_begin(&req, request))
@@ -280,6 +283,9 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 		return FAILED;
 	if (is_stream(proto) && is_stream(req->rcv.proto)) {
 		init_dst_from_rcv(&dst, &t->uas.request->rcv);
+		/* Where that connection has gone, another one is not to be made in clear. */
+		if (over)
+			dst.send_flags.f |= SND_F_FORCE_SOCKET;
 	} else {
 		init_dest_info(&dst);
 		dst.send_sock = si;

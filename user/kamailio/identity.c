@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/dprint.h"
+#include "core/mem/shm_mem.h"
 #include "core/parser/parse_from.h"
 #include "core/parser/parse_to.h"
 
@@ -13,17 +14,30 @@
 
 #define DOMAINS_MAX	8
 
-static udomain_t *domains[DOMAINS_MAX];
-static int n_domains;
+/* Shared: the process that a request comes to need not be one in which the script names them. */
+static udomain_t **domains;
+
+int identity_init(void)
+{
+	domains = shm_malloc(DOMAINS_MAX * sizeof(*domains));
+	if (!domains) {
+		LM_ERR("no shared memory\n");
+		return -1;
+	}
+	memset(domains, 0, DOMAINS_MAX * sizeof(*domains));
+	return 0;
+}
 
 void identity_domain(udomain_t *d)
 {
-	for (int i = 0; i < n_domains; i++) {
-		if (domains[i] == d)
+	for (int i = 0; i < DOMAINS_MAX; i++) {
+		udomain_t *there = NULL;
+
+		if (__atomic_compare_exchange_n(&domains[i], &there, d, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE) ||
+		    there == d)
 			return;
 	}
-	if (n_domains < DOMAINS_MAX)
-		domains[n_domains++] = d;
 }
 
 /* Without parameters, and a display name has gone before */
@@ -95,7 +109,7 @@ static bool is_own(struct sip_msg *msg, str from, bool *known)
 	hosts[0].len = ip_addr2sbufz(&msg->rcv.src_ip, text, sizeof(text));
 	if (msg->via1)
 		hosts[1] = msg->via1->host;
-	for (int i = 0; i < n_domains; i++) {
+	for (int i = 0; i < DOMAINS_MAX && domains[i]; i++) {
 		for (int j = 0; j < 2 && hosts[j].len; j++) {
 			if (may_be(domains[i], msg, hosts[j], from, known))
 				return true;
@@ -124,7 +138,9 @@ static bool register_holds(const struct sip_msg *msg, const struct imsipsec_bund
 		name = auth_param(&h->body, "username");
 		if ((int)over->owner_len == name.len && !memcmp(over->owner, name.s, name.len))
 			continue;
-		LIMITED(LM_WARN, "REGISTER of %.*s over a set of %.*s: refused\n", name.len, name.s,
+		/* A line of the log is a line, whatever is folded within quotes. */
+		LIMITED(LM_WARN, "REGISTER of %.*s over a set of %.*s: refused\n",
+			name.s ? (int)strcspn(name.s, "\r\n\"") : 0, name.s ? name.s : "",
 			(int)over->owner_len, (const char *)over->owner);
 		return false;
 	}
@@ -154,8 +170,16 @@ bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)
 		return false;
 	}
 	dialog_begins(msg, over);
-	if (msg->first_line.u.request.method_value == METHOD_ACK || parse_from_header(msg) < 0)
+	if (msg->first_line.u.request.method_value == METHOD_ACK)
 		return true;
+	/* The core may read it as somebody's. */
+	if (parse_from_header(msg) < 0) {
+		LIMITED(LM_WARN, "%.*s of %.*s with a From that cannot be read: refused\n",
+			msg->first_line.u.request.method.len,
+			msg->first_line.u.request.method.s, (int)over->owner_len,
+			(const char *)over->owner);
+		return false;
+	}
 	from = get_from(msg)->uri;
 	if (is_anonymous(from) || is_own(msg, from, &known) || !known)
 		return true;

@@ -3,6 +3,7 @@
  * What Kamailio sees of the module: functions, parameters and when they are run. They are those
  * of ims_ipsec_pcscf, whose place it takes; both at once are not to be loaded.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -190,9 +191,11 @@ static int before_request(struct sip_msg *msg, unsigned int flags, void *param)
 		return 1;
 	if (err && !settings.bypass) {
 		LIMITED(LM_INFO,
-			"a request to port %u came in clear, or over a set that has ended: it is "
-			"dropped\n",
-			msg->rcv.dst_port);
+			"a request to port %u %s: it is dropped\n", msg->rcv.dst_port,
+			err == -ENOENT	 ? "came in clear, or over a set that has ended" :
+			err == -ENOTUNIQ ? "may be of several phones behind one NAT" :
+			err == -EINVAL	 ? "has a header that cannot be read" :
+					   "came, and the kernel could not be asked of its set");
 		return 0;
 	}
 	/*
@@ -238,7 +241,7 @@ static int mod_init(void)
 	}
 	/* Shut before anybody listens there */
 	if (choose_ports() || kernel_prepare() || sockets_listen() || core_socket_find() ||
-	    contact_init() || dialog_init())
+	    contact_init() || identity_init() || dialog_init())
 		return -1;
 	for (int i = 0; i < settings.n_gm; i++) {
 		if (!core_socket_for(&settings.gm[i].ip, PROTO_UDP) &&
@@ -410,8 +413,10 @@ static udomain_t *domain_of(const str *name)
 		return NULL;
 	memcpy(text, name->s, name->len);
 	text[name->len] = '\0';
-	if (!ul.get_udomain(text, &d))
+	if (!ul.get_udomain(text, &d)) {
+		identity_domain(d);
 		return d;
+	}
 	LIMITED(LM_ERR, "%s: no such domain of the user location\n", text);
 	return NULL;
 }

@@ -143,6 +143,13 @@ int kernel_of_contact(const struct place *place, struct imsipsec_bundle *b);
 /** kernel_tx() - the set to send over now, of the registration that a contact is of; as above */
 int kernel_tx(const struct place *place, struct imsipsec_bundle *b);
 
+/**
+ * kernel_still() - @b if it is still there, else what its registration is sent over now
+ *
+ * Return: 0, -ENOENT, …
+ */
+int kernel_still(struct imsipsec_bundle *b);
+
 /** kernel_confirm() - a REGISTER that came over @b was answered by 200 for so many seconds */
 int kernel_confirm(const struct sip_msg *req, const struct imsipsec_bundle *b, long expires);
 
@@ -291,6 +298,9 @@ void dialog_to_server_port(struct sip_msg *msg, const struct imsipsec_bundle *b,
 
 /** begins_something() - is a request not within a dialog */
 bool begins_something(struct sip_msg *msg);
+
+/** identity_init() - before identity_domain(); 0 or -1, which is said */
+int identity_init(void);
 
 /** identity_domain() - a domain of the user location where contacts may be */
 void identity_domain(udomain_t *d);

@@ -55,14 +55,15 @@ static void say_unreachable(int err)
 {
 	switch (err) {
 	case -EPERM:
-		LM_ERR("the kernel module ims_ipsec may not be used: " CAPABILITY_CURE "\n");
+		LIMITED(LM_ERR,
+			"the kernel module ims_ipsec may not be used: " CAPABILITY_CURE "\n");
 		break;
 	case -ENOENT:
-		LM_ERR("the kernel module ims_ipsec is not loaded: modprobe ims_ipsec\n");
+		LIMITED(LM_ERR, "the kernel module ims_ipsec is not loaded: modprobe ims_ipsec\n");
 		break;
 	default:
-		LM_ERR("the kernel module ims_ipsec cannot be reached: %s\n",
-		       imsipsec_open_strerror(err));
+		LIMITED(LM_ERR, "the kernel module ims_ipsec cannot be reached: %s\n",
+			imsipsec_open_strerror(err));
 		break;
 	}
 }
@@ -521,6 +522,26 @@ int kernel_tx(const struct place *place, struct imsipsec_bundle *b)
 		got(err, found, b);
 	}
 	return err;
+}
+
+int kernel_still(struct imsipsec_bundle *b)
+{
+	const struct imsipsec_bundle *found;
+	struct imsipsec_bundle now;
+	int err = find_spi(b->spi_pc, &now);
+	bool tried = false;
+
+	if (!err && now.id == b->id)
+		return 0;
+	if (err && err != -ENOENT)
+		return err;
+	if (!kernel())
+		return -EIO;
+	do
+		err = imsipsec_bundle_tx_name(handle, b->owner, b->owner_len, b->contact,
+					      b->contact_len, &found);
+	while (kernel_again(err, &tried));
+	return got(err, found, b);
 }
 
 int kernel_confirm(const struct sip_msg *req, const struct imsipsec_bundle *b, long expires)

@@ -31,7 +31,7 @@ int copy_begin(struct copy *copy, const struct sip_msg *msg)
 	copy->msg.pid = msg->pid;
 	if (parse_msg(copy->buf, copy->msg.len, &copy->msg) ||
 	    parse_headers(&copy->msg, HDR_EOH_F, 0) < 0) {
-		LM_ERR("the request of the transaction cannot be parsed\n");
+		LIMITED(LM_ERR, "the request of the transaction cannot be parsed\n");
 		copy_end(copy);
 		return -1;
 	}

@@ -41,7 +41,9 @@ static int get_text(struct sip_msg *msg, pv_param_t *param, pv_value_t *value, c
 
 int var_get(struct sip_msg *msg, pv_param_t *param, pv_value_t *value)
 {
-	struct imsipsec_bundle over, *b = &over;
+	/* Its texts are read when this has returned. */
+	static struct imsipsec_bundle over;
+	struct imsipsec_bundle *b = &over;
 	str s;
 
 	if (!msg || !param)
