@@ -28,6 +28,7 @@ def set_up():
     setup_hosts()
     for f, mask in (('IPv4', 16), ('IPv6', 64)):
         Space.c.ip(f'addr add {OUTSIDE[f]}/{mask} dev e0' + (' nodad' if f == 'IPv6' else ''))
+    towards_core('c0')
     # What comes with the core's source elsewhere gets as far as the guard
     World.p.run('sysctl', '-qw', 'net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.p0.rp_filter=0')
 
@@ -49,6 +50,16 @@ def trusted(ep):
 
 def at(fam, dev='c0'):
     return f'{PREFIX[fam]}%{dev}'
+
+
+def towards_core(dev):
+    """P's addresses are there. IPv6 asks for a neighbour from the device's own address, which has to be proven for that."""
+    World.p.batch(f'addr replace {GATE["IPv4"]}/16 dev {dev}', f'addr replace {GATE["IPv6"]}/64 dev {dev} nodad')
+
+    def ready_to_ask():
+        shown = World.p.ip(f'addr show {dev}')
+        return 'fe80:' in shown and 'tentative' not in shown and 'NO-CARRIER' not in shown
+    wait(ready_to_ask, f'{dev} has its own address')
 
 
 @contextlib.contextmanager
@@ -255,14 +266,14 @@ def interface(fam):
         try:
             World.p.ip('link set c0 down', 'link set c0 name core0', 'link set core0 up')
             equal(name(), [at(fam, 'core0')], 'it has another name')
-            World.p.batch(f'addr replace {GATE["IPv6"]}/64 dev core0 nodad')
+            towards_core('core0')
             core_works(c)
             # Another one that is called as this was
             trust(c, at(fam, 'c0'))
             core_fails(c, 'it is not there', plaintext_in=3, plaintext_out=3)
         finally:
             World.p.ip('link set core0 down', 'link set core0 name c0', 'link set c0 up')
-            World.p.batch(f'addr replace {GATE["IPv6"]}/64 dev c0 nodad')
+            towards_core('c0')
         core_works(c)
         trust(c, at(fam, 'p0'), at(fam, 'd0'))
         core_fails(c, 'by others', plaintext_in=3, plaintext_out=3)
@@ -306,22 +317,20 @@ def policies(fam):
 @contextlib.contextmanager
 def core_at(*commands, dev, undo):
     """P's addresses towards the core are on another device meanwhile, or are gone with what is done to c0."""
-    def address(where):
-        World.p.batch(f'addr replace {GATE["IPv4"]}/16 dev {where}', f'addr replace {GATE["IPv6"]}/64 dev {where} nodad')
     World.p.batch(*commands)
     try:
-        address(dev)
+        towards_core(dev)
         yield
     finally:
         World.p.batch(*undo)
-        address('c0')
+        towards_core('c0')
 
 
 @test('TRUST', 'the core is behind a bridge: trusted by the bridge, and not by what is below it, {}', each=ADDRESSES)
 def bridge(fam):
     need('bridge')
     with case(fam) as c, core_at('link add br1 type bridge', 'addr flush dev c0', 'link set c0 master br1',
-                                 'link set br1 up', dev='br1', undo=['link del br1']):
+                                 'link set br1 up', dev='br1', undo=['link del br1', 'link set c0 down', 'link set c0 up']):
         core_fails(c, 'c0 is trusted', plaintext_in=3, plaintext_out=3)
         equal(trust(c, at(fam, 'br1')), [at(fam, 'br1')], 'trusted')
         with c.counted('br1 is trusted'):

@@ -228,7 +228,7 @@ ip xfrm state add src 192.0.2.1 dst 192.0.2.5 proto esp spi 0x7001 mode transpor
 run 2 "${add[@]}" "${bob[@]}" spi-uc 28673 spi-us 1000 ik $key ck $key &&
 	grep -q 28673 "$tmp/err" && ! grep -q $key "$tmp/err"
 ok "bundle add, SA exists"
-run 0 bundle confirm id "$bundle" lifetime 60 &&
+run 0 bundle confirm id "$bundle" lifetime 600 &&
 	run 2 "${add[@]}" owner bob port-uc 6301 port-us 6300 spi-uc 1000 spi-us 1001 ik $key ck $key &&
 	grep -q alice@example.com "$tmp/err"
 ok "bundle add, ports of another owner"
