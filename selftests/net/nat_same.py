@@ -110,6 +110,11 @@ def same_spis(case):
         apart(sip, [*ues[2:], new])
 
 
+def segments(ue):
+    """Of TCP, those with data that have been sent to it since it was asked."""
+    return [d for d in ue.sent() if d.data[(d.data[12] >> 4) * 4:]]
+
+
 @test('G6 F2', 'the later one is udp-only: its TCP is dropped both ways, and counted, {}', each=EACH)
 def tcp(case):
     where, fam = case
@@ -152,7 +157,8 @@ def tcp(case):
                 World.wire.send(second.outer(second.esp('spi-pc', segment(second, 'spi-pc', 8, seq + 1, RST))))
                 sip.passed()
             s.send(b'to the first one')
-            got = wait(first.sent, 'a segment')
+            # The ACK of its SYN-ACK may still be on its way
+            got = wait(lambda: segments(first), 'a segment with data')
             equal([(d.spi, d.data[-16:]) for d in got], [(first.b['spi-us'], b'to the first one')], 'over TCP')
             World.wire.send(first.outer(first.esp('spi-ps', segment(first, 'spi-ps', 100, 0, SYN))))
             got = wait(first.sent, 'an answer to a SYN')
@@ -165,7 +171,7 @@ def tcp(case):
             equal(other.getsockopt(socket.SOL_SOCKET, SO_MARK), first.b['mark'], 'mark of the connection')
             World.wire.seen()
             other.send(b'200 OK')
-            got = wait(lambda: [d for d in first.sent() if d.data[(d.data[12] >> 4) * 4:]], 'a segment with data')
+            got = wait(lambda: segments(first), 'a segment with data')
             equal([(d.spi, d.data[-6:]) for d in got], [(first.b['spi-uc'], b'200 OK')], 'over TCP')
             for ue in (first, second):
                 ue.works(sip)
