@@ -377,7 +377,7 @@ run 0 -j trace ue 192.0.2.5 && json '[(t["kind"], t["errno"], t["owner"], t["por
 	[t["ago"] for t in j["trace"]] == sorted((t["ago"] for t in j["trace"]), reverse=True) and
 	[b["owner-hex"] for b in j["bundles"]] == ["ff00"]'
 ok "trace ue -j"
-run 0 trace ue 192.0.2.5 && grep -qE "^[0-9]+ s ago: refused  UE 192\.0\.2\.5  ports 6301 6300  \
+run 0 trace ue 192.0.2.5 && grep -qE "^([0-9]+ min )?[0-9]+ s ago: refused  UE 192\.0\.2\.5  ports 6301 6300  \
 SPIs 1000 1001  owner bob  contact sip:alice@192\.0\.2\.5;x=\"y\"  endpoint $id\$" "$tmp/out" &&
 	grep -qE "^    another subscriber has the UE's address and port \(EADDRINUSE\): .*alice@example" \
 	"$tmp/out" && grep -q '^bundle .* owner 0xff00 ' "$tmp/out" &&
