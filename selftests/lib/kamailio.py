@@ -242,7 +242,9 @@ class Core:
         self.keys_of = None     # what a wrong S-CSCF would say instead
         self.status = '200 OK'
         self.contacts = {}
+        self.others = ()        # contacts of other phones, as its 200 to REGISTER lists them
         self.answered, self.times = {}, 1
+        self.later = set()      # methods that are answered by the test, with reply_to()
         self.conns, self.lock = [], threading.Condition()
         self.quit, self.woken = os.pipe()
         self.demand(None, UE1)
@@ -289,7 +291,7 @@ class Core:
         with self.lock:
             self.heard.append(m)
             self.lock.notify_all()
-        if m.status or m.method == 'ACK':
+        if m.status or m.method == 'ACK' or m.method in self.later:
             return
         # What comes again is answered as before
         key = m['Call-ID'], m['CSeq'], m['Via']
@@ -317,6 +319,10 @@ class Core:
         to = m['To'] if 'tag=' in m['To'] else m['To'] + ';tag=core'
         return '\r\n'.join((f'SIP/2.0 {status}', *copied, f'To: {to}', *headers, 'Content-Length: 0', '', ''))
 
+    def reply_to(self, m, status):
+        """To what was left unanswered, over UDP."""
+        self.udp.sendto(self.reply(m, status, f'Contact: <sip:core@{self.host}:5060>').encode(), (m.host, m.source))
+
     def answer(self, m):
         if m.method == 'REGISTER':
             return self.register(m)
@@ -324,7 +330,7 @@ class Core:
 
     def register(self, m):
         auth = dict(re.findall(r'(\w+)="([^"]*)"', m['Authorization'] or ''))
-        impi = auth.get('username') or re.search(r'<sips?:([^>;]*)', m['To'])[1]
+        impi = auth.get('username') or re.search(r'<(?:sips?|tel):([^>;]*)', m['To'])[1]
         vector = self.vectors.get(auth.get('nonce'))
         if not vector or impi in self.challenge or auth.get('response') != self.expected(m, impi, auth, vector):
             self.challenge.discard(impi)
@@ -338,7 +344,7 @@ class Core:
         else:
             self.contacts.pop(impi, None)
         uri = re.search(r'<[^>]*>', contact)[0]
-        return self.reply(m, '200 OK', f'Contact: {uri};expires={expires}',
+        return self.reply(m, '200 OK', 'Contact: ' + ', '.join((f'{uri};expires={expires}', *self.others)),
                           'P-Associated-URI: ' + ', '.join(f'<{x}>' for x in (self.identities or ('sip:' + impi, 'tel:+4930' + impi[2]))),
                           f'Service-Route: <sip:orig@{self.host}:5060;lr>', *(f'Path: {x}' for x in m.all('Path')))
 

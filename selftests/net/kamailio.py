@@ -19,7 +19,7 @@ import ims  # noqa: E402
 from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
 from kamailio import (BY_CONTACT, CAPABLE, CORE, CORE6, CORE_P, NOBODY, OURS, PC, PREFERRED, PS, VERSION, Core, Crowd,  # noqa: E402
                       CrowdPhone, Kamailio, NattedPhone, TcpPhone, make_core, make_database, one_nat)
-from sip_phone import IMSIPSEC, REALM, UE1, UE2, Phone, Set  # noqa: E402
+from sip_phone import IMSIPSEC, INSTANCE, REALM, UE1, UE2, Phone, Set, usim  # noqa: E402
 
 FAMILIES = ('IPv4', 'IPv6')
 WAYS = ('UDP', 'TCP')
@@ -522,6 +522,55 @@ def again_same_ports():
         asked(core, ue, second)
 
 
+@case('RINGS', 'a call of a phone rings for longer than a re-authentication leaves its set: the 200 OK goes over the new one', short=True)
+def rings():
+    with Core() as core, Kamailio() as kamailio, phone() as ue:
+        if OURS:
+            World.p.run(IMSIPSEC, 'config', 'set', 'old-timeout', '1s')
+        first, second = Set(5000), Set(5002, 6303, 6302)
+        ue.sign_up(first)
+        core.later.add('INVITE')
+        World.wire.seen()
+        ue.send(ue.text_of('INVITE', first, to='ue2@' + REALM), first)
+        invite, cseq = core.next(lambda m: m.method == 'INVITE'), f'{ue.cseq} INVITE'
+        core.reply_to(invite, '180 Ringing')
+        ue.next(lambda m: m.status == '180')
+        core.challenge.add(UE1)
+        ue.challenge(second, over=first)
+        ue.confirm(second)
+        ue.talk(second)
+        if OURS:
+            wait(lambda: states() == {5002: 'active'}, 'the set of the call has gone')
+        core.reply_to(invite, '200 OK')
+        got = ue.next(lambda m: m.status and m['CSeq'] == cseq and m.status not in ('100', '180'))
+        equal((got.status, got.port), ('200', second.port_s), 'the answer, and the port that it came to')
+        check(got.source in PC, f'it came from {got.source}')
+        check(not kamailio.said('ipsec_forward failed'), 'ipsec_forward has failed')
+        all_in_esp(ue)
+
+
+@case('CLOSED', 'a phone closes its TCP connection before the core has answered: nothing is in clear', short=True)
+def closed():
+    with Core() as core, Kamailio() as kamailio, phone('TCP') as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        core.later.add('MESSAGE')
+        ue.send(ue.text_of('MESSAGE', first), first)
+        heard = core.next(lambda m: m.method == 'MESSAGE')
+        World.wire.seen()
+
+        def opened():
+            return kamailio.rpc('core.tcp_info')['opened_connections']
+        before = opened()
+        ue.conns.pop(first.spi).close()
+        wait(lambda: opened() < before, 'Kamailio has closed it too')
+        core.reply_to(heard, '200 OK')
+        # What handles it comes to this next
+        core.request('OPTIONS', uri=f'sip:{P4}', call='behind')
+        equal(core.next(lambda m: m.status and m['Call-ID'] == 'behind').status, '200', 'the answer to OPTIONS')
+        all_in_esp(ue, (PS, *PC, first.port_c, first.port_s))
+
+
 @case('LOST', 'a phone that has lost its state and registers in clear again is sent to over the new set at once', short=True)
 def lost_state():
     with Core() as core, Kamailio():
@@ -597,6 +646,29 @@ def foreign():
         ue.talk(first)
         # Whoever wants to be unknown may
         equal(ue.request('MESSAGE', first, user='anonymous@anonymous.invalid').status, '200', 'the answer to an anonymous one')
+
+
+@case('TEL', 'a phone whose first REGISTER has no private identity, and a To of tel:, registers and is sent to', short=True)
+def tel():
+    number = '+4930123'
+    usim['SUBSCRIBERS'][number] = usim['SUBSCRIBERS'][UE1]
+    with Core() as core, Kamailio(), Phone(number) as ue:
+        core.identities = (f'tel:{number}',)
+        first = Set(5000)
+
+        def register(over):
+            headers = ue.headers(first, over)
+            text = ue.text_of('REGISTER', over, *(headers if over else headers[1:]))
+            ue.send(text.replace(f'<sip:{number}>', f'<tel:{number}>'), over)
+            return ue.answer()
+        got = register(None)
+        equal(got.status, '401', 'the answer to REGISTER')
+        ue.agree(first, got)
+        equal(register(first).status, '200', 'the answer to REGISTER over the new set')
+        if OURS:
+            b, = World.nl.dump('bundle-get')
+            equal(b['owner'], number.encode(), 'whose set it is')
+        asked(core, ue, first, impi=number)
 
 
 OTHER = '192.0.2.21'
@@ -709,6 +781,38 @@ def restart(how):
         ue.talk(first)
         asked(core, ue, first)
         all_in_esp(ue)
+
+
+class Instance(Phone):
+    """It says which, and where what is for it is to go."""
+    name = INSTANCE
+
+    def contact(self, over):
+        alias = f';alias={self.address}~{over.port_c}~1' if over else ''
+        return super().contact(over).replace('>', alias + '>') + f';+sip.instance={self.name}'
+
+
+@case('LISTED', 'the 200 OK to a phone lists a contact of another one, {}: each keeps its set, and its time',
+      each=('at the same address', 'at another address'), short=('at the same address',))
+def listed(where):
+    with Core() as core, Kamailio(), more_addresses([OTHER]), Instance() as one, \
+            Instance(address=OTHER if where == 'at another address' else None) as other:
+        other.name, other.clear_port = INSTANCE.replace('4185', '4186'), 5070
+        first, second = Set(5000), Set(5010, 6311, 6310)
+        one.sign_up(first)
+        uris = {one: core.contacts[UE1]}
+        other.challenge(second)
+        core.others = (f'<{uris[one]}>;expires=60',)
+        other.confirm(second)
+        uris[other] = core.contacts[UE1]
+        World.wire.seen()
+        for ue, over in ((one, first), (other, second)):
+            ue.talk(over)
+            asked(core, ue, over, uri=uris[ue], call=f'listed-{over.spi}')
+        all_in_esp(one, (PS, *PC))
+        if OURS:
+            lives = {b['spi-uc']: b['lifetime'] for b in World.nl.dump('bundle-get')}
+            check(min(lives.values()) > 500000 and len(lives) == 2, f'the sets live for {lives}')
 
 
 @contextlib.contextmanager
@@ -845,6 +949,20 @@ def database(mode):
             ue.talk(first)
             all_in_esp(ue)
             equal(ue.register(first, first, expires=0).status, '200', 'the answer to the de-registration')
+
+
+@case('COMPARE', 'the script compares what it has of the set with what the message says', short=True)
+def compared():
+    if not OURS:
+        raise Skip('the original has no such variables')
+    with Core(), Kamailio('#!define COMPARES') as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        for method in ('REGISTER', 'MESSAGE'):
+            check(kamailio.said(f'test: {method} is of its subscriber'), f'{method} is not of its subscriber')
+        ue.request('MESSAGE', first, to=UE2)
+        check(kamailio.said('test: MESSAGE is of another one'), 'what is to another one is of the subscriber')
 
 
 @case('RPC', 'the script has the set of a message, and RPC those that there are', short=True)
