@@ -92,10 +92,8 @@ static void ims_find_walk(struct ims_net *in, struct ims_find *f, enum ims_ues_w
 	f->n = 0;
 	if (f->flow == IMS_FLOW_OUT_UC)
 		ims_ues_find_uc(in, &t->dst, t->dport, who, ims_find_look, f);
-	else if (t->sport)
-		ims_ues_find_us(in, &t->dst, t->dport, who, t->sport, NULL, ims_find_look, f);
 	else
-		ims_ues_find_us_any(in, &t->dst, t->dport, who, ims_find_look, f);
+		ims_ues_find_us(in, &t->dst, t->dport, who, t->sport, NULL, ims_find_look, f);
 }
 
 /* Those of the registration that has TCP between these ends */

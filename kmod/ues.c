@@ -287,8 +287,8 @@ struct ims_bundle *ims_ues_find_uc(struct ims_net *in, const struct ims_addr *ue
  * @ue_addr: the UE's address
  * @port_us: its port
  * @who: which of those there
- * @port_pc: our port
- * @ep: the endpoint that has it; NULL: any
+ * @port_pc: our port; 0: any
+ * @ep: the endpoint that has it; NULL: any, as it is where @port_pc is 0
  * @match: is it the one?
  * @data: for @match
  *
@@ -305,6 +305,8 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 		.addr = *ue_addr, .port = ims_ues_port_us(port_us, who, port_pc),
 		.ep = ep ? ep->id : 0,
 	};
+	/* of our port there are the lower bits */
+	const unsigned int shift = port_pc ? 0 : 16;
 	struct ims_ues_key key;
 	struct rb_node *node;
 
@@ -315,7 +317,7 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 	node = rb_find_first(&from, &in->ues[IMS_UES_US], ims_ues_cmp_from_us);
 	for (; node; node = rb_next(node)) {
 		key = ims_ues_key_us(ims_ues_us(node));
-		if (key.port != from.port || (ep && key.ep != from.ep) ||
+		if (key.port >> shift != from.port >> shift || (ep && key.ep != from.ep) ||
 		    !ims_addr_equal(&key.addr, ue_addr))
 			return NULL;
 		if (match(ims_ues_us(node), data))
@@ -365,40 +367,4 @@ struct ims_ue_port *ims_ues_find_port(struct ims_net *in, const struct ims_addr 
 	b = ims_ues_us(rb_find_first(&from, &in->ues[IMS_UES_US], ims_ues_cmp_from_us));
 	return ims_ues_has_port(b, IMS_FLOW_OUT_US, ue_addr, port) ?
 		&b->ue_port[IMS_FLOW_OUT_US] : NULL;
-}
-
-/**
- * ims_ues_find_us_any() - a bundle of a UE's server port
- * @in: where
- * @ue_addr: the UE's address
- * @port_us: its port
- * @who: which of those there
- * @match: is it the one?
- * @data: for @match
- *
- * Context: process, @in->lock held.
- * Return: one that matches, whichever of our ports it has, or NULL.
- */
-struct ims_bundle *ims_ues_find_us_any(struct ims_net *in, const struct ims_addr *ue_addr,
-				       __be16 port_us, enum ims_ues_who who,
-				       ims_ues_match *match, const void *data)
-{
-	const struct ims_ues_key from = {
-		.hash = ims_addr_number(ue_addr),
-		.addr = *ue_addr, .port = ims_ues_port_us(port_us, who, 0),
-	};
-	struct ims_ues_key key;
-	struct rb_node *node;
-
-	lockdep_assert_held(&in->lock);
-
-	node = rb_find_first(&from, &in->ues[IMS_UES_US], ims_ues_cmp_from_us);
-	for (; node; node = rb_next(node)) {
-		key = ims_ues_key_us(ims_ues_us(node));
-		if (key.port >> 16 != from.port >> 16 || !ims_addr_equal(&key.addr, ue_addr))
-			return NULL;
-		if (match(ims_ues_us(node), data))
-			return ims_ues_us(node);
-	}
-	return NULL;
 }

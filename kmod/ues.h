@@ -35,8 +35,5 @@ struct ims_bundle *ims_ues_find_us(struct ims_net *in, const struct ims_addr *ue
 				   ims_ues_match *match, const void *data);
 struct ims_ue_port *ims_ues_find_port(struct ims_net *in, const struct ims_addr *ue_addr,
 				      __be16 port);
-struct ims_bundle *ims_ues_find_us_any(struct ims_net *in, const struct ims_addr *ue_addr,
-				       __be16 port_us, enum ims_ues_who who,
-				       ims_ues_match *match, const void *data);
 
 #endif /* _IMS_UES_H */

@@ -228,7 +228,25 @@ class Kamailio:
         shutil.rmtree(self.work)
 
 
-class Core:
+class Meanwhile:
+    """What runs in a thread of its own for as long as the block lasts: run() ends when there is something to read from quit."""
+
+    def begin(self):
+        self.lock = threading.Condition()
+        self.quit, self.woken = os.pipe()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.woken)
+        self.thread.join()
+        os.close(self.quit)
+
+
+class Core(Meanwhile):
     """The S-CSCF: challenges, each with keys of its own, and answers; what it hears is kept."""
 
     def __init__(self, address=CORE, expires=600, identities=None):
@@ -245,20 +263,13 @@ class Core:
         self.others = ()        # contacts of other phones, as its 200 to REGISTER lists them
         self.answered, self.times = {}, 1
         self.later = set()      # methods that are answered by the test, with reply_to()
-        self.conns, self.lock = [], threading.Condition()
-        self.quit, self.woken = os.pipe()
+        self.conns = []
         self.demand(None, UE1)
         self.vectors.clear()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+        self.begin()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        os.close(self.woken)
-        self.thread.join()
-        os.close(self.quit)
+    def __exit__(self, *why):
+        super().__exit__(*why)
         for s in (self.udp, self.listener, *self.conns):
             s.close()
 
@@ -527,7 +538,7 @@ def one_nat():
         World.p.ip(f'route del default via {U4}')
 
 
-class Crowd:
+class Crowd(Meanwhile):
     """Where many phones are: an address each, and three sockets in all."""
 
     def __init__(self, n):
@@ -543,18 +554,11 @@ class Crowd:
             s.setsockopt(socket.IPPROTO_IP, 8, 1)   # IP_PKTINFO
             s.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)   # SO_RCVBUFFORCE
             s.bind(('0.0.0.0', port))
-        self.heard, self.lock = {}, threading.Condition()
-        self.quit, self.woken = os.pipe()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+        self.heard = {}
+        self.begin()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        os.close(self.woken)
-        self.thread.join()
-        os.close(self.quit)
+    def __exit__(self, *why):
+        super().__exit__(*why)
         for s in self.socks.values():
             s.close()
         World.phones.flush_states()

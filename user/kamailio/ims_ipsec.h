@@ -136,7 +136,6 @@ int kernel_over(struct sip_msg *msg, struct imsipsec_bundle *b);
  */
 int kernel_over_known(const struct sip_msg *msg, struct imsipsec_bundle *b);
 
-
 /** kernel_of_contact() - the set that a contact of the user location is about; 0, -ENOENT, … */
 int kernel_of_contact(const struct place *place, struct imsipsec_bundle *b);
 
@@ -283,12 +282,16 @@ bool may_say(struct limit *limit);
 /** dialog_init() - 0 or -1, which is said */
 int dialog_init(void);
 
-/** dialog_begins() - a request that begins a dialog, from or to the phone of a set: Record-Route
- * will say whose it is */
+/**
+ * dialog_begins() - a request that begins a dialog, from or to the phone of a set: Record-Route
+ * will say whose it is
+ */
 void dialog_begins(struct sip_msg *msg, const struct imsipsec_bundle *b);
 
-/** dialog_holds() - is a request within a dialog of the subscriber whose set it came over;
- * check_identity 2 */
+/**
+ * dialog_holds() - is a request within a dialog of the subscriber whose set it came over;
+ * check_identity 2
+ */
 bool dialog_holds(struct sip_msg *msg, const struct imsipsec_bundle *over);
 
 /** dialog_to_server_port() - have the phone send to port_ps what it sends within the dialog */
