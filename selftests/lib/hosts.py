@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ims import (ADDRESSES, DSTOPTS, P4, P6, TCP, TOP, U4, U6, UDP, UML, Namespace, Skip, World, fragment_head,  # noqa: E402
                  fragments, ip, layer4, wait)
 from natted import IPCTNL_MSG_CT_DELETE, NETLINK_NETFILTER, NFNL_SUBSYS_CTNETLINK, Nft  # noqa: E402
-from net import MAC  # noqa: E402
+from net import MAC, wait_up  # noqa: E402
 from nl import NLA_F_NESTED, Netlink, NETLINK_GENERIC, nla, parse  # noqa: E402
 from protected import PORTS  # noqa: E402
 
@@ -106,6 +106,7 @@ def place(dev, routes=True):
                   *(f'neigh replace {a} lladdr {MAC["u0"].hex(":")} dev {dev} nud permanent'
                     for a in (U4, U6, *NOBODY.values())),
                   *((f'route replace default via {U4}', f'route replace ::/0 via {U6}') if routes else ()))
+    wait_up((World.p, dev), (World.u, 'u0'))
 
 
 def need(*modules):

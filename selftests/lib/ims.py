@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ktap import UML, Fail, Skip, check, echo, equal, main, say, test, wait  # noqa: E402,F401
 from net import (AH, DCCP, DSTOPTS, ESP, ICMP, ICMP6, P4, P6, SCTP, TCP, U4, U6, UDP, UDPLITE,  # noqa: E402,F401
                  Batch, Namespace, Wire, accepted, ah, esp, esp_data, family, fragment, fragment_head, fragments, icmp_error,
-                 icv, idents, ip, ip4, layer4, pending, receive, set_gro, topology)
+                 icv, idents, ip, ip4, layer4, pending, receive, set_gro, topology, wait_up)
 from nl import Events, Family, NlError, Xfrm  # noqa: E402,F401
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))

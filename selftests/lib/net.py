@@ -449,11 +449,20 @@ def topology():
               f'link set {dev} up',
               f'neigh replace {four2} lladdr {mac[other]} dev {dev} nud permanent',
               f'neigh replace {six2} lladdr {mac[other]} dev {dev} nud permanent')
-    def up():
-        return all('NO-CARRIER' not in n.ip(f'link show {d}') and 'tentative' not in n.ip(f'addr show {d}')
-                   for n, d in ((p, 'p0'), (u, 'u0')))
-    wait(up, 'the devices are up')
+    wait_up((p, 'p0'), (u, 'u0'))
     return p, u
+
+
+def wait_up(*devices):
+    """Packets leave by each device (namespace, name), and its addresses are in use.
+
+    A veth that lost its carrier has it back before it has its queue, and drops what is sent meanwhile; its state tells.
+    """
+    def up(ns, dev):
+        shown = ns.ip(f'addr show {dev}')
+        return ' state UP ' in shown and 'tentative' not in shown
+    for ns, dev in devices:
+        wait(lambda ns=ns, dev=dev: up(ns, dev), f'{dev} is up')
 
 
 def receive(sock, timeout=20):

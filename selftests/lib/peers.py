@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from ims import (ADDRESSES, AUTH_KEY, CK, ENC_KEY, ESP, IK, P4, P6, PORT_PC, PORT_PS, PORT_UC, PORT_US,  # noqa: E402
                  SPI_UC, SPI_US, U4, U6, Namespace, Wire, World, Xfrm, family, wait)
-from net import MAC, pack  # noqa: E402
+from net import MAC, pack, wait_up  # noqa: E402
 from nl import NLM_F_REQUEST, NLMSG_ERROR, nla  # noqa: E402
 
 XFRM_MSG_NEWSA, XFRM_MSG_DELSA, XFRM_MSG_NEWPOLICY, XFRM_MSG_DELPOLICY = 16, 17, 19, 20
@@ -183,8 +183,7 @@ def setup_theirs():
     for ns, dev, own, far, other in ((k, 'p0', (P4, P6), (U4, U6), 'u0'), (v, 'u0', (U4, U6), (P4, P6), 'p0')):
         ns.ip(f'addr add {own[0]}/24 dev {dev}', f'addr add {own[1]}/64 dev {dev} nodad', f'link set {dev} up',
               *(f'neigh replace {addr} lladdr {mac[other]} dev {dev} nud permanent' for addr in far))
-    wait(lambda: all('NO-CARRIER' not in ns.ip(f'link show {dev}') and 'tentative' not in ns.ip(f'addr show {dev}')
-                     for ns, dev in ((k, 'p0'), (v, 'u0'))), 'the devices are up')
+    wait_up((k, 'p0'), (v, 'u0'))
     with k:
         Theirs.xfrm = Xfrm()
     with v:

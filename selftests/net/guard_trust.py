@@ -55,11 +55,8 @@ def at(fam, dev='c0'):
 def towards_core(dev):
     """P's addresses are there. IPv6 asks for a neighbour from the device's own address, which has to be proven for that."""
     World.p.batch(f'addr replace {GATE["IPv4"]}/16 dev {dev}', f'addr replace {GATE["IPv6"]}/64 dev {dev} nodad')
-
-    def ready_to_ask():
-        shown = World.p.ip(f'addr show {dev}')
-        return 'fe80:' in shown and 'tentative' not in shown and 'NO-CARRIER' not in shown
-    wait(ready_to_ask, f'{dev} has its own address')
+    wait(lambda: 'fe80:' in World.p.ip(f'addr show {dev}'), f'{dev} has its own address')
+    wait_up((World.p, dev), (Space.c, 'e0'))
 
 
 @contextlib.contextmanager

@@ -898,7 +898,7 @@ def comes_back():
         for ns, dev, addr, other, mac in ((World.p, 'p9', a, z, macs['u9']), (World.u, 'u9', z, a, macs['p9'])):
             ns.ip(f'addr replace {addr}/24 dev {dev}', f'link set {dev} up',
                   f'neigh replace {other} lladdr {mac} dev {dev} nud permanent')
-        wait(lambda: 'NO-CARRIER' not in World.p.ip('link show p9'), 'the link is up')
+        wait_up((World.p, 'p9'), (World.u, 'u9'))
 
     def interface():
         World.p.ip(f'link add p9 address {macs["p9"]} type veth peer name u9 address {macs["u9"]} netns U')

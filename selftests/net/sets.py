@@ -858,9 +858,11 @@ def vrf():
     again += [f'neigh replace {u} lladdr 02:00:00:00:00:02 dev p0 nud permanent' for u in (U4, U6)]
     try:
         World.p.ip('link add vrf0 type vrf table 10', 'link set vrf0 up', 'link set p0 master vrf0', *again)
+        wait_up((World.p, 'p0'), (World.u, 'u0'))
         yield 'vrf0'
     finally:
         World.p.ip('link set p0 nomaster', 'link del vrf0', *again)
+        wait_up((World.p, 'p0'), (World.u, 'u0'))
 
 
 @test('F6', 'connections of sockets that are bound to {} end with the set, too',
