@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -289,9 +290,33 @@ struct nlmsghdr *imsipsec_nl_request(struct imsipsec *h, uint8_t cmd, uint16_t f
  */
 int imsipsec_nl_check_process(struct imsipsec *h)
 {
-	if (h->pid == getpid())
+	if (*h->opened_here)
 		return 0;
 	return imsipsec_fail(h, -ECHILD, "it was opened by another process: open one after fork()");
+}
+
+/* A page of which each process that fork() makes gets zeros; no call is needed to look. */
+int imsipsec_nl_mark_process(struct imsipsec *h)
+{
+	const size_t size = sysconf(_SC_PAGESIZE);
+	bool *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int err;
+
+	if (page == MAP_FAILED)
+		return -errno;
+	if (madvise(page, size, MADV_WIPEONFORK)) {
+		err = -errno;
+		munmap(page, size);
+		return err;
+	}
+	*page = true;
+	h->opened_here = page;
+	return 0;
+}
+
+static void unmark_process(struct imsipsec *h)
+{
+	munmap((void *)h->opened_here, sysconf(_SC_PAGESIZE));
 }
 
 /*
@@ -391,6 +416,7 @@ int imsipsec_nl_get(struct imsipsec *h, struct nlmsghdr *request,
 int imsipsec_nl_ask(int bus, struct nlmsghdr *request, uint16_t type,
 		    imsipsec_reply_fn reply, void *data)
 {
+	static const bool opened_here = true;
 	struct imsipsec *h = calloc(1, sizeof(*h));
 	struct imsipsec_exchange x = {
 		.h = h, .request = request, .type = type, .reply = reply, .data = data,
@@ -399,7 +425,7 @@ int imsipsec_nl_ask(int bus, struct nlmsghdr *request, uint16_t type,
 
 	if (!h)
 		return err;
-	h->pid = getpid();
+	h->opened_here = &opened_here;
 	request->nlmsg_seq = 1;
 	h->nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	if (h->nl && !mnl_socket_bind(h->nl, 0, MNL_SOCKET_AUTOPID))
@@ -505,11 +531,13 @@ int imsipsec_nl_open(struct imsipsec **handle)
 	if (!h)
 		return -ENOMEM;
 
-	h->pid = getpid();
+	err = imsipsec_nl_mark_process(h);
+	if (err)
+		goto free_handle;
 	h->nl = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
 	if (!h->nl) {
 		err = -errno;
-		goto free_handle;
+		goto unmark_process;
 	}
 	if (mnl_socket_bind(h->nl, 0, MNL_SOCKET_AUTOPID)) {
 		err = -errno;
@@ -527,6 +555,8 @@ int imsipsec_nl_open(struct imsipsec **handle)
 
 close_socket:
 	mnl_socket_close(h->nl);
+unmark_process:
+	unmark_process(h);
 free_handle:
 	free(h);
 	return err;
@@ -555,6 +585,7 @@ void imsipsec_close(struct imsipsec *h)
 	if (!h)
 		return;
 	mnl_socket_close(h->nl);
+	unmark_process(h);
 	free(h);
 }
 

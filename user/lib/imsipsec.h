@@ -1452,7 +1452,7 @@ const char *imsipsec_cache_strerror(const struct imsipsec_cache *c);
  * bundle that the connection was opened over, which may have gone: see
  * imsipsec_rx_tuple().
  *
- * No system call but getpid() where the bundle is in the cache and ACTIVE or OLD there. A
+ * No system call where the bundle is in the cache and ACTIVE or OLD there. A
  * packet may just have taken one into use that is TEMPORARY or ESTABLISHED: the
  * kernel is asked.
  *

@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
@@ -30,7 +29,7 @@
 
 struct imsipsec {
 	struct mnl_socket *nl;
-	pid_t pid;			/* of the process that it belongs to */
+	const bool *opened_here;	/* by this process: false after fork() */
 	uint16_t family;
 	uint32_t group;			/* multicast group of the events */
 	uint32_t seq;
@@ -95,6 +94,7 @@ int imsipsec_nl_get(struct imsipsec *h, struct nlmsghdr *request,
 		    imsipsec_reply_fn reply, void *data);
 int imsipsec_nl_ask(int bus, struct nlmsghdr *request, uint16_t type,
 		    imsipsec_reply_fn reply, void *data);
+int imsipsec_nl_mark_process(struct imsipsec *h);
 int imsipsec_nl_check_process(struct imsipsec *h);
 bool imsipsec_nl_ok(const struct nlmsghdr *nlh, int left);
 bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len);

@@ -355,7 +355,7 @@ int __wrap_imsipsec_event_open(struct imsipsec_events **ev)
 	*ev = __real_calloc(1, sizeof(**ev));
 	(*ev)->h = __real_calloc(1, sizeof(*(*ev)->h));
 	(*ev)->h->nl = event_nl;
-	(*ev)->h->pid = getpid();
+	imsipsec_nl_mark_process((*ev)->h);
 	(*ev)->h->family = FAMILY;
 	kernel.listens = true;
 	return 0;
@@ -365,7 +365,7 @@ int __wrap_imsipsec_open(struct imsipsec **h)
 {
 	*h = __real_calloc(1, sizeof(**h));
 	(*h)->nl = request_nl;
-	(*h)->pid = getpid();
+	imsipsec_nl_mark_process(*h);
 	(*h)->family = FAMILY;
 	return 0;
 }

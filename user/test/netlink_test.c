@@ -97,9 +97,13 @@ static struct imsipsec handle;
 
 static struct imsipsec *reset(void)
 {
+	const bool *opened_here = handle.opened_here;
+
 	memset(&kernel, 0, sizeof(kernel));
 	memset(&handle, 0, sizeof(handle));
-	handle.pid = getpid();
+	handle.opened_here = opened_here;
+	if (!opened_here)
+		imsipsec_nl_mark_process(&handle);
 	handle.family = FAMILY;
 	handle.group = GROUP;
 	return &handle;
