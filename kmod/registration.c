@@ -125,7 +125,10 @@ static int ims_registration_cmp_from(const void *data, const struct rb_node *nod
 	const struct ims_registration_key *key = data;
 	const int cmp = ims_registration_cmp(key, node);
 
-	return cmp < 0 && ims_registration_has_owner(reg, key->name) ? 0 : cmp;
+	/* to compare names on each step of the way would take longer than the way */
+	if (cmp >= 0 || key->owner_hash != reg->owner_hash)
+		return cmp;
+	return ims_registration_has_owner(reg, key->name) ? 0 : cmp;
 }
 
 /* The first of an owner's at a place or behind it, or NULL */
