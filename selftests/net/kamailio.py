@@ -648,6 +648,34 @@ def foreign():
         equal(ue.request('MESSAGE', first, user='anonymous@anonymous.invalid').status, '200', 'the answer to an anonymous one')
 
 
+@case('IDENTITY', 'a request with a From that cannot be read over a phone\'s own set is refused', short=True)
+def unreadable():
+    with Core() as core, Kamailio() as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        text = ue.text_of('MESSAGE', first, to='ue1@' + REALM).replace(f'From: <sip:{UE1}>;tag=ue', f'From: <sip:{UE2}')
+        ue.send(text, first)
+        if OURS:
+            wait(lambda: kamailio.said('with a From that cannot be read: refused'), 'the log says it')
+        ue.talk(first)
+        check(not any('sip:' + UE2 in m['From'] for m in core.heard), 'it went to the S-CSCF')
+
+
+@case('IDENTITY', 'a REGISTER of another one, whose name is folded, makes one line of the log', short=True)
+def folded():
+    if not OURS:
+        raise Skip('the original does not look at it')
+    with Core() as core, Kamailio() as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        core.heard.clear()
+        forged = f'Authorization: Digest username="{UE2}\r\n 0(1) NOTICE: forged", realm="{REALM}", uri="sip:{REALM}", nonce="", response=""'
+        equal(ue.request('REGISTER', first, *ue.headers(first, first), forged).status, '403', 'the answer')
+        wait(lambda: kamailio.said(f'REGISTER of {UE2} over a set of {UE1}: refused'), 'the log says it')
+        check(not any(x.lstrip().startswith('0(1) NOTICE: forged') for x in kamailio.lines()), 'a phone has written a line of the log')
+        check(not core.heard, f'the S-CSCF has heard {core.heard}')
+
+
 @case('TEL', 'a phone whose first REGISTER has no private identity, and a To of tel:, registers and is sent to', short=True)
 def tel():
     number = '+4930123'
@@ -994,6 +1022,8 @@ def kemi():
         World.wire.seen()
         ue.talk(first)
         asked(core, ue, first)
+        # The other process has named the domain
+        equal(ue.request('MESSAGE', first, user=UE2, to='ue1@' + REALM).status, '403', 'the answer to a request with the From of another one')
         all_in_esp(ue)
         check(not kamailio.said('test: ipsec_'), 'a call has failed')
 
