@@ -194,6 +194,38 @@ def call_to_phone(how):
         all_in_esp(ue)
 
 
+@case('LATE', 'a request to a phone by {}: no memory stays behind, and its dialog is recorded with port_ps', short=('a failure route',),
+      each=('a failure route', 'a branch route'))
+def late(which):
+    with Core() as core, Kamailio('#!define LATE') as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        core.later.add('SUBSCRIBE')
+
+        def used():
+            """What the processes that receive have of their own memory."""
+            return sum(x['used'] for x in kamailio.rpc('pkg.stats') if 'receiver' in x['desc'])
+
+        def each(n):
+            more = ['Event: reg', f'X-Late: {which.split()[1]}']
+            core.request('SUBSCRIBE', call=f'late-{n}', more=more)
+            if which == 'a failure route':
+                core.reply_to(core.next(lambda m: m.method == 'SUBSCRIBE'), '404 Not Found')
+            request = ue.next(lambda m: m.method == 'SUBSCRIBE')
+            check(f':{PS};' in routes(request)[0], f'the phone is to send to {routes(request)[0]}')
+            answer(ue, request, first, tag=';tag=phone')
+            equal(core.next(lambda m: m.status and m['Call-ID'] == f'late-{n}' and m.status != '100').status, '200', 'the answer at the S-CSCF')
+        sizes = []
+        for n in range(30):
+            each(n)
+            if n % 5 == 4:
+                sizes.append(used())
+        # One may be of a process that still works
+        equal(min(sizes[3:]), min(sizes[:3]), f'the least bytes of memory that the processes have, of {sizes}')
+        all_in_esp(ue)
+
+
 @case('DIALOG', 'check_identity 2: within the dialog of {} its phone may send, and nobody else', each=('a call of a phone', 'a call to a phone'),
       short=('a call to a phone',))
 def dialog(which):

@@ -124,6 +124,9 @@ bool dialog_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)
  * Kamailio writes into the first Record-Route what it sends from, which is port_pc. To that port
  * the phone has no SA from its client port, and requests are to come to port_ps (TS 24.229 clause
  * 5.2.6.4).
+ *
+ * In a failure route and in a branch route what is there is a copy, of which Kamailio frees none of
+ * the texts. It frees those of new ones: the text comes behind what it takes the place of.
  */
 void dialog_to_server_port(struct sip_msg *msg, const struct imsipsec_bundle *b, int proto)
 {
@@ -150,9 +153,14 @@ void dialog_to_server_port(struct sip_msg *msg, const struct imsipsec_bundle *b,
 				return;
 			}
 			memcpy(s, text + 4, len);
+			if (!insert_new_lump_after(l, s, len, HDR_RECORDROUTE_T)) {
+				pkg_free(s);
+				return;
+			}
+			/* It adds nothing any more. */
 			l->op = LUMP_ADD;
-			l->u.value = s;
-			l->len = len;
+			l->u.value = NULL;
+			l->len = 0;
 		}
 	}
 }
