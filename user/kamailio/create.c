@@ -213,20 +213,20 @@ static int bundle_new(struct imsipsec_bundle_params *p, const struct gm *gm,
 
 static int supported_and_server(struct sip_msg *reply, const struct imsipsec_bundle *b)
 {
-	char line[2048 + 32] = "Security-Server: ";
-	int at = strlen(line), len;
+	char lines[2048 + 64] = "Supported: sec-agree\r\nSecurity-Server: ";
+	int at = strlen(lines), len;
 
 	/*
 	 * The one pair alone: there are phones that take the first of a list, whatever they
 	 * offered.
 	 */
-	len = imsipsec_secagree_write_server(line + at, sizeof(line) - at - 2, b, NULL, 0);
+	len = imsipsec_secagree_write_server(lines + at, sizeof(lines) - at - 2, b, NULL, 0);
 	if (len < 0) {
 		LIMITED(LM_ERR, "Security-Server cannot be written: %s\n", strerror(-len));
 		return -1;
 	}
-	strcpy(line + at + len, "\r\n");
-	return add_header(reply, "Supported: sec-agree\r\n") || add_header(reply, line) ? -1 : 0;
+	strcpy(lines + at + len, "\r\n");
+	return add_headers(reply, lines);
 }
 
 static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const tm_cell_t *t)

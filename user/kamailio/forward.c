@@ -266,8 +266,8 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 		return FAILED;
 	}
 	if (is_ok_to_register(msg, req) &&
-	    ((over && confirm(msg, req, &b)) || add_header(msg, "Supported: sec-agree\r\n") ||
-	     add_header(msg, "Require: sec-agree\r\n")))
+	    ((over && confirm(msg, req, &b)) ||
+	     add_headers(msg, "Supported: sec-agree\r\nRequire: sec-agree\r\n")))
 		return FAILED;
 	via = last_via(msg);
 	proto = (flags & FORWARD_USE_VIA) && via ? via->proto : req->rcv.proto;

@@ -187,13 +187,19 @@ int core_socket_find(void);
 
 /* --- message.c */
 
-/** struct copy - a message parsed apart, so that what is in shared memory stays as it is */
+/**
+ * struct copy - the request of a transaction, for whoever parses Contact and Expires
+ * @msg: what stands in shared memory, and stays as it is, but for these two
+ *
+ * Each piece of memory costs Kamailio some ten thousand instructions: to parse the whole message
+ * again would take thirty.
+ */
 struct copy {
 	struct sip_msg msg;
-	char *buf;
+	struct hdr_field contact, expires;
 };
 
-/** copy_begin() - parse it, all headers; 0 or -1; @copy is to be ended if it is 0 */
+/** copy_begin() - 0 or -1, which is said; @copy is to be ended if it is 0 */
 int copy_begin(struct copy *copy, const struct sip_msg *msg);
 void copy_end(struct copy *copy);
 
@@ -203,8 +209,8 @@ int over_of_request(const struct sip_msg *req, struct imsipsec_bundle *b);
 /** next_header() - the next header of a name behind @from, or the first one (NULL); or NULL */
 struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struct hdr_field *from);
 
-/** add_header() - one line, with its end, behind the others; 0 or -1 */
-int add_header(struct sip_msg *msg, const char *line);
+/** add_headers() - lines, each with its end, behind the others; 0 or -1 */
+int add_headers(struct sip_msg *msg, const char *lines);
 
 /** secagree_of() - all headers of a name as one list; NULL if nothing in them is well-formed */
 struct imsipsec_secagree *secagree_of(const struct sip_msg *msg, const char *name);

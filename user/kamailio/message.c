@@ -14,34 +14,33 @@
 
 #include "ims_ipsec.h"
 
+static void own(struct hdr_field *own, struct hdr_field **h)
+{
+	memset(own, 0, sizeof(*own));
+	if (!*h)
+		return;
+	*own = **h;
+	own->parsed = NULL;
+	*h = own;
+}
+
 int copy_begin(struct copy *copy, const struct sip_msg *msg)
 {
-	memset(copy, 0, sizeof(*copy));
-	copy->buf = pkg_malloc(msg->len + 1);
-	if (!copy->buf) {
-		LM_ERR("no memory\n");
+	/* tm has all headers parsed before it puts a request there. */
+	if ((msg->parsed_flag & HDR_EOH_F) != HDR_EOH_F || (msg->to && !msg->to->parsed)) {
+		LIMITED(LM_ERR, "the request of the transaction is not parsed\n");
 		return -1;
 	}
-	memcpy(copy->buf, msg->buf, msg->len);
-	copy->buf[msg->len] = '\0';
-	copy->msg.buf = copy->buf;
-	copy->msg.len = msg->len;
-	copy->msg.rcv = msg->rcv;
-	copy->msg.id = msg->id;
-	copy->msg.pid = msg->pid;
-	if (parse_msg(copy->buf, copy->msg.len, &copy->msg) ||
-	    parse_headers(&copy->msg, HDR_EOH_F, 0) < 0) {
-		LIMITED(LM_ERR, "the request of the transaction cannot be parsed\n");
-		copy_end(copy);
-		return -1;
-	}
+	copy->msg = *msg;
+	own(&copy->contact, &copy->msg.contact);
+	own(&copy->expires, &copy->msg.expires);
 	return 0;
 }
 
 void copy_end(struct copy *copy)
 {
-	free_sip_msg(&copy->msg);
-	pkg_free(copy->buf);
+	clean_hdr_field(&copy->contact);
+	clean_hdr_field(&copy->expires);
 }
 
 int over_of_request(const struct sip_msg *req, struct imsipsec_bundle *b)
@@ -69,10 +68,10 @@ struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struc
 	return NULL;
 }
 
-int add_header(struct sip_msg *msg, const char *line)
+int add_headers(struct sip_msg *msg, const char *lines)
 {
 	struct lump *anchor;
-	int len = strlen(line);
+	int len = strlen(lines);
 	char *s;
 
 	if (parse_headers(msg, HDR_EOH_F, 0) < 0)
@@ -80,7 +79,7 @@ int add_header(struct sip_msg *msg, const char *line)
 	s = pkg_malloc(len);
 	if (!s)
 		goto no_memory;
-	memcpy(s, line, len);
+	memcpy(s, lines, len);
 	anchor = anchor_lump(msg, msg->unparsed - msg->buf, 0, 0);
 	if (!anchor || !insert_new_lump_before(anchor, s, len, 0)) {
 		pkg_free(s);

@@ -30,15 +30,11 @@ bool is_trusted(const struct ip_addr *ip)
 	return false;
 }
 
+/* The pool has all from its first to its last, but for port_ps where that is between them. */
 static bool is_port(unsigned short port)
 {
-	if (port == settings.port_ps)
-		return true;
-	for (int i = 0; i < settings.n_port_pc; i++) {
-		if (port == settings.port_pc[i])
-			return true;
-	}
-	return false;
+	return port == settings.port_ps || (port >= settings.port_pc[0] &&
+					    port <= settings.port_pc[settings.n_port_pc - 1]);
 }
 
 bool is_protected(const struct ip_addr *ip, unsigned short port)
