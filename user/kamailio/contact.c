@@ -236,6 +236,14 @@ static bool info_of_reply(struct pcontact_info *info, struct sip_msg *reply, str
 	return true;
 }
 
+static void say_no_contact(const struct pcontact_info *info)
+{
+	LIMITED(LM_ERR,
+		"the user location has no contact of %.*s port %u: pcscf_save_pending comes "
+		"first\n",
+		info->received_host.len, info->received_host.s, info->received_port);
+}
+
 bool contact_of_reply(udomain_t *d, struct sip_msg *reply, struct sip_msg *req, struct place *place)
 {
 	char source[IP_ADDR_MAX_STR_SIZE + 2];
@@ -245,10 +253,7 @@ bool contact_of_reply(udomain_t *d, struct sip_msg *reply, struct sip_msg *req, 
 		return false;
 	if (find_place(d, &info, 0, place))
 		return true;
-	LIMITED(LM_ERR,
-		"the user location has no contact of %.*s port %u: pcscf_save_pending comes "
-		"first\n",
-		info.received_host.len, info.received_host.s, info.received_port);
+	say_no_contact(&info);
 	return false;
 }
 
@@ -264,7 +269,7 @@ int contact_describe(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
 		return -1;
 	c = find_locked(d, &info, 0);
 	if (!c) {
-		LIMITED(LM_ERR, "the contact has gone meanwhile\n");
+		say_no_contact(&info);
 		return -1;
 	}
 	if (c->reg_state != PCONTACT_REGISTERED) {

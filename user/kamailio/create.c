@@ -240,6 +240,7 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const 
 	struct imsipsec_algs algs[16];
 	char source[IP_ADDR_MAX_STR_SIZE + 2] = "";
 	struct gm *gm = gm_of(&req->rcv.dst_ip);
+	struct place place;
 	bool protected;
 	int n, err, result = -1;
 
@@ -260,6 +261,9 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const 
 		return -1;
 	}
 	protected = !err;
+	/* That of what came in clear is found when it is described. */
+	if (protected && !contact_of_reply(d, reply, req, &place))
+		return -1;
 	client = secagree_of(req, "Security-Client");
 	if (!client) {
 		LIMITED(LM_WARN,
@@ -333,7 +337,6 @@ int ipsec_create(struct sip_msg *msg, udomain_t *d, int flags)
 {
 	tm_cell_t *t = tmb.t_gett();
 	int result = FAILED;
-	struct place place;
 	struct copy req;
 
 	if (!t || t == T_UNDEFINED || !t->uas.request) {
@@ -345,7 +348,7 @@ int ipsec_create(struct sip_msg *msg, udomain_t *d, int flags)
 		return DONE;
 	if (copy_begin(&req, t->uas.request))
 		return FAILED;
-	if (contact_of_reply(d, msg, &req.msg, &place) && !make(msg, &req.msg, d, t))
+	if (!make(msg, &req.msg, d, t))
 		result = DONE;
 	copy_end(&req);
 	return result;

@@ -41,7 +41,7 @@ static bool is_stream(int proto)
 	return proto == PROTO_TCP || proto == PROTO_TLS;
 }
 
-/* Socket and $du of a message; NULL if Kamailio has not got the socket */
+/* Socket of a message, and $du of a request; NULL if Kamailio has not got the socket */
 static struct socket_info *point(struct sip_msg *msg, const struct imsipsec_bundle *b,
 				 struct way *way, int flags)
 {
@@ -61,7 +61,8 @@ static struct socket_info *point(struct sip_msg *msg, const struct imsipsec_bund
 		return NULL;
 	}
 	msg->force_send_socket = si;
-	if (flags & FORWARD_KEEP_DST_URI)
+	/* Where an answer goes is the transaction's. */
+	if ((flags & FORWARD_KEEP_DST_URI) || msg->first_line.type == SIP_REPLY)
 		return si;
 	uri.len = uri_host_port(text, sizeof(text), &b->ue_address, way->dst,
 				!(flags & FORWARD_TRANSPORT) ? "" :

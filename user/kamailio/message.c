@@ -170,7 +170,7 @@ str auth_param(const str *value, const char *name)
 			close = closing_quote(s, end);
 			return close ? (str) { (char *)s + 1, close - s - 1 } : none;
 		} else {
-			begins = strchr(" ,\t\r\n", *s);
+			begins = *s == ' ' || *s == ',' || *s == '\t' || *s == '\r' || *s == '\n';
 		}
 	}
 	return none;
