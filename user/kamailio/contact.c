@@ -115,7 +115,7 @@ static bool describes(const security_t *security, const struct imsipsec_bundle *
 
 /*
  * The registrar has written there what the phone says. It is written over, for each piece of memory
- * costs Kamailio some ten thousand instructions.
+ * costs Kamailio thousands of instructions.
  */
 static int describe_set(udomain_t *d, pcontact_t *c, const struct imsipsec_bundle *b)
 {

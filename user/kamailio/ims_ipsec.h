@@ -191,8 +191,8 @@ int core_socket_find(void);
  * struct copy - the request of a transaction, for whoever parses Contact and Expires
  * @msg: what stands in shared memory, and stays as it is, but for these two
  *
- * Each piece of memory costs Kamailio some ten thousand instructions: to parse the whole message
- * again would take thirty.
+ * Each piece of memory costs Kamailio thousands of instructions, and to parse the whole message
+ * again would take many.
  */
 struct copy {
 	struct sip_msg msg;
