@@ -131,6 +131,20 @@ def life():
         keys.none_left('no key is left of bundles that have gone')
 
 
+@test('KEYS', 'in as many places of one bundle as of another: none stays behind when it has been made')
+def places():
+    World.nl.do('config-set', temporary_timeout=3600000)
+    with Keys() as keys:
+        ep = endpoint()
+        for slot in range(8):
+            equal(keys.new(slot, ep, ('hmac-sha-1-96', 'aes-cbc')), 'ok', 'bundle-new')
+        found = keys.scan()
+        for key in ('ik', 'ck'):
+            n = [len(found.get((slot, key), ())) for slot in range(8)]
+            check(n[0] and len(set(n)) == 1, f'places with the {key} of each bundle: {n}')
+        World.nl.do('endpoint-del', id=ep['id'], force=True)
+
+
 @test('KEYS', 'nowhere after requests that failed')
 def failed():
     with Keys() as keys:
