@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* ipsec_create: the set of SAs of a 401. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "dprint.h"
+#include "hash_func.h"
+#include "parser/contact/parse_contact.h"
+#include "parser/parse_cseq.h"
+#include "parser/parse_uri.h"
+
+#include "proto_ims_ipsec.h"
+
+/* The keys, which are taken out of the answer: the phone computes them. */
+static bool keys_of(struct sip_msg *reply, struct imsipsec_bundle_params *p, struct record *record)
+{
+	struct {
+		const char *name;
+		uint8_t *key;
+		char *text;
+	} keys[] = { { "ik", p->ik, record->ik }, { "ck", p->ck, record->ck } };
+	struct hdr_field *h = NULL;
+	struct span found, whole[2];
+	bool have = false;
+
+	if (parse_headers(reply, HDR_EOH_F, 0) < 0)
+		return false;
+	while (!have && (h = next_header(reply, "WWW-Authenticate", h))) {
+		have = true;
+		for (int i = 0; have && i < 2; i++) {
+			have = text_param(header_text(h), keys[i].name, &found, &whole[i]) &&
+			       !imsipsec_key_parse(keys[i].key, found.s, found.len);
+			if (have)
+				memcpy(keys[i].text, found.s, KEY_TEXT);
+		}
+	}
+	if (!have) {
+		LIMITED(LM_ERR,
+			"no ik and ck of 32 hexadecimal digits in WWW-Authenticate: the S-CSCF has "
+			"to give them to the P-CSCF\n");
+		return false;
+	}
+	text_join(header_text(h), &whole[0], &whole[1]);
+	return !cut_text(reply, whole[0]) && (!whole[1].len || !cut_text(reply, whole[1]));
+}
+
+static bool has_param(const struct sip_uri *uri, const char *name)
+{
+	int len = strlen(name);
+
+	for (int i = 0; i + len <= uri->params.len; i++) {
+		if ((!i || uri->params.s[i - 1] == ';') &&
+		    !strncasecmp(uri->params.s + i, name, len) &&
+		    (i + len == uri->params.len || strchr(";=", uri->params.s[i + len])))
+			return true;
+	}
+	return false;
+}
+
+static str param_of(const contact_t *contact, const char *name)
+{
+	const str none = { "", 0 };
+
+	for (param_t *p = contact->params; p; p = p->next) {
+		if (p->name.len == (int)strlen(name) && !strncasecmp(p->name.s, name, p->name.len))
+			return p->body;
+	}
+	return none;
+}
+
+/*
+ * Which of the subscriber's registrations: that of the instance (RFC 5626), for each family, which
+ * are two registrations of a phone; else the one of that user at the address. Never the port, which
+ * is another one over a set than in clear.
+ */
+static bool contact_key(struct sip_msg *req, const struct imsipsec_addr *ue, uint8_t *key,
+			size_t *len)
+{
+	char text[INET6_ADDRSTRLEN];
+	contact_t *contact;
+	struct sip_uri uri;
+	str instance, reg_id;
+	bool sos;
+	int n;
+
+	if (!req->contact || (!req->contact->parsed && parse_contact(req->contact) < 0))
+		return false;
+	contact = ((contact_body_t *)req->contact->parsed)->contacts;
+	if (!contact || parse_uri(contact->uri.s, contact->uri.len, &uri) < 0)
+		return false;
+	instance = param_of(contact, "+sip.instance");
+	reg_id = param_of(contact, "reg-id");
+	/* An emergency registration stands beside a normal one, TS 24.229 clause 5.1.6. */
+	sos = has_param(&uri, "sos");
+	if (instance.len)
+		n = snprintf((char *)key, IMSIPSEC_CONTACT_MAX, "%.*s;reg-id=%.*s%s%s",
+			     instance.len, instance.s, reg_id.len, reg_id.s,
+			     ue->family == AF_INET6 ? ";inet6" : "", sos ? ";sos" : "");
+	else
+		n = snprintf((char *)key, IMSIPSEC_CONTACT_MAX, "%.*s@%s%s", uri.user.len,
+			     uri.user.s ?: "", imsipsec_addr_format(ue, text, sizeof(text)),
+			     sos ? ";sos" : "");
+	if (n <= 0 || n >= IMSIPSEC_CONTACT_MAX)
+		return false;
+	*len = n;
+	return true;
+}
+
+/* Where the phone is. Over a set it is where that set is. */
+static void locate(struct sip_msg *req, const struct gm *gm, const struct imsipsec_bundle *over,
+		   struct imsipsec_bundle_params *p)
+{
+	struct hdr_field *h = next_header(req, "Via", NULL);
+	struct imsipsec_addr source, sent_by;
+	char text[INET6_ADDRSTRLEN];
+	bool natted;
+
+	to_addr(&source, &req->rcv.src_ip);
+	p->ue_address = source;
+	p->mode = IMSIPSEC_MODE_TRANS;
+	if (over) {
+		p->mode = over->mode;
+		p->ue_address = over->ue_address;
+		p->ue_nat_address = over->ue_nat_address;
+		p->unmarked = over->unmarked;
+		return;
+	}
+	if (!h)
+		h = next_header(req, "v", NULL);
+	if (!h || imsipsec_via_is_natted(h->body.s, h->body.len, &source, &natted) || !natted)
+		return;
+	imsipsec_addr_format(&source, text, sizeof(text));
+	if (!gm->nat) {
+		LIMITED(LM_WARN,
+			"%s: there is a NAT between the phone and here, for its Via says another "
+			"address: ESP will not come through. For phones that have mod=UDP-enc-tun: "
+			"modparam(\"proto_ims_ipsec\", \"nat_traversal\", 1)\n",
+			text);
+		return;
+	}
+	p->mode = IMSIPSEC_MODE_UDP_ENC_TUN;
+	p->ue_nat_address = source;
+	p->unmarked = !settings.mask;
+	if (!imsipsec_via_sent_by(h->body.s, h->body.len, &sent_by, NULL) &&
+	    sent_by.family == source.family)
+		p->ue_address = sent_by;
+}
+
+/*
+ * Of the challenge: where the 401 comes twice, and two processes have it at once, both get the one
+ * set. The label of a transaction begins at random when OpenSIPS starts.
+ */
+static uint64_t cookie_of(const struct cell *t, const struct sip_msg *reply)
+{
+	struct hdr_field *h = next_header(reply, "WWW-Authenticate", NULL);
+	struct span nonce = { "", 0 };
+	str s;
+
+	if (h)
+		text_param(header_text(h), "nonce", &nonce, NULL);
+	s = (str) { (char *)nonce.s, nonce.len };
+	return ((uint64_t)t->label << 32 | (core_hash(&s, NULL, 0) ^ t->hash_index)) ?: 1;
+}
+
+static int refused(const struct imsipsec_bundle_params *p, int err)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	LIMITED(LM_ERR, "no set of SAs for %.*s at %s\n", (int)p->owner_len, (const char *)p->owner,
+		imsipsec_addr_format(&p->ue_address, text, sizeof(text)));
+	kernel_failed("ipsec_create", err);
+	return NO_SET;
+}
+
+/*
+ * Where the endpoint has gone, by somebody's hand or with the kernel module, it is made again; its
+ * id may be another one then.
+ */
+static int bundle_new(struct imsipsec_bundle_params *p, const struct gm *gm,
+		      const struct imsipsec_bundle **made)
+{
+	bool tried = false;
+	int err;
+
+	do {
+		if (!kernel())
+			return -EIO;
+		p->endpoint = gm->endpoint;
+		err = imsipsec_bundle_new(kernel(), p, made);
+	} while (kernel_again(err, &tried));
+	if (err != -ENOENT || kernel_prepare())
+		return err;
+	p->endpoint = gm->endpoint;
+	return imsipsec_bundle_new(kernel(), p, made);
+}
+
+/* The pairs that are allowed and that the kernel has */
+static int pairs_for(struct span *list, struct imsipsec_algs *algs, size_t *n)
+{
+	struct imsipsec_algs all[ALGS_MAX];
+	char text[512];
+	size_t n_all;
+
+	if (list && list->len) {
+		if (list->len >= sizeof(text))
+			return -EINVAL;
+		memcpy(text, list->s, list->len);
+		text[list->len] = '\0';
+	}
+	if (choice_algs(list && list->len ? text : settings.allowed_algorithms,
+			settings.disable_deprecated_algorithms, all, &n_all))
+		return -EINVAL;
+	*n = 0;
+	for (size_t i = 0; i < n_all; i++) {
+		if (kernel_has_pair(&all[i]))
+			algs[(*n)++] = all[i];
+	}
+	return 0;
+}
+
+static int say_server(struct sip_msg *reply, const struct imsipsec_bundle *b,
+		      const struct imsipsec_algs *algs, size_t n, struct record *record)
+{
+	char line[sizeof(record->server) + 32];
+	int len;
+
+	/*
+	 * The one pair alone, if nothing else is asked for: there are phones that take the first of a
+	 * list, whatever they offered.
+	 */
+	len = imsipsec_secagree_write_server(record->server, sizeof(record->server), b,
+					     settings.whole_list ? algs : NULL, n);
+	if (len < 0) {
+		LIMITED(LM_ERR, "Security-Server cannot be written: %s\n", strerror(-len));
+		return -1;
+	}
+	snprintf(line, sizeof(line), "Security-Server: %s\r\n", record->server);
+	return add_header(reply, "Supported: sec-agree\r\n") || add_header(reply, line) ? -1 : 0;
+}
+
+/* What the two arguments say of the ports has to be what the endpoint has. */
+static bool ports_fit(const struct gm *gm, const int *server, const int *client,
+		      struct imsipsec_bundle_params *p)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	imsipsec_addr_format(&gm->addr, text, sizeof(text));
+	if (server && *server && *server != gm->ports.ps) {
+		LIMITED(LM_ERR, "ipsec_create: the server port of %s is %u, and not %d\n", text,
+			gm->ports.ps, *server);
+		return false;
+	}
+	if (!client || !*client)
+		return true;
+	if (!choice_is_client(&gm->ports, *client)) {
+		LIMITED(LM_ERR, "ipsec_create: %s has no client port %d\n", text, *client);
+		return false;
+	}
+	p->port_pc = *client;
+	return true;
+}
+
+/* Whose set it is; what comes over a set is of that set's registration, whatever it says. */
+static bool name(struct sip_msg *req, const struct imsipsec_bundle *over, uint8_t *owner,
+		 uint8_t *key, struct imsipsec_bundle_params *p)
+{
+	if (over) {
+		p->owner = over->owner;
+		p->owner_len = over->owner_len;
+		p->contact = over->contact;
+		p->contact_len = over->contact_len;
+		p->over = over->id;
+		return true;
+	}
+	p->owner = owner;
+	p->contact = key;
+	p->began_clear = 1;
+	return owner_of(req, owner, &p->owner_len) &&
+	       contact_key(req, &p->ue_address, key, &p->contact_len);
+}
+
+static int make(struct sip_msg *reply, struct sip_msg *req, const struct cell *t, int *server,
+		int *client, struct span *list)
+{
+	struct imsipsec_bundle_params p = { .size = sizeof(p) };
+	uint8_t owner[IMSIPSEC_OWNER_MAX], key[IMSIPSEC_CONTACT_MAX];
+	struct imsipsec_secagree *offered = NULL;
+	const struct imsipsec_bundle *made;
+	const struct imsipsec_mech *mech;
+	struct imsipsec_bundle over, b;
+	struct imsipsec_algs algs[ALGS_MAX];
+	static struct record record;
+	char allowed[512], *source = ip_addr2a(&req->rcv.src_ip);
+	struct gm *gm = gm_of(&req->rcv.dst_ip);
+	int err, result = NO_AGREEMENT;
+	str public = public_of(req);
+	bool protected;
+	size_t n;
+
+	memset(&record, 0, sizeof(record));
+	if (!keys_of(reply, &p, &record)) {
+		result = NO_KEYS;
+		goto wipe;
+	}
+	if (!gm) {
+		LIMITED(LM_ERR, "%s: it talks to %s, which has no socket=ipsec:\n", source,
+			ip_addr2a(&req->rcv.dst_ip));
+		goto wipe;
+	}
+	if (!ports_fit(gm, server, client, &p))
+		goto wipe;
+	err = kernel_over(&req->rcv, &over);
+	if (err && err != -ENOENT) {
+		LIMITED(LM_ERR, "%s: which set its REGISTER came over cannot be told: %s\n", source,
+			strerror(-err));
+		result = NO_SET;
+		goto wipe;
+	}
+	protected = !err;
+	offered = secagree_of(req, "Security-Client");
+	if (!offered) {
+		LIMITED(LM_WARN,
+			"%s: no Security-Client with a complete ipsec-3gpp in its REGISTER: it has "
+			"no IPsec, or it is switched off there\n",
+			source);
+		goto wipe;
+	}
+	if (pairs_for(list, algs, &n)) {
+		LIMITED(LM_ERR, "ipsec_create: the list of algorithms names no pair that there is\n");
+		goto wipe;
+	}
+	locate(req, gm, protected ? &over : NULL, &p);
+	if (imsipsec_secagree_choose(offered, algs, n, &p.mode, 1, &mech)) {
+		LIMITED(LM_ERR,
+			"%s: nothing of what its Security-Client offers can be had with mod=%s: "
+			"imsipsec algorithms says what can\n",
+			source, imsipsec_mode_name(p.mode));
+		goto wipe;
+	}
+	if (!name(req, protected ? &over : NULL, owner, key, &p)) {
+		LIMITED(LM_ERR,
+			"%s: its REGISTER says no identity, or no contact, or one that is too "
+			"long\n",
+			source);
+		result = FAILED;
+		goto wipe;
+	}
+	/* Of a set that follows another one the kernel chooses the port, for the two to differ. */
+	if (!p.port_pc && !protected &&
+	    choice_is_client(&gm->ports, settings.default_client_port))
+		p.port_pc = settings.default_client_port;
+	choice_write_algs(allowed, sizeof(allowed), algs, n);
+	p.allowed_algorithms = allowed;
+	p.cookie = cookie_of(t, reply);
+	p.alg = mech->alg;
+	p.ealg = mech->ealg;
+	p.port_uc = mech->port_c;
+	p.port_us = mech->port_s;
+	p.spi_uc = mech->spi_c;
+	p.spi_us = mech->spi_s;
+	err = bundle_new(&p, gm, &made);
+	if (err) {
+		result = kernel() ? refused(&p, err) : NO_SET;
+		goto wipe;
+	}
+	b = *made;
+	snprintf(record.owner, sizeof(record.owner), "%.*s", (int)p.owner_len,
+		 (const char *)p.owner);
+	snprintf(record.public, sizeof(record.public), "%.*s", public.len, public.s ?: "");
+	all_of(req, "Security-Client", record.client, sizeof(record.client));
+	result = say_server(reply, &b, algs, n, &record) || record_put(b.id, &record) ? FAILED
+										      : CREATED;
+	if (result == CREATED)
+		script_made(reply, &b);
+	/* Nobody is told of it. */
+	else if (kernel())
+		imsipsec_bundle_delete(kernel(), b.id, 0);
+
+wipe:
+	imsipsec_secagree_free(offered);
+	explicit_bzero(p.ck, sizeof(p.ck));
+	explicit_bzero(p.ik, sizeof(p.ik));
+	explicit_bzero(&record, sizeof(record));
+	return result;
+}
+
+int ipsec_create(struct sip_msg *msg, int *server, int *client, struct span *list)
+{
+	struct cell *t = tmb.t_gett();
+	struct copy req;
+	int result;
+
+	if (msg->first_line.type != SIP_REPLY || msg->REPLY_STATUS != 401) {
+		LIMITED(LM_ERR, "ipsec_create is for a 401\n");
+		return FAILED;
+	}
+	if (!t || t == T_UNDEFINED || !t->uas.request) {
+		LIMITED(LM_ERR, "ipsec_create: an answer without its request\n");
+		return FAILED;
+	}
+	/* A 401 that comes again is not sent on: the phone has the set of the first. */
+	if (t->uas.status >= 200)
+		return CREATED;
+	if (t->uas.request->REQ_METHOD != METHOD_REGISTER) {
+		LIMITED(LM_ERR, "ipsec_create: the request was none of REGISTER\n");
+		return FAILED;
+	}
+	if (copy_begin(&req, t->uas.request))
+		return FAILED;
+	result = make(msg, &req.msg, t, server, client, list);
+	copy_end(&req);
+	return result;
+}

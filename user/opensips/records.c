@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What is known of sets that the kernel does not tell, in shared memory. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dprint.h"
+#include "locking.h"
+#include "mem/shm_mem.h"
+
+#include "proto_ims_ipsec.h"
+#include "table.h"
+
+#define LISTS	4096
+
+/* Of what varies in length, only as much as there is is kept. */
+struct stored {
+	struct {
+		uint16_t at, len;
+	} owner, public, client, server;
+	char ik[KEY_TEXT + 1], ck[KEY_TEXT + 1];
+	char text[];
+};
+
+struct target {
+	uint32_t bundle;
+	uint16_t len;
+	char uri[];
+};
+
+static struct table *sets, *contacts, *targets;
+static gen_lock_t *lock;
+
+static void *from_shm(size_t size)
+{
+	return shm_malloc(size);
+}
+
+static void to_shm(void *p)
+{
+	shm_free(p);
+}
+
+int records_init(void)
+{
+	const struct table_memory memory = { from_shm, to_shm };
+
+	lock = lock_alloc();
+	sets = table_new(&memory, LISTS);
+	contacts = table_new(&memory, LISTS);
+	targets = table_new(&memory, LISTS);
+	if (!lock || !lock_init(lock) || !sets || !contacts || !targets) {
+		LM_ERR("no shared memory\n");
+		return -1;
+	}
+	return 0;
+}
+
+int record_put(uint32_t bundle, const struct record *record)
+{
+	const char *const texts[] = { record->owner, record->public, record->client,
+				      record->server };
+	size_t size = sizeof(struct stored), at = 0;
+	struct stored *s;
+
+	for (int i = 0; i < 4; i++)
+		size += strlen(texts[i]) + 1;
+	lock_get(lock);
+	s = table_put(sets, bundle, size);
+	if (s) {
+		memcpy(s->ik, record->ik, sizeof(s->ik));
+		memcpy(s->ck, record->ck, sizeof(s->ck));
+		for (int i = 0; i < 4; i++) {
+			(&s->owner)[i].at = at;
+			(&s->owner)[i].len = strlen(texts[i]);
+			memcpy(s->text + at, texts[i], strlen(texts[i]) + 1);
+			at += strlen(texts[i]) + 1;
+		}
+	}
+	lock_release(lock);
+	if (!s)
+		LIMITED(LM_ERR, "no shared memory for what is known of a set\n");
+	return s ? 0 : -1;
+}
+
+bool record_get(uint32_t bundle, struct record *record)
+{
+	struct stored *s;
+
+	lock_get(lock);
+	s = table_get(sets, bundle);
+	if (s) {
+		memcpy(record->ik, s->ik, sizeof(s->ik));
+		memcpy(record->ck, s->ck, sizeof(s->ck));
+		memcpy(record->owner, s->text + s->owner.at, s->owner.len + 1);
+		memcpy(record->public, s->text + s->public.at, s->public.len + 1);
+		memcpy(record->client, s->text + s->client.at, s->client.len + 1);
+		memcpy(record->server, s->text + s->server.at, s->server.len + 1);
+	}
+	lock_release(lock);
+	return s;
+}
+
+void record_del(uint32_t bundle)
+{
+	lock_get(lock);
+	table_del(sets, bundle);
+	lock_release(lock);
+}
+
+/* --- Sweeping, where it is not known what has gone */
+
+struct ids {
+	uint32_t *id;
+	size_t n, room;
+};
+
+static int note(const struct imsipsec_bundle *b, void *data)
+{
+	struct ids *ids = data;
+
+	if (ids->n == ids->room) {
+		size_t room = ids->room ? ids->room * 2 : 1024;
+		uint32_t *more = realloc(ids->id, room * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		ids->id = more;
+		ids->room = room;
+	}
+	ids->id[ids->n++] = b->id;
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool is_gone(uint32_t number, void *thing, void *data)
+{
+	const struct ids *ids = data;
+
+	return !bsearch(&number, ids->id, ids->n, sizeof(number), by_number);
+}
+
+static bool is_known(uint32_t number, void *thing, void *data)
+{
+	return !note(&(struct imsipsec_bundle) { .id = number }, data) && false;
+}
+
+static bool was_gone(uint32_t number, void *thing, void *data)
+{
+	struct ids **both = data;
+
+	return !is_gone(number, thing, both[0]) && is_gone(number, thing, both[1]);
+}
+
+void records_sweep(void)
+{
+	struct ids known = {}, there = {};
+	struct ids *both[] = { &known, &there };
+	int err;
+
+	/* What is made meanwhile is not meant: what is known is listed first. */
+	lock_get(lock);
+	table_sweep(sets, is_known, &known);
+	lock_release(lock);
+	if (known.n && kernel()) {
+		err = imsipsec_bundle_dump(kernel(), NULL, note, &there);
+		if (!err) {
+			qsort(known.id, known.n, sizeof(*known.id), by_number);
+			qsort(there.id, there.n, sizeof(*there.id), by_number);
+			lock_get(lock);
+			table_sweep(sets, was_gone, both);
+			lock_release(lock);
+		} else {
+			kernel_failed("the sets", err);
+		}
+	}
+	free(known.id);
+	free(there.id);
+}
+
+/* --- Contacts of a registration */
+
+void contacts_more(uint32_t registration)
+{
+	unsigned int *n, was;
+
+	lock_get(lock);
+	n = table_get(contacts, registration);
+	was = n ? *n : 0;
+	if (!n)
+		n = table_put(contacts, registration, sizeof(*n));
+	if (n)
+		*n = was + 1;
+	lock_release(lock);
+}
+
+int contacts_less(uint32_t registration)
+{
+	unsigned int *n, left = 0;
+
+	lock_get(lock);
+	n = table_get(contacts, registration);
+	if (n && *n > 1)
+		left = --*n;
+	else
+		table_del(contacts, registration);
+	lock_release(lock);
+	return left;
+}
+
+/* --- Which registration a contact's URI is of */
+
+/* Two may have the same number: the later one is found, and the other one is not known. */
+static uint32_t number_of(const char *s, size_t len)
+{
+	uint32_t number = 2166136261;
+
+	for (size_t i = 0; i < len; i++)
+		number = (number ^ (unsigned char)s[i]) * 16777619;
+	return number;
+}
+
+void target_put(const str *uri, uint32_t bundle)
+{
+	struct target *t;
+
+	lock_get(lock);
+	t = table_put(targets, number_of(uri->s, uri->len), sizeof(*t) + uri->len);
+	if (t) {
+		t->bundle = bundle;
+		t->len = uri->len;
+		memcpy(t->uri, uri->s, uri->len);
+	}
+	lock_release(lock);
+}
+
+uint32_t target_get(struct span uri)
+{
+	uint32_t bundle = 0;
+	struct target *t;
+
+	lock_get(lock);
+	t = table_get(targets, number_of(uri.s, uri.len));
+	if (t && t->len == uri.len && !memcmp(t->uri, uri.s, uri.len))
+		bundle = t->bundle;
+	lock_release(lock);
+	return bundle;
+}
+
+void target_del(const str *uri)
+{
+	lock_get(lock);
+	table_del(targets, number_of(uri->s, uri->len));
+	lock_release(lock);
+}
