@@ -15,6 +15,7 @@
 #   make newest            every test on the newest kernel that Debian has
 #   make suites            the kernel's own tests of XFRM, with the module loaded
 #   make kamailio          Debian's Kamailios with our module, and with their own beside it
+#   make opensips OPENSIPS=PROGRAM OPENSIPS_SRC=DIR  an OpenSIPS from outside with our module, and with proto_ipsec beside it
 #   make bench             what it costs, beside the peers' way
 #   make bench-long        what a million phones cost in one kernel: an hour or more, 11 GB
 #   make clean
@@ -138,6 +139,9 @@ kamailio:
 	selftests/kamailio/compare
 	selftests/kamailio/cost
 
+opensips:
+	OPENSIPS='$(OPENSIPS)' OPENSIPS_SRC='$(OPENSIPS_SRC)' selftests/opensips/compare
+
 bench:
 	selftests/bench/run
 
@@ -148,6 +152,6 @@ clean:
 	rm -rf build
 	if [ -e user/Makefile ]; then $(MAKE) -C user clean; fi
 
-.PHONY: all modules modules_install user install vm-setup demo check check-quick check-long lint generate mutate soak newest suites kamailio bench bench-long clean
+.PHONY: all modules modules_install user install vm-setup demo check check-quick check-long lint generate mutate soak newest suites kamailio opensips bench bench-long clean
 .PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%) module-7.3 build-for-7.3
 .PHONY: $(foreach k,6.1 6.12 7.3,stale_code-$(k) build-stale_code-$(k))

@@ -217,7 +217,7 @@ class Phone:
 
     def connect(self, over):
         """A TCP connection from port_uc to port_ps."""
-        s = World.u.tcp(self.address, over.port_c)
+        s = self.ns.tcp(self.address, over.port_c)
         s.connect_ex((self.p, int(over.server['port-s'])))
         if not select.select([], [s], [], 20)[1] or s.getsockopt(1, 4):
             raise Fail(f'no TCP connection: {os.strerror(s.getsockopt(1, 4))}')

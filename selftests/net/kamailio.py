@@ -5,7 +5,6 @@
 KAMAILIO=6.0 in the environment is the other version, IPSEC=ims_ipsec_pcscf its own module, for comparison.
 """
 import concurrent.futures
-import contextlib
 import os
 import re
 import select
@@ -17,9 +16,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 # pylint: disable=wrong-import-position
 import ims  # noqa: E402
 from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
-from kamailio import (BY_CONTACT, CAPABLE, CORE, CORE6, CORE_P, NOBODY, OURS, PC, PREFERRED, PS, VERSION, Core, Crowd,  # noqa: E402
-                      CrowdPhone, Kamailio, NattedPhone, TcpPhone, make_core, make_database, one_nat)
+from kamailio import BY_CONTACT, OURS, PREFERRED, VERSION, Kamailio, make_database  # noqa: E402
+from phones import (PC, PS, Chooses, Crowd, CrowdPhone, Elsewhere, Instance, NattedPhone, all_in_esp, answer, answered_call,  # noqa: E402
+                    asked, bye_of, final, more_addresses, one_nat, phone, routes, states, via_port)
+from scscf import CORE, CORE6, CORE_P, Core, make_core  # noqa: E402
 from sip_phone import IMSIPSEC, INSTANCE, REALM, UE1, UE2, Phone, Set, usim  # noqa: E402
+from sip_server import CAPABLE, NOBODY  # noqa: E402
 
 FAMILIES = ('IPv4', 'IPv6')
 WAYS = ('UDP', 'TCP')
@@ -36,16 +38,6 @@ def case(ids, text, each=(None,), short=()):
             test(f'KAMAILIO K/{ids}' + (' KAM' if e in short else ''), text, (e,))(f)
         return f
     return declare
-
-
-def phone(way='UDP', fam='IPv4', impi=UE1):
-    return (TcpPhone if way == 'TCP' else Phone)(impi, fam)
-
-
-def all_in_esp(ue, ports=(PS, *PC)):
-    """Since last asked: nothing between the phone and a protected port was in clear, either way."""
-    clear = [s for s in World.wire.seen() if s.proto in (TCP, UDP) and (s.sport in ports or s.dport in ports)]
-    check(not clear, f'in clear on the wire: {clear[:3]}')
 
 
 @case('REGISTRATION', 'a registration over {}', each=tuple((w, f) for w in WAYS for f in FAMILIES), short=(('UDP', 'IPv4'), ('TCP', 'IPv6')))
@@ -68,7 +60,6 @@ def registration(case):
         equal(asked.source, 5060, 'the source port at the S-CSCF')
 
 
-
 @case('FROM', 'a request of a phone over {}: it leaves for the core from 5060, and its answer is in ESP',
       each=tuple((w, f) for w in WAYS for f in FAMILIES), short=(('UDP', 'IPv6'), ('TCP', 'IPv4')))
 def from_phone(case):
@@ -80,38 +71,6 @@ def from_phone(case):
         heard = core.next(lambda m: m.method == 'MESSAGE')
         equal((heard.source, via_port(heard)), (5060, 5060), 'source port and Via at the S-CSCF')
         all_in_esp(ue)
-
-
-def routes(m):
-    """Record-Route, from the top."""
-    return [x.strip() for h in m.all('Record-Route') for x in h.split(',')]
-
-
-def via_port(m):
-    return int((re.match(r'SIP/2.0/\w+ (?:\[[^]]*\]|[^:;]*)(?::(\d+))?', m['Via'])[1]) or 5060)
-
-
-def asked(core, ue, over, back=False, ports=PC, **more):
-    """The core sends a request, the phone answers; the request as the phone has it: from port_pc to port_us, or back over
-    the phone's own connection."""
-    core.request('MESSAGE', **more)
-    request = ue.next(lambda m: m.method == 'MESSAGE')
-    equal(request.port, over.port_c if back else over.port_s, 'the port that the request came to')
-    check(request.source in ((PS,) if back else ports), f'the request came from {request.source}')
-    answer(ue, request, over)
-    got = core.next(lambda m: m.status and m['Call-ID'] == more.get('call', 'core') and m.status != '100')
-    equal(got.status, '200', 'the answer at the S-CSCF')
-    return request
-
-
-def answer(ue, request, over, status='200 OK', *more, tag=''):
-    """From port_us to the port in its Via, or back over its connection."""
-    copied = [f'{name}: {x}{tag if name == "To" else ""}' for name in ('Via', 'Record-Route', 'From', 'To', 'Call-ID', 'CSeq') for x in request.all(name)]
-    text = '\r\n'.join((f'SIP/2.0 {status}', *copied, *more, 'Content-Length: 0', '', '')).encode()
-    if hasattr(request, 'conn'):
-        request.conn.send(text)
-    else:
-        ue.sock(over.port_s).sendto(text, (ue.p, via_port(request)))
 
 
 @case('TO', 'a request to a phone, {}',
@@ -144,36 +103,6 @@ def call_from_phone(how):
         answer(ue, bye, first)
         equal(core.next(lambda m: m.status and 'BYE' in m['CSeq']).status, '200', 'the answer to BYE')
         all_in_esp(ue)
-
-
-def final(ue, got):
-    """The answer that is no 100."""
-    return ue.answer() if got.status == '100' else got
-
-
-def answered_call(core, ue, over):
-    """A call to a phone, up to its ACK; INVITE as the phone has it, and the way back of the dialog as the core has it."""
-    core.request('INVITE', call='mt')
-    invite = ue.next(lambda m: m.method == 'INVITE')
-    check(invite.source in PC and invite.port == over.port_s, f'INVITE went from {invite.source} to {invite.port}')
-    contact = f'Contact: {ue.contact(over)}'
-    answer(ue, invite, over, '180 Ringing', contact, tag=';tag=phone')
-    equal(core.next(lambda m: m.status == '180').source, 5060, 'the source port of 180')
-    answer(ue, invite, over, '200 OK', contact, tag=';tag=phone')
-    ok = core.next(lambda m: m.status == '200' and 'INVITE' in m['CSeq'])
-    uri = re.search('<([^>]*)>', ok['Contact'])[1]
-    core.request('ACK', uri=uri, more=[f'Route: {x}' for x in routes(ok)[::-1]], call='mt', tags=';tag=phone', branch='mt-ack')
-    ack = ue.next(lambda m: m.method == 'ACK')
-    check(ack.source in PC and ack.port == over.port_s, f'ACK went from {ack.source} to {ack.port}')
-    return invite
-
-
-def bye_of(ue, invite, over, route):
-    """What the phone of an answered call sends to end it."""
-    return '\r\n'.join((
-        f'BYE {re.search("<([^>]*)>", invite["Contact"])[1]} SIP/2.0', f'Via: SIP/2.0/UDP {ue.host}:{over.port_s};branch=z9hG4bKmt-bye',
-        *(f'Route: {x}' for x in route), f'From: {invite["To"]};tag=phone', f'To: {invite["From"]}', 'Call-ID: mt', 'CSeq: 1 BYE',
-        'Max-Forwards: 70', 'Content-Length: 0', '', ''))
 
 
 @case('CALL', 'a call to a phone, from INVITE to its BYE: all of it is in ESP, and its dialog is recorded with port_ps, {}', each=CALLS,
@@ -420,20 +349,6 @@ def security_client(what):
         asked(core, ue, first)
 
 
-class Chooses(Phone):
-    """It offers all that `offered` says, and takes what it is told."""
-    offered = (('hmac-sha-1-96', 'aes-cbc'), ('hmac-sha-1-96', 'null'), ('hmac-md5-96', 'aes-cbc'), ('hmac-md5-96', 'null'))
-
-    def offer(self, new):
-        one = new.client
-        new.client = ', '.join(one.replace(new.mine['alg'], alg).replace('ealg=' + new.mine['ealg'], 'ealg=' + ealg) for alg, ealg in self.offered)
-        return new
-
-    def choose(self, mechanisms, new):
-        new.mine.update({x: mechanisms[0][x] for x in ('alg', 'ealg')})
-        return mechanisms[0]
-
-
 @case('LIST', 'ipsec_preferred_alg and _ealg {}: of what a phone offers, that is chosen', short=(('hmac-md5-96', 'null'),),
       each=(('hmac-md5-96', 'null'), ('hmac-sha-1-96', 'aes-cbc'), ('hmac-md5-96', 'aes-cbc')))
 def preferred(pair):
@@ -646,10 +561,6 @@ def leave(case):
             equal(states(), {5000: 'old'}, 'the set')
 
 
-def states():
-    return {b['spi-uc']: b['state'] for b in World.nl.dump('bundle-get')}
-
-
 @case('PROBE', 'plaintext to each protected port of a phone that is registered gets nowhere, {}', each=FAMILIES, short=('IPv4',))
 def probe(fam):
     with Core() as core, Kamailio(), phone('UDP', fam) as ue:
@@ -843,15 +754,6 @@ def restart(how):
         all_in_esp(ue)
 
 
-class Instance(Phone):
-    """It says which, and where what is for it is to go."""
-    name = INSTANCE
-
-    def contact(self, over):
-        alias = f';alias={self.address}~{over.port_c}~1' if over else ''
-        return super().contact(over).replace('>', alias + '>') + f';+sip.instance={self.name}'
-
-
 @case('LISTED', 'the 200 OK to a phone lists a contact of another one, {}: each keeps its set, and its time',
       each=('at the same address', 'at another address'), short=('at the same address',))
 def listed(where):
@@ -875,18 +777,6 @@ def listed(where):
             check(min(lives.values()) > 500000 and len(lives) == 2, f'the sets live for {lives}')
 
 
-@contextlib.contextmanager
-def more_addresses(addresses):
-    """Phones have them too."""
-    World.u.ip(*(f'addr add {a}/24 dev u0' for a in addresses))
-    try:
-        mac = World.u.ip('link show u0').split('link/ether ')[1].split()[0]
-        World.p.ip(*(f'neigh replace {a} lladdr {mac} dev p0 nud permanent' for a in addresses))
-        yield
-    finally:
-        World.u.ip(*(f'addr del {a}/24 dev u0' for a in addresses))
-
-
 @case('FIVE', 'five phones with ipsec_max_connections 2: each has its set and is sent to over it', short=True)
 def five():
     addresses = [f'192.0.2.{n}' for n in range(21, 26)]
@@ -904,17 +794,6 @@ def five():
         finally:
             for ue in phones:
                 ue.__exit__()
-
-
-class Elsewhere(Phone):
-    """In clear it is at 5070, and its Contact and Via say so."""
-
-    def __init__(self, *args, **more):
-        super().__init__(*args, **more)
-        self.clear_port = 5070
-
-    def contact(self, over):
-        return super().contact(over) if over else f'<sip:ue1@{self.host}:5070>'
 
 
 @case('ELSEWHERE', 'a phone whose Contact and Via in clear do not have 5060: when what waited expires, its set lives on', short=True)
