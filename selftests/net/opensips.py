@@ -700,7 +700,7 @@ def behind_nat(fam):
         all_in_esp(ue)
 
 
-@case('NAT', 'a phone behind a NAT registers, calls and is called over TCP, with net.ipv4.tcp_fwmark_accept, {}', each=FAMILIES, ours=True)
+@case('NAT O/NAT-TCP', 'a phone behind a NAT registers, calls and is called over TCP, with net.ipv4.tcp_fwmark_accept, {}', each=FAMILIES, ours=True)
 def behind_nat_tcp(fam):
     with one_nat() as nat, World.p.sysctl(ipv4__tcp_fwmark_accept=1), Core() as core, OpenSips(fam=fam, parameters={'nat_traversal': 1}), \
             NattedTcpPhone(nat, fam=fam) as ue:
@@ -941,7 +941,7 @@ def events():
 
 # --- Each parameter
 
-@case('PARAMETER', 'port: that of an ipsec socket without one')
+@case('PARAMETER O/PORT', 'port: that of an ipsec socket without one')
 def port():
     with Core() as core, OpenSips(sockets=[f'ipsec:{P4}', f'ipsec:{P4}:{PS}'], parameters={'port': 5101}), phone() as ue:
         first = Set(5000)
@@ -1059,7 +1059,7 @@ def hw_offload_interface():
         equal(ep['hw-offload-interface'], 'p0', 'hw-offload-interface of the endpoint')
 
 
-@case('PARAMETER', 'hw_offload_interface: one that can has the SAs', ours=True)
+@case('PARAMETER O/OFFLOAD', 'hw_offload_interface: one that can has the SAs', ours=True)
 def hw_offload():
     if not Nic.is_for_this_kernel(NIC_KO_SMP):
         raise Skip('the interface that can is not built for this kernel')
@@ -1215,7 +1215,7 @@ def many(n):
     needed()
     failed = []
     if OURS:
-        World.nl.do('config-set', {'max-bundles': 4 * n, 'max-registrations': 4 * n})
+        World.nl.do('config-set', {'max-bundles': 4 * n})
     with Core() as core, OpenSips(workers=2, quiet=True) as server, Crowd(n) as crowd:
         World.wire.seen()
         with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('AT_ONCE') or 40)) as pool:
