@@ -94,7 +94,7 @@ class Working:
         finally:
             os._exit(status)
 
-    def ends(self, timeout=20):
+    def ends(self, timeout=60):
         end = time.monotonic() + timeout
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)

@@ -66,7 +66,7 @@ def equal(got, expected, text):
         raise Fail(f'{text}: {got!r}, expected {expected!r}')
 
 
-def wait(condition, text, timeout=20):
+def wait(condition, text, timeout=60):
     """Wait until condition() is true, and return what it gave."""
     end = time.monotonic() + timeout
     while True:

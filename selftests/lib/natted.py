@@ -124,7 +124,7 @@ class Sip:
         for s in self.socks.values():
             s.close()
 
-    def receive(self, port, timeout=20):
+    def receive(self, port, timeout=60):
         """The next message to a port: data, who sent it, its mark."""
         s = self.socks[port]
         if not select.select([s], [], [], timeout)[0]:

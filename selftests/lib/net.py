@@ -465,7 +465,7 @@ def wait_up(*devices):
         wait(lambda ns=ns, dev=dev: up(ns, dev), f'{dev} is up')
 
 
-def receive(sock, timeout=20):
+def receive(sock, timeout=60):
     """The next datagram or bytes; TimeoutError where none comes."""
     if not select.select([sock], [], [], timeout)[0]:
         raise TimeoutError(f'nothing received within {timeout} s')

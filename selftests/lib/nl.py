@@ -289,7 +289,7 @@ class Events(Family):
         self.sock.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, self.groups['events'])
         self.queue = []
 
-    def next(self, timeout=20):
+    def next(self, timeout=60):
         """The next event; TimeoutError where none comes."""
         self.sock.settimeout(timeout or 0.000001)
         while not self.queue:

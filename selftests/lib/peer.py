@@ -160,7 +160,7 @@ class Peer:
             equal(checksum(pseudo(src, dst, proto, len(data)) + data), 0, 'checksum of what is in ESP')
             self.waiting.append(Inner(spi, proto, data))
 
-    def get(self, name, proto, timeout=20):
+    def get(self, name, proto, timeout=60):
         """The next one over the SA named; those over others wait, P may send a segment again."""
         end = time.monotonic() + timeout
         while True:

@@ -73,7 +73,7 @@ def case(fam, stage=WITH, dev='c0', **more):
             c.listener.close()
 
 
-def ready(s, timeout=20):
+def ready(s, timeout=60):
     return bool(select.select([s], [], [], timeout)[0])
 
 

@@ -113,7 +113,7 @@ def events():
     return [(e['bundle']['id'], e['type'], e['reason']) for e in World.events.drain()]
 
 
-def event(s, kind, reason, timeout=20):
+def event(s, kind, reason, timeout=60):
     """This event comes next."""
     e = World.events.next(timeout)
     equal((e['bundle']['id'], e['type'], e['reason']), (s.id, kind, reason), 'event')
