@@ -456,11 +456,12 @@ def topology():
 def wait_up(*devices):
     """Packets leave by each device (namespace, name), and its addresses are in use.
 
-    A veth that lost its carrier has it back before it has its queue, and drops what is sent meanwhile; its state tells.
+    A veth that lost its carrier has it back before it has its queue, and drops what is sent meanwhile; its state tells. An ipvlan has
+    none.
     """
     def up(ns, dev):
         shown = ns.ip(f'addr show {dev}')
-        return ' state UP ' in shown and 'tentative' not in shown
+        return re.search(' state (UP|UNKNOWN) ', shown) and 'NO-CARRIER' not in shown and 'tentative' not in shown
     for ns, dev in devices:
         wait(lambda ns=ns, dev=dev: up(ns, dev), f'{dev} is up')
 
