@@ -84,42 +84,73 @@ static bool agrees(struct sip_msg *msg, const struct imsipsec_bundle *b)
 	       same_list(msg, "Security-Client", record.client);
 }
 
-/* integrity-protected, as TS 24.229 clause 5.2.2 has it; one that the phone has written goes. */
-static void say_protected(struct sip_msg *msg, const struct imsipsec_bundle *b)
+static void cut_protected(struct sip_msg *msg, const struct hdr_field *h)
 {
-	struct hdr_field *h = next_header(msg, "Authorization", NULL);
-	struct span value, found, whole;
-	bool response, yes;
+	struct span value = header_text(h), found, whole;
 
-	if (!h)
-		return;
-	value = header_text(h);
 	while (text_param(value, "integrity-protected", &found, &whole)) {
 		cut_text(msg, whole);
 		value.len -= whole.s + whole.len - value.s;
 		value.s = whole.s + whole.len;
 	}
-	response = text_param(header_text(h), "response", &found, NULL) && found.len;
-	/*
-	 * Over the new set with an answer to the challenge, or over one that is confirmed: there are
-	 * phones that repeat the last answer.
-	 */
-	yes = response || b->state != IMSIPSEC_STATE_TEMPORARY;
-	add_text(msg, h->body.s + h->body.len,
-		 yes ? ",integrity-protected=yes" : ",integrity-protected=no");
+}
+
+/* integrity-protected, as TS 24.229 clause 5.2.2 has it; one that the phone has written goes. */
+static void say_protected(struct sip_msg *msg, const struct imsipsec_bundle *b)
+{
+	struct hdr_field *h = NULL;
+	struct span found;
+	bool response, yes;
+
+	while ((h = next_header(msg, "Authorization", h))) {
+		cut_protected(msg, h);
+		response = text_param(header_text(h), "response", &found, NULL) && found.len;
+		/*
+		 * Over the new set with an answer to the challenge, or over one that is confirmed:
+		 * there are phones that repeat the last answer.
+		 */
+		yes = response || b->state != IMSIPSEC_STATE_TEMPORARY;
+		add_text(msg, h->body.s + h->body.len,
+			 yes ? ",integrity-protected=yes" : ",integrity-protected=no");
+	}
+}
+
+static bool is_owner(const struct imsipsec_bundle *b, const char *s, size_t len)
+{
+	return len == b->owner_len && !memcmp(s, b->owner, len);
+}
+
+/* Each username that a header has: which one the S-CSCF reads is not known here. */
+static bool names_owner(const struct hdr_field *h, const struct imsipsec_bundle *b)
+{
+	struct span value = header_text(h), name, whole;
+	bool named = false;
+
+	while (text_param(value, "username", &name, &whole)) {
+		if (!is_owner(b, name.s, name.len))
+			return false;
+		named = true;
+		value.len -= whole.s + whole.len - value.s;
+		value.s = whole.s + whole.len;
+	}
+	return named;
 }
 
 static bool is_owners(struct sip_msg *msg, const struct imsipsec_bundle *b)
 {
-	uint8_t owner[IMSIPSEC_OWNER_MAX];
-	size_t len;
+	struct hdr_field *h = NULL;
+	str public;
 
-	/* The first REGISTER had no Authorization. */
-	if (b->owner_len > 4 && !strncasecmp((const char *)b->owner, "sip:", 4))
-		return true;
-	if (!next_header(msg, "Authorization", NULL))
-		return true;
-	return owner_of(msg, owner, &len) && len == b->owner_len && !memcmp(owner, b->owner, len);
+	/* The first REGISTER had no Authorization: it was known by To. */
+	if (b->owner_len > 4 && !strncasecmp((const char *)b->owner, "sip:", 4)) {
+		public = public_of(msg);
+		return is_owner(b, public.s, public.len);
+	}
+	while ((h = next_header(msg, "Authorization", h))) {
+		if (!names_owner(h, b))
+			return false;
+	}
+	return true;
 }
 
 static int handle_register(struct sip_msg *msg, const struct imsipsec_bundle *b)
