@@ -182,17 +182,32 @@ static bool is_between_phones(struct sip_msg *msg)
 	return msg->to && (msg->to->parsed || !parse_to_header(msg)) && get_to(msg)->tag_value.len;
 }
 
+/* What comes in clear to where phones come is not protected, whatever it says. */
+static int handle_clear(struct sip_msg *msg)
+{
+	struct hdr_field *h = NULL;
+
+	if (msg->first_line.type != SIP_REQUEST || msg->REQ_METHOD != METHOD_REGISTER ||
+	    !gm_of(&msg->rcv.dst_ip))
+		return SCB_RUN_ALL;
+	if (parse_headers(msg, HDR_EOH_F, 0) < 0)
+		return SCB_DROP_MSG;
+	while ((h = next_header(msg, "Authorization", h)))
+		cut_protected(msg, h);
+	return SCB_RUN_ALL;
+}
+
 static int handle(struct sip_msg *msg)
 {
 	struct imsipsec_bundle *b = &current.b;
 	int err;
 
 	if (!is_hidden(msg->rcv.bind_address))
-		return SCB_RUN_ALL;
+		return handle_clear(msg);
 	err = kernel_over(&msg->rcv, b);
 	if (err) {
 		if (err == -ENOENT && settings.bypass)
-			return SCB_RUN_ALL;
+			return handle_clear(msg);
 		LIMITED(LM_WARN, "from %s port %u to port %u, over no set: dropped\n",
 			ip_addr2a(&msg->rcv.src_ip), msg->rcv.src_port, msg->rcv.dst_port);
 		return SCB_DROP_MSG;
