@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "context.h"
 #include "dprint.h"
 #include "parser/parse_to.h"
 #include "script_cb.h"
@@ -257,7 +258,8 @@ static int after(struct sip_msg *msg, void *param)
 
 const struct sip_msg *script_register(void)
 {
-	const struct sip_msg *msg = current.msg;
+	/* after() is not called where the script stopped, or waits: then the message has gone. */
+	const struct sip_msg *msg = current_processing_ctx ? current.msg : NULL;
 
 	return msg && msg->first_line.type == SIP_REQUEST && msg->REQ_METHOD == METHOD_REGISTER
 		? msg : NULL;
