@@ -212,6 +212,9 @@ int script_over(struct sip_msg *msg, struct imsipsec_bundle *b);
 /** script_register() - the REGISTER that the script handles now; or NULL */
 const struct sip_msg *script_register(void);
 
+/** script_in_clear() - is what the script handles now a request that came over no set */
+bool script_in_clear(void);
+
 /** script_made() - ipsec_create has made a set for the answer that is handled */
 void script_made(struct sip_msg *msg, const struct imsipsec_bundle *b);
 

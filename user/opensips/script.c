@@ -265,6 +265,12 @@ const struct sip_msg *script_register(void)
 		? msg : NULL;
 }
 
+bool script_in_clear(void)
+{
+	return current_processing_ctx && current.msg && !current.has &&
+	       current.msg->first_line.type == SIP_REQUEST;
+}
+
 int script_init(void)
 {
 	if (!register_script_cb(before, REQ_TYPE_CB | RPL_TYPE_CB | PRE_SCRIPT_CB, NULL) &&

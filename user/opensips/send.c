@@ -162,12 +162,26 @@ static int by_tcp(struct gm *gm, char *buf, unsigned int len, const union sockad
 	return send_by(PROTO_TCP, from->tcp, buf, len, &ue, 0);
 }
 
+/*
+ * A request that came in clear is the core's: OpenSIPS has a protected socket for it from the contact
+ * or the dialog of a phone, which need not be known here, as after a restart.
+ */
+static bool is_from_core(void)
+{
+	const struct cell *t = tmb.t_gett();
+
+	if (t && t != T_UNDEFINED && t->uas.request)
+		return !is_hidden(t->uas.request->rcv.bind_address);
+	return script_in_clear();
+}
+
 /* An answer, and a request to a contact that was registered over a set, is for a phone. */
 static bool is_for_phone(const char *buf, unsigned int len)
 {
 	struct span uri;
 
-	return text_is_answer(buf, len) || (text_target(buf, len, &uri) && target_get(uri));
+	return text_is_answer(buf, len) || is_from_core() ||
+	       (text_target(buf, len, &uri) && target_get(uri));
 }
 
 /* Whoever it is for has no set. */
