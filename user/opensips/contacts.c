@@ -65,7 +65,7 @@ static void get_text(ucontact_t *c, str *key, char *text, size_t size)
 	}
 }
 
-static void describe(ucontact_t *c, const struct imsipsec_bundle *b)
+static void describe(ucontact_t *c, const struct imsipsec_bundle *b, bool another)
 {
 	static struct record record;
 
@@ -87,7 +87,7 @@ static void describe(ucontact_t *c, const struct imsipsec_bundle *b)
 	put_number(c, &key_port_us, b->port_us);
 	put_number(c, &key_bundle, b->id);
 	put_number(c, &key_registration, b->registration);
-	target_put(&c->c, b->id);
+	target_put(&c->c, b, another);
 }
 
 /* The REGISTER that is handled: its transaction's, of whatever process, or it has none */
@@ -150,13 +150,15 @@ static void saved(ucontact_t *c)
 		return;
 	/* A contact may go over to another registration of its phone. */
 	if (was != b.registration) {
-		if (was)
+		if (was) {
+			target_del(&c->c, was);
 			contacts_less(was);
+		}
 		contacts_more(b.registration);
 	}
 	if (req)
 		confirm(c, &b);
-	describe(c, &b);
+	describe(c, &b, was != b.registration);
 }
 
 static void inserted(ucontact_t *c)
@@ -168,7 +170,7 @@ static void inserted(ucontact_t *c)
 		if (!found_again(c, &b))
 			return;
 		contacts_more(b.registration);
-		describe(c, &b);
+		describe(c, &b, true);
 		return;
 	}
 	saved(c);
@@ -228,7 +230,7 @@ static void deleted(ucontact_t *c, bool expired)
 
 	if (!registration)
 		return;
-	target_del(&c->c);
+	target_del(&c->c, registration);
 	/* The time of a set runs in the kernel. */
 	if (contacts_less(registration) || expired || is_kept(registration) ||
 	    !still(c, registration, &b))

@@ -303,10 +303,21 @@ void records_sweep(void);
 void contacts_more(uint32_t registration);
 int contacts_less(uint32_t registration);
 
-/** target_put() - requests to a URI go to the registration of a set; target_get(): 0: not known */
-void target_put(const str *uri, uint32_t bundle);
-uint32_t target_get(struct span uri);
-void target_del(const str *uri);
+/** target_put() - requests to a URI go to the registration of a set; for another contact that has it?
+ */
+void target_put(const str *uri, const struct imsipsec_bundle *b, bool another);
+
+/**
+ * target_get() - the last set of each registration that requests to a URI go to
+ *
+ * A phone writes into its contact what it likes: another one's URI as well.
+ *
+ * Return: how many, @room at most.
+ */
+size_t target_get(struct span uri, uint32_t *bundles, size_t room);
+
+/** target_del() - one contact of a registration less has the URI */
+void target_del(const str *uri, uint32_t registration);
 
 /* --- contacts.c */
 

@@ -22,13 +22,17 @@ struct stored {
 	char text[];
 };
 
+/* Of a URI and a registration; @contacts: how many have it, of several public identities */
 struct target {
-	uint32_t bundle;
-	uint16_t len;
+	struct target *next;
+	uint32_t bundle, registration;
+	unsigned int contacts;
+	size_t len;
 	char uri[];
 };
 
-static struct table *sets, *contacts, *targets;
+static struct table *sets, *contacts;
+static struct target **targets;
 static gen_lock_t *lock;
 
 static void *from_shm(size_t size)
@@ -48,11 +52,12 @@ int records_init(void)
 	lock = lock_alloc();
 	sets = table_new(&memory, LISTS);
 	contacts = table_new(&memory, LISTS);
-	targets = table_new(&memory, LISTS);
+	targets = shm_malloc(LISTS * sizeof(*targets));
 	if (!lock || !lock_init(lock) || !sets || !contacts || !targets) {
 		LM_ERR("no shared memory\n");
 		return -1;
 	}
+	memset(targets, 0, LISTS * sizeof(*targets));
 	return 0;
 }
 
@@ -216,46 +221,79 @@ int contacts_less(uint32_t registration)
 
 /* --- Which registration a contact's URI is of */
 
-/* Two may have the same number: the later one is found, and the other one is not known. */
-static uint32_t number_of(const char *s, size_t len)
+static struct target **list_of(const char *s, size_t len)
 {
 	uint32_t number = 2166136261;
 
 	for (size_t i = 0; i < len; i++)
 		number = (number ^ (unsigned char)s[i]) * 16777619;
-	return number;
+	return &targets[number % LISTS];
 }
 
-void target_put(const str *uri, uint32_t bundle)
+static bool has_uri(const struct target *t, const char *s, size_t len)
 {
-	struct target *t;
+	return t->len == len && !memcmp(t->uri, s, len);
+}
+
+static struct target **find_target(const str *uri, uint32_t registration)
+{
+	struct target **at = list_of(uri->s, uri->len);
+
+	while (*at && ((*at)->registration != registration || !has_uri(*at, uri->s, uri->len)))
+		at = &(*at)->next;
+	return at;
+}
+
+void target_put(const str *uri, const struct imsipsec_bundle *b, bool another)
+{
+	struct target **at, *t;
 
 	lock_get(lock);
-	t = table_put(targets, number_of(uri->s, uri->len), sizeof(*t) + uri->len);
+	at = find_target(uri, b->registration);
+	t = *at;
+	if (!t) {
+		t = shm_malloc(sizeof(*t) + uri->len);
+		if (t) {
+			memset(t, 0, sizeof(*t));
+			t->registration = b->registration;
+			t->len = uri->len;
+			memcpy(t->uri, uri->s, uri->len);
+			another = true;
+			*at = t;
+		}
+	}
 	if (t) {
-		t->bundle = bundle;
-		t->len = uri->len;
-		memcpy(t->uri, uri->s, uri->len);
+		t->bundle = b->id;
+		t->contacts += another;
 	}
 	lock_release(lock);
+	if (!t)
+		LIMITED(LM_ERR, "no shared memory for the contact of a phone\n");
 }
 
-uint32_t target_get(struct span uri)
+size_t target_get(struct span uri, uint32_t *bundles, size_t room)
 {
-	uint32_t bundle = 0;
-	struct target *t;
+	size_t n = 0;
 
 	lock_get(lock);
-	t = table_get(targets, number_of(uri.s, uri.len));
-	if (t && t->len == uri.len && !memcmp(t->uri, uri.s, uri.len))
-		bundle = t->bundle;
+	for (const struct target *t = *list_of(uri.s, uri.len); t && n < room; t = t->next) {
+		if (has_uri(t, uri.s, uri.len))
+			bundles[n++] = t->bundle;
+	}
 	lock_release(lock);
-	return bundle;
+	return n;
 }
 
-void target_del(const str *uri)
+void target_del(const str *uri, uint32_t registration)
 {
+	struct target **at, *t;
+
 	lock_get(lock);
-	table_del(targets, number_of(uri->s, uri->len));
+	at = find_target(uri, registration);
+	t = *at;
+	if (t && !--t->contacts) {
+		*at = t->next;
+		shm_free(t);
+	}
 	lock_release(lock);
 }

@@ -14,6 +14,8 @@
 
 #include "proto_ims_ipsec.h"
 
+#define TARGETS_MAX	8	/* registrations that may have the same contact */
+
 /* TCP: its id is that of a connection, by which the answer goes back. */
 static bool is_connected(unsigned int id)
 {
@@ -29,17 +31,28 @@ static bool is_connected(unsigned int id)
 static int by_target(const char *buf, size_t len, const struct imsipsec_addr *ue,
 		     struct imsipsec_bundle *b)
 {
+	struct imsipsec_bundle other;
+	uint32_t ids[TARGETS_MAX];
+	bool found = false;
 	struct span uri;
-	uint32_t id;
+	size_t n;
 	int err;
 
 	if (!text_target(buf, len, &uri))
 		return -ENOTUNIQ;
-	id = target_get(uri);
-	if (!id)
+	n = target_get(uri, ids, TARGETS_MAX);
+	if (n == TARGETS_MAX)
 		return -ENOTUNIQ;
-	err = kernel_tx(id, b);
-	return !err && !addr_equal(&b->ue_address, ue) ? -ENOTUNIQ : err;
+	for (size_t i = 0; i < n; i++) {
+		err = kernel_tx(ids[i], &other);
+		if (err == -ENOENT || (!err && !addr_equal(&other.ue_address, ue)))
+			continue;
+		if (err || found)
+			return err ?: -ENOTUNIQ;
+		found = true;
+		*b = other;
+	}
+	return found ? 0 : -ENOTUNIQ;
 }
 
 /*
@@ -179,9 +192,10 @@ static bool is_from_core(void)
 static bool is_for_phone(const char *buf, unsigned int len)
 {
 	struct span uri;
+	uint32_t id;
 
 	return text_is_answer(buf, len) || is_from_core() ||
-	       (text_target(buf, len, &uri) && target_get(uri));
+	       (text_target(buf, len, &uri) && target_get(uri, &id, 1));
 }
 
 /* Whoever it is for has no set. */
