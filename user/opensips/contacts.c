@@ -30,6 +30,7 @@ static str key_port_uc = str_init("ipsec.port_uc");
 static str key_port_us = str_init("ipsec.port_us");
 static str key_bundle = str_init("ipsec.bundle");
 static str key_registration = str_init("ipsec.registration");
+static str key_life = str_init("ipsec.life");
 
 static void put_text(ucontact_t *c, str *key, const char *text)
 {
@@ -87,7 +88,24 @@ static void describe(ucontact_t *c, const struct imsipsec_bundle *b, bool anothe
 	put_number(c, &key_port_us, b->port_us);
 	put_number(c, &key_bundle, b->id);
 	put_number(c, &key_registration, b->registration);
+	put_number(c, &key_life, life_number());
 	target_put(&c->c, b, another);
+}
+
+/*
+ * The registration that a contact is counted for; 0: none. Its numbers mean nothing, or another
+ * phone's, once the kernel module was loaded anew; and OpenSIPS that has read it from a database has
+ * not counted it.
+ */
+static uint32_t counted_for(ucontact_t *c)
+{
+	return get_number(c, &key_life) == life_number() ? get_number(c, &key_registration) : 0;
+}
+
+static bool is_described(ucontact_t *c, const struct imsipsec_bundle *b)
+{
+	return b->spi_ps == get_number(c, &key_spi_ps) && b->spi_uc == get_number(c, &key_spi_uc) &&
+	       b->spi_us == get_number(c, &key_spi_us) && b->port_uc == get_number(c, &key_port_uc);
 }
 
 /* The REGISTER that is handled: its transaction's, of whatever process, or it has none */
@@ -121,29 +139,36 @@ static void confirm(const ucontact_t *c, const struct imsipsec_bundle *b)
 		kernel_failed("a set cannot be confirmed", err);
 }
 
-/* From the database, or another node: the set is found by its SPIs, if the kernel has it still. */
-static bool found_again(ucontact_t *c, struct imsipsec_bundle *b)
+/* What is known of a set from its contact alone, as after a restart */
+static void remember(ucontact_t *c, const struct imsipsec_bundle *b)
 {
 	static struct record record;
 
-	if (!get_number(c, &key_spi_ps) || kernel_find_spi(get_number(c, &key_spi_ps), b) ||
-	    b->spi_uc != get_number(c, &key_spi_uc) || b->spi_us != get_number(c, &key_spi_us) ||
-	    b->port_uc != get_number(c, &key_port_uc))
-		return false;
-	memset(&record, 0, sizeof(record));
-	get_text(c, &key_ik, record.ik, sizeof(record.ik));
-	get_text(c, &key_ck, record.ck, sizeof(record.ck));
-	get_text(c, &key_impi, record.owner, sizeof(record.owner));
-	get_text(c, &key_impu, record.public, sizeof(record.public));
-	record_put(b->id, &record);
+	if (!record_get(b->id, &record)) {
+		memset(&record, 0, sizeof(record));
+		get_text(c, &key_ik, record.ik, sizeof(record.ik));
+		get_text(c, &key_ck, record.ck, sizeof(record.ck));
+		get_text(c, &key_impi, record.owner, sizeof(record.owner));
+		get_text(c, &key_impu, record.public, sizeof(record.public));
+		record_put(b->id, &record);
+	}
 	explicit_bzero(&record, sizeof(record));
+}
+
+/* From another node: the set is found by its SPIs, if the kernel has it. */
+static bool found_again(ucontact_t *c, struct imsipsec_bundle *b)
+{
+	if (!get_number(c, &key_spi_ps) || kernel_find_spi(get_number(c, &key_spi_ps), b) ||
+	    !is_described(c, b))
+		return false;
+	remember(c, b);
 	return true;
 }
 
 static void saved(ucontact_t *c)
 {
 	const struct sip_msg *req = this_register();
-	uint32_t was = get_number(c, &key_registration);
+	uint32_t was = counted_for(c);
 	struct imsipsec_bundle b;
 
 	if (req ? kernel_over(&req->rcv, &b) : was || !found_again(c, &b))
@@ -156,6 +181,8 @@ static void saved(ucontact_t *c)
 		}
 		contacts_more(b.registration);
 	}
+	if (!was && is_described(c, &b))
+		remember(c, &b);
 	if (req)
 		confirm(c, &b);
 	describe(c, &b, was != b.registration);
@@ -167,8 +194,10 @@ static void inserted(ucontact_t *c)
 
 	/* Its numbers are those of a life before. */
 	if (!this_register() && get_number(c, &key_registration)) {
-		if (!found_again(c, &b))
+		if (!found_again(c, &b)) {
+			put_number(c, &key_life, 0);
 			return;
+		}
 		contacts_more(b.registration);
 		describe(c, &b, true);
 		return;
@@ -219,7 +248,8 @@ static bool still(ucontact_t *c, uint32_t registration, struct imsipsec_bundle *
 {
 	const struct sip_msg *req = this_register();
 
-	return (!kernel_get(get_number(c, &key_bundle), b) && b->registration == registration) ||
+	return (!kernel_get(get_number(c, &key_bundle), b) && b->registration == registration &&
+		is_described(c, b)) ||
 	       (req && !kernel_over(&req->rcv, b) && b->registration == registration);
 }
 
@@ -227,12 +257,18 @@ static void deleted(ucontact_t *c, bool expired)
 {
 	uint32_t registration = get_number(c, &key_registration);
 	struct imsipsec_bundle b;
+	bool others;
 
 	if (!registration)
 		return;
-	target_del(&c->c, registration);
+	if (counted_for(c)) {
+		target_del(&c->c, registration);
+		others = contacts_less(registration);
+	} else {
+		others = contacts_of(registration);
+	}
 	/* The time of a set runs in the kernel. */
-	if (contacts_less(registration) || expired || is_kept(registration) ||
+	if (others || expired || is_kept(registration) ||
 	    !still(c, registration, &b))
 		return;
 	end(&b);

@@ -150,6 +150,7 @@ static int dispatch(int fd, void *param, int was_timeout)
 	reactor_proc_del_fd(fd, -1, 0);
 	imsipsec_event_close(events);
 	events = NULL;
+	life_begins();
 	kernel_lost();
 	return 0;
 }

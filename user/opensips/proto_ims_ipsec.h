@@ -303,6 +303,16 @@ void records_sweep(void);
 void contacts_more(uint32_t registration);
 int contacts_less(uint32_t registration);
 
+/** contacts_of() - how many a registration has */
+unsigned int contacts_of(uint32_t registration);
+
+/**
+ * life_number() - since when numbers of sets and registrations mean what they mean: a start of
+ *	OpenSIPS; life_begins(): the kernel module, and all its sets, are another one from now on
+ */
+uint32_t life_number(void);
+void life_begins(void);
+
 /** target_put() - requests to a URI go to the registration of a set; for another contact that has it?
  */
 void target_put(const str *uri, const struct imsipsec_bundle *b, bool another);

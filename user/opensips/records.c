@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "dprint.h"
 #include "locking.h"
@@ -32,6 +33,7 @@ struct target {
 };
 
 static struct table *sets, *contacts;
+static uint32_t *life;
 static struct target **targets;
 static gen_lock_t *lock;
 
@@ -53,11 +55,13 @@ int records_init(void)
 	sets = table_new(&memory, LISTS);
 	contacts = table_new(&memory, LISTS);
 	targets = shm_malloc(LISTS * sizeof(*targets));
-	if (!lock || !lock_init(lock) || !sets || !contacts || !targets) {
+	life = shm_malloc(sizeof(*life));
+	if (!lock || !lock_init(lock) || !sets || !contacts || !targets || !life) {
 		LM_ERR("no shared memory\n");
 		return -1;
 	}
 	memset(targets, 0, LISTS * sizeof(*targets));
+	*life = time(NULL);
 	return 0;
 }
 
@@ -219,6 +223,27 @@ int contacts_less(uint32_t registration)
 	return left;
 }
 
+unsigned int contacts_of(uint32_t registration)
+{
+	unsigned int *n, is;
+
+	lock_get(lock);
+	n = table_get(contacts, registration);
+	is = n ? *n : 0;
+	lock_release(lock);
+	return is;
+}
+
+uint32_t life_number(void)
+{
+	uint32_t number;
+
+	lock_get(lock);
+	number = *life;
+	lock_release(lock);
+	return number;
+}
+
 /* --- Which registration a contact's URI is of */
 
 static struct target **list_of(const char *s, size_t len)
@@ -294,6 +319,29 @@ void target_del(const str *uri, uint32_t registration)
 	if (t && !--t->contacts) {
 		*at = t->next;
 		shm_free(t);
+	}
+	lock_release(lock);
+}
+
+/* --- The kernel module was unloaded, and its numbers begin anew */
+
+static bool is_any(uint32_t number, void *thing, void *data)
+{
+	return true;
+}
+
+void life_begins(void)
+{
+	lock_get(lock);
+	++*life;
+	table_sweep(contacts, is_any, NULL);
+	for (size_t i = 0; i < LISTS; i++) {
+		while (targets[i]) {
+			struct target *t = targets[i];
+
+			targets[i] = t->next;
+			shm_free(t);
+		}
 	}
 	lock_release(lock);
 }
