@@ -13,8 +13,29 @@
 
 #include "proto_ims_ipsec.h"
 
-/* The keys, which are taken out of the answer: the phone computes them. */
-static bool keys_of(struct sip_msg *reply, struct imsipsec_bundle_params *p, struct record *record)
+/* The keys are taken out of the answer, from wherever it has them: the phone computes them. */
+static bool cut_keys(struct sip_msg *reply)
+{
+	struct span found, ik, ck;
+	struct hdr_field *h = NULL;
+	bool has_ik, has_ck;
+
+	if (parse_headers(reply, HDR_EOH_F, 0) < 0)
+		return false;
+	while ((h = next_header(reply, "WWW-Authenticate", h))) {
+		has_ik = text_param(header_text(h), "ik", &found, &ik);
+		has_ck = text_param(header_text(h), "ck", &found, &ck);
+		if (has_ik && has_ck)
+			text_join(header_text(h), &ik, &ck);
+		if ((has_ik && ik.len && cut_text(reply, ik)) ||
+		    (has_ck && ck.len && cut_text(reply, ck)))
+			return false;
+	}
+	return true;
+}
+
+static bool keys_of(const struct sip_msg *reply, struct imsipsec_bundle_params *p,
+		    struct record *record)
 {
 	struct {
 		const char *name;
@@ -22,28 +43,23 @@ static bool keys_of(struct sip_msg *reply, struct imsipsec_bundle_params *p, str
 		char *text;
 	} keys[] = { { "ik", p->ik, record->ik }, { "ck", p->ck, record->ck } };
 	struct hdr_field *h = NULL;
-	struct span found, whole[2];
+	struct span found;
 	bool have = false;
 
-	if (parse_headers(reply, HDR_EOH_F, 0) < 0)
-		return false;
 	while (!have && (h = next_header(reply, "WWW-Authenticate", h))) {
 		have = true;
 		for (int i = 0; have && i < 2; i++) {
-			have = text_param(header_text(h), keys[i].name, &found, &whole[i]) &&
+			have = text_param(header_text(h), keys[i].name, &found, NULL) &&
 			       !imsipsec_key_parse(keys[i].key, found.s, found.len);
 			if (have)
 				memcpy(keys[i].text, found.s, KEY_TEXT);
 		}
 	}
-	if (!have) {
+	if (!have)
 		LIMITED(LM_ERR,
 			"no ik and ck of 32 hexadecimal digits in WWW-Authenticate: the S-CSCF has "
 			"to give them to the P-CSCF\n");
-		return false;
-	}
-	text_join(header_text(h), &whole[0], &whole[1]);
-	return !cut_text(reply, whole[0]) && (!whole[1].len || !cut_text(reply, whole[1]));
+	return have;
 }
 
 static bool has_param(const struct sip_uri *uri, const char *name)
@@ -396,6 +412,8 @@ int ipsec_create(struct sip_msg *msg, int *server, int *client, struct span *lis
 		LIMITED(LM_ERR, "ipsec_create is for a 401\n");
 		return FAILED;
 	}
+	if (!cut_keys(msg))
+		return FAILED;
 	if (!t || t == T_UNDEFINED || !t->uas.request) {
 		LIMITED(LM_ERR, "ipsec_create: an answer without its request\n");
 		return FAILED;
