@@ -343,6 +343,12 @@ static int make(struct sip_msg *reply, struct sip_msg *req, const struct cell *t
 			source);
 		goto wipe;
 	}
+	/* The REGISTER over the new set has to repeat it. */
+	if (all_of(req, "Security-Client", record.client, sizeof(record.client)) < 0) {
+		LIMITED(LM_ERR, "%s: its Security-Client is longer than %zu bytes\n", source,
+			sizeof(record.client));
+		goto wipe;
+	}
 	if (pairs_for(list, algs, &n)) {
 		LIMITED(LM_ERR, "ipsec_create: the list of algorithms names no pair that there is\n");
 		goto wipe;
@@ -385,7 +391,6 @@ static int make(struct sip_msg *reply, struct sip_msg *req, const struct cell *t
 	snprintf(record.owner, sizeof(record.owner), "%.*s", (int)p.owner_len,
 		 (const char *)p.owner);
 	snprintf(record.public, sizeof(record.public), "%.*s", public.len, public.s ?: "");
-	all_of(req, "Security-Client", record.client, sizeof(record.client));
 	result = say_server(reply, &b, algs, n, &record) || record_put(b.id, &record) ? FAILED
 										      : CREATED;
 	if (result == CREATED)

@@ -281,7 +281,7 @@ int ipsec_create(struct sip_msg *msg, int *server, int *client, struct span *lis
 struct record {
 	char ik[KEY_TEXT + 1], ck[KEY_TEXT + 1];
 	char owner[IMSIPSEC_OWNER_MAX + 1], public[256];
-	char client[1536], server[2048];
+	char client[4096], server[2048];
 };
 
 /** records_init() - before processes are forked; 0 or -1, which is said */
