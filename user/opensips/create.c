@@ -270,7 +270,7 @@ static bool ports_fit(const struct gm *gm, const int *server, const int *client,
 	}
 	if (!client || !*client)
 		return true;
-	if (!choice_is_client(&gm->ports, *client)) {
+	if (*client < 0 || *client > UINT16_MAX || !choice_is_client(&gm->ports, *client)) {
 		LIMITED(LM_ERR, "ipsec_create: %s has no client port %d\n", text, *client);
 		return false;
 	}

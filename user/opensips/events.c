@@ -123,7 +123,8 @@ static void say_why(const struct imsipsec_bundle *b)
 static int hear(const struct imsipsec_event *event, void *data)
 {
 	if (event->type == IMSIPSEC_EVENT_NEARLY_FULL) {
-		LM_WARN("%u of %u %s are in use: imsipsec config says how many there may be\n",
+		LIMITED(LM_WARN,
+			"%u of %u %s are in use: imsipsec config says how many there may be\n",
 			event->used, event->limit, imsipsec_resource_name(event->resource));
 		return 0;
 	}

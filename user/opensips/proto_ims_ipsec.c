@@ -130,6 +130,15 @@ static const param_export_t parameters[] = {
 
 static int check_parameters(void)
 {
+	const struct {
+		const char *name;
+		int port;
+	} ports[] = {
+		{ "port", settings.port },
+		{ "default_client_port", settings.default_client_port },
+		{ "default_server_port", settings.default_server_port },
+		{ "nat_port", settings.nat_port },
+	};
 	struct imsipsec_algs algs[ALGS_MAX];
 	size_t n;
 
@@ -145,9 +154,11 @@ static int check_parameters(void)
 		       settings.default_client_port);
 		return -1;
 	}
-	if (settings.nat_port < 0 || settings.nat_port > 65535) {
-		LM_ERR("nat_port %d is no port\n", settings.nat_port);
-		return -1;
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+		if (ports[i].port < 0 || ports[i].port > 65535) {
+			LM_ERR("%s %d is no port\n", ports[i].name, ports[i].port);
+			return -1;
+		}
 	}
 	if (choice_algs(settings.allowed_algorithms, settings.disable_deprecated_algorithms, algs,
 			&n)) {
