@@ -20,6 +20,7 @@
 
 static event_id_t id = EVI_ERROR;
 static struct imsipsec_events *events;
+static bool missed;		/* what has become of some sets is not known */
 
 int events_init(void)
 {
@@ -81,15 +82,18 @@ static int count_unknown(const struct imsipsec_trace *trace, void *data)
 	return 0;
 }
 
-/* The challenge was not answered by a 200 in time. */
+/* The challenge was not answered by a 200 in time. Whoever sends many REGISTERs has this run. */
 static void say_why(const struct imsipsec_bundle *b)
 {
+	static struct limit limit;
 	struct unknown unknown = {
 		.since_ms = (uint64_t)settings.temporary_timeout * 1000 + LATE_MS,
 	};
 	char ue[INET6_ADDRSTRLEN];
 	int err;
 
+	if (!may_say(&limit))
+		return;
 	imsipsec_addr_format(&b->ue_address, ue, sizeof(ue));
 	if (kernel()) {
 		err = imsipsec_trace_dump(kernel(), &b->ue_address, count_unknown, &unknown);
@@ -97,24 +101,20 @@ static void say_why(const struct imsipsec_bundle *b)
 			kernel_failed("why a set was not confirmed", err);
 	}
 	if (b->rx_bad_icv)
-		LIMITED(LM_WARN,
-			"%.*s at %s: its ESP came over the new set, and the ICV was wrong: the "
+		LM_WARN("%.*s at %s: its ESP came over the new set, and the ICV was wrong: the "
 			"keys differ. Its K or OPc is not what the HSS has, or the S-CSCF gave "
 			"other keys than those of the challenge\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
 	else if (b->rx_packets)
-		LIMITED(LM_WARN,
-			"%.*s at %s: it answered the challenge over the new set, and its contact "
+		LM_WARN("%.*s at %s: it answered the challenge over the new set, and its contact "
 			"was not saved: ask the S-CSCF, or did the script not come to save()?\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
 	else if (unknown.n)
-		LIMITED(LM_WARN,
-			"%.*s at %s: ESP came from there, with an SPI that no set has: the phone "
+		LM_WARN("%.*s at %s: ESP came from there, with an SPI that no set has: the phone "
 			"uses an older set, or did not take the SPIs of Security-Server\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
 	else
-		LIMITED(LM_WARN,
-			"%.*s at %s: nothing came after the 401. The phone refused the challenge "
+		LM_WARN("%.*s at %s: nothing came after the 401. The phone refused the challenge "
 			"(AUTN or SQN) or what Security-Server offers, or ESP (IP protocol 50) is "
 			"dropped on its way\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
@@ -129,7 +129,7 @@ static int hear(const struct imsipsec_event *event, void *data)
 		return 0;
 	}
 	if (event->type == IMSIPSEC_EVENT_LOST) {
-		records_sweep();
+		missed = true;
 		return 0;
 	}
 	raise_event(event);
@@ -180,6 +180,10 @@ static int retry(int fd, void *param, int was_timeout)
 	if (read(fd, &times, sizeof(times)) != sizeof(times))
 		return 0;
 	listen_to_kernel();
+	if (missed) {
+		missed = false;
+		records_sweep();
+	}
 	if (events && get_ticks() >= next) {
 		next = get_ticks() + LOOK_SECONDS;
 		kernel_look_after();
