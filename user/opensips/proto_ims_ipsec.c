@@ -68,13 +68,12 @@ static int note_server(void **param)
 
 	if (port <= 0 || port > 65535)
 		return 0;
-	if (!settings.script_server)
-		settings.script_server = port;
-	else if (settings.script_server != port)
-		LIMITED(LM_WARN,
-			"ipsec_create: the server port is %u, and cannot be %d too: an address has "
-			"one\n",
-			settings.script_server, port);
+	for (int i = 0; i < settings.n_script_server; i++) {
+		if (settings.script_server[i] == port)
+			return 0;
+	}
+	if (settings.n_script_server < ADDRESSES_MAX)
+		settings.script_server[settings.n_script_server++] = port;
 	return 0;
 }
 

@@ -78,7 +78,8 @@ struct settings {
 	int mark_mask;			/* -1: as it is */
 	struct gm gm[ADDRESSES_MAX];
 	int n_gm;
-	uint16_t script_server;		/* the port_ps that ipsec_create names in the script */
+	uint16_t script_server[ADDRESSES_MAX];	/* port_ps that ipsec_create names in the script */
+	int n_script_server;
 	uint32_t mask;			/* what the kernel has */
 	bool bypass;			/* the guard lets plaintext in */
 	bool whole_list;		/* Security-Server has all pairs */

@@ -155,6 +155,25 @@ int sockets_gather(void)
 	return 0;
 }
 
+/* Of the ports that the script names, the one that the address listens at */
+static uint16_t server_of(struct gm *gm)
+{
+	uint16_t server = 0;
+
+	for (int i = 0; i < settings.n_script_server; i++) {
+		if (!listener_of(gm, settings.script_server[i]))
+			continue;
+		if (server)
+			LM_WARN("ipsec_create: the server port is %u, and cannot be %u too: an "
+				"address has one\n", server, settings.script_server[i]);
+		else
+			server = settings.script_server[i];
+	}
+	if (server)
+		return server;
+	return settings.n_script_server ? settings.script_server[0] : settings.default_server_port;
+}
+
 /* Which ports are what is known when the script has been read. */
 static int choose_ports(struct gm *gm)
 {
@@ -164,7 +183,7 @@ static int choose_ports(struct gm *gm)
 
 	for (size_t i = 0; i < gm->n; i++)
 		listeners[i] = gm->listener[i].port;
-	server = settings.script_server ?: settings.default_server_port;
+	server = server_of(gm);
 	wrong = choice_ports(listeners, gm->n, server, settings.default_client_port, &gm->ports);
 	imsipsec_addr_format(&gm->addr, text, sizeof(text));
 	if (wrong) {
