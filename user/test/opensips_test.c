@@ -73,7 +73,7 @@ static void test_params(void)
 		ok(got ? params[i].found && is(found, params[i].found) &&
 				 !strcmp(left, params[i].left)
 		       : !params[i].found,
-		   "parameter %s of %.*s is %s, and is cut out", params[i].name,
+		   "OSIPS: parameter %s of %.*s is %s, and is cut out", params[i].name,
 		   (int)strcspn(params[i].value, "\r"), params[i].value,
 		   params[i].found ? params[i].found : "not there");
 		end_copy(value);
@@ -106,7 +106,7 @@ static void test_pairs(void)
 					left[n++] = *s;
 			}
 		}
-		ok(!strcmp(left, pairs[i].left), "without ik and ck, %s is %s", pairs[i].value, left);
+		ok(!strcmp(left, pairs[i].left), "OSIPS: without ik and ck, %s is %s", pairs[i].value, left);
 		end_copy(value);
 	}
 }
@@ -127,21 +127,21 @@ static void test_messages(void)
 	struct span cut;
 
 	ok(!text_is_answer(request.s, request.len) && text_is_answer(answer.s, answer.len),
-	   "which one is an answer");
+	   "OSIPS: which one is an answer");
 	ok(text_target(request.s, request.len, &found) &&
 	   is(found, "sip:ue1@192.0.2.2:6300;transport=udp") && text_uri_port(found) == 6300,
-	   "the Request-URI of a request, and its port");
-	ok(!text_target(answer.s, answer.len, &found), "an answer has none");
+	   "OSIPS: the Request-URI of a request, and its port");
+	ok(!text_target(answer.s, answer.len, &found), "OSIPS: an answer has none");
 	ok(text_header(request.s, request.len, "Via", "v", &found) && text_via_port(found) == 6100,
-	   "the first Via of a request, by its short name");
+	   "OSIPS: the first Via of a request, by its short name");
 	ok(text_header(request.s, request.len, "Subject", "s", &found) && is(found, "a\r\n Via: b"),
-	   "a folded header");
-	ok(!text_header(request.s, request.len, "To", "t", &found), "behind the headers is none");
+	   "OSIPS: a folded header");
+	ok(!text_header(request.s, request.len, "To", "t", &found), "OSIPS: behind the headers is none");
 	ok(text_header(answer.s, answer.len, "Via", "v", &found) && text_via_port(found) == 6301,
-	   "the Via of an answer, folded, IPv6 and with blanks");
+	   "OSIPS: the Via of an answer, folded, IPv6 and with blanks");
 	ok(text_is_of(answer.s, answer.len, "REGISTER") &&
 	   !text_is_of(request.s, request.len, "REGISTER") &&
-	   !text_is_of(answer.s, answer.len, "GISTER"), "CSeq's method");
+	   !text_is_of(answer.s, answer.len, "GISTER"), "OSIPS: CSeq's method");
 	/* Whatever it is cut off at, nothing behind it is read. */
 	for (size_t n = 0; n <= request.len; n++) {
 		cut = copy_of(REQUEST);
@@ -157,7 +157,7 @@ static void test_messages(void)
 			text_via_port(found);
 		end_copy(cut);
 	}
-	ok(true, "a message that is cut off anywhere");
+	ok(true, "OSIPS: a message that is cut off anywhere");
 	end_copy(request);
 	end_copy(answer);
 }
@@ -179,7 +179,7 @@ static void test_uris(void)
 	for (size_t i = 0; i < ARRAY_SIZE(uris); i++) {
 		struct span uri = copy_of(uris[i].uri);
 
-		ok(text_uri_port(uri) == uris[i].port, "the port of \"%s\" is %u", uris[i].uri,
+		ok(text_uri_port(uri) == uris[i].port, "OSIPS: the port of \"%s\" is %u", uris[i].uri,
 		   uris[i].port);
 		end_copy(uri);
 	}
@@ -216,11 +216,11 @@ static void test_ports(void)
 				     &ports);
 		ok(choices[i].ps ? !wrong && ports.ps == choices[i].ps && ports.n_pc == m &&
 				   !memcmp(ports.pc, choices[i].pc, m * sizeof(*ports.pc))
-				 : !!wrong, "ports: %s", choices[i].text);
+				 : !!wrong, "OSIPS: ports: %s", choices[i].text);
 	}
 	choice_ports(choices[3].listeners, 3, 6100, 0, &ports);
 	ok(choice_is_client(&ports, 5101) && !choice_is_client(&ports, 6100) &&
-	   !choice_is_client(&ports, 0), "what is a client port");
+	   !choice_is_client(&ports, 0), "OSIPS: what is a client port");
 }
 
 static const struct {
@@ -244,7 +244,7 @@ static void test_spis(void)
 
 		ok(spis.min == ranges[i].min_is && spis.max == ranges[i].max_is &&
 		   spis.max_bundles == ranges[i].bundles && changed == ranges[i].changed,
-		   "SPIs from %u to %u are %u to %u, for %u bundles", ranges[i].min, ranges[i].max,
+		   "OSIPS: SPIs from %u to %u are %u to %u, for %u bundles", ranges[i].min, ranges[i].max,
 		   spis.min, spis.max, spis.max_bundles);
 	}
 }
@@ -276,17 +276,17 @@ static void test_lists(void)
 
 		choice_write_algs(text, sizeof(text), algs, err ? 0 : n);
 		ok(lists[i].is ? !err && !strcmp(text, lists[i].is) : err == -EINVAL,
-		   "algorithms %s%s: %s", lists[i].list ? lists[i].list : "(all)",
+		   "OSIPS: algorithms %s%s: %s", lists[i].list ? lists[i].list : "(all)",
 		   lists[i].no_deprecated ? " without those that are deprecated" : "", text);
 	}
-	ok(!choice_algs("", false, algs, &n) && n == 9, "no list: all nine pairs");
+	ok(!choice_algs("", false, algs, &n) && n == 9, "OSIPS: no list: all nine pairs");
 }
 
 static void test_marks(void)
 {
 	ok(choice_mark(0x85, 0x00ffffff, 2) == 0x86 && choice_mark(0x85, 0x00ffffff, 0) == 0x84,
-	   "marks of a registration's slots");
-	ok(choice_mark(0x12008500, 0x00ffff00, 3) == 0x00008700, "within a mask");
+	   "OSIPS: marks of a registration's slots");
+	ok(choice_mark(0x12008500, 0x00ffff00, 3) == 0x00008700, "OSIPS: within a mask");
 }
 
 /* --- The table */
@@ -337,18 +337,18 @@ static void test_table(void)
 		*one = i;
 	}
 	one = table_get(t, 77);
-	ok(table_count(t) == 100 && one && *one == 77 && !table_get(t, 101), "things are found");
+	ok(table_count(t) == 100 && one && *one == 77 && !table_get(t, 101), "OSIPS: things are found");
 	one = table_put(t, 77, sizeof(*one));
-	ok(one && !*one && table_count(t) == 100, "one of the same number takes its place");
+	ok(one && !*one && table_count(t) == 100, "OSIPS: one of the same number takes its place");
 	ok(table_del(t, 77) && !table_del(t, 77) && !table_get(t, 77) && table_get(t, 61),
-	   "one is taken away, and its neighbour stays");
+	   "OSIPS: one is taken away, and its neighbour stays");
 	table_sweep(t, is_even, NULL);
-	ok(table_count(t) == 49 && !table_get(t, 2) && table_get(t, 3), "some are swept away");
+	ok(table_count(t) == 49 && !table_get(t, 2) && table_get(t, 3), "OSIPS: some are swept away");
 	short_of_memory = true;
-	ok(!table_put(t, 3, sizeof(*one)) && table_get(t, 3), "without memory what is there stays");
+	ok(!table_put(t, 3, sizeof(*one)) && table_get(t, 3), "OSIPS: without memory what is there stays");
 	short_of_memory = false;
 	table_sweep(t, is_any, NULL);
-	ok(!table_count(t) && allocated == 1, "all are swept away, and their memory");
+	ok(!table_count(t) && allocated == 1, "OSIPS: all are swept away, and their memory");
 	give_memory(t);
 }
 
