@@ -2,7 +2,8 @@
 """OpenSIPS as P-CSCF in P (scscf.py, phones.py).
 
 It comes from outside: OPENSIPS in the environment is the program, OPENSIPS_SRC the tree that it was built in, with its
-modules in modules/NAME/NAME.so. IPSEC=proto_ipsec has its own module instead of ours. The routing is selftests/opensips/pcscf.cfg.
+modules in modules/NAME/NAME.so. IPSEC=proto_ipsec has its own module instead of ours, OPENSIPS_MODULE another
+folder with ours. The routing is selftests/opensips/pcscf.cfg.
 """
 import functools
 import ipaddress
@@ -58,11 +59,12 @@ def folder():
             # proto_udp and proto_tcp are in the program
             if os.path.isdir(f'{SOURCE}/modules/{name}'):
                 shutil.copy(f'{SOURCE}/modules/{name}/{name}.so', fast + '.new/modules/')
-        if OURS:
-            shutil.copy(os.environ.get('OPENSIPS_MODULE') or f'{TOP}/build/opensips-{version()}/{IPSEC}.so', fast + '.new/modules/')
-        else:
+        if not OURS:
             shutil.copy(f'{SOURCE}/modules/{IPSEC}/{IPSEC}.so', fast + '.new/modules/')
         os.rename(fast + '.new', fast)
+    # Ours may be another one than a test before had
+    if OURS:
+        shutil.copy((os.environ.get('OPENSIPS_MODULE') or f'{TOP}/build/opensips-{version()}') + f'/{IPSEC}.so', fast + '/modules/')
     return fast
 
 
