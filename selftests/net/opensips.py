@@ -479,13 +479,19 @@ def no_set():
     with Core() as core, OpenSips(), phone() as ue:
         first = Set(5000)
         ue.sign_up(first)
+        core.later.add('MESSAGE')
+        ue.send(ue.text_of('MESSAGE', first), first)
+        heard = core.next(lambda m: m.method == 'MESSAGE')
         World.nl.do('bundle-del', id=bundle()['id'])
         World.wire.seen()
+        # The answer to the phone, and a request for it
+        core.reply_to(heard, '200 OK')
         core.request('MESSAGE', call='gone')
         core.request('OPTIONS', uri=f'sip:{P4}', call='behind')
         equal(core.next(lambda m: m.status and m['Call-ID'] == 'behind').status, '200', 'the answer to OPTIONS')
         core.next(lambda m: m.status and m['Call-ID'] == 'gone' and m.status != '100', 60)
-        all_in_esp(ue)
+        # Nor from 5060
+        all_in_esp(ue, (PS, *PC, first.port_c, first.port_s))
 
 
 @case('CLEAR', 'the script sends to the core without $socket_out: it leaves from 5060, and everything to the phone is in ESP, {}', each=CALLS)
