@@ -54,6 +54,15 @@ def bundle():
     return b
 
 
+def load_anew():
+    """The kernel module: what it counts begins anew."""
+    ims.close_family()
+    wait(lambda: not ims.rmmod().returncode, 'the module goes', 20)
+    done = ims.insmod()
+    equal(done.returncode, 0, done.stdout)
+    ims.reopen_family()
+
+
 # --- What every phone does
 
 @case('REGISTRATION', 'a registration over {}', each=BOTH)
@@ -424,7 +433,8 @@ def elsewhere():
         all_in_esp(ue)
 
 
-@case('LIST', 'Security-Client: {}', each=('no ealg', 'tls comes first', 'two of ipsec-3gpp, the first is unknown', 'two headers'))
+@case('LIST', 'Security-Client: {}', each=('no ealg', 'tls comes first', 'two of ipsec-3gpp, the first is unknown', 'two headers',
+                                              'twenty of ipsec-3gpp, the last is known'))
 def security_client(what):
     with Core() as core, OpenSips(), phone() as ue:
         first = Set(5000)
@@ -432,7 +442,9 @@ def security_client(what):
         bare = first.client.replace(';ealg=null', '')
         first.client = {'no ealg': bare, 'tls comes first': 'tls, ' + first.client,
                         'two of ipsec-3gpp, the first is unknown': first.client.replace('hmac-sha-1-96', 'hmac-unheard-of') + ', ' + first.client,
-                        'two headers': f'tls\r\nSecurity-Client: {first.client}'}[what]
+                        'two headers': f'tls\r\nSecurity-Client: {first.client}',
+                        'twenty of ipsec-3gpp, the last is known':
+                        ', '.join((*(first.client.replace('hmac-sha-1-96', f'hmac-unheard-of-{n}') for n in range(1, 20)), first.client))}[what]
         ue.sign_up(first)
         check('ealg=;' not in first.verify and 'ipsec-3gpp' in first.verify, f'Security-Server: {first.verify}')
         ue.talk(first)
@@ -474,6 +486,55 @@ def temporary():
         equal(len([m for m in core.heard if m.method == 'MESSAGE']), 1, 'how many the S-CSCF has heard')
 
 
+def not_taken(core, ue, over, *headers, **more):
+    """A REGISTER over a set that the S-CSCF does not hear; what comes over the set next is behind it."""
+    core.heard.clear()
+    ue.send(ue.text_of('REGISTER', over, *headers, **more), over)
+    ue.talk(over)
+    equal([m for m in core.heard if m.method == 'REGISTER'], [], 'the REGISTER at the S-CSCF')
+
+
+@case('VERIFY', 'a REGISTER over a set with a second Authorization, of another subscriber, is dropped', ours=True)
+def second_authorization():
+    with Core() as core, OpenSips(), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        headers = ue.headers(first, first)
+        not_taken(core, ue, first, headers[0], headers[0].replace(UE1, UE2), *headers[1:])
+        equal(ue.register(first, first).status, '200', 'the answer to its own')
+
+
+@case('VERIFY', 'a phone has registered without Authorization: a REGISTER over its set for another subscriber is dropped', ours=True)
+def unnamed():
+    with Core() as core, OpenSips(), phone() as ue:
+        first = Set(5000)
+        ue.agree(first, ue.request('REGISTER', None, *ue.headers(first, None)[1:]))
+        ue.confirm(first)
+        ue.talk(first)
+        not_taken(core, ue, first, *(x.replace(UE1, UE2) for x in ue.headers(first, first)), user=UE2, to=UE2)
+        equal(ue.register(first, first).status, '200', 'the answer to its own')
+
+
+@case('VERIFY', 'integrity-protected that a phone writes {} does not get to the S-CSCF', each=('over a set', 'in clear'), ours=True)
+def forged(how):
+    with Core() as core, OpenSips(), phone() as ue:
+        first = Set(5000)
+        over = None
+        if how == 'over a set':
+            ue.challenge(first)
+            over = first
+        core.answer = lambda m: core.reply(m, '403 Forbidden')
+        core.heard.clear()
+        # No answer to the challenge
+        auth, *headers = ue.headers(first, None, verify=over)
+        got = ue.request('REGISTER', over, auth + ', integrity-protected=yes', auth + ', integrity-protected="yes"', *headers)
+        equal(got.status, '403', 'the answer')
+        heard = core.next(lambda m: m.method == 'REGISTER')
+        equal([re.findall(r'integrity-protected="?(\w+)', x) for x in heard.all('Authorization')], [['no'] if over else []] * 2,
+              'integrity-protected of each Authorization')
+
+
 @case('CLEAR', 'the set of a contact has gone: nothing for the phone leaves a protected port in clear', ours=True)
 def no_set():
     with Core() as core, OpenSips(), phone() as ue:
@@ -492,6 +553,43 @@ def no_set():
         core.next(lambda m: m.status and m['Call-ID'] == 'gone' and m.status != '100', 60)
         # Nor from 5060
         all_in_esp(ue, (PS, *PC, first.port_c, first.port_s))
+
+
+def not_sent(core, ue, over, call):
+    """What the core has sent to a phone is refused, and is nowhere on the wire in clear."""
+    core.request('OPTIONS', uri=f'sip:{P4}', call='behind')
+    equal(core.next(lambda m: m.status and m['Call-ID'] == 'behind').status, '200', 'the answer to OPTIONS')
+    all_in_esp(ue, (PS, *PC, over.port_s, over.port_c))
+    core.next(lambda m: m.status and m['Call-ID'] == call and 'OPTIONS' not in m['CSeq'] and m.status != '100', 60)
+    all_in_esp(ue, (PS, *PC, over.port_s, over.port_c))
+
+
+@case('CLEAR', 'the set of a phone has gone: {} in its dialog, whose contact is not the one that it registered, is not sent in clear',
+      each=('NOTIFY', 'BYE'), ours=True)
+def no_set_in_dialog(method):
+    with Core() as core, OpenSips(), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        first_of = 'SUBSCRIBE' if method == 'NOTIFY' else 'INVITE'
+        got = final(ue, ue.request(first_of, first, 'Event: reg', 'Expires: 600', to='ue2@' + REALM, contact=ue.contact(first).replace('>', ';ob>')))
+        equal(got.status, '200', f'the answer to {first_of}')
+        World.nl.do('bundle-del', id=bundle()['id'])
+        World.wire.seen()
+        core.within(core.next(lambda m: m.method == first_of), method)
+        not_sent(core, ue, first, ue.call_id)
+
+
+@case('CLEAR', 'OpenSIPS is started again, its contacts are in a database, and the set of one has gone: what is for it is not sent in clear', ours=True)
+def no_set_restarted():
+    with tempfile.TemporaryDirectory() as folder, Core() as core, OpenSips(database=make_database(folder + '/db')) as server, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        server.stop()
+        World.nl.do('bundle-del', id=bundle()['id'])
+        server.start()
+        World.wire.seen()
+        core.request('MESSAGE', call='gone')
+        not_sent(core, ue, first, 'gone')
 
 
 @case('CLEAR', 'the script sends to the core without $socket_out: it leaves from 5060, and everything to the phone is in ESP, {}', each=CALLS)
@@ -654,6 +752,30 @@ def restart_without(how):
         all_in_esp(ue)
 
 
+@case('RESTART', 'the host is started again: a contact of the database with the numbers of another phone\'s new set goes, and that set stays', ours=True)
+def numbers_anew():
+    # The first set of each life has the same numbers
+    load_anew()
+    with tempfile.TemporaryDirectory() as folder, Core() as core, more_addresses([OTHER]), OpenSips(database=make_database(folder + '/db')) as server, \
+            phone() as one, Phone(UE2, address=OTHER) as other:
+        first, second, third = Set(5000), Set(5000), Set(5010)
+        one.sign_up(first)
+        was = bundle()
+        server.stop()
+        load_anew()
+        server.start()
+        other.sign_up(second)
+        now = bundle()
+        equal((now['id'], now['registration']), (was['id'], was['registration']), 'the numbers of both sets')
+        one.challenge(third)
+        equal(final(one, one.register(third, third, expires=0)).status, '200', 'the answer to the de-registration')
+        wait(lambda: server.contacts() == 1, 'its contact goes')
+        b = World.nl.do('bundle-get', id=now['id'])
+        check(b['state'] in ('established', 'active') and b['lifetime'] > 60000, f'the set of the other is {b["state"]} for {b["lifetime"]} ms')
+        other.talk(second)
+        asked(core, other, second, impi=UE2)
+
+
 @case('RESTART', 'OpenSIPS is killed: the protected ports stay shut, and nothing of a phone that has gone stays')
 def killed():
     with Core(), OpenSips(parameters={'temporary_timeout': 5}) as server, phone() as ue:
@@ -676,11 +798,7 @@ def gone(what):
             ep, = World.nl.dump('endpoint-get')
             World.nl.do('endpoint-del', id=ep['id'], force=True)
         else:
-            ims.close_family()
-            wait(lambda: not ims.rmmod().returncode, 'the module goes', 20)
-            done = ims.insmod()
-            equal(done.returncode, 0, done.stdout)
-            ims.reopen_family()
+            load_anew()
         wait(lambda: World.nl.dump('endpoint-get'), 'the endpoint is there again', 20)
         with phone() as ue:
             second = Set(5002)
@@ -731,6 +849,29 @@ def same_inner(fam):
             for ue, over in sets:
                 ue.talk(over)
                 asked(core, ue, over, impi=ue.impi, call=f'{n}-{ue.impi}')
+        all_in_esp(one)
+
+
+@case('NAT', 'of two phones with one inner address, {}: each has what is for it',
+      each=('one has two identities and ends the first', 'the other has registered its contact and ended that'), ours=True)
+def same_inner_leaves(what):
+    with nats(2) as (left, right), Core() as core, OpenSips(parameters={'nat_traversal': 1}), NattedPhone(left) as one, NattedPhone(right, UE2) as other:
+        sets = [(one, Set(5000, more=';mod=UDP-enc-tun')), (other, Set(5010, more=';mod=UDP-enc-tun'))]
+        for ue, over in sets:
+            ue.sign_up(over)
+        uris = dict(core.contacts)
+        (_, first), (_, second) = sets
+        for expires in (600, 0):
+            if what.startswith('one'):
+                got = one.register(first, first, expires=expires, to='tel-' + UE1)
+            else:
+                got = other.register(second, second, expires=expires, contact=one.contact(first))
+            equal(got.status, '200', 'the answer to REGISTER')
+        World.wire.seen()
+        for ue, over in sets:
+            ue.talk(over)
+            asked(core, ue, over, impi=ue.impi, uri=uris[ue.impi], call=ue.impi)
+        equal(states(), {5000: 'active', 5010: 'active'}, 'the sets')
         all_in_esp(one)
 
 
@@ -1190,6 +1331,19 @@ def value_5():
             other.challenge(Set(6000, 6401, 6400))
         refused(ue, server, Set(5000), -5)
         wait(lambda: server.said('max_bundles'), 'the log has the text of the kernel')
+
+
+@case('KEY', 'the 401 has {}: neither ik nor ck gets to the phone', each=('an ik that is too short', 'two WWW-Authenticate with ik and ck'), ours=True)
+def no_keys(what):
+    with Core() as core, OpenSips() as server, phone() as ue:
+        first = Set(5000)
+        if what.startswith('two'):
+            core.answer = lambda m: re.sub('(WWW-Authenticate: .*\r\n)', r'\1\1', Core.answer(core, m))
+            got = ue.challenge(first)
+        else:
+            core.keys_of = lambda ck, ik: (ck, ik[:-1])
+            got = refused(ue, server, first, -3)
+        equal([x for x in got.all('WWW-Authenticate') if re.search(r'\b[ci]k\b', x)], [], 'WWW-Authenticate with keys')
 
 
 # --- Many
