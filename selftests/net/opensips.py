@@ -853,7 +853,7 @@ def same_inner(fam):
 
 
 @case('NAT', 'of two phones with one inner address, {}: each has what is for it',
-      each=('one has two identities and ends the first', 'the other has registered its contact and ended that'), ours=True)
+      each=('one has two identities and ends the second', 'the other has registered its contact and ended that'), ours=True)
 def same_inner_leaves(what):
     with nats(2) as (left, right), Core() as core, OpenSips(parameters={'nat_traversal': 1}), NattedPhone(left) as one, NattedPhone(right, UE2) as other:
         sets = [(one, Set(5000, more=';mod=UDP-enc-tun')), (other, Set(5010, more=';mod=UDP-enc-tun'))]
