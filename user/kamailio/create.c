@@ -2,7 +2,6 @@
 /* ipsec_create(): the set of SAs, before the 401 leaves. */
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/dprint.h"
@@ -79,51 +78,23 @@ static bool owner_of(struct sip_msg *req, uint8_t *owner, size_t *len)
 	return true;
 }
 
-static bool has_param(const struct sip_uri *uri, const char *name)
-{
-	int len = strlen(name);
-
-	for (int i = 0; i + len <= uri->params.len; i++) {
-		if ((!i || uri->params.s[i - 1] == ';') &&
-		    !strncasecmp(uri->params.s + i, name, len) &&
-		    (i + len == uri->params.len || strchr(";=", uri->params.s[i + len])))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Which of the subscriber's registrations: that of the instance (RFC 5626), for each family, which
- * are two registrations of a phone; else the one of that user at the address. Never the port, which
- * is another one over a set than in clear.
- */
+/* Which of the subscriber's registrations */
 static bool contact_key(struct sip_msg *req, const struct imsipsec_addr *ue, uint8_t *key,
 			size_t *len)
 {
 	struct contact *contact = first_contact(req);
-	char text[INET6_ADDRSTRLEN];
+	struct phone_contact phone = {};
 	struct sip_uri uri;
-	bool sos;
-	int n;
 
 	if (!contact || parse_uri(contact->uri.s, contact->uri.len, &uri) < 0)
 		return false;
-	/* An emergency registration stands beside a normal one, TS 24.229 clause 5.1.6. */
-	sos = has_param(&uri, "sos");
-	if (contact->instance && contact->instance->body.len)
-		n = snprintf((char *)key, IMSIPSEC_CONTACT_MAX, "%.*s;reg-id=%.*s%s%s",
-			     contact->instance->body.len, contact->instance->body.s,
-			     contact->reg_id ? contact->reg_id->body.len : 0,
-			     contact->reg_id ? contact->reg_id->body.s : "",
-			     ue->family == AF_INET6 ? ";inet6" : "", sos ? ";sos" : "");
-	else
-		n = snprintf((char *)key, IMSIPSEC_CONTACT_MAX, "%.*s@%s%s", uri.user.len,
-			     uri.user.s, imsipsec_addr_format(ue, text, sizeof(text)),
-			     sos ? ";sos" : "");
-	if (n <= 0 || n >= IMSIPSEC_CONTACT_MAX)
-		return false;
-	*len = n;
-	return true;
+	phone.user = uri.user;
+	phone.params = uri.params;
+	if (contact->instance)
+		phone.instance = contact->instance->body;
+	if (contact->reg_id)
+		phone.reg_id = contact->reg_id->body;
+	return registration_key(&phone, ue, key, len);
 }
 
 /* Where the phone is. Over a set it is where that set is. */

@@ -10,39 +10,20 @@
 
 #include "ims_ipsec.h"
 
-#define LATE_MS		5000	/* a set may be seen to have ended this much later */
-
-struct unknown {
-	uint64_t since_ms;	/* what was dropped longer ago has to do with another challenge */
-	unsigned int n;
-};
-
-static int count_unknown(const struct imsipsec_trace *trace, void *data)
-{
-	struct unknown *unknown = data;
-
-	if (trace->kind == IMSIPSEC_TRACE_KIND_DROP && trace->drop == IMSIPSEC_DROP_UNKNOWN_SPI &&
-	    trace->ago_ms <= unknown->since_ms)
-		unknown->n += trace->count;
-	return 0;
-}
-
 /* The challenge was not answered by a 200 in time. */
 static void say_why(const struct imsipsec_bundle *b)
 {
 	char ue[INET6_ADDRSTRLEN];
 	const struct imsipsec_config *config;
-	struct unknown unknown = {};
+	unsigned int unknown = 0;
 	int err;
 
 	imsipsec_addr_format(&b->ue_address, ue, sizeof(ue));
 	if (kernel()) {
 		err = imsipsec_config_get(kernel(), &config);
-		if (!err) {
-			unknown.since_ms = config->temporary_timeout + LATE_MS;
-			err = imsipsec_trace_dump(kernel(), &b->ue_address, count_unknown,
-						  &unknown);
-		}
+		if (!err)
+			err = count_unknown_spis(&b->ue_address, config->temporary_timeout,
+						 &unknown);
 		if (err)
 			kernel_failed("why a set was not confirmed", err);
 	}
@@ -58,7 +39,7 @@ static void say_why(const struct imsipsec_bundle *b)
 			"for it: ask the S-CSCF, or did the script not come to pcscf_save and "
 			"ipsec_forward?\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
-	else if (unknown.n)
+	else if (unknown)
 		LIMITED(LM_WARN,
 			"%.*s at %s: ESP came from there, with an SPI that no set has: the phone "
 			"uses an older set, or did not take the SPIs of Security-Server\n",

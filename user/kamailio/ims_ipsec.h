@@ -22,6 +22,8 @@
 
 #include <imsipsec.h>
 
+#include "../sip/sip.h"
+
 /* What a function of the routing script returns */
 #define DONE	1
 #define FAILED	(-1)
@@ -82,33 +84,6 @@ extern struct tm_binds tmb;
 
 /* --- kernel.c */
 
-/**
- * kernel() - this process's connection to the kernel module
- *
- * It is made at the first use in each process, and again after the module was unloaded.
- * Return: NULL, which is said together with the cure.
- */
-struct imsipsec *kernel(void);
-
-/**
- * kernel_failed() - say why a call with kernel() failed
- * @what: was to be done
- * @err: what it returned; where that is -ENODEV the next kernel() opens anew
- *
- * Return: @err.
- */
-int kernel_failed(const char *what, int err);
-
-/** kernel_lost() - the kernel module was unloaded: open anew, and have the endpoints made again */
-void kernel_lost(void);
-
-/**
- * kernel_again() - is a call to be made again, by a new handle
- * @err: what it returned; -ENODEV: the kernel module was unloaded
- * @tried: false at first
- */
-bool kernel_again(int err, bool *tried);
-
 /** kernel_prepare() - the endpoints, before Kamailio gives up root; 0 or -1, which is said */
 int kernel_prepare(void);
 
@@ -158,9 +133,6 @@ bool kernel_has_confirmed(const struct sip_msg *req, const struct imsipsec_bundl
 /** kernel_end() - the set ends, when answers have had the time to leave */
 int kernel_end(const struct imsipsec_bundle *b);
 
-/** to_addr() - Kamailio's address as the library has it */
-void to_addr(struct imsipsec_addr *addr, const struct ip_addr *ip);
-
 /** to_ip() - the library's address as Kamailio has it */
 void to_ip(struct ip_addr *ip, const struct imsipsec_addr *addr);
 
@@ -206,14 +178,8 @@ void copy_end(struct copy *copy);
 /** over_of_request() - kernel_over() of the request of a transaction, which is in shared memory */
 int over_of_request(const struct sip_msg *req, struct imsipsec_bundle *b);
 
-/** next_header() - the next header of a name behind @from, or the first one (NULL); or NULL */
-struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struct hdr_field *from);
-
 /** add_headers() - lines, each with its end, behind the others; 0 or -1 */
 int add_headers(struct sip_msg *msg, const char *lines);
-
-/** secagree_of() - all headers of a name as one list; NULL if nothing in them is well-formed */
-struct imsipsec_secagree *secagree_of(const struct sip_msg *msg, const char *name);
 
 /** last_via() - that of the UE, in an answer; or NULL */
 struct via_body *last_via(struct sip_msg *msg);
@@ -263,25 +229,6 @@ int contact_describe(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
 
 /** on_expire() - what the registrar has called when a contact expires or is deleted */
 void on_expire(pcontact_t *c, int type, void *param);
-
-/* --- limit.c */
-
-/** struct limit - how often a process has said something, of late */
-struct limit {
-	unsigned int since, n;
-};
-
-/** may_say() - is it to be said; what was left out is told when it is said again */
-bool may_say(struct limit *limit);
-
-/** LIMITED() - what a phone, or whoever sends something, can have said as often as it likes */
-#define LIMITED(say, ...)                   \
-	do {                                \
-		static struct limit limit_; \
-                                            \
-		if (may_say(&limit_))       \
-			say(__VA_ARGS__);   \
-	} while (0)
 
 /* --- dialog.c */
 

@@ -1,41 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What is asked of the kernel, and how it is reached from each process. */
+/* What is asked of the kernel. */
 #include <errno.h>
 #include <string.h>
 
 #include "core/dprint.h"
-#include "core/pt.h"
 #include "core/timer.h"
 #include "core/usr_avp.h"
 
 #include "ims_ipsec.h"
 
-#define CAPABILITY_CURE \
-	"Kamailio needs CAP_NET_ADMIN: in its unit, AmbientCapabilities=CAP_NET_ADMIN below User="
-
 /* What the answer to a REGISTER needs to live longer than it, TS 24.229 clause 5.2.2 */
 #define CONFIRM_MORE	30
 #define LINGER_LEAST	32		/* seconds, 64*T1: so long an answer may be sent again */
 
-#define TIMEOUT		5000		/* milliseconds */
 #define ALGS_SECONDS	10
 #define VERIFY_MAX	4		/* mechanisms of Security-Verify that are looked at */
-
-static struct imsipsec *handle;
-static pid_t handle_pid;
-static bool lost;			/* the kernel module was unloaded: there is nothing of ours in it */
-
-void to_addr(struct imsipsec_addr *addr, const struct ip_addr *ip)
-{
-	memset(addr, 0, sizeof(*addr));
-	addr->family = ip->af;
-	memcpy(&addr->in6, ip->u.addr, ip->len);
-	/* A socket of both families has IPv4 addresses in IPv6 */
-	if (ip->af == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->in6)) {
-		memcpy(&addr->in, ip->u.addr + 12, sizeof(addr->in));
-		addr->family = AF_INET;
-	}
-}
 
 void to_ip(struct ip_addr *ip, const struct imsipsec_addr *addr)
 {
@@ -45,83 +24,6 @@ void to_ip(struct ip_addr *ip, const struct imsipsec_addr *addr)
 	memcpy(ip->u.addr, &addr->in6, ip->len);
 }
 
-static bool addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b)
-{
-	return a->family == b->family &&
-	       !memcmp(&a->in6, &b->in6, a->family == AF_INET6 ? sizeof(a->in6) : sizeof(a->in));
-}
-
-static void say_unreachable(int err)
-{
-	switch (err) {
-	case -EPERM:
-		LIMITED(LM_ERR,
-			"the kernel module ims_ipsec may not be used: " CAPABILITY_CURE "\n");
-		break;
-	case -ENOENT:
-		LIMITED(LM_ERR, "the kernel module ims_ipsec is not loaded: modprobe ims_ipsec\n");
-		break;
-	default:
-		LIMITED(LM_ERR, "the kernel module ims_ipsec cannot be reached: %s\n",
-			imsipsec_open_strerror(err));
-		break;
-	}
-}
-
-struct imsipsec *kernel(void)
-{
-	/* Without a system call */
-	pid_t me = my_pid();
-	int err;
-
-	if (handle && handle_pid == me)
-		return handle;
-	/* What another process opened is of no use here but to be closed. */
-	imsipsec_close(handle);
-	handle = NULL;
-	err = imsipsec_open(&handle);
-	if (err) {
-		handle = NULL;
-		say_unreachable(err);
-		return NULL;
-	}
-	handle_pid = me;
-	/* A worker that waits for ever serves nobody. */
-	imsipsec_set_timeout(handle, TIMEOUT);
-	if (lost) {
-		lost = false;
-		kernel_prepare();
-	}
-	return handle;
-}
-
-void kernel_lost(void)
-{
-	imsipsec_close(handle);
-	handle = NULL;
-	lost = true;
-}
-
-int kernel_failed(const char *what, int err)
-{
-	if (handle)
-		LIMITED(LM_ERR, "%s: %s\n", what, imsipsec_strerror(handle));
-	if (err == -EPERM)
-		LIMITED(LM_ERR, CAPABILITY_CURE "\n");
-	if (err == -ENODEV)
-		kernel_lost();
-	return err;
-}
-
-bool kernel_again(int err, bool *tried)
-{
-	if (err != -ENODEV || *tried)
-		return false;
-	*tried = true;
-	kernel_lost();
-	return kernel();
-}
-
 int kernel_check(void)
 {
 	const struct imsipsec_stats *stats;
@@ -129,7 +31,7 @@ int kernel_check(void)
 
 	if (!kernel())
 		return -1;
-	err = imsipsec_stats_get(handle, &stats);
+	err = imsipsec_stats_get(kernel_handle, &stats);
 	return err ? kernel_failed("the kernel module ims_ipsec", err), -1 : 0;
 }
 
@@ -178,7 +80,7 @@ static int have_endpoint(struct gm *gm)
 	}
 	params.guard = guard;
 	settings.bypass = guard == IMSIPSEC_GUARD_BYPASS;
-	err = imsipsec_endpoint_replace(handle, &params, false, &made);
+	err = imsipsec_endpoint_replace(kernel_handle, &params, false, &made);
 	if (err < 0) {
 		LM_ERR("%.*s: its ports %u and %u to %u cannot be shut\n", gm->text.len, gm->text.s,
 		       settings.port_ps, settings.port_pc[0],
@@ -216,7 +118,7 @@ static int set_spis(void)
 	config.min_spi = settings.spi_start;
 	/* As many sets as it stands for there, where each of the ports has the range of its own */
 	config.max_spi = settings.spi_start + settings.spi_range * settings.max_connections;
-	err = imsipsec_config_set(handle, &config);
+	err = imsipsec_config_set(kernel_handle, &config);
 	return err ? kernel_failed("ipsec_spi_id_start and ipsec_spi_id_range", err) : 0;
 }
 
@@ -267,7 +169,7 @@ static int all_algs(const struct imsipsec_algs **algs, size_t *n)
 			return -EIO;
 		do {
 			known = sizeof(all) / sizeof(all[0]);
-			err = imsipsec_algs_get(handle, all, &known);
+			err = imsipsec_algs_get(kernel_handle, all, &known);
 		} while (kernel_again(err, &tried));
 		if (err) {
 			known = 0;
@@ -321,7 +223,7 @@ static int find_spi(uint32_t spi, struct imsipsec_bundle *b)
 	if (!kernel())
 		return -EIO;
 	do
-		err = imsipsec_bundle_find_spi(handle, spi, &found);
+		err = imsipsec_bundle_find_spi(kernel_handle, spi, &found);
 	while (kernel_again(err, &tried));
 	return got(err, found, b);
 }
@@ -337,8 +239,8 @@ static int find_tuple(const struct imsipsec_addr *local, uint16_t local_port,
 	if (!kernel())
 		return -EIO;
 	do
-		err = imsipsec_bundle_find_tuple(handle, local, local_port, remote, remote_port,
-						 &found);
+		err = imsipsec_bundle_find_tuple(kernel_handle, local, local_port, remote,
+						 remote_port, &found);
 	while (kernel_again(err, &tried));
 	return got(err, found, b);
 }
@@ -358,7 +260,7 @@ static bool may_have_come(const struct imsipsec_bundle *b)
 	const struct imsipsec_bundle *all;
 
 	return b->state != IMSIPSEC_STATE_TEMPORARY ||
-	       (!imsipsec_bundle_get(handle, b->id, &all) && all->rx_packets);
+	       (!imsipsec_bundle_get(kernel_handle, b->id, &all) && all->rx_packets);
 }
 
 /*
@@ -508,7 +410,7 @@ int kernel_tx(const struct place *place, struct imsipsec_bundle *b)
 	bool tried = false;
 
 	if (!err) {
-		err = imsipsec_bundle_tx(handle, b->id, &found);
+		err = imsipsec_bundle_tx(kernel_handle, b->id, &found);
 		if (err != -ENOENT)
 			return got(err, found, b);
 	}
@@ -518,7 +420,8 @@ int kernel_tx(const struct place *place, struct imsipsec_bundle *b)
 		if (!ports[i])
 			continue;
 		do
-			err = imsipsec_bundle_tx_port(handle, NULL, &place->ue, ports[i], &found);
+			err = imsipsec_bundle_tx_port(kernel_handle, NULL, &place->ue, ports[i],
+						      &found);
 		while (kernel_again(err, &tried));
 		got(err, found, b);
 	}
@@ -539,7 +442,7 @@ int kernel_still(struct imsipsec_bundle *b)
 	if (!kernel())
 		return -EIO;
 	do
-		err = imsipsec_bundle_tx_name(handle, b->owner, b->owner_len, b->contact,
+		err = imsipsec_bundle_tx_name(kernel_handle, b->owner, b->owner_len, b->contact,
 					      b->contact_len, &found);
 	while (kernel_again(err, &tried));
 	return got(err, found, b);
@@ -554,7 +457,8 @@ int kernel_confirm(const struct sip_msg *req, const struct imsipsec_bundle *b, l
 	if (expires < 0)
 		expires = 0;
 	/* How the challenge began, ipsec_create() has told the kernel. */
-	err = imsipsec_bundle_confirm(handle, b->id, (expires + CONFIRM_MORE) * 1000ULL, 0, 0);
+	err = imsipsec_bundle_confirm(kernel_handle, b->id, (expires + CONFIRM_MORE) * 1000ULL, 0,
+				      0);
 	if (err)
 		return kernel_failed("the set cannot be confirmed", err);
 	confirmed = (struct over) { req->id, req->pid, *b };
@@ -569,6 +473,6 @@ int kernel_end(const struct imsipsec_bundle *b)
 		return -EIO;
 	if (settings.linger < LINGER_LEAST)
 		settings.linger = LINGER_LEAST;
-	err = imsipsec_bundle_delete(handle, b->id, settings.linger * 1000ULL);
+	err = imsipsec_bundle_delete(kernel_handle, b->id, settings.linger * 1000ULL);
 	return err && err != -ENOENT ? kernel_failed("the set cannot be ended", err) : err;
 }

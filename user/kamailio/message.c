@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Headers, read and written. */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -57,17 +56,6 @@ int over_of_request(const struct sip_msg *req, struct imsipsec_bundle *b)
 	return err;
 }
 
-struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struct hdr_field *from)
-{
-	struct hdr_field *h;
-
-	for (h = from ? from->next : msg->headers; h; h = h->next) {
-		if (h->name.len == (int)strlen(name) && !strncasecmp(h->name.s, name, h->name.len))
-			return h;
-	}
-	return NULL;
-}
-
 int add_headers(struct sip_msg *msg, const char *lines)
 {
 	struct lump *anchor;
@@ -90,23 +78,6 @@ int add_headers(struct sip_msg *msg, const char *lines)
 no_memory:
 	LM_ERR("no memory\n");
 	return -1;
-}
-
-struct imsipsec_secagree *secagree_of(const struct sip_msg *msg, const char *name)
-{
-	struct imsipsec_secagree *list = NULL;
-	struct hdr_field *h = NULL;
-	int err = -EINVAL;
-
-	while ((h = next_header(msg, name, h))) {
-		err = imsipsec_secagree_parse(&list, h->body.s, h->body.len);
-		if (err && err != -EINVAL)
-			break;
-	}
-	if (!err)
-		return list;
-	imsipsec_secagree_free(list);
-	return NULL;
 }
 
 struct via_body *last_via(struct sip_msg *msg)

@@ -62,19 +62,6 @@ static bool keys_of(const struct sip_msg *reply, struct imsipsec_bundle_params *
 	return have;
 }
 
-static bool has_param(const struct sip_uri *uri, const char *name)
-{
-	int len = strlen(name);
-
-	for (int i = 0; i + len <= uri->params.len; i++) {
-		if ((!i || uri->params.s[i - 1] == ';') &&
-		    !strncasecmp(uri->params.s + i, name, len) &&
-		    (i + len == uri->params.len || strchr(";=", uri->params.s[i + len])))
-			return true;
-	}
-	return false;
-}
-
 static str param_of(const contact_t *contact, const char *name)
 {
 	const str none = { "", 0 };
@@ -86,42 +73,25 @@ static str param_of(const contact_t *contact, const char *name)
 	return none;
 }
 
-/*
- * Which of the subscriber's registrations: that of the instance (RFC 5626), for each family, which
- * are two registrations of a phone; else the one of that user at the address. Never the port, which
- * is another one over a set than in clear.
- */
+/* Which of the subscriber's registrations */
 static bool contact_key(struct sip_msg *req, const struct imsipsec_addr *ue, uint8_t *key,
 			size_t *len)
 {
-	char text[INET6_ADDRSTRLEN];
+	struct phone_contact phone;
 	contact_t *contact;
 	struct sip_uri uri;
-	str instance, reg_id;
-	bool sos;
-	int n;
 
 	if (!req->contact || (!req->contact->parsed && parse_contact(req->contact) < 0))
 		return false;
 	contact = ((contact_body_t *)req->contact->parsed)->contacts;
 	if (!contact || parse_uri(contact->uri.s, contact->uri.len, &uri) < 0)
 		return false;
-	instance = param_of(contact, "+sip.instance");
-	reg_id = param_of(contact, "reg-id");
-	/* An emergency registration stands beside a normal one, TS 24.229 clause 5.1.6. */
-	sos = has_param(&uri, "sos");
-	if (instance.len)
-		n = snprintf((char *)key, IMSIPSEC_CONTACT_MAX, "%.*s;reg-id=%.*s%s%s",
-			     instance.len, instance.s, reg_id.len, reg_id.s,
-			     ue->family == AF_INET6 ? ";inet6" : "", sos ? ";sos" : "");
-	else
-		n = snprintf((char *)key, IMSIPSEC_CONTACT_MAX, "%.*s@%s%s", uri.user.len,
-			     uri.user.s ?: "", imsipsec_addr_format(ue, text, sizeof(text)),
-			     sos ? ";sos" : "");
-	if (n <= 0 || n >= IMSIPSEC_CONTACT_MAX)
-		return false;
-	*len = n;
-	return true;
+	phone = (struct phone_contact) {
+		.user = uri.user, .params = uri.params,
+		.instance = param_of(contact, "+sip.instance"),
+		.reg_id = param_of(contact, "reg-id"),
+	};
+	return registration_key(&phone, ue, key, len);
 }
 
 /* Where the phone is. Over a set it is where that set is. */

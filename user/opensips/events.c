@@ -14,7 +14,6 @@
 
 #include "proto_ims_ipsec.h"
 
-#define LATE_MS		5000	/* a set may be seen to have ended this much later */
 #define RETRY_SECONDS	1
 #define LOOK_SECONDS	5
 
@@ -67,28 +66,11 @@ static void raise_event(const struct imsipsec_event *event)
 	evi_raise_event(id, params);
 }
 
-struct unknown {
-	uint64_t since_ms;	/* what was dropped longer ago has to do with another challenge */
-	unsigned int n;
-};
-
-static int count_unknown(const struct imsipsec_trace *trace, void *data)
-{
-	struct unknown *unknown = data;
-
-	if (trace->kind == IMSIPSEC_TRACE_KIND_DROP && trace->drop == IMSIPSEC_DROP_UNKNOWN_SPI &&
-	    trace->ago_ms <= unknown->since_ms)
-		unknown->n += trace->count;
-	return 0;
-}
-
 /* The challenge was not answered by a 200 in time. Whoever sends many REGISTERs has this run. */
 static void say_why(const struct imsipsec_bundle *b)
 {
 	static struct limit limit;
-	struct unknown unknown = {
-		.since_ms = (uint64_t)settings.temporary_timeout * 1000 + LATE_MS,
-	};
+	unsigned int unknown = 0;
 	char ue[INET6_ADDRSTRLEN];
 	int err;
 
@@ -96,7 +78,8 @@ static void say_why(const struct imsipsec_bundle *b)
 		return;
 	imsipsec_addr_format(&b->ue_address, ue, sizeof(ue));
 	if (kernel()) {
-		err = imsipsec_trace_dump(kernel(), &b->ue_address, count_unknown, &unknown);
+		err = count_unknown_spis(&b->ue_address,
+					 (uint64_t)settings.temporary_timeout * 1000, &unknown);
 		if (err)
 			kernel_failed("why a set was not confirmed", err);
 	}
@@ -109,7 +92,7 @@ static void say_why(const struct imsipsec_bundle *b)
 		LM_WARN("%.*s at %s: it answered the challenge over the new set, and its contact "
 			"was not saved: ask the S-CSCF, or did the script not come to save()?\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
-	else if (unknown.n)
+	else if (unknown)
 		LM_WARN("%.*s at %s: ESP came from there, with an SPI that no set has: the phone "
 			"uses an older set, or did not take the SPIs of Security-Server\n",
 			(int)b->owner_len, (const char *)b->owner, ue);

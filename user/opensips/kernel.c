@@ -1,118 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What is asked of the kernel, and how it is reached from each process. */
+/* What is asked of the kernel. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "dprint.h"
 #include "timer.h"
 
 #include "proto_ims_ipsec.h"
 
-#define CAPABILITY_CURE \
-	"OpenSIPS needs CAP_NET_ADMIN: in its unit, AmbientCapabilities=CAP_NET_ADMIN below User="
-
-#define TIMEOUT		5000		/* milliseconds */
 #define ALGS_SECONDS	10
 #define BUNDLES_MAX	262144		/* of a network namespace, unless the kernel module is told */
-
-static struct imsipsec *handle;
-static pid_t handle_pid;
-static bool lost;			/* the kernel module was unloaded: there is nothing of ours in it */
-
-void to_addr(struct imsipsec_addr *addr, const struct ip_addr *ip)
-{
-	memset(addr, 0, sizeof(*addr));
-	addr->family = ip->af;
-	memcpy(&addr->in6, ip->u.addr, ip->len);
-	/* A socket of both families has IPv4 addresses in IPv6 */
-	if (ip->af == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->in6)) {
-		memcpy(&addr->in, ip->u.addr + 12, sizeof(addr->in));
-		addr->family = AF_INET;
-	}
-}
-
-bool addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b)
-{
-	return a->family == b->family &&
-	       !memcmp(&a->in6, &b->in6, a->family == AF_INET6 ? sizeof(a->in6) : sizeof(a->in));
-}
-
-static void say_unreachable(int err)
-{
-	switch (err) {
-	case -EPERM:
-		LIMITED(LM_ERR,
-			"the kernel module ims_ipsec may not be used: " CAPABILITY_CURE "\n");
-		break;
-	case -ENOENT:
-		LIMITED(LM_ERR, "the kernel module ims_ipsec is not loaded: modprobe ims_ipsec\n");
-		break;
-	default:
-		LIMITED(LM_ERR, "the kernel module ims_ipsec cannot be reached: %s\n",
-			imsipsec_open_strerror(err));
-		break;
-	}
-}
-
-struct imsipsec *kernel(void)
-{
-	pid_t me = getpid();
-	int err;
-
-	if (handle && handle_pid == me)
-		return handle;
-	/* What another process opened is of no use here but to be closed. */
-	imsipsec_close(handle);
-	handle = NULL;
-	err = imsipsec_open(&handle);
-	if (err) {
-		handle = NULL;
-		say_unreachable(err);
-		return NULL;
-	}
-	handle_pid = me;
-	/* A worker that waits for ever serves nobody. */
-	imsipsec_set_timeout(handle, TIMEOUT);
-	if (lost) {
-		lost = false;
-		kernel_prepare();
-	}
-	return handle;
-}
-
-void kernel_close(void)
-{
-	imsipsec_close(handle);
-	handle = NULL;
-}
-
-void kernel_lost(void)
-{
-	kernel_close();
-	lost = true;
-}
-
-int kernel_failed(const char *what, int err)
-{
-	if (handle)
-		LIMITED(LM_ERR, "%s: %s\n", what, imsipsec_strerror(handle));
-	if (err == -EPERM)
-		LIMITED(LM_ERR, CAPABILITY_CURE "\n");
-	if (err == -ENODEV)
-		kernel_lost();
-	return err;
-}
-
-bool kernel_again(int err, bool *tried)
-{
-	if (err != -ENODEV || *tried)
-		return false;
-	*tried = true;
-	kernel_lost();
-	return kernel();
-}
 
 /* --- Configuration and endpoints */
 
@@ -155,7 +53,7 @@ static int have_endpoint(struct gm *gm)
 		params.hw_offload_interface = settings.hw_offload_interface;
 		params.hw_offload = IMSIPSEC_OFFLOAD_CRYPTO;
 	}
-	err = imsipsec_endpoint_replace(handle, &params, false, &made);
+	err = imsipsec_endpoint_replace(kernel_handle, &params, false, &made);
 	if (err < 0) {
 		LM_ERR("%s: its port %u, and its client ports from %u on, cannot be shut\n", text,
 		       gm->ports.ps, gm->ports.pc[0]);
@@ -187,7 +85,7 @@ static int set_config(void)
 		LM_WARN("min_spi %u and max_spi %u: the range is %u to %u\n",
 			(unsigned int)settings.min_spi, (unsigned int)settings.max_spi, spis.min,
 			spis.max);
-	err = imsipsec_config_get(handle, &was);
+	err = imsipsec_config_get(kernel_handle, &was);
 	if (err)
 		return kernel_failed("the configuration", err);
 	config.min_spi = spis.min;
@@ -203,7 +101,7 @@ static int set_config(void)
 		config.mark_mask = settings.mark_mask;
 	}
 	settings.mask = config.set & IMSIPSEC_CONFIG_MARK_MASK ? config.mark_mask : was->mark_mask;
-	err = imsipsec_config_set(handle, &config);
+	err = imsipsec_config_set(kernel_handle, &config);
 	return err ? kernel_failed("the configuration", err) : 0;
 }
 
@@ -244,7 +142,7 @@ void kernel_look_after(void)
 	if (!kernel())
 		return;
 	for (int i = 0; !err && i < settings.n_gm; i++)
-		err = imsipsec_endpoint_get(handle, settings.gm[i].endpoint, &endpoint);
+		err = imsipsec_endpoint_get(kernel_handle, settings.gm[i].endpoint, &endpoint);
 	if (err == -ENOENT) {
 		LM_WARN("an endpoint has been deleted: its ports are shut again\n");
 		kernel_prepare();
@@ -277,7 +175,7 @@ bool kernel_has_pair(const struct imsipsec_algs *pair)
 			return false;
 		do {
 			n_pairs = 0;
-			err = imsipsec_algorithm_dump(handle, add_pair, NULL);
+			err = imsipsec_algorithm_dump(kernel_handle, add_pair, NULL);
 		} while (kernel_again(err, &tried));
 		if (err) {
 			n_pairs = 0;
@@ -323,34 +221,35 @@ static int got(int err, const struct imsipsec_bundle *found, struct imsipsec_bun
 
 int kernel_find_mark(uint32_t mark, struct imsipsec_bundle *b)
 {
-	return ASK(b, imsipsec_bundle_find_mark(handle, mark, &found_));
+	return ASK(b, imsipsec_bundle_find_mark(kernel_handle, mark, &found_));
 }
 
 int kernel_find_spi(uint32_t spi, struct imsipsec_bundle *b)
 {
-	return ASK(b, imsipsec_bundle_find_spi(handle, spi, &found_));
+	return ASK(b, imsipsec_bundle_find_spi(kernel_handle, spi, &found_));
 }
 
 int kernel_get(uint32_t id, struct imsipsec_bundle *b)
 {
-	return ASK(b, imsipsec_bundle_get(handle, id, &found_));
+	return ASK(b, imsipsec_bundle_get(kernel_handle, id, &found_));
 }
 
 int kernel_tx(uint32_t id, struct imsipsec_bundle *b)
 {
-	return ASK(b, imsipsec_bundle_tx(handle, id, &found_));
+	return ASK(b, imsipsec_bundle_tx(kernel_handle, id, &found_));
 }
 
 int kernel_tx_port(const struct gm *gm, const struct imsipsec_addr *ue, uint16_t port,
 		   struct imsipsec_bundle *b)
 {
-	return ASK(b, imsipsec_bundle_tx_port(handle, &gm->addr, ue, port, &found_));
+	return ASK(b, imsipsec_bundle_tx_port(kernel_handle, &gm->addr, ue, port, &found_));
 }
 
 int kernel_tuple(const struct gm *gm, uint16_t local, const struct imsipsec_addr *ue, uint16_t port,
 		 struct imsipsec_bundle *b)
 {
-	return ASK(b, imsipsec_bundle_find_tuple(handle, &gm->addr, local, ue, port, &found_));
+	return ASK(b, imsipsec_bundle_find_tuple(kernel_handle, &gm->addr, local, ue, port,
+						 &found_));
 }
 
 static bool has_ends(const struct imsipsec_bundle *b, const struct receive_info *rcv)

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Headers, read and written. */
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "data_lump.h"
 #include "dprint.h"
@@ -42,17 +40,6 @@ void copy_end(struct copy *copy)
 {
 	free_sip_msg(&copy->msg);
 	pkg_free(copy->buf);
-}
-
-struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struct hdr_field *from)
-{
-	struct hdr_field *h;
-
-	for (h = from ? from->next : msg->headers; h; h = h->next) {
-		if (h->name.len == (int)strlen(name) && !strncasecmp(h->name.s, name, h->name.len))
-			return h;
-	}
-	return NULL;
 }
 
 struct span header_text(const struct hdr_field *h)
@@ -102,23 +89,6 @@ void cut_headers(struct sip_msg *msg, const char *name)
 
 	while ((h = next_header(msg, name, h)))
 		cut_text(msg, (struct span) { h->name.s, h->len });
-}
-
-struct imsipsec_secagree *secagree_of(const struct sip_msg *msg, const char *name)
-{
-	struct imsipsec_secagree *list = NULL;
-	struct hdr_field *h = NULL;
-	int err = -EINVAL;
-
-	while ((h = next_header(msg, name, h))) {
-		err = imsipsec_secagree_parse(&list, h->body.s, h->body.len);
-		if (err && err != -EINVAL)
-			break;
-	}
-	if (!err)
-		return list;
-	imsipsec_secagree_free(list);
-	return NULL;
 }
 
 int all_of(const struct sip_msg *msg, const char *name, char *buf, size_t size)

@@ -23,6 +23,8 @@
 
 #include <imsipsec.h>
 
+#include "../sip/sip.h"
+
 #include "choice.h"
 #include "compat.h"
 #include "text.h"
@@ -91,41 +93,11 @@ extern struct tm_binds tmb;
 
 /* --- kernel.c */
 
-/**
- * kernel() - this process's connection to the kernel module
- *
- * It is made at the first use in each process, and again after the module was unloaded.
- * Return: NULL, which is said together with the cure.
- */
-struct imsipsec *kernel(void);
-
-/**
- * kernel_failed() - say why a call with kernel() failed
- * @what: was to be done
- * @err: what it returned; where that is -ENODEV the next kernel() opens anew
- *
- * Return: @err.
- */
-int kernel_failed(const char *what, int err);
-
-/** kernel_lost() - the kernel module was unloaded: open anew, and have the endpoints made again */
-void kernel_lost(void);
-
-/**
- * kernel_again() - is a call to be made again, by a new handle
- * @err: what it returned; -ENODEV: the kernel module was unloaded
- * @tried: false at first
- */
-bool kernel_again(int err, bool *tried);
-
 /** kernel_prepare() - the configuration and the endpoints; 0 or -1, which is said */
 int kernel_prepare(void);
 
 /** kernel_look_after() - make endpoints again that somebody has deleted */
 void kernel_look_after(void);
-
-/** kernel_close() - this process needs it no more */
-void kernel_close(void);
 
 /** kernel_has_pair() - has the kernel a pair of algorithms; asked anew after a while */
 bool kernel_has_pair(const struct imsipsec_algs *pair);
@@ -158,12 +130,6 @@ int kernel_tx_port(const struct gm *gm, const struct imsipsec_addr *ue, uint16_t
 /** kernel_tuple() - the set that messages between two ends come over, in whatever state */
 int kernel_tuple(const struct gm *gm, uint16_t local, const struct imsipsec_addr *ue, uint16_t port,
 		 struct imsipsec_bundle *b);
-
-/** addr_equal() - are two addresses the same */
-bool addr_equal(const struct imsipsec_addr *a, const struct imsipsec_addr *b);
-
-/** to_addr() - OpenSIPS's address as the library has it */
-void to_addr(struct imsipsec_addr *addr, const struct ip_addr *ip);
 
 /* --- sockets.c */
 
@@ -231,9 +197,6 @@ struct copy {
 int copy_begin(struct copy *copy, const struct sip_msg *msg);
 void copy_end(struct copy *copy);
 
-/** next_header() - the next header of a name behind @from, or the first one (NULL); or NULL */
-struct hdr_field *next_header(const struct sip_msg *msg, const char *name, struct hdr_field *from);
-
 /** header_text() - its value */
 struct span header_text(const struct hdr_field *h);
 
@@ -248,9 +211,6 @@ int cut_text(struct sip_msg *msg, struct span text);
 
 /** cut_headers() - all of a name */
 void cut_headers(struct sip_msg *msg, const char *name);
-
-/** secagree_of() - all headers of a name as one list; NULL if nothing in them is well-formed */
-struct imsipsec_secagree *secagree_of(const struct sip_msg *msg, const char *name);
 
 /** all_of() - the values of all headers of a name, in one line; its length, -1: no room */
 int all_of(const struct sip_msg *msg, const char *name, char *buf, size_t size);
@@ -334,25 +294,6 @@ void target_del(const str *uri, uint32_t registration);
 
 /** contacts_init() - 0 or -1, which is said */
 int contacts_init(void);
-
-/* --- limit.c */
-
-/** struct limit - how often a process has said something, of late */
-struct limit {
-	unsigned int since, n;
-};
-
-/** may_say() - is it to be said; what was left out is told when it is said again */
-bool may_say(struct limit *limit);
-
-/** LIMITED() - what a phone, or whoever sends something, can have said as often as it likes */
-#define LIMITED(say, ...)                   \
-	do {                                \
-		static struct limit limit_; \
-                                            \
-		if (may_say(&limit_))       \
-			say(__VA_ARGS__);   \
-	} while (0)
 
 /* --- vars.c: $ipsec(NAME), $ipsec_ue(NAME) */
 

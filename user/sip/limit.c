@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Whoever sends a lot must not fill the log. */
-#include "core/dprint.h"
-#include "core/timer.h"
-
-#include "ims_ipsec.h"
+#include "sip.h"
 
 #define LIMIT_SECONDS 10
 #define LIMIT_LINES 10
