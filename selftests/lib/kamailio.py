@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ims import P4, P6, TOP, Fail  # noqa: E402
 from phones import PC, PS  # noqa: E402
 from scscf import CORE  # noqa: E402
-from sip_server import Server, open_to_all  # noqa: E402
+from sip_server import Server  # noqa: E402
 
 VERSION = os.environ.get('KAMAILIO') or '5.6'
 # The module that is to be loaded: ours, or Debian's
@@ -96,14 +96,7 @@ class Kamailio(Server):
         for name, flags in (('create', 1), ('forward', forward)):
             with open(f'{self.work}/{name}.js', 'w', encoding='utf-8') as f:
                 f.write(f"KSR.pv.seti('$var(done)', KSR.ims_ipsec.ipsec_{name}('location', {flags}));\n")
-        os.chmod(self.work, 0o777)
-        if prefix:
-            open_to_all(self.folder)
-        try:
-            self.start(ready)
-        except Fail:
-            self.__exit__(Fail)
-            raise
+        self.begin(prefix, ready)
 
     def start(self, ready=True):
         argv = [*self.prefix, f'{self.folder}/kamailio', '-L', f'{self.folder}/root/{self.modules}', '-DD', '-E',

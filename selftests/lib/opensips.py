@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ims import ADDRESSES, P4, P6, TOP, Fail, Skip, World, wait  # noqa: E402
 from phones import PC, PS  # noqa: E402
 from scscf import CORE  # noqa: E402
-from sip_server import Server, in_use, open_to_all  # noqa: E402
+from sip_server import Server, in_use  # noqa: E402
 
 PROGRAM, SOURCE = os.environ.get('OPENSIPS'), os.environ.get('OPENSIPS_SRC')
 # The module that is to be loaded: ours, or OpenSIPS's own
@@ -148,14 +148,7 @@ class OpenSips(Server):
             text = re.sub(r'xlog\(.*\);', '$var(nothing) = 0;', text)
         with open(self.work + '/pcscf.cfg', 'w', encoding='utf-8') as f:
             f.write(text)
-        os.chmod(self.work, 0o777)
-        if prefix:
-            open_to_all(self.folder)
-        try:
-            self.start(ready)
-        except Fail:
-            self.__exit__(Fail)
-            raise
+        self.begin(prefix, ready)
 
     def start(self, ready=True):
         if ready:
@@ -184,10 +177,6 @@ class OpenSips(Server):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         super().kill()
         wait(lambda: not in_use(PS), 'its protected sockets have gone')
-
-    def alive(self):
-        """All of its processes."""
-        return self.process.poll() is None
 
     def created(self):
         """What ipsec_create() has given, each time."""

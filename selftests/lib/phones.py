@@ -3,6 +3,7 @@
 
 None has anything of ours: sip_phone.py.
 """
+import concurrent.futures
 import contextlib
 import os
 import re
@@ -15,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ims import TCP, U4, U6, UDP, Fail, World, accepted, check, equal  # noqa: E402
 from natted import INNER, NAT_PORT, Nat, encap_socket  # noqa: E402
 from scscf import Meanwhile  # noqa: E402
-from sip_phone import INSTANCE, REALM, UE1, Message, Phone, usim  # noqa: E402
+from sip_phone import INSTANCE, REALM, UE1, Message, Phone, Set, usim  # noqa: E402
 
 # The protected ports of the P-CSCF
 PS, PC = 6100, (5100, 5101)
@@ -294,7 +295,8 @@ def asked(core, ue, over, back=False, ports=PC, **more):
     """The core sends a request, the phone answers; the request as the phone has it: from port_pc to port_us, or back over
     the phone's own connection."""
     core.request('MESSAGE', **more)
-    request = ue.next(lambda m: m.method == 'MESSAGE')
+    # Not one before that is sent again, where there are many
+    request = ue.next(lambda m: m.method == 'MESSAGE' and m['Call-ID'] == more.get('call', 'core'))
     equal(request.port, over.port_c if back else over.port_s, 'the port that the request came to')
     check(request.source in ((PS,) if back else ports), f'the request came from {request.source}')
     answer(ue, request, over)
@@ -359,3 +361,40 @@ def more_addresses(addresses):
         yield
     finally:
         World.u.ip(*(f'addr del {a}/24 dev u0' for a in addresses))
+
+
+# --- Many
+
+def crowd_phone(crowd, core, n, failed):
+    """All that a phone does, one thing after the other, beside many others."""
+    ue = CrowdPhone(crowd, n)
+    try:
+        first, second = Set(5000 + 4 * n), Set(5002 + 4 * n, 6303, 6302)
+        ue.sign_up(first)
+        ue.talk(first)
+        asked(core, ue, first, impi=ue.impi, call=f'first-{n}')
+        core.challenge.add(ue.impi)
+        ue.challenge(second, over=first)
+        ue.confirm(second)
+        ue.talk(second)
+        asked(core, ue, second, impi=ue.impi, call=f'second-{n}')
+        got = final(ue, ue.request('INVITE', second, to='ue2@' + REALM))
+        equal(got.status, '200', 'the answer to INVITE')
+        equal(final(ue, ue.register(second, second, expires=0)).status, '200', 'the answer to the de-registration')
+    except Exception as e:  # pylint: disable=broad-except
+        failed.append(f'{ue.impi}: {type(e).__name__}: {e}')
+
+
+def all_at_once(core, server, n):
+    """So many phones do all that, and as many as AT_ONCE says at a time: none fails, and nothing is in clear."""
+    failed = []
+    with Crowd(n) as crowd:
+        World.wire.seen()
+        with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('AT_ONCE') or 40)) as pool:
+            for i in range(n):
+                pool.submit(crowd_phone, crowd, core, i, failed)
+        ports = {PS, *PC}
+        clear = [x for x in World.wire.seen() if x.proto in (TCP, UDP) and (x.sport in ports or x.dport in ports)]
+        check(server.alive(), f'{server.name} has ended')
+        check(not failed, f'{len(failed)} of {n}: {failed[:5]}')
+        check(not clear, f'in clear on the wire: {clear[:3]}')

@@ -48,7 +48,22 @@ class Server:
         self.at = at
         self.work = tempfile.mkdtemp()
         self.log = open(self.work + '/log', 'w+', encoding='utf-8', errors='replace')  # pylint: disable=consider-using-with
-        self.process = None
+        self.process = self.folder = None
+
+    def begin(self, prefix, ready):
+        """Start it, or say why not; prefix: as whom."""
+        os.chmod(self.work, 0o777)
+        if prefix:
+            open_to_all(self.folder)
+        try:
+            self.start(ready)
+        except Fail:
+            self.__exit__(Fail)
+            raise
+
+    def start(self, ready=True):
+        """Once more; each server has its own way."""
+        raise NotImplementedError
 
     def launch(self, argv, ready=True):
         echo('P', ' '.join(argv))
@@ -95,6 +110,10 @@ class Server:
         if 'error' in got:
             raise Fail(f'{method}: {got["error"]}')
         return got['result']
+
+    def alive(self):
+        """The first of its processes, with which the others end."""
+        return self.process.poll() is None
 
     def stop(self):
         self.process.terminate()

@@ -4,7 +4,6 @@
 
 KAMAILIO=6.0 in the environment is the other version, IPSEC=ims_ipsec_pcscf its own module, for comparison.
 """
-import concurrent.futures
 import os
 import re
 import select
@@ -17,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 import ims  # noqa: E402
 from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
 from kamailio import BY_CONTACT, OURS, PREFERRED, VERSION, Kamailio, make_database  # noqa: E402
-from phones import (PC, PS, Chooses, Crowd, CrowdPhone, Elsewhere, Instance, NattedPhone, all_in_esp, answer, answered_call,  # noqa: E402
+from phones import (PC, PS, Chooses, Elsewhere, Instance, NattedPhone, all_at_once, all_in_esp, answer, answered_call,  # noqa: E402
                     asked, bye_of, final, more_addresses, one_nat, phone, routes, states, via_port)
 from scscf import CORE, CORE6, CORE_P, Core, make_core  # noqa: E402
 from sip_phone import IMSIPSEC, INSTANCE, REALM, UE1, UE2, Phone, Set, usim  # noqa: E402
@@ -1034,42 +1033,14 @@ def limited():
 
 # --- Many
 
-def crowd_phone(crowd, core, n, failed):
-    """All that a phone does, one thing after the other, beside many others."""
-    ue = CrowdPhone(crowd, n)
-    try:
-        first, second = Set(5000 + 4 * n), Set(5002 + 4 * n, 6303, 6302)
-        ue.sign_up(first)
-        ue.talk(first)
-        asked(core, ue, first, impi=ue.impi, call=f'first-{n}')
-        core.challenge.add(ue.impi)
-        ue.challenge(second, over=first)
-        ue.confirm(second)
-        ue.talk(second)
-        asked(core, ue, second, impi=ue.impi, call=f'second-{n}')
-        got = final(ue, ue.request('INVITE', second, to='ue2@' + REALM))
-        equal(got.status, '200', 'the answer to INVITE')
-        equal(final(ue, ue.register(second, second, expires=0)).status, '200', 'the answer to the de-registration')
-    except Exception as e:  # pylint: disable=broad-except
-        failed.append(f'{ue.impi}: {type(e).__name__}: {e}')
-
-
 # Not KAMAILIO: it takes as long as all the others
 @test('K/MANY', '{} phones register, register anew, call and are called at once: none fails, and nothing is in clear',
       each=(int(os.environ.get('UES') or 500),), limit=3000)
 def many(n):
-    failed = []
     if OURS:
-        World.nl.do('config-set', {'max-bundles': 4 * n, 'max-registrations': 4 * n} if 'max-registrations' in ims.DEFAULTS else {'max-bundles': 4 * n})
-    with Core() as core, Kamailio(), Crowd(n) as crowd:
-        World.wire.seen()
-        with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('AT_ONCE') or 40)) as pool:
-            for i in range(n):
-                pool.submit(crowd_phone, crowd, core, i, failed)
-        ports = {PS, *PC}
-        clear = [x for x in World.wire.seen() if x.proto in (TCP, UDP) and (x.sport in ports or x.dport in ports)]
-        check(not failed, f'{len(failed)} of {n}: {failed[:5]}')
-        check(not clear, f'in clear on the wire: {clear[:3]}')
+        World.nl.do('config-set', {'max-bundles': 4 * n})
+    with Core() as core, Kamailio() as kamailio:
+        all_at_once(core, kamailio, n)
 
 
 def setup():

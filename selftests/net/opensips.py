@@ -5,7 +5,6 @@
 OPENSIPS=PROGRAM OPENSIPS_SRC=DIR in the environment: without them everything is skipped. IPSEC=proto_ipsec has OpenSIPS's own module
 instead, for comparison. `make opensips` runs both.
 """
-import concurrent.futures
 import functools
 import json
 import os
@@ -22,7 +21,7 @@ import ims  # noqa: E402
 from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
 from nic import NIC_KO_SMP, Nic, on_device  # noqa: E402
 from opensips import OURS, PROGRAM, OpenSips, make_database, needed  # noqa: E402
-from phones import (PC, PS, Chooses, Crowd, CrowdPhone, Elsewhere, NattedPhone, NattedTcpPhone, all_in_esp, answer, answered_call,  # noqa: E402
+from phones import (PC, PS, Chooses, Elsewhere, NattedPhone, NattedTcpPhone, all_at_once, all_in_esp, answer, answered_call,  # noqa: E402
                     asked, bye_of, final, more_addresses, nats, one_nat, phone, routes, states, via_port)
 from scscf import CORE6, CORE_P, Core, make_core  # noqa: E402
 from sip_phone import REALM, UE1, UE2, Phone, Set  # noqa: E402
@@ -1348,44 +1347,15 @@ def no_keys(what):
 
 # --- Many
 
-def crowd_phone(crowd, core, n, failed):
-    """All that a phone does, one thing after the other, beside many others."""
-    ue = CrowdPhone(crowd, n)
-    try:
-        first, second = Set(5000 + 4 * n), Set(5002 + 4 * n, 6303, 6302)
-        ue.sign_up(first)
-        ue.talk(first)
-        asked(core, ue, first, impi=ue.impi, call=f'first-{n}')
-        core.challenge.add(ue.impi)
-        ue.challenge(second, over=first)
-        ue.confirm(second)
-        ue.talk(second)
-        asked(core, ue, second, impi=ue.impi, call=f'second-{n}')
-        got = final(ue, ue.request('INVITE', second, to='ue2@' + REALM))
-        equal(got.status, '200', 'the answer to INVITE')
-        equal(final(ue, ue.register(second, second, expires=0)).status, '200', 'the answer to the de-registration')
-    except Exception as e:  # pylint: disable=broad-except
-        failed.append(f'{ue.impi}: {type(e).__name__}: {e}')
-
-
 # Not OPENSIPS: it takes as long as all the others
 @test('O/MANY', '{} phones register, register anew, call and are called at once: none fails, and nothing is in clear',
       each=(int(os.environ.get('UES') or 500),), limit=3000)
 def many(n):
     needed()
-    failed = []
     if OURS:
         World.nl.do('config-set', {'max-bundles': 4 * n})
-    with Core() as core, OpenSips(workers=2, quiet=True) as server, Crowd(n) as crowd:
-        World.wire.seen()
-        with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('AT_ONCE') or 40)) as pool:
-            for i in range(n):
-                pool.submit(crowd_phone, crowd, core, i, failed)
-        ports = {PS, *PC}
-        clear = [x for x in World.wire.seen() if x.proto in (TCP, UDP) and (x.sport in ports or x.dport in ports)]
-        check(server.alive(), 'OpenSIPS has ended')
-        check(not failed, f'{len(failed)} of {n}: {failed[:5]}')
-        check(not clear, f'in clear on the wire: {clear[:3]}')
+    with Core() as core, OpenSips(workers=2, quiet=True) as server:
+        all_at_once(core, server, n)
 
 
 def setup():
