@@ -10,6 +10,8 @@
 #include "core/str.h"
 #include "core/timer.h"
 
+/* What to do for phones behind NATs */
+#define SERVER_NAT	"modparam(\"ims_ipsec\", \"nat\", 1)"
 #define SERVER_NAME	"Kamailio"
 /* Without a system call */
 #define server_process	my_pid

@@ -94,46 +94,6 @@ static bool contact_key(struct sip_msg *req, const struct imsipsec_addr *ue, uin
 	return registration_key(&phone, ue, key, len);
 }
 
-/* Where the phone is. Over a set it is where that set is. */
-static void locate(struct sip_msg *req, const struct gm *gm, const struct imsipsec_bundle *over,
-		   struct imsipsec_bundle_params *p)
-{
-	struct hdr_field *h = next_header(req, "Via", NULL);
-	struct imsipsec_addr source, sent_by;
-	char text[INET6_ADDRSTRLEN];
-	bool natted;
-
-	to_addr(&source, &req->rcv.src_ip);
-	p->ue_address = source;
-	p->mode = IMSIPSEC_MODE_TRANS;
-	if (over) {
-		p->mode = over->mode;
-		p->ue_address = over->ue_address;
-		p->ue_nat_address = over->ue_nat_address;
-		p->unmarked = over->unmarked;
-		return;
-	}
-	if (!h)
-		h = next_header(req, "v", NULL);
-	if (!h || imsipsec_via_is_natted(h->body.s, h->body.len, &source, &natted) || !natted)
-		return;
-	imsipsec_addr_format(&source, text, sizeof(text));
-	if (!gm->nat) {
-		LIMITED(LM_WARN,
-			"%s: there is a NAT between the phone and here, for its Via says another "
-			"address: ESP will not come through. For phones that have mod=UDP-enc-tun: "
-			"modparam(\"proto_ims_ipsec\", \"nat_traversal\", 1)\n",
-			text);
-		return;
-	}
-	p->mode = IMSIPSEC_MODE_UDP_ENC_TUN;
-	p->ue_nat_address = source;
-	p->unmarked = !settings.mask;
-	if (!imsipsec_via_sent_by(h->body.s, h->body.len, &sent_by, NULL) &&
-	    sent_by.family == source.family)
-		p->ue_address = sent_by;
-}
-
 /*
  * Of the challenge: where the 401 comes twice, and two processes have it at once, both get the one
  * set. The label of a transaction begins at random when OpenSIPS starts.
@@ -148,38 +108,6 @@ static uint64_t cookie_of(const struct cell *t, const struct sip_msg *reply)
 		text_param(header_text(h), "nonce", &nonce, NULL);
 	s = (str) { (char *)nonce.s, nonce.len };
 	return ((uint64_t)t->label << 32 | (core_hash(&s, NULL, 0) ^ t->hash_index)) ?: 1;
-}
-
-static int refused(const struct imsipsec_bundle_params *p, int err)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	LIMITED(LM_ERR, "no set of SAs for %.*s at %s\n", (int)p->owner_len, (const char *)p->owner,
-		imsipsec_addr_format(&p->ue_address, text, sizeof(text)));
-	kernel_failed("ipsec_create", err);
-	return NO_SET;
-}
-
-/*
- * Where the endpoint has gone, by somebody's hand or with the kernel module, it is made again; its
- * id may be another one then.
- */
-static int bundle_new(struct imsipsec_bundle_params *p, const struct gm *gm,
-		      const struct imsipsec_bundle **made)
-{
-	bool tried = false;
-	int err;
-
-	do {
-		if (!kernel())
-			return -EIO;
-		p->endpoint = gm->endpoint;
-		err = imsipsec_bundle_new(kernel(), p, made);
-	} while (kernel_again(err, &tried));
-	if (err != -ENOENT || kernel_prepare())
-		return err;
-	p->endpoint = gm->endpoint;
-	return imsipsec_bundle_new(kernel(), p, made);
 }
 
 /* The pairs that are allowed and that the kernel has */
@@ -323,7 +251,7 @@ static int make(struct sip_msg *reply, struct sip_msg *req, const struct cell *t
 		LIMITED(LM_ERR, "ipsec_create: the list of algorithms names no pair that there is\n");
 		goto wipe;
 	}
-	locate(req, gm, protected ? &over : NULL, &p);
+	locate_phone(req, protected ? &over : NULL, gm->nat, settings.mask, &p);
 	if (imsipsec_secagree_choose(offered, algs, n, &p.mode, 1, &mech)) {
 		LIMITED(LM_ERR,
 			"%s: nothing of what its Security-Client offers can be had with mod=%s: "
@@ -352,9 +280,11 @@ static int make(struct sip_msg *reply, struct sip_msg *req, const struct cell *t
 	p.port_us = mech->port_s;
 	p.spi_uc = mech->spi_c;
 	p.spi_us = mech->spi_s;
-	err = bundle_new(&p, gm, &made);
+	err = bundle_new(&p, &gm->endpoint, &made);
 	if (err) {
-		result = kernel() ? refused(&p, err) : NO_SET;
+		result = NO_SET;
+		if (kernel())
+			say_refused(&p, err);
 		goto wipe;
 	}
 	b = *made;

@@ -11,6 +11,8 @@
 #include "str.h"
 #include "timer.h"
 
+/* What to do for phones behind NATs */
+#define SERVER_NAT	"modparam(\"proto_ims_ipsec\", \"nat_traversal\", 1)"
 #define SERVER_NAME	"OpenSIPS"
 #define server_process	getpid
 

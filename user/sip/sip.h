@@ -104,6 +104,34 @@ struct phone_contact {
 bool registration_key(const struct phone_contact *contact, const struct imsipsec_addr *ue,
 		      uint8_t *key, size_t *len);
 
+/* --- bundle.c */
+
+/**
+ * locate_phone() - where the phone of a REGISTER is, and the mode that this takes
+ * @req: the REGISTER
+ * @over: the set that the REGISTER came over, whose addresses and mode hold; NULL: in clear
+ * @nat: phones may be behind NATs; else that is logged, with the cure
+ * @marks: the server marks what it sends
+ * @p: gets addresses, mode and unmarked
+ */
+void locate_phone(const struct sip_msg *req, const struct imsipsec_bundle *over, bool nat,
+		  bool marks, struct imsipsec_bundle_params *p);
+
+/** say_refused() - why the kernel has made no set */
+void say_refused(const struct imsipsec_bundle_params *p, int err);
+
+/**
+ * bundle_new() - make a set
+ * @p: what of; its endpoint is set here
+ * @endpoint: the id of the endpoint. Where the endpoint has gone, by somebody's hand or with the
+ *	kernel module, kernel_prepare() makes it again, and may write another id there
+ * @made: gets the set, which is good until the next call with kernel()
+ *
+ * Return: 0 or a negative errno.
+ */
+int bundle_new(struct imsipsec_bundle_params *p, const uint32_t *endpoint,
+	       const struct imsipsec_bundle **made);
+
 /* --- unknown.c */
 
 /**
