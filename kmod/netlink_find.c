@@ -7,6 +7,21 @@
 #include "netns.h"
 
 /*
+ * Anybody can have a bundle made in another one's name. Whether a packet was authenticated by it is
+ * what a SIP server asks next, so that the answer has it.
+ */
+static int ims_netlink_put_proof(struct sk_buff *skb, const struct ims_bundle *b)
+{
+	struct ims_bundle_counters c;
+
+	if (b->state != IMS_IPSEC_STATE_TEMPORARY)
+		return 0;
+	ims_bundle_count(b, &c);
+	return nla_put_u64_64bit(skb, IMS_IPSEC_A_BUNDLE_RX_PACKETS, c.rx_packets,
+				 IMS_IPSEC_A_BUNDLE_PAD);
+}
+
+/*
  * The answer, under struct ims_net.lock, so that it is made as large as it will be: netlink copies
  * what fills less than half of its room.
  */
@@ -17,10 +32,11 @@ static int ims_netlink_answer_brief(struct genl_info *info, const struct ims_bun
 	void *hdr;
 	int err;
 
-	reply = ims_netlink_reply_new(info, ims_netlink_bundle_brief_size(b), &hdr);
+	reply = ims_netlink_reply_new(info, ims_netlink_bundle_brief_size(b) +
+				      nla_total_size_64bit(sizeof(u64)), &hdr);
 	if (!reply)
 		return -ENOMEM;
-	err = ims_netlink_put_bundle_brief(reply, b);
+	err = ims_netlink_put_bundle_brief(reply, b) ?: ims_netlink_put_proof(reply, b);
 	if (!err && tcp_only)
 		err = nla_put_flag(reply, IMS_IPSEC_A_BUNDLE_TCP_ONLY);
 	return ims_netlink_reply(reply, hdr, info, err);

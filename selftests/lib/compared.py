@@ -33,12 +33,26 @@ def table(names, heads, columns):
     return '\n'.join([rule, '  '.join(['case'.ljust(width), *heads]), rule, *rows, rule])
 
 
-def write(path, text):
-    """In the place of the document's table that begins with "case"."""
+def cells(text):
+    """Of a table: its heads, and {(case, head): cell}."""
+    lines = text.splitlines()
+    spans = [m.span() for m in re.finditer('=+', lines[0])]
+    heads, *rows = [[line[a:b].strip() for a, b in spans] for line in (lines[1], *lines[3:-1])]
+    return heads[1:], {(row[0], head): cell for row in rows for head, cell in zip(heads[1:], row[1:])}
+
+
+def write(path, names, heads, columns):
+    """In the place of the document's table that begins with "case". What has not been run now stays as it is there."""
     with open(path, encoding='utf-8') as f:
-        old = f.read()
-    new, n = re.subn(r'^=+(?:  =+)*\ncase\b.*\n=[= ]*\n(?:.+\n)*?=[= ]*$', lambda _: text, old, flags=re.M)
-    if n != 1:
+        document = f.read()
+    found = re.search(r'^=+(?:  =+)*\ncase\b.*\n=[= ]*\n(?:.+\n)*?=[= ]*$', document, flags=re.M)
+    if not found:
         sys.exit(f'{path}: no table of cases')
+    old_heads, was = cells(found[0])
+    outcomes = {word: outcome for outcome, word in WORDS.items()}
+    now = dict(zip(heads, columns))
+    heads = old_heads + [head for head in heads if head not in old_heads]
+    columns = [{name: now.get(head, {}).get(name) or outcomes.get(was.get((name.partition(': ')[2], head))) for name in names}
+               for head in heads]
     with open(path, 'w', encoding='utf-8') as f:
-        f.write(new)
+        f.write(document.replace(found[0], table(names, heads, columns)))

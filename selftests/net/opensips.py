@@ -259,10 +259,10 @@ def again_and_again():
             over = new
 
 
-@case('RINGS', 'a call of a phone rings for longer than a re-authentication leaves its set: the 200 OK goes over the new one')
-def rings():
+def rings_through_challenge(goes):
+    """goes: the set that the INVITE came over, before it is answered."""
     with Core() as core, OpenSips(), phone() as ue:
-        if OURS:
+        if goes and OURS:
             World.nl.do('config-set', {'old-timeout': 1000})
         first, second = Set(5000), Set(5002, 6303, 6302)
         ue.sign_up(first)
@@ -277,12 +277,22 @@ def rings():
         ue.confirm(second)
         equal(final(ue, ue.request('MESSAGE', second)).status, '200', 'the answer to MESSAGE')
         if OURS:
-            wait(lambda: states() == {5002: 'active'}, 'the set of the call has gone')
+            wait(lambda: states() == {5002: 'active'} | ({} if goes else {5000: 'old'}), 'what has become of the set of the call')
         core.reply_to(invite, '200 OK')
         got = ue.next(lambda m: m.status and m['CSeq'] == cseq and m.status not in ('100', '180'))
         equal((got.status, got.port), ('200', second.port_s), 'the answer, and the port that it came to')
         check(got.source in PC, f'it came from {got.source}')
         all_in_esp(ue)
+
+
+@case('RINGS', 'a call of a phone rings for longer than a re-authentication leaves its set: the 200 OK goes over the new one')
+def rings():
+    rings_through_challenge(True)
+
+
+@case('RINGS', 'a phone re-authenticates while a call of it rings: the 200 OK goes over the new set, though the one before is there', ours=True)
+def rings_on():
+    rings_through_challenge(False)
 
 
 @case('CLOSED', 'a phone closes its TCP connection before the core has answered: nothing is in clear')
@@ -674,6 +684,8 @@ def expiry():
         ue.confirm(first, expires=10)
         asked(core, ue, first)
         wait(lambda: not server.contacts(), 'its contact goes', 60)
+        if OURS:
+            equal(states(), {5000: 'active'}, 'the set, whose time runs in the kernel')
         core.request('MESSAGE', call='late')
         equal(core.next(lambda m: m.status and m['Call-ID'] == 'late' and m.status != '100').status, '404', 'the answer to what comes for it then')
         wait(lambda: not World.p.count(), 'its SAs go', 90)

@@ -1034,6 +1034,8 @@ def find_proven(fam):
     for client in (False, True):
         expect_error('ENOTUNIQ', find, **ends(s, client))
     s.deliver()
+    for x, packets in ((s, 1), (other, 0)):
+        equal(find(spi=x['spi-ps'])['rx-packets'], packets, 'packets over a set that waits for its 200 OK')
     found_by(s, ends(s), ends(s, True))
     found_by(other)
     check('tcp-only' not in find(**ends(s)), 'nobody else has them')

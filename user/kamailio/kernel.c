@@ -257,10 +257,7 @@ static bool has_tuple(const struct imsipsec_bundle *b, uint16_t local_port, uint
  */
 static bool may_have_come(const struct imsipsec_bundle *b)
 {
-	const struct imsipsec_bundle *all;
-
-	return b->state != IMSIPSEC_STATE_TEMPORARY ||
-	       (!imsipsec_bundle_get(kernel_handle, b->id, &all) && all->rx_packets);
+	return b->state != IMSIPSEC_STATE_TEMPORARY || b->rx_packets;
 }
 
 /*

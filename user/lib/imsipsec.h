@@ -1043,8 +1043,9 @@ int imsipsec_bundle_flush(struct imsipsec *h, const struct imsipsec_bundle_filte
  * the process: for a server of many processes. One that has time for events has the cache,
  * below, whose answers mean the same.
  *
- * What these give has no counters: rx_packets and the like are 0, and last_rx_ms and last_tx_ms
- * IMSIPSEC_NEVER; nor has it anything of offload. imsipsec_bundle_get() has all.
+ * What these give has no counters but rx_packets of a TEMPORARY bundle: the others are 0, and
+ * last_rx_ms and last_tx_ms IMSIPSEC_NEVER; nor has it anything of offload. imsipsec_bundle_get()
+ * has all.
  */
 
 /**
