@@ -3,6 +3,7 @@
 
 None has anything of ours: sip_phone.py.
 """
+import collections
 import concurrent.futures
 import contextlib
 import os
@@ -10,6 +11,7 @@ import re
 import select
 import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
@@ -157,7 +159,8 @@ class Crowd(Meanwhile):
             s.setsockopt(socket.IPPROTO_IP, 8, 1)   # IP_PKTINFO
             s.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)   # SO_RCVBUFFORCE
             s.bind(('0.0.0.0', port))
-        self.heard = {}
+        # Each has a lock, for none to wake all the others
+        self.heard, self.locks = collections.defaultdict(list), collections.defaultdict(threading.Condition)
         self.begin()
 
     def __exit__(self, *why):
@@ -178,19 +181,20 @@ class Crowd(Meanwhile):
             for s in ready:
                 data, more, _, source = s.recvmsg(1 << 16, 256)
                 to = socket.inet_ntoa(more[0][2][8:12])
-                with self.lock:
-                    self.heard.setdefault(to, []).append(Message(data, source[1], ports[s]))
-                    self.lock.notify_all()
+                with self.locks[to]:
+                    self.heard[to].append(Message(data, source[1], ports[s]))
+                    self.locks[to].notify_all()
 
     def send(self, address, port, to, data):
         info = bytes(4) + socket.inet_aton(address) + bytes(4)
         self.socks[port].sendmsg([data], [(socket.IPPROTO_IP, 8, info)], 0, to)
 
     def next(self, address, wanted, timeout):
-        with self.lock:
+        lock = self.locks[address]
+        with lock:
             def found():
-                return next((m for m in self.heard.get(address, ()) if wanted(m)), None)
-            if not self.lock.wait_for(found, timeout):
+                return next((m for m in self.heard[address] if wanted(m)), None)
+            if not lock.wait_for(found, timeout):
                 return None
             m = found()
             self.heard[address].remove(m)
@@ -294,14 +298,15 @@ def via_port(m):
 def asked(core, ue, over, back=False, ports=PC, **more):
     """The core sends a request, the phone answers; the request as the phone has it: from port_pc to port_us, or back over
     the phone's own connection."""
-    core.request('MESSAGE', **more)
-    # Not one before that is sent again, where there are many
-    request = ue.next(lambda m: m.method == 'MESSAGE' and m['Call-ID'] == more.get('call', 'core'))
-    equal(request.port, over.port_c if back else over.port_s, 'the port that the request came to')
-    check(request.source in ((PS,) if back else ports), f'the request came from {request.source}')
-    answer(ue, request, over)
-    got = core.next(lambda m: m.status and m['Call-ID'] == more.get('call', 'core') and m.status != '100')
-    equal(got.status, '200', 'the answer at the S-CSCF')
+    call = more.get('call', 'core')
+    with core.final_of(call) as final_answer:
+        core.request('MESSAGE', **more)
+        # Not one before that is sent again, where there are many
+        request = ue.next(lambda m: m.method == 'MESSAGE' and m['Call-ID'] == call)
+        equal(request.port, over.port_c if back else over.port_s, 'the port that the request came to')
+        check(request.source in ((PS,) if back else ports), f'the request came from {request.source}')
+        answer(ue, request, over)
+        equal(final_answer().status, '200', 'the answer at the S-CSCF')
     return request
 
 
@@ -388,6 +393,7 @@ def crowd_phone(crowd, core, n, failed):
 def all_at_once(core, server, n):
     """So many phones do all that, and as many as AT_ONCE says at a time: none fails, and nothing is in clear."""
     failed = []
+    core.forgets = True
     with Crowd(n) as crowd:
         World.wire.seen()
         with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('AT_ONCE') or 40)) as pool:

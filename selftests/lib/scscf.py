@@ -5,8 +5,10 @@
      192.0.2.2  192.0.2.1      198.51.100.1, .2
 """
 import base64
+import contextlib
 import hashlib
 import os
+import queue
 import re
 import select
 import socket
@@ -71,6 +73,8 @@ class Core(Meanwhile):
         self.others = ()        # contacts of other phones, as its 200 to REGISTER lists them
         self.answered, self.times = {}, 1
         self.later = set()      # methods that are answered by the test, with reply_to()
+        self.finals = {}        # of requests whose answers are awaited, by Call-ID
+        self.forgets = False    # of many phones nothing else is kept: each search would be through all of it
         self.conns = []
         self.demand(None, UE1)
         self.vectors.clear()
@@ -107,9 +111,13 @@ class Core(Meanwhile):
             return
         m = Message(data, source[1], 5060)
         m.host = source[0]
-        with self.lock:
-            self.heard.append(m)
-            self.lock.notify_all()
+        if m.status and m['Call-ID'] in self.finals:
+            if m.status[0] != '1':
+                self.finals[m['Call-ID']].put(m)
+        elif not self.forgets:
+            with self.lock:
+                self.heard.append(m)
+                self.lock.notify_all()
         if m.status or m.method == 'ACK' or m.method in self.later:
             return
         # What comes again is answered as before
@@ -132,6 +140,21 @@ class Core(Meanwhile):
             if not self.lock.wait_for(lambda: any(wanted(m) for m in self.heard), timeout):
                 raise Fail(f'the S-CSCF has not heard it within {timeout} s, but {self.heard}')
             return found()
+
+    @contextlib.contextmanager
+    def final_of(self, call, timeout=60):
+        """What gives the final answer to a request with this Call-ID that is sent meanwhile."""
+        answers = self.finals[call] = queue.SimpleQueue()
+
+        def final():
+            try:
+                return answers.get(timeout=timeout)
+            except queue.Empty:
+                raise Fail(f'the S-CSCF has heard no answer to {call} within {timeout} s') from None
+        try:
+            yield final
+        finally:
+            del self.finals[call]
 
     def reply(self, m, status, *headers):
         copied = [f'{n}: {v}' for n in ('Via', 'Record-Route', 'From', 'Call-ID', 'CSeq') for v in m.all(n)]

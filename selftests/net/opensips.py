@@ -886,6 +886,28 @@ def same_inner_leaves(what):
         all_in_esp(one)
 
 
+@case('NAT', 'two phones with one inner address have the same port_us, and one has a TCP connection there: nothing for the other goes over it',
+      ours=True)
+def same_inner_tcp():
+    with nats(2) as (left, right), World.p.sysctl(ipv4__tcp_fwmark_accept=1), Core() as core, \
+            OpenSips(parameters={'nat_traversal': 1, 'default_client_port': PC[0]}) as server, \
+            NattedTcpPhone(left) as one, NattedTcpPhone(right, UE2) as other:
+        first, second = Set(5000, more=';mod=UDP-enc-tun'), Set(5010, 6303, 6300, more=';mod=UDP-enc-tun')
+        for ue, over in ((one, first), (other, second)):
+            ue.sign_up(over)
+        # Both have the same port of the P-CSCF, or the connection would be another one anyhow
+        equal(*(b['port-pc'] for b in World.nl.dump('bundle-get')), 'port_pc of both')
+        asked(core, one, first)
+        World.wire.seen()
+        core.request('MESSAGE', UE2, call='other')
+        got = core.next(lambda m: m.status and m['Call-ID'] == 'other' and m.status != '100')
+        check(got.status[0] in '45', f'the answer is {got.status}')
+        asked(core, one, first, call='again')
+        check(not [m for m in one.heard if m['Call-ID'] == 'other'], "the other one's MESSAGE came")
+        check(server.said('another phone behind a NAT has TCP there'), 'the log says so')
+        all_in_esp(one)
+
+
 # --- Each field of $ipsec and $ipsec_ue, on a REGISTER and on a MESSAGE
 
 FIELDS = ('ik', 'ck', 'alg', 'ealg', 'ip', 'spi-c', 'spi-s', 'port-c', 'port-s')

@@ -72,14 +72,16 @@ static int open_connection(const struct socket_info *from, char *buf, unsigned i
 	return n;
 }
 
-static bool has_connection(const struct socket_info *from, struct ip_addr *ip, unsigned short port)
+static int find_connection(const struct socket_info *from, struct ip_addr *ip, unsigned short port,
+			   uint32_t *mark)
 {
 	struct tcp_connection *c;
 
 	if (tcp_conn_get(0, ip, port, PROTO_TCP, NULL, &c, from) <= 0)
-		return false;
+		return -ENOENT;
+	*mark = c->rcv.proto_reserved2;
 	tcp_conn_release(c, 0);
-	return true;
+	return 0;
 }
 
 void tcp_hook(void)
@@ -119,17 +121,20 @@ static int open_connection(const struct socket_info *from, char *buf, unsigned i
 	return n;
 }
 
-static bool has_connection(const struct socket_info *from, struct ip_addr *ip, unsigned short port)
+static int find_connection(const struct socket_info *from, struct ip_addr *ip, unsigned short port,
+			   uint32_t *mark)
 {
+	socklen_t len = sizeof(*mark);
 	struct tcp_connection *c;
-	int fd;
+	int fd, err;
 
 	if (tcp_conn_get(0, ip, port, PROTO_TCP, NULL, &c, &fd, from) <= 0)
-		return false;
+		return -ENOENT;
+	err = getsockopt(fd, SOL_SOCKET, SO_MARK, mark, &len) ? -errno : 0;
 	if (fd >= 0 && c->proc_id != process_no)
 		close(fd);
 	tcp_conn_release(c, 0);
-	return true;
+	return err;
 }
 
 void tcp_hook(void)
@@ -142,9 +147,19 @@ int tcp_send_marked(const struct socket_info *from, char *buf, unsigned int len,
 		    const union sockaddr_union *to, uint32_t mark)
 {
 	struct ip_addr ip;
+	uint32_t was;
+	int err;
 
 	sockaddr2ip_addr(&ip, (struct sockaddr *)&to->s);
-	if (has_connection(from, &ip, su_getport(to)))
+	err = find_connection(from, &ip, su_getport(to), &was);
+	if (err == -ENOENT)
+		return open_connection(from, buf, len, to, mark);
+	/* The sets of a registration differ in the number of the slot. */
+	if (!err && choice_mark(was, settings.mask, 0) != choice_mark(mark, settings.mask, 0))
+		err = -EADDRINUSE;
+	if (!err)
 		return send_by(PROTO_TCP, from, buf, len, to, 0);
-	return open_connection(from, buf, len, to, mark);
+	LIMITED(LM_ERR, "%s port %u: another phone behind a NAT has TCP there: %s\n", ip_addr2a(&ip),
+		su_getport(to), strerror(-err));
+	return -1;
 }
