@@ -331,6 +331,23 @@ def ends(how):
             equal(states(), {5000: 'old'}, 'the set')
 
 
+@case('DESTROY', 'ipsec_destroy of an answer to a REGISTER in clear: the set of the phone that is registered there stays', short=True)
+def ends_in_clear():
+    with Core() as core, Kamailio(), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        core.later.add('REGISTER')
+        # Whoever can send from that address
+        text = ue.text_of('REGISTER', None, 'Expires: 600', contact=ue.contact(first), user='nobody@' + REALM)
+        ue.sock(first.port_c).sendto(text.replace(f':{ue.clear_port};branch', f':{first.port_s};branch').encode(), (ue.p, 5060))
+        core.reply_to(core.next(lambda m: m.method == 'REGISTER' and 'nobody' in m['From']), '403 Forbidden')
+        equal(ue.answer().status, '403', 'the answer to REGISTER')
+        ue.talk(first)
+        if OURS:
+            equal(states(), {5000: 'active'}, 'the set')
+
+
 @case('LIST', 'Security-Client: {}', short=('tls comes first', 'no ealg'), each=(
     'no ealg', 'tls comes first', 'two of ipsec-3gpp, the first is unknown', 'two headers', 'one that is not complete comes first'))
 def security_client(what):
@@ -468,9 +485,9 @@ def again_same_ports():
         asked(core, ue, second)
 
 
-@case('RINGS', 'a call of a phone rings for longer than a re-authentication leaves its set: the 200 OK goes over the new one', short=True)
-def rings():
-    with Core() as core, Kamailio() as kamailio, phone() as ue:
+@case('RINGS', 'a call of a phone rings for longer than a re-authentication leaves its set: the 200 OK goes over the new one, {}', short=True, each=WAYS)
+def rings(way):
+    with Core() as core, Kamailio() as kamailio, phone(way) as ue:
         if OURS:
             World.p.run(IMSIPSEC, 'config', 'set', 'old-timeout', '1s')
         first, second = Set(5000), Set(5002, 6303, 6302)
@@ -489,8 +506,9 @@ def rings():
             wait(lambda: states() == {5002: 'active'}, 'the set of the call has gone')
         core.reply_to(invite, '200 OK')
         got = ue.next(lambda m: m.status and m['CSeq'] == cseq and m.status not in ('100', '180'))
-        equal((got.status, got.port), ('200', second.port_s), 'the answer, and the port that it came to')
-        check(got.source in PC, f'it came from {got.source}')
+        equal(got.status, '200', 'the answer')
+        check((got.source, got.port) in ([(x, second.port_s) for x in PC] if way == 'UDP' else [(PS, second.port_c)]),
+              f'it went from {got.source} to {got.port}')
         check(not kamailio.said('ipsec_forward failed'), 'ipsec_forward has failed')
         all_in_esp(ue)
 
@@ -577,6 +595,112 @@ def probe(fam):
         check(not any('probe' in m['Call-ID'] for m in core.heard), 'a probe went to the S-CSCF')
 
 
+@case('CLEAR', 'a request in clear from where a phone is registered over IPsec is refused, but for calls for help and phones without IPsec', short=True)
+def in_clear():
+    with Core() as core, Kamailio(), more_addresses([OTHER]), phone() as ue, Phone(UE2, address=OTHER) as plain:
+        first, second = Set(5000), Set(5010)
+        ue.sign_up(first)
+
+        def without_ipsec():
+            text = plain.text_of('REGISTER', None, *(x for x in plain.headers(second, second) if not x.startswith('Security')))
+            plain.send(text, None)
+            return plain.answer()
+        second.nonce = re.search('nonce="([^"]*)"', without_ipsec()['WWW-Authenticate'])[1]
+        second.res = usim['aka'](UE2, second.nonce)[0]
+        equal(without_ipsec().status, '200', 'the answer to REGISTER without IPsec')
+
+        def send(one, method, user, uri=f'sip:{REALM}'):
+            # Its Via is that of the phone's requests over the set
+            text = ue.text_of(method, None, user=user).replace(f':{ue.clear_port};branch', f':{first.port_s};branch')
+            ue.send(text.replace(f'{method} sip:{REALM}', f'{method} {uri}'), None)
+            return ue.next(lambda m: m.status and m['CSeq'].split()[0] == str(ue.cseq) and m.status != '100').status
+        for user in (UE1, UE2):
+            equal(send(ue, 'MESSAGE', user), '403', f'the answer to MESSAGE of {user}')
+        check(not any(m.method == 'MESSAGE' for m in core.heard), 'it went to the S-CSCF')
+        equal(send(ue, 'INVITE', UE1, 'urn:service:sos'), '200', 'the answer to a call for help')
+        plain.talk(None)
+        ue.talk(first)
+
+
+@case('CLEAR', 'a request that is too long for UDP goes to a phone over TCP in ESP, flags {}', each=(0, 897), short=(0,))
+def too_long(flags):
+    with Core() as core, Kamailio('udp_mtu=1300', 'udp_mtu_try_proto=TCP', forward=flags) as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        World.wire.seen()
+        listener = World.u.tcp(ue.address, first.port_s, True)
+        try:
+            core.request('MESSAGE', more=[f'X-Long: {"x" * 1300}'])
+            check(select.select([listener], [], [], 20)[0], 'no connection comes')
+            conn, source = listener.accept()
+            conn.close()
+            check(source[1] in PC, f'the connection came from {source}')
+        finally:
+            listener.close()
+        all_in_esp(ue, (PS, *PC, first.port_s))
+        check(kamailio.alive(), 'Kamailio has ended')
+
+
+@case('CLEAR', 'the set of a phone has gone: what the core sends within a dialog does not leave in clear, whatever the script does', short=True)
+def set_gone():
+    with Core() as core, Kamailio(), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        equal(final(ue, ue.request('INVITE', first, to='ue2@' + REALM)).status, '200', 'the answer to INVITE')
+        invite = core.next(lambda m: m.method == 'INVITE')
+        end_sets()
+        World.wire.seen()
+        core.within(invite, 'BYE')
+        got = core.next(lambda m: m.status and 'BYE' in m['CSeq'] and m.status != '100')
+        check(got.status[0] in '45', f'the answer to BYE is {got.status}')
+        core.request('MESSAGE', call='anew')
+        equal(core.next(lambda m: m.status and m['Call-ID'] == 'anew' and m.status != '100').status, '404', 'the answer to MESSAGE')
+        all_in_esp(ue, (PS, *PC, first.port_s, first.port_c))
+
+
+def end_sets():
+    """Those that there are, as an operator does it."""
+    if not OURS:
+        World.p.ip('xfrm state flush', 'xfrm policy flush')
+    for b in World.nl.dump('bundle-get') if OURS else ():
+        World.nl.do('bundle-del', id=b['id'])
+
+
+@case('REUSE', 'a phone registers where another subscriber\'s was, with the same ports: it is itself, and nobody else', short=True)
+def reuse():
+    with Core() as core, Kamailio(grace=3600):
+        with phone() as ue:
+            ue.sign_up(Set(5000))
+        # Its time is over; that of its contact is not
+        end_sets()
+        with Phone(UE2) as ue:
+            second = Set(5010, 6301, 6310)
+            ue.sign_up(second)
+            ue.talk(second)
+            asked(core, ue, second, impi=UE2)
+            equal(ue.request('MESSAGE', second, user=UE1).status, '403', 'the answer to a request of the one before')
+
+
+@case('REUSE', 'the contact of a phone expires whose address and ports another one has by now: the set of that one lives on', short=True)
+def reuse_expires():
+    if not OURS:
+        raise Skip('the original knows sets by their contacts')
+    with Core() as core, Kamailio(grace=6, pending=1) as kamailio:
+        with phone() as ue:
+            first = Set(5000)
+            ue.challenge(first)
+            ue.confirm(first, expires=4)
+        end_sets()
+        with Phone(UE2) as ue:
+            # The user location files it elsewhere
+            ue.host = '192.0.2.98'
+            second = Set(5010)
+            ue.sign_up(second)
+            wait(lambda: kamailio.contacts() == 1, 'the contact of the first has gone', 60)
+            equal(states(), {5010: 'established'}, 'the set')
+            ue.talk(second)
+
+
 @case('IDENTITY', 'a request with the From of another subscriber over a phone\'s own set is refused', short=True)
 def foreign():
     with Core() as core, Kamailio(), phone() as ue:
@@ -601,6 +725,33 @@ def unreadable():
             wait(lambda: kamailio.said('with a From that cannot be read: refused'), 'the log says it')
         ue.talk(first)
         check(not any('sip:' + UE2 in m['From'] for m in core.heard), 'it went to the S-CSCF')
+
+
+@case('IDENTITY', 'a phone that has a contact saved whose host is a name has its From looked at as well', short=True)
+def spoiled():
+    with Core() as core, Kamailio(), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.clear_port = 5070
+        # Nobody answers the challenge
+        without = [x for x in ue.headers(first, None) if not x.startswith('Security')]
+        equal(ue.request('REGISTER', None, *without, contact='<sip:ue1@a.name>').status, '401', 'the answer to REGISTER')
+        equal(ue.request('MESSAGE', first, user=UE2, to='ue1@' + REALM).status, '403', 'the answer')
+        check(not any(m.method == 'MESSAGE' for m in core.heard), 'it went to the S-CSCF')
+        ue.talk(first)
+
+
+@case('IDENTITY', 'a From that has a line\'s end in it makes one line of the log', short=True)
+def folded_from():
+    if not OURS:
+        raise Skip('the original does not look at it')
+    with Core() as core, Kamailio() as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        equal(ue.request('MESSAGE', first, user=f'{UE2}\r\n 0(1) NOTICE: forged').status, '403', 'the answer')
+        wait(lambda: kamailio.said('which is none of the identities of the phone'), 'the log says it')
+        check(not any(x.lstrip().startswith('0(1) NOTICE: forged') for x in kamailio.lines()), 'a phone has written a line of the log')
+        check(not any(m.method == 'MESSAGE' for m in core.heard), 'it went to the S-CSCF')
 
 
 @case('IDENTITY', 'a REGISTER of another one, whose name is folded, makes one line of the log', short=True)
@@ -667,8 +818,8 @@ def foreign_via():
         ue.talk(first)
 
 
-@case('IDENTITY', 'a REGISTER over a set, {}, is refused', short=('that names a set made in another one\'s name',),
-      each=('with a second Authorization', 'that names a set made in another one\'s name'))
+@case('IDENTITY', 'a REGISTER over a set, {}, is refused', short=('that names a set made in another one\'s name', 'with a second username'),
+      each=('with a second Authorization', 'with a second username', 'that names a set made in another one\'s name'))
 def foreign_register(what):
     with Core() as core, Kamailio():
         verify = None
@@ -684,7 +835,10 @@ def foreign_register(what):
             (ue.challenge if verify else ue.sign_up)(first)
             core.heard.clear()
             foreign = f'Authorization: Digest username="{UE1}", realm="{REALM}", uri="sip:{REALM}", nonce="", response=""'
-            if verify:
+            if what == 'with a second username':
+                twice = [x.replace('Digest ', 'Digest  ').replace(', realm', f', username\r\n ="{UE1}", realm') for x in ue.headers(first, first)]
+                got = ue.request('REGISTER', first, *twice)
+            elif verify:
                 got = ue.request('REGISTER', first, foreign, f'Security-Client: {first.client}', 'Expires: 600', f'Security-Verify: {verify}')
             else:
                 got = ue.request('REGISTER', first, *ue.headers(first, first), foreign)
