@@ -6,11 +6,13 @@
  * protected one. What the registrar has written into the second of SPIs and ports is what the phone
  * says of them; it is replaced by what the set has when the REGISTER is answered.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "core/dprint.h"
+#include "core/hashes.h"
 #include "core/mem/mem.h"
 #include "core/mem/shm_mem.h"
 #include "core/parser/contact/contact.h"
@@ -160,6 +162,21 @@ static pcontact_t *find_locked(udomain_t *d, struct pcontact_info *info, int new
 	return NULL;
 }
 
+pcontact_t *contact_from(udomain_t *d, const str *host, const struct ip_addr *ip, pcontact_t *c)
+{
+	struct ip_addr copy = *ip;
+	char text[IP_ADDR_MAX_STR_SIZE + 2];
+	int len = ip_addr2sbuf(&copy, text, sizeof(text));
+
+	for (c = c ? c->prev : d->table[core_hash(host, NULL, 0) & (d->size - 1)].last; c;
+	     c = c->prev) {
+		if (c->reg_state == PCONTACT_REGISTERED && c->received_host.len == len &&
+		    !memcmp(c->received_host.s, text, len))
+			return c;
+	}
+	return NULL;
+}
+
 static void unlock_found(udomain_t *d, struct pcontact_info *info)
 {
 	ul.unlock_udomain(d, &info->via_host, info->via_port, info->via_prot);
@@ -188,6 +205,34 @@ static bool locate(const pcontact_t *c, struct place *place)
 		place->port_uc = ipsec->port_uc;
 	}
 	return true;
+}
+
+bool contact_has_set(const pcontact_t *c)
+{
+	struct place place;
+
+	return locate(c, &place) && place.spi_ps;
+}
+
+void contact_end_dead(udomain_t *d, struct sip_msg *reply, const struct ip_addr *ip,
+		      unsigned short port_uc)
+{
+	struct via_body *via = last_via(reply);
+	pcontact_t *c = NULL, *next;
+	struct imsipsec_bundle b;
+	struct place place;
+
+	if (!via)
+		return;
+	ul.lock_udomain(d, &via->host, via->port, via->proto);
+	next = contact_from(d, &via->host, ip, NULL);
+	while ((c = next)) {
+		next = contact_from(d, &via->host, ip, c);
+		if (c->received_port == port_uc && locate(c, &place) && place.spi_ps &&
+		    kernel_of_contact(&place, &b) == -ENOENT)
+			ul.delete_pcontact(d, c);
+	}
+	ul.unlock_udomain(d, &via->host, via->port, via->proto);
 }
 
 static bool find_place(udomain_t *d, struct pcontact_info *info, int newest, struct place *place)

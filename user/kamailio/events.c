@@ -10,14 +10,17 @@
 
 #include "ims_ipsec.h"
 
-/* The challenge was not answered by a 200 in time. */
+/* The challenge was not answered by a 200 in time. Whoever sends many REGISTERs has this run. */
 static void say_why(const struct imsipsec_bundle *b)
 {
 	char ue[INET6_ADDRSTRLEN];
 	const struct imsipsec_config *config;
+	static struct limit limit;
 	unsigned int unknown = 0;
 	int err;
 
+	if (!may_say(&limit))
+		return;
 	imsipsec_addr_format(&b->ue_address, ue, sizeof(ue));
 	if (kernel()) {
 		err = imsipsec_config_get(kernel(), &config);
@@ -28,25 +31,21 @@ static void say_why(const struct imsipsec_bundle *b)
 			kernel_failed("why a set was not confirmed", err);
 	}
 	if (b->rx_bad_icv)
-		LIMITED(LM_WARN,
-			"%.*s at %s: its ESP came over the new set, and the ICV was wrong: the "
+		LM_WARN("%.*s at %s: its ESP came over the new set, and the ICV was wrong: the "
 			"keys differ. Its K or OPc is not what the HSS has, or the S-CSCF gave "
 			"other keys than those of the challenge\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
 	else if (b->rx_packets)
-		LIMITED(LM_WARN,
-			"%.*s at %s: it answered the challenge over the new set, and no 200 came "
+		LM_WARN("%.*s at %s: it answered the challenge over the new set, and no 200 came "
 			"for it: ask the S-CSCF, or did the script not come to pcscf_save and "
 			"ipsec_forward?\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
 	else if (unknown)
-		LIMITED(LM_WARN,
-			"%.*s at %s: ESP came from there, with an SPI that no set has: the phone "
+		LM_WARN("%.*s at %s: ESP came from there, with an SPI that no set has: the phone "
 			"uses an older set, or did not take the SPIs of Security-Server\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
 	else
-		LIMITED(LM_WARN,
-			"%.*s at %s: nothing came after the 401. The phone refused the challenge "
+		LM_WARN("%.*s at %s: nothing came after the 401. The phone refused the challenge "
 			"(AUTN or SQN) or what Security-Server offers, or ESP (IP protocol 50) is "
 			"dropped on its way\n",
 			(int)b->owner_len, (const char *)b->owner, ue);
@@ -58,7 +57,8 @@ static int hear(const struct imsipsec_event *event, void *data)
 	    event->reason == IMSIPSEC_REASON_TEMPORARY_TIMEOUT)
 		say_why(&event->bundle);
 	else if (event->type == IMSIPSEC_EVENT_NEARLY_FULL)
-		LM_WARN("%u of %u %s are in use: imsipsec config says how many there may be\n",
+		LIMITED(LM_WARN,
+			"%u of %u %s are in use: imsipsec config says how many there may be\n",
 			event->used, event->limit, imsipsec_resource_name(event->resource));
 	return 0;
 }

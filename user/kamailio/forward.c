@@ -121,6 +121,22 @@ static void on_own_answer(tm_cell_t *t, int type, struct tmcb_params *ps)
 	}
 }
 
+/*
+ * The phone's set has gone. Where the script sends the request all the same, this is from a
+ * protected port, and the guard has it.
+ */
+static void shut(struct sip_msg *msg, const struct place *place)
+{
+	for (int i = 0; i < settings.n_gm; i++) {
+		if (settings.gm[i].addr.family == place->ue.family) {
+			msg->force_send_socket = find_si(&settings.gm[i].ip, settings.port_pc[0],
+							 PROTO_UDP);
+			msg->fwd_send_flags.f |= SND_F_FORCE_SOCKET;
+			return;
+		}
+	}
+}
+
 static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 {
 	char ue[INET6_ADDRSTRLEN];
@@ -136,6 +152,8 @@ static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 			"there is no confirmed set of SAs of the phone at %s: it did not register "
 			"over IPsec, or its set has ended\n",
 			imsipsec_addr_format(&place.ue, ue, sizeof(ue)));
+		if (place.spi_ps)
+			shut(msg, &place);
 		return FAILED;
 	}
 	proto = flags & FORWARD_USE_VIA ? next_hop_proto(msg) : place.proto;
@@ -143,9 +161,11 @@ static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 							      : pc_to_us(&b, proto);
 	if (!point(msg, &b, &way, flags))
 		return FAILED;
-	/* A connection comes from the socket's port only so, and elsewhere there is no SA. */
-	if ((flags & FORWARD_FORCE_SOCKET) || is_stream(way.proto))
-		msg->fwd_send_flags.f |= SND_F_FORCE_SOCKET;
+	/*
+	 * A connection comes from the socket's port only so, and elsewhere there is no SA. Kamailio
+	 * makes one also for what is too long for UDP (udp_mtu_try_proto).
+	 */
+	msg->fwd_send_flags.f |= SND_F_FORCE_SOCKET;
 	if (begins_something(msg))
 		dialog_begins(msg, &b);
 	dialog_to_server_port(msg, &b, way.proto);
@@ -282,7 +302,9 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 	si = point(msg, &b, &way, flags);
 	if (!si)
 		return FAILED;
-	if (is_stream(proto) && is_stream(req->rcv.proto)) {
+	/* That of a set that has gone since went with it; the phone has opened one over this set. */
+	if (is_stream(proto) && is_stream(req->rcv.proto) &&
+	    (!over || req->rcv.src_port == b.port_uc || req->rcv.src_port == b.port_us)) {
 		init_dst_from_rcv(&dst, &t->uas.request->rcv);
 		/* Where that connection has gone, another one is not to be made in clear. */
 		if (over)
@@ -323,6 +345,7 @@ static int destroy(const struct place *place)
 
 int ipsec_destroy(struct sip_msg *msg, udomain_t *d, str *uri)
 {
+	struct imsipsec_bundle b;
 	struct place place;
 	struct copy req;
 	tm_cell_t *t;
@@ -336,6 +359,15 @@ int ipsec_destroy(struct sip_msg *msg, udomain_t *d, str *uri)
 			return FAILED;
 		found = contact_of_reply(d, msg, &req.msg, &place);
 		copy_end(&req);
+		/* What came in clear may be anybody's. */
+		if (found && over_of_request(t->uas.request, &b) &&
+		    !kernel_of_contact(&place, &b) && b.state != IMSIPSEC_STATE_TEMPORARY) {
+			LIMITED(LM_WARN,
+				"an answer to a request in clear does not end set %u, which is in "
+				"use\n",
+				b.id);
+			return FAILED;
+		}
 	}
 	return found ? destroy(&place) : FAILED;
 }

@@ -3,6 +3,7 @@
  * Who a request may say that it is from: the P-CSCF goes by the SA that it came over, whatever
  * identity it names (TS 24.229 clause 5.2.6.3).
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "core/dprint.h"
@@ -57,6 +58,16 @@ static bool same(str a, str b)
 	return a.len == b.len && !strncasecmp(a.s, b.s, a.len);
 }
 
+/* How much of a text goes into the log, where a line is a line, whatever is folded within <> */
+static int line_of(str text)
+{
+	int n = 0;
+
+	while (n < text.len && !iscntrl((unsigned char)text.s[n]))
+		n++;
+	return n;
+}
+
 static bool is_anonymous(str uri)
 {
 	static const char host[] = "anonymous.invalid";
@@ -73,26 +84,40 @@ static bool is_anonymous(str uri)
  */
 static bool may_be(udomain_t *d, struct sip_msg *msg, str host, str from, bool *known)
 {
-	struct pcontact_info info = { .searchflag = SEARCH_RECEIVED,
-				      .reg_state = PCONTACT_REGISTERED };
-	char text[IP_ADDR_MAX_STR_SIZE + 2];
+	unsigned short port = msg->rcv.src_port;
 	pcontact_t *c = NULL;
 	bool may = false;
 	ppublic_t *p;
 
-	info.via_host = host;
-	info.via_port = info.received_port = msg->rcv.src_port;
-	info.via_prot = info.received_proto = msg->rcv.proto;
-	info.received_host.s = text;
-	info.received_host.len = ip_addr2sbuf(&msg->rcv.src_ip, text, sizeof(text));
-	ul.lock_udomain(d, &info.via_host, info.via_port, info.via_prot);
-	if (!ul.get_pcontact(d, &info, &c, 1) && c && c->head) {
+	ul.lock_udomain(d, &host, port, msg->rcv.proto);
+	while ((c = contact_from(d, &host, &msg->rcv.src_ip, c)) && c->received_port != port &&
+	       c->contact_port != port)
+		;
+	if (c && c->head) {
 		*known = true;
 		for (p = c->head; p && !may; p = p->next)
 			may = same(p->public_identity, from);
 	}
-	ul.unlock_udomain(d, &info.via_host, info.via_port, info.via_prot);
+	ul.unlock_udomain(d, &host, port, msg->rcv.proto);
 	return may;
+}
+
+/* Is there one that came over a set, and none that came in clear from that port */
+static bool has_set(udomain_t *d, struct sip_msg *msg, str host)
+{
+	unsigned short port = msg->rcv.src_port;
+	bool set = false, clear = false;
+	pcontact_t *c = NULL;
+
+	ul.lock_udomain(d, &host, port, msg->rcv.proto);
+	while ((c = contact_from(d, &host, &msg->rcv.src_ip, c))) {
+		if (contact_has_set(c))
+			set = true;
+		else if (c->received_port == port)
+			clear = true;
+	}
+	ul.unlock_udomain(d, &host, port, msg->rcv.proto);
+	return set && !clear;
 }
 
 /*
@@ -100,18 +125,27 @@ static bool may_be(udomain_t *d, struct sip_msg *msg, str host, str from, bool *
  * says: another spelling of its address, or another address. What the script finds a contact by is
  * the Via of this message; so both are looked at.
  */
+struct hosts {
+	char text[IP_ADDR_MAX_STR_SIZE + 2];
+	str host[2];
+};
+
+static void hosts_of(struct sip_msg *msg, struct hosts *hosts)
+{
+	/* In [] if it is IPv6, as in Via */
+	hosts->host[0].s = hosts->text;
+	hosts->host[0].len = ip_addr2sbufz(&msg->rcv.src_ip, hosts->text, sizeof(hosts->text));
+	hosts->host[1] = msg->via1 ? msg->via1->host : (str) { NULL, 0 };
+}
+
 static bool is_own(struct sip_msg *msg, str from, bool *known)
 {
-	char text[IP_ADDR_MAX_STR_SIZE + 2];
-	str hosts[2] = { { text, 0 }, { NULL, 0 } };
+	struct hosts hosts;
 
-	/* In [] if it is IPv6, as in Via */
-	hosts[0].len = ip_addr2sbufz(&msg->rcv.src_ip, text, sizeof(text));
-	if (msg->via1)
-		hosts[1] = msg->via1->host;
+	hosts_of(msg, &hosts);
 	for (int i = 0; i < DOMAINS_MAX && domains[i]; i++) {
-		for (int j = 0; j < 2 && hosts[j].len; j++) {
-			if (may_be(domains[i], msg, hosts[j], from, known))
+		for (int j = 0; j < 2 && hosts.host[j].len; j++) {
+			if (may_be(domains[i], msg, hosts.host[j], from, known))
 				return true;
 		}
 	}
@@ -186,7 +220,35 @@ bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)
 	LIMITED(LM_WARN,
 		"%.*s with From %.*s, which is none of the identities of the phone's registration: "
 		"refused\n",
-		msg->first_line.u.request.method.len, msg->first_line.u.request.method.s, from.len,
-		from.s);
+		msg->first_line.u.request.method.len, msg->first_line.u.request.method.s,
+		line_of(from), from.s);
+	return false;
+}
+
+bool identity_in_clear(struct sip_msg *msg)
+{
+	static const char help[] = "urn:service:sos";
+	char text[IP_ADDR_MAX_STR_SIZE + 1] = "";
+	str uri = msg->first_line.u.request.uri;
+	struct hosts hosts;
+	bool has = false;
+
+	if ((msg->first_line.u.request.method_value &
+	     (METHOD_REGISTER | METHOD_ACK | METHOD_CANCEL)) ||
+	    parse_headers(msg, HDR_EOH_F, 0) < 0 || !begins_something(msg) ||
+	    is_trusted(&msg->rcv.src_ip) ||
+	    (uri.len >= (int)sizeof(help) - 1 && !strncasecmp(uri.s, help, sizeof(help) - 1)))
+		return true;
+	hosts_of(msg, &hosts);
+	for (int i = 0; !has && i < DOMAINS_MAX && domains[i]; i++) {
+		for (int j = 0; !has && j < 2 && hosts.host[j].len; j++)
+			has = has_set(domains[i], msg, hosts.host[j]);
+	}
+	if (!has)
+		return true;
+	ip_addr2sbuf(&msg->rcv.src_ip, text, sizeof(text) - 1);
+	LIMITED(LM_WARN,
+		"%s: %.*s in clear, and a phone is registered there over IPsec: refused\n", text,
+		msg->first_line.u.request.method.len, msg->first_line.u.request.method.s);
 	return false;
 }

@@ -180,7 +180,10 @@ static int before_request(struct sip_msg *msg, unsigned int flags, void *param)
 
 	if (!is_protected(&msg->rcv.dst_ip, msg->rcv.dst_port)) {
 		say_without_ipsec(msg);
-		return 1;
+		if (!settings.check_identity || identity_in_clear(msg))
+			return 1;
+		sl.freply(msg, 403, &not_yours);
+		return 0;
 	}
 	/*
 	 * The guard lets nothing through that came in clear; but there is none while the kernel

@@ -187,7 +187,7 @@ struct via_body *last_via(struct sip_msg *msg);
 /** first_contact() - the first of a message that has its headers parsed; NULL: none */
 struct contact *first_contact(struct sip_msg *msg);
 
-/** auth_param() - a parameter in quotes of a header's value; .s is NULL if there is none */
+/** auth_param() - a parameter in quotes of a header's value; .s is NULL if there is none, or two */
 str auth_param(const str *value, const char *name);
 
 /** uri_host_port() - "sip:host:port" into @buf, an IPv6 address in []; its length */
@@ -226,6 +226,33 @@ bool contact_by(udomain_t *d, const str *uri, const str *host, int port, struct 
  */
 int contact_describe(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
 		     const struct imsipsec_bundle *b);
+
+/**
+ * contact_from() - contacts that are registered, filed under a host, of an address
+ * @d: its domain, where that host is locked
+ * @host: as Via has it
+ * @ip: they came from there
+ * @c: that before, or NULL: the newest is the first
+ *
+ * The user location's own search ends at the first whose Contact has a name for its host, and
+ * anybody can have such a one filed there.
+ *
+ * Return: the next one, or NULL.
+ */
+pcontact_t *contact_from(udomain_t *d, const str *host, const struct ip_addr *ip, pcontact_t *c);
+
+/** contact_has_set() - has a contact been registered over a set, which may have gone */
+bool contact_has_set(const pcontact_t *c);
+
+/**
+ * contact_end_dead() - a set is made for a phone: a contact that has been there before it, with the
+ * same port, and whose set has gone, is deleted
+ *
+ * Else the registrar would take the contact for that phone's, together with the identities of
+ * whoever it was.
+ */
+void contact_end_dead(udomain_t *d, struct sip_msg *reply, const struct ip_addr *ip,
+		      unsigned short port_uc);
 
 /** on_expire() - what the registrar has called when a contact expires or is deleted */
 void on_expire(pcontact_t *c, int type, void *param);
@@ -271,6 +298,14 @@ void identity_domain(udomain_t *d);
  * nothing is left to the script.
  */
 bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over);
+
+/**
+ * identity_in_clear() - may a request that came in clear begin something
+ *
+ * Where a phone is registered over a set, what comes in clear may be anybody's. REGISTER may, and a
+ * call for help.
+ */
+bool identity_in_clear(struct sip_msg *msg);
 
 /* --- What the script calls */
 

@@ -389,9 +389,11 @@ int kernel_of_contact(const struct place *place, struct imsipsec_bundle *b)
 {
 	int err = described(place, b);
 
-	/* That one went, for a newer one with the same ports; or the contact comes from a database
+	/*
+	 * A contact from a database has none. Where the set of another one has gone, one with its
+	 * ports may be anybody's.
 	 */
-	for (int i = 0; err == -ENOENT && i < settings.n_gm; i++) {
+	for (int i = 0; err == -ENOENT && !place->spi_ps && i < settings.n_gm; i++) {
 		if (settings.gm[i].addr.family == place->ue.family)
 			err = find_tuple(&settings.gm[i].addr, settings.port_ps, &place->ue,
 					 place->received_port, b);
@@ -411,7 +413,7 @@ int kernel_tx(const struct place *place, struct imsipsec_bundle *b)
 		if (err != -ENOENT)
 			return got(err, found, b);
 	}
-	for (int i = 0; err == -ENOENT && i < 2; i++) {
+	for (int i = 0; err == -ENOENT && !place->spi_ps && i < 2; i++) {
 		if (!kernel())
 			return -EIO;
 		if (!ports[i])

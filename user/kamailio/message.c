@@ -118,11 +118,17 @@ static const char *closing_quote(const char *s, const char *end)
 	return s < end ? s : NULL;
 }
 
+static bool is_between(char c)
+{
+	return c && strchr(" \t\r\n", c);
+}
+
 str auth_param(const str *value, const char *name)
 {
 	const char *s = value->s, *end = s + value->len, *close;
 	const int len = strlen(name);
 	const str none = { NULL, 0 };
+	str found = none;
 	bool begins = true;
 
 	/* What stands in quotes is no parameter, whatever it looks like. */
@@ -133,18 +139,23 @@ str auth_param(const str *value, const char *name)
 				return none;
 			begins = false;
 		} else if (begins && end - s > len && !strncasecmp(s, name, len) &&
-			   strchr(" \t=", s[len])) {
-			for (s += len; s < end && strchr(" \t=", *s); s++)
+			   (s[len] == '=' || is_between(s[len]))) {
+			for (s += len; s < end && (*s == '=' || is_between(*s)); s++)
 				;
-			if (s == end || *s != '"')
+			/* Which of two counts, each reader has an idea of its own. */
+			if (found.s || s == end || *s != '"')
 				return none;
 			close = closing_quote(s, end);
-			return close ? (str) { (char *)s + 1, close - s - 1 } : none;
+			if (!close)
+				return none;
+			found = (str) { (char *)s + 1, close - s - 1 };
+			s = close;
+			begins = false;
 		} else {
-			begins = *s == ' ' || *s == ',' || *s == '\t' || *s == '\r' || *s == '\n';
+			begins = *s == ',' || is_between(*s);
 		}
 	}
-	return none;
+	return found;
 }
 
 int uri_host_port(char *buf, size_t size, const struct imsipsec_addr *addr, unsigned short port,
