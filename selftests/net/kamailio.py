@@ -365,6 +365,18 @@ def security_client(what):
         asked(core, ue, first)
 
 
+@case('LIST', 'somebody has taken the better pair out of the first Security-Client: what the phone repeats is refused', short=True)
+def bid_down():
+    with Core() as core, Kamailio(), phone() as ue:
+        first = Set(5000, alg='hmac-md5-96')
+        ue.challenge(first)
+        core.heard.clear()
+        # What the phone has sent
+        first.client = f'{first.client.replace("hmac-md5-96", "hmac-sha-1-96")}, {first.client}'
+        equal(ue.register(first, first).status, '403', 'the answer to REGISTER')
+        check(not core.heard, f'the S-CSCF has heard {core.heard}')
+
+
 @case('LIST', 'ipsec_preferred_alg and _ealg {}: of what a phone offers, that is chosen', short=(('hmac-md5-96', 'null'),),
       each=(('hmac-md5-96', 'null'), ('hmac-sha-1-96', 'aes-cbc'), ('hmac-md5-96', 'aes-cbc')))
 def preferred(pair):

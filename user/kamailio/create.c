@@ -110,6 +110,25 @@ static uint64_t cookie_of(const tm_cell_t *t, const struct sip_msg *reply)
 	return ((uint64_t)t->label << 32 | (challenge ^ t->hash_index)) ?: 1;
 }
 
+bool create_agrees(struct sip_msg *msg, const struct imsipsec_bundle *over)
+{
+	struct imsipsec_secagree *client = secagree_of(msg, "Security-Client");
+	const struct imsipsec_mech *mech;
+	struct imsipsec_algs algs[16];
+	bool agrees;
+	int n;
+
+	if (!client)
+		return false;
+	n = kernel_algs(algs, sizeof(algs) / sizeof(algs[0]));
+	agrees = n >= 0 && !imsipsec_secagree_choose(client, algs, n, &over->mode, 1, &mech) &&
+		 mech->alg == over->alg && mech->ealg == over->ealg &&
+		 mech->spi_c == over->spi_uc && mech->spi_s == over->spi_us &&
+		 mech->port_c == over->port_uc && mech->port_s == over->port_us;
+	imsipsec_secagree_free(client);
+	return agrees;
+}
+
 static int supported_and_server(struct sip_msg *reply, const struct imsipsec_bundle *b)
 {
 	char lines[2048 + 64] = "Supported: sec-agree\r\nSecurity-Server: ";

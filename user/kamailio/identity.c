@@ -162,7 +162,7 @@ bool begins_something(struct sip_msg *msg)
 	return !to->tag_value.len;
 }
 
-static bool register_holds(const struct sip_msg *msg, const struct imsipsec_bundle *over)
+static bool register_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)
 {
 	struct hdr_field *h = NULL;
 	str name;
@@ -178,7 +178,13 @@ static bool register_holds(const struct sip_msg *msg, const struct imsipsec_bund
 			(int)over->owner_len, (const char *)over->owner);
 		return false;
 	}
-	return true;
+	if (over->state != IMSIPSEC_STATE_TEMPORARY || create_agrees(msg, over))
+		return true;
+	LIMITED(LM_WARN,
+		"%.*s: Security-Client is not that of the first REGISTER, or somebody has changed "
+		"that one on its way: refused\n",
+		(int)over->owner_len, (const char *)over->owner);
+	return false;
 }
 
 bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)

@@ -307,6 +307,18 @@ bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over);
  */
 bool identity_in_clear(struct sip_msg *msg);
 
+/* --- create.c */
+
+/**
+ * create_agrees() - is the offer in a REGISTER that answers a challenge what its set was made of
+ * @msg: the REGISTER
+ * @over: the set that it came over
+ *
+ * Against bidding down, TS 33.203 clause 7.2: in clear somebody may have taken out of the offer what
+ * he cannot break. Of what the phone repeats, the same has to be chosen again.
+ */
+bool create_agrees(struct sip_msg *msg, const struct imsipsec_bundle *over);
+
 /* --- What the script calls */
 
 int ipsec_create(struct sip_msg *msg, udomain_t *d, int flags);
