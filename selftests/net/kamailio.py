@@ -497,7 +497,8 @@ def again_same_ports():
         asked(core, ue, second)
 
 
-@case('RINGS', 'a call of a phone rings for longer than a re-authentication leaves its set: the 200 OK goes over the new one, {}', short=True, each=WAYS)
+@case('RINGS', 'a call of a phone rings for longer than a re-authentication leaves its set: the 200 OK goes over the new one, {}', each=WAYS,
+      short=True)
 def rings(way):
     with Core() as core, Kamailio() as kamailio, phone(way) as ue:
         if OURS:
@@ -607,6 +608,13 @@ def probe(fam):
         check(not any('probe' in m['Call-ID'] for m in core.heard), 'a probe went to the S-CSCF')
 
 
+def said_in_clear(ue, over, method='MESSAGE', uri=f'sip:{REALM}', user=None):
+    """A request whose Via is that of the phone's requests over the set; the status of its answer."""
+    text = ue.text_of(method, None, user=user).replace(f':{ue.clear_port};branch', f':{over.port_s};branch')
+    ue.send(text.replace(f'{method} sip:{REALM}', f'{method} {uri}'), None)
+    return ue.next(lambda m: m.status and m['CSeq'].split()[0] == str(ue.cseq) and m.status != '100').status
+
+
 @case('CLEAR', 'a request in clear from where a phone is registered over IPsec is refused, but for calls for help and phones without IPsec', short=True)
 def in_clear():
     with Core() as core, Kamailio(), more_addresses([OTHER]), phone() as ue, Phone(UE2, address=OTHER) as plain:
@@ -621,15 +629,10 @@ def in_clear():
         second.res = usim['aka'](UE2, second.nonce)[0]
         equal(without_ipsec().status, '200', 'the answer to REGISTER without IPsec')
 
-        def send(one, method, user, uri=f'sip:{REALM}'):
-            # Its Via is that of the phone's requests over the set
-            text = ue.text_of(method, None, user=user).replace(f':{ue.clear_port};branch', f':{first.port_s};branch')
-            ue.send(text.replace(f'{method} sip:{REALM}', f'{method} {uri}'), None)
-            return ue.next(lambda m: m.status and m['CSeq'].split()[0] == str(ue.cseq) and m.status != '100').status
         for user in (UE1, UE2):
-            equal(send(ue, 'MESSAGE', user), '403', f'the answer to MESSAGE of {user}')
+            equal(said_in_clear(ue, first, user=user), '403', f'the answer to MESSAGE of {user}')
         check(not any(m.method == 'MESSAGE' for m in core.heard), 'it went to the S-CSCF')
-        equal(send(ue, 'INVITE', UE1, 'urn:service:sos'), '200', 'the answer to a call for help')
+        equal(said_in_clear(ue, first, 'INVITE', 'urn:service:sos'), '200', 'the answer to a call for help')
         plain.talk(None)
         ue.talk(first)
 
@@ -813,6 +816,21 @@ def anothers_contact(flags):
         # The older contact is found first, but for flag 2
         signed = [(ue, Set(5000)), (thief, Set(5010))]
         thief.host = ue.host
+        for one, new in signed if flags & 2 else reversed(signed):
+            one.sign_up(new)
+        asked(core, ue, signed[0][1])
+        check(not any(m.method for m in thief.heard), f'it has got {thief.heard}')
+
+
+@case('CONTACT', 'a phone that names the port of another one at the same address gets nothing of what is for that one, flags {}', each=(2, 897), short=(897,))
+def anothers_port(flags):
+    class Thief(Phone):
+        """Its Contact has a port that is not its own."""
+
+        def contact(self, over):
+            return f'<sip:ue2@{self.host}:6300>'
+    with Core() as core, Kamailio(forward=flags), phone() as ue, Thief(UE2) as thief:
+        signed = [(ue, Set(5000)), (thief, Set(5010, 7301, 7300))]
         for one, new in signed if flags & 2 else reversed(signed):
             one.sign_up(new)
         asked(core, ue, signed[0][1])
@@ -1052,6 +1070,8 @@ def database(mode):
             asked(core, ue, first)
             ue.talk(first)
             all_in_esp(ue)
+            if OURS:
+                equal(said_in_clear(ue, first), '403', 'the answer to what comes in clear')
             equal(ue.register(first, first, expires=0).status, '200', 'the answer to the de-registration')
 
 

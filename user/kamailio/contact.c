@@ -18,6 +18,7 @@
 #include "core/parser/contact/contact.h"
 #include "core/parser/parse_uri.h"
 #include "core/parser/parse_via.h"
+#include "core/resolve.h"
 #include "modules/ims_usrloc_pcscf/hslot.h"
 
 #include "ims_ipsec.h"
@@ -182,12 +183,17 @@ static void unlock_found(udomain_t *d, struct pcontact_info *info)
 	ul.unlock_udomain(d, &info->via_host, info->via_port, info->via_prot);
 }
 
+static const ipsec_t *ipsec_of(const pcontact_t *c)
+{
+	const security_t *security = c->security_temp ? c->security_temp : c->security;
+
+	return security && security->type == SECURITY_IPSEC ? security->data.ipsec : NULL;
+}
+
 /* What is asked of the kernel for it, when its slot is not locked any more; false: no address */
 static bool locate(const pcontact_t *c, struct place *place)
 {
-	const security_t *security = c->security_temp ? c->security_temp : c->security;
-	const ipsec_t *ipsec = security && security->type == SECURITY_IPSEC ? security->data.ipsec
-									    : NULL;
+	const ipsec_t *ipsec = ipsec_of(c);
 	char text[INET6_ADDRSTRLEN + 2];
 
 	memset(place, 0, sizeof(*place));
@@ -209,9 +215,11 @@ static bool locate(const pcontact_t *c, struct place *place)
 
 bool contact_has_set(const pcontact_t *c)
 {
+	struct imsipsec_bundle b;
 	struct place place;
 
-	return locate(c, &place) && place.spi_ps;
+	/* One from a database does not say it. */
+	return locate(c, &place) && (place.spi_ps || !kernel_of_contact(&place, &b));
 }
 
 void contact_end_dead(udomain_t *d, struct sip_msg *reply, const struct ip_addr *ip,
@@ -235,6 +243,32 @@ void contact_end_dead(udomain_t *d, struct sip_msg *reply, const struct ip_addr 
 	ul.unlock_udomain(d, &via->host, via->port, via->proto);
 }
 
+static bool has_port(const pcontact_t *c, unsigned short port)
+{
+	const ipsec_t *ipsec = ipsec_of(c);
+
+	return ipsec && ipsec->spi_ps && (ipsec->port_us == port || ipsec->port_uc == port);
+}
+
+/*
+ * Of several phones at an address that whose set has the port. What stands in a contact of that is
+ * the kernel's, while its URI is what the phone says, and it may say another one's port.
+ */
+static pcontact_t *whose_port(udomain_t *d, const struct pcontact_info *info, pcontact_t *found)
+{
+	str host = info->received_host;
+	pcontact_t *c = NULL;
+	struct ip_addr ip;
+
+	if (has_port(found, info->received_port) || str2ipxbuf(&host, &ip) < 0)
+		return found;
+	while ((c = contact_from(d, &info->via_host, &ip, c))) {
+		if (has_port(c, info->received_port))
+			return c;
+	}
+	return found;
+}
+
 static bool find_place(udomain_t *d, struct pcontact_info *info, int newest, struct place *place)
 {
 	pcontact_t *c = find_locked(d, info, newest);
@@ -242,7 +276,7 @@ static bool find_place(udomain_t *d, struct pcontact_info *info, int newest, str
 
 	if (!c)
 		return false;
-	found = locate(c, place);
+	found = locate(whose_port(d, info, c), place);
 	unlock_found(d, info);
 	return found;
 }

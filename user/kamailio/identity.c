@@ -102,7 +102,7 @@ static bool may_be(udomain_t *d, struct sip_msg *msg, str host, str from, bool *
 	return may;
 }
 
-/* Is there one that came over a set, and none that came in clear from that port */
+/* Is there one that has a set, and none that came in clear from that port */
 static bool has_set(udomain_t *d, struct sip_msg *msg, str host)
 {
 	unsigned short port = msg->rcv.src_port;
