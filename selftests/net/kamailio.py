@@ -615,7 +615,7 @@ def said_in_clear(ue, over, method='MESSAGE', uri=f'sip:{REALM}', user=None):
     return ue.next(lambda m: m.status and m['CSeq'].split()[0] == str(ue.cseq) and m.status != '100').status
 
 
-@case('CLEAR', 'a request in clear from where a phone is registered over IPsec is refused, but for calls for help and phones without IPsec', short=True)
+@case('CLEAR', 'where a phone is registered over IPsec, a request in clear is refused, unless it is a call for help', short=True)
 def in_clear():
     with Core() as core, Kamailio(), more_addresses([OTHER]), phone() as ue, Phone(UE2, address=OTHER) as plain:
         first, second = Set(5000), Set(5010)
@@ -656,7 +656,7 @@ def too_long(flags):
         check(kamailio.alive(), 'Kamailio has ended')
 
 
-@case('CLEAR', 'the set of a phone has gone: what the core sends within a dialog does not leave in clear, whatever the script does', short=True)
+@case('CLEAR', 'the set of a phone has gone: what the script sends to the phone all the same does not leave in clear', short=True)
 def set_gone():
     with Core() as core, Kamailio(), phone() as ue:
         first = Set(5000)
