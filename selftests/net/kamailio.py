@@ -497,6 +497,24 @@ def again_same_ports():
         asked(core, ue, second)
 
 
+@case('AGAIN', 'a re-authentication with another port_uc alone: what is sent to the phone still comes when the old set has gone', short=True)
+def again_same_contact():
+    with Core() as core, Kamailio(), phone() as ue:
+        if OURS:
+            World.p.run(IMSIPSEC, 'config', 'set', 'old-timeout', '1s')
+        # TS 24.229 clause 5.1.1.5.1: port_us stays, and with it Contact
+        first, second = Set(5000), Set(5002, 6303)
+        ue.sign_up(first)
+        core.challenge.add(UE1)
+        ue.challenge(second, over=first)
+        ue.confirm(second)
+        ue.talk(second)
+        asked(core, ue, second)
+        if OURS:
+            wait(lambda: states() == {5002: 'active'}, 'the first set has gone')
+            asked(core, ue, second, call='later')
+
+
 @case('RINGS', 'a call of a phone rings for longer than a re-authentication leaves its set: the 200 OK goes over the new one, {}', each=WAYS,
       short=True)
 def rings(way):

@@ -251,8 +251,9 @@ static bool has_port(const pcontact_t *c, unsigned short port)
 }
 
 /*
- * Of several phones at an address that whose set has the port. What stands in a contact of that is
- * the kernel's, while its URI is what the phone says, and it may say another one's port.
+ * Of several contacts at an address the newest whose set has the port. What stands in a contact of
+ * that is the kernel's, while its URI is what the phone says, and it may say another one's port. An
+ * older one may be of a set that has gone since, of the same phone or of one before it.
  */
 static pcontact_t *whose_port(udomain_t *d, const struct pcontact_info *info, pcontact_t *found)
 {
@@ -260,7 +261,7 @@ static pcontact_t *whose_port(udomain_t *d, const struct pcontact_info *info, pc
 	pcontact_t *c = NULL;
 	struct ip_addr ip;
 
-	if (has_port(found, info->received_port) || str2ipxbuf(&host, &ip) < 0)
+	if (str2ipxbuf(&host, &ip) < 0)
 		return found;
 	while ((c = contact_from(d, &info->via_host, &ip, c))) {
 		if (has_port(c, info->received_port))
