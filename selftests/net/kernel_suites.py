@@ -84,9 +84,9 @@ endpoint add address {P6} port-ps {PORT_PS} port-pc 7807,7808 nat-traversal on n
 bundle add endpoint 1 contact 4 ue {U4} spi-uc 1001 spi-us 1002 {BUNDLE}
 bundle add endpoint 2 contact 6 ue {U6} spi-uc 1001 spi-us 1002 {BUNDLE}
 bundle add endpoint 1 contact n ue 10.9.9.9 spi-uc 1003 spi-us 1004 {BUNDLE} mode udp-enc-tun nat 203.0.113.77 nat-port 1024
-bundle confirm id 1 lifetime 4000000
-bundle confirm id 2 lifetime 4000000
-bundle confirm id 3 lifetime 4000000
+bundle confirm id 1 lifetime 4000000s
+bundle confirm id 2 lifetime 4000000s
+bundle confirm id 3 lifetime 4000000s
 '''
 # A suite's `ip`. It is a function of the shell, which costs nothing where no namespace is added.
 # User-mode Linux has no BPF, by which `ip vrf exec` binds sockets; ping can bind its own.

@@ -155,7 +155,7 @@ def life():
         there, first = [b['id'] for b in shown('bundle')], shown()[0]['id']
         equal(len(there), 1, 'bundles')
         # Temporary it would end on its own
-        host.run(f'imsipsec bundle confirm id {there[0]} lifetime 3600')
+        host.run(f'imsipsec bundle confirm id {there[0]} lifetime 1h')
 
         with open(CONF, 'a', encoding='utf-8') as f:
             f.write('endpoint replace address 2001:db8::1\n')

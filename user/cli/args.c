@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Keywords and values of the command line. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+
+/* The longest has all keywords of a command. */
+#define MESSAGE	1024
 
 static struct arg *find_arg(struct arg *args, size_t n, const char *name)
 {
@@ -15,34 +19,6 @@ static struct arg *find_arg(struct arg *args, size_t n, const char *name)
 		if (!strcmp(args[i].name, name))
 			return &args[i];
 	return NULL;
-}
-
-/* Ends the program where the command line is wrong. */
-void parse_args(int argc, char **argv, struct arg *args, size_t n)
-{
-	struct arg *arg;
-	size_t j;
-	int i;
-
-	for (i = 0; i < argc; i++) {
-		arg = find_arg(args, n, argv[i]);
-		if (!arg)
-			die(EXIT_USAGE, "\"%s\" is unknown, try \"help\"", argv[i]);
-		if (arg->given)
-			die(EXIT_USAGE, "\"%s\" is there twice", arg->name);
-		arg->given = true;
-		if (!arg->parse)
-			continue;
-		if (++i == argc)
-			die(EXIT_USAGE, "\"%s\" needs a value", arg->name);
-		if (!arg->parse(argv[i], arg->to))
-			/* Not the value: it could be a key. */
-			die(EXIT_USAGE, "the value of \"%s\" is not valid", arg->name);
-	}
-
-	for (j = 0; j < n; j++)
-		if (args[j].required && !args[j].given)
-			die(EXIT_USAGE, "\"%s\" is missing", args[j].name);
 }
 
 /* Decimal, or hexadecimal behind 0x, up to @max; @end gets what is behind it. */
@@ -132,28 +108,40 @@ bool parse_trusted(const char *text, void *to)
 	return true;
 }
 
-/* In seconds, or in what stands behind the number: ms, s, m, h. */
+/*
+ * Numbers, each with its unit, the largest unit first: 500ms, 30s, 1h30m, 30d. No bare number: it
+ * means milliseconds in JSON and to modprobe, and seconds in SIP. Nothing is nothing in any unit.
+ */
 bool parse_time(const char *text, void *to)
 {
 	static const struct {
 		const char *unit;
-		unsigned int milliseconds;
+		uint64_t milliseconds;
 	} units[] = {
-		{ "ms", 1 }, { "", 1000 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 },
+		{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 },
 	};
-	uint64_t value;
+	uint64_t sum = 0, value;
+	size_t len, i = 0;
 	char *end;
-	size_t i;
 
-	if (!parse_number(text, UINT32_MAX, &value, &end))
-		return false;
-	for (i = 0; i < ARRAY_SIZE(units); i++) {
-		if (strcmp(units[i].unit, end))
-			continue;
-		*(uint64_t *)to = value * units[i].milliseconds;
+	if (!strcmp(text, "0")) {
+		*(uint64_t *)to = 0;
 		return true;
 	}
-	return false;
+	do {
+		if (!parse_number(text, UINT32_MAX, &value, &end))
+			return false;
+		len = strspn(end, "dhms");
+		while (i < ARRAY_SIZE(units) && (strlen(units[i].unit) != len ||
+						 strncmp(units[i].unit, end, len)))
+			i++;
+		if (i == ARRAY_SIZE(units))
+			return false;
+		sum += value * units[i++].milliseconds;
+		text = end + len;
+	} while (*text);
+	*(uint64_t *)to = sum;
+	return true;
 }
 
 bool parse_addr(const char *text, void *to)
@@ -280,6 +268,11 @@ bool parse_keys_file(const char *path, void *to)
 }
 
 #define DEFINE_PARSE_NAME(what)						\
+static const char *what##_name(unsigned int value)			\
+{									\
+	return imsipsec_##what##_name((enum imsipsec_##what)value);	\
+}									\
+									\
 bool parse_##what(const char *text, void *to)				\
 {									\
 	enum imsipsec_##what value;					\
@@ -301,3 +294,134 @@ DEFINE_PARSE_NAME(state)
 DEFINE_PARSE_NAME(guard)
 DEFINE_PARSE_NAME(older)
 DEFINE_PARSE_NAME(offload)
+
+bool parse_preferred_alg(const char *text, void *to)
+{
+	return !strcmp(text, "none") || parse_alg(text, to);
+}
+
+bool parse_preferred_ealg(const char *text, void *to)
+{
+	return !strcmp(text, "none") || parse_ealg(text, to);
+}
+
+/* ---- What is wrong, and what would be right ---------------------------- */
+
+/* What a value may be. A name is of the library: as long as there is one for the next number. */
+static const struct kind {
+	bool (*parse)(const char *text, void *to);
+	const char *text;
+	const char *(*name)(unsigned int value);
+	bool telling;			/* what such a value looks like, no other one does */
+} kinds[] = {
+	{ parse_u32, "0 to 4294967295, decimal or hexadecimal behind 0x", NULL, true },
+	{ parse_id, "1 to 4294967295", NULL, true },
+	{ parse_port, "1 to 65535", NULL, true },
+	{ parse_ports, "up to 64 ports of 1 to 65535, commas between: 5062,5064", NULL, true },
+	{ parse_trusted, "none, or up to 16 of PREFIX/LENGTH%INTERFACE, commas between: 10.0.0.0/24%eth1" },
+	{ parse_time, "a number with its unit, ms, s, m, h or d: 500ms, 30s, 1h30m, 30d", NULL, true },
+	{ parse_addr, "an IPv4 or IPv6 address", NULL, true },
+	{ parse_interface, "the name of an interface, 1 to 15 bytes, or none" },
+	{ parse_on_off, "on, off", NULL, true },
+	{ parse_choice, "on, off", NULL, true },
+	{ parse_text, "1 to 256 bytes" },
+	{ parse_hex, "hexadecimal digits, two a byte, 1 to 256 bytes" },
+	{ parse_key, "32 hexadecimal digits" },
+	{ parse_keys_file, "a file with IK and CK, 32 hexadecimal digits each" },
+	{ parse_alg, "", alg_name, true },
+	{ parse_ealg, "", ealg_name, true },
+	{ parse_preferred_alg, "none, ", alg_name, true },
+	{ parse_preferred_ealg, "none, ", ealg_name, true },
+	{ parse_mode, "", mode_name, true },
+	{ parse_state, "", state_name, true },
+	{ parse_guard, "", guard_name, true },
+	{ parse_older, "", older_name, true },
+	{ parse_offload, "", offload_name, true },
+};
+
+static const struct kind *kind_of(const struct arg *arg)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i].parse == arg->parse)
+			return &kinds[i];
+	return NULL;
+}
+
+static void __attribute__((format(printf, 2, 3))) append(char (*to)[MESSAGE], const char *fmt, ...)
+{
+	const size_t len = strlen(*to);
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(*to + len, sizeof(*to) - len, fmt, args);
+	va_end(args);
+}
+
+static void __attribute__((noreturn)) die_of_value(const struct arg *arg)
+{
+	const struct kind *kind = kind_of(arg);
+	char valid[MESSAGE] = "";
+	unsigned int i;
+
+	if (kind)
+		append(&valid, "%s", kind->text);
+	for (i = 1; kind && kind->name && kind->name(i); i++)
+		append(&valid, "%s%s", i > 1 ? ", " : "", kind->name(i));
+	/* Not the value: it could be a key. */
+	die(EXIT_USAGE, "the value of \"%s\" is not valid%s%s", arg->name, *valid ? "; valid: " : "",
+	    valid);
+}
+
+/* Would the word do as the value of this one? */
+static bool is_value_of(const struct arg *arg, const char *word)
+{
+	const struct kind *kind = arg->parse ? kind_of(arg) : NULL;
+
+	return kind && kind->telling && kind->parse(word, arg->to);
+}
+
+/* A word that is no keyword: is it the value of one that is left out? Else which keywords are there? */
+static void __attribute__((noreturn)) die_of_word(const char *word, const struct arg *args, size_t n)
+{
+	char wanted[MESSAGE] = "";
+	bool values;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!args[i].given && is_value_of(&args[i], word))
+			append(&wanted, "%s\"%s %s\"", *wanted ? ", " : "", args[i].name, word);
+	values = *wanted;
+	for (i = 0; i < n && !values; i++)
+		if (!args[i].given)
+			append(&wanted, "%s\"%s\"", *wanted ? ", " : "", args[i].name);
+	die(EXIT_USAGE, "\"%s\" is unknown; wanted: %s", word, *wanted ? wanted : "no more words");
+}
+
+/* Ends the program where the command line is wrong. */
+void parse_args(int argc, char **argv, struct arg *args, size_t n)
+{
+	struct arg *arg;
+	size_t j;
+	int i;
+
+	for (i = 0; i < argc; i++) {
+		arg = find_arg(args, n, argv[i]);
+		if (!arg)
+			die_of_word(argv[i], args, n);
+		if (arg->given)
+			die(EXIT_USAGE, "\"%s\" is there twice", arg->name);
+		arg->given = true;
+		if (!arg->parse)
+			continue;
+		if (++i == argc)
+			die(EXIT_USAGE, "\"%s\" needs a value", arg->name);
+		if (!arg->parse(argv[i], arg->to))
+			die_of_value(arg);
+	}
+
+	for (j = 0; j < n; j++)
+		if (args[j].required && !args[j].given)
+			die(EXIT_USAGE, "\"%s\" is missing", args[j].name);
+}

@@ -89,6 +89,21 @@ void check_cure(struct check *c, const char *fmt, ...)
 	va_end(args);
 }
 
+/* Those that the module has to answer for: it said why it does not. */
+static void tell_left_out(struct check *c)
+{
+	char names[CHECK_TEXT] = "";
+	size_t i, len = 0;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].module && len < sizeof(names))
+			len += snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "",
+					rows[i].name);
+	c->now = "left-out";
+	check_found(c, CHECK_WARNING, "without an answer of the module these checks were not made: %s", names);
+	check_cure(c, "mend the faults above, then imsipsec check once more");
+}
+
 void check_run(struct check *c)
 {
 	size_t i;
@@ -98,6 +113,8 @@ void check_run(struct check *c)
 		if (c->module || !rows[i].module)
 			rows[i].run(c);
 	}
+	if (!c->module)
+		tell_left_out(c);
 }
 
 void check_free(struct check *c)
@@ -139,14 +156,12 @@ int cmd_check(int argc, char **argv)
 {
 	struct check c = { .root = "", .ues = 64000 };
 	struct arg args[] = {
-		{ "ues", parse_u32, &c.ues },
+		{ "ues", parse_id, &c.ues },
 	};
 	int status = EXIT_OK;
 	size_t i;
 
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
-	if (!c.ues)
-		die(EXIT_USAGE, "the value of \"ues\" is not valid");
 
 	check_gather(&c);
 	check_run(&c);

@@ -50,6 +50,7 @@ struct check_policy {
 	bool marked;			/* only for some marks */
 	bool esp_transport;		/* in ESP's transport mode, over any SA, or not at all */
 	bool templates;
+	bool one_ue;			/* ESP's transport mode between two addresses and ports */
 	struct imsipsec_addr local, remote;
 	uint8_t local_prefix, remote_prefix;
 	uint16_t port, port_mask;	/* local */
@@ -188,6 +189,7 @@ int check_dump(int bus, struct nlmsghdr *nlh, uint16_t type, imsipsec_reply_fn e
 bool check_has_port(const struct imsipsec_endpoint *e, uint16_t port);
 bool check_get_trusted(const char *text, struct imsipsec_addr *address, unsigned int *length);
 bool check_has_family(const struct check *c, int family);
+void check_module_cure(const struct check *c, char *buf, size_t size);
 
 /* What looks, one a row of check.c's table */
 

@@ -13,13 +13,31 @@
 /* In linux/capability.h */
 #define CAP_NET_ADMIN_BIT	12
 
+/* What to do where it is not loaded: is there one for this kernel? */
+void check_module_cure(const struct check *c, char *buf, size_t size)
+{
+	char *release = check_read(c, "/proc/sys/kernel/osrelease");
+	bool loaded;
+
+	if (release)
+		release[strcspn(release, "\n")] = '\0';
+	if (check_has_kernel_module(c, "ims_ipsec", &loaded))
+		snprintf(buf, size, "modprobe ims_ipsec, at boot: systemctl enable ims_ipsec");
+	else
+		snprintf(buf, size, "there is none for kernel %s: install the packages ims-ipsec-dkms and "
+			 "linux-headers-%s, or of the source \"make && make install\"; then modprobe ims_ipsec",
+			 release ? release : "of this host", release ? release : "...");
+	free(release);
+}
+
 void check_module(struct check *c)
 {
-	char *version;
+	char *version, cure[CHECK_TEXT];
 
 	if (!check_exists(c, "/sys/module/ims_ipsec")) {
 		check_found(c, CHECK_FAULT, "the kernel module ims_ipsec is not loaded");
-		check_cure(c, "modprobe ims_ipsec, at boot: systemctl enable ims_ipsec");
+		check_module_cure(c, cure, sizeof(cure));
+		check_cure(c, "%s", cure);
 		return;
 	}
 	version = check_read(c, "/sys/module/ims_ipsec/version");

@@ -33,6 +33,16 @@ static void set_address(struct imsipsec_addr *a, int family, const xfrm_address_
 		memcpy(&a->in6, &from->a6, sizeof(a->in6));
 }
 
+/* Between two addresses, and two ports of theirs */
+static bool is_one_to_one(const struct xfrm_userpolicy_info *info)
+{
+	const struct xfrm_selector *sel = &info->sel;
+	const unsigned int bits = sel->family == AF_INET ? 32 : 128;
+
+	return info->action == XFRM_POLICY_ALLOW && sel->prefixlen_s == bits && sel->prefixlen_d == bits &&
+	       sel->sport_mask == 0xffff && sel->dport_mask == 0xffff;
+}
+
 static int gather_policy(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
 	const struct xfrm_userpolicy_info *info = mnl_nlmsg_get_payload(nlh);
@@ -59,6 +69,7 @@ static int gather_policy(struct imsipsec *h, const struct nlmsghdr *nlh, void *d
 	p->blocks = info->action == XFRM_POLICY_BLOCK;
 	p->proto = sel->proto;
 	p->esp_transport = true;
+	p->one_ue = is_one_to_one(info);
 	if (p->dir == XFRM_POLICY_OUT) {
 		set_address(&p->local, p->family, &sel->saddr);
 		set_address(&p->remote, p->family, &sel->daddr);
@@ -82,11 +93,14 @@ static int gather_policy(struct imsipsec *h, const struct nlmsghdr *nlh, void *d
 			t = mnl_attr_get_payload(attr);
 			n = mnl_attr_get_payload_len(attr) / sizeof(*t);
 			p->templates |= n;
-			for (i = 0; i < n; i++)
+			for (i = 0; i < n; i++) {
+				p->one_ue &= t[i].mode == XFRM_MODE_TRANSPORT &&
+					     t[i].id.proto == IPPROTO_ESP;
 				if (t[i].mode != XFRM_MODE_TRANSPORT ||
 				    (p->dir == XFRM_POLICY_IN && !t[i].optional &&
 				     (t[i].id.proto != IPPROTO_ESP || t[i].id.spi || t[i].reqid)))
 					p->esp_transport = false;
+			}
 			break;
 		case XFRMA_MARK:
 			p->marked |= ((struct xfrm_mark *)mnl_attr_get_payload(attr))->m;
@@ -230,6 +244,42 @@ static void found(struct check *c, const struct check_policy *p, const struct im
 			   p->index);
 }
 
+/* Those that a P-CSCF without our module makes, several a UE: one finding for all of an endpoint's */
+static bool is_peers(const struct check_policy *p, const struct imsipsec_endpoint *e)
+{
+	size_t i;
+
+	if (!p->one_ue || !p->templates || is_own(p, e))
+		return false;
+	for (i = 0; i < e->n_port_pc; i++)
+		if (matches(p, e, e->port_pc[i]))
+			return true;
+	return matches(p, e, e->port_ps);
+}
+
+static void found_peers(struct check *c, const struct imsipsec_endpoint *e)
+{
+	const struct check_policy *p, *first = NULL;
+	char local[INET6_ADDRSTRLEN];
+	size_t i, n = 0;
+
+	for (i = 0; i < c->n_policies; i++) {
+		p = &c->policies[i];
+		if (!is_peers(p, e))
+			continue;
+		first = n++ ? first : p;
+	}
+	if (!n)
+		return;
+	check_found(c, CHECK_WARNING,
+		    "protected ports of endpoint %" PRIu32 " belong to %zu XFRM policies of somebody else's, each for "
+		    "one UE, the first at %s port %" PRIu16 ": so does Kamailio's ims_ipsec_pcscf or OpenSIPS's "
+		    "proto_ipsec; these UEs' messages are for its SAs, and the guard drops them", e->id, n,
+		    imsipsec_addr_format(&first->local, local, sizeof(local)), first->port);
+	check_cure(c, "load ims_ipsec.so (Kamailio) or proto_ims_ipsec.so (OpenSIPS) in its place, or give it other "
+		   "ports; what it left behind: ip xfrm policy flush, where no IKE daemon has policies");
+}
+
 void check_policies(struct check *c)
 {
 	const size_t before = c->n_findings;
@@ -245,9 +295,10 @@ void check_policies(struct check *c)
 	}
 	for (i = 0; i < c->n_endpoints; i++) {
 		e = &c->endpoints[i];
+		found_peers(c, e);
 		for (j = 0; j < c->n_policies; j++) {
 			p = &c->policies[j];
-			if (!is_in_the_way(p, e))
+			if (!is_in_the_way(p, e) || is_peers(p, e))
 				continue;
 			/* ESP in UDP, that a NAT let in: the socket's policy is asked ahead of ESP */
 			if (e->nat_traversal && p->dir == XFRM_POLICY_IN && matches(p, e, e->nat_port) &&

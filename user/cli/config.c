@@ -106,16 +106,6 @@ static int config_show(int argc, char **argv)
 	return status;
 }
 
-static bool parse_preferred_alg(const char *text, void *to)
-{
-	return !strcmp(text, "none") || parse_alg(text, to);
-}
-
-static bool parse_preferred_ealg(const char *text, void *to)
-{
-	return !strcmp(text, "none") || parse_ealg(text, to);
-}
-
 static bool parse_allowed(const char *text, void *to)
 {
 	return parse_string(strcmp(text, "all") ? text : "", to);

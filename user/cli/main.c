@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "cli.h"
 
 bool json_wanted;
@@ -51,6 +52,18 @@ void die(int status, const char *fmt, ...)
 	exit(status);
 }
 
+/* @err is of imsipsec_open() or imsipsec_event_open(). */
+void die_of_open(int err)
+{
+	const struct check host = { .root = "" };
+	char cure[CHECK_TEXT];
+
+	if (err != -ENOENT)
+		die(EXIT_KERNEL, "%s", imsipsec_open_strerror(err));
+	check_module_cure(&host, cure, sizeof(cure));
+	die(EXIT_KERNEL, "%s; cure: %s", imsipsec_open_strerror(err), cure);
+}
+
 struct imsipsec *open_or_die(void)
 {
 	struct imsipsec *h;
@@ -58,7 +71,7 @@ struct imsipsec *open_or_die(void)
 
 	err = imsipsec_open(&h);
 	if (err)
-		die(EXIT_KERNEL, "%s", imsipsec_open_strerror(err));
+		die_of_open(err);
 	return h;
 }
 
@@ -133,6 +146,17 @@ static const struct command *find_command(const struct command *commands, size_t
 	return hits == 1 ? found : NULL;
 }
 
+static void __attribute__((noreturn)) die_of_command(const struct command *commands, size_t n,
+							const char *name)
+{
+	char wanted[256] = "";
+	size_t i, len = 0;
+
+	for (i = 0; i < n && len < sizeof(wanted); i++)
+		len += snprintf(wanted + len, sizeof(wanted) - len, "%s, ", commands[i].name);
+	die(EXIT_USAGE, "\"%s\" is unknown; wanted: %shelp", name, wanted);
+}
+
 /* Run the command that argv[0] names, @fallback if there is none. */
 int run_command(const struct command *commands, size_t n, const char *fallback,
 		int argc, char **argv)
@@ -140,26 +164,40 @@ int run_command(const struct command *commands, size_t n, const char *fallback,
 	const char *name = argc ? argv[0] : fallback;
 	const struct command *command;
 	size_t len = strlen(command_name);
+	bool help = name && is_help(name);
 
 	if (!name) {
 		usage(stderr, commands, n);
 		return EXIT_USAGE;
 	}
-	if (is_help(name)) {
+	if (help && argc == 1) {
 		usage(stdout, commands, n);
 		return EXIT_OK;
 	}
+	/* "help bundle" is "bundle help". */
+	if (help) {
+		name = argv[1];
+		argv[1] = argv[0];
+		argc--;
+		argv++;
+	}
 	command = find_command(commands, n, name);
 	if (!command)
-		die(EXIT_USAGE, "\"%s\" is unknown, try \"help\"", name);
+		die_of_command(commands, n, name);
 
 	snprintf(command_name + len, sizeof(command_name) - len, " %s", command->name);
-	/* A command that has commands of its own takes this further. */
-	if (argc > 1 && is_help(argv[1]) && strncmp(command->args, "COMMAND", 7)) {
-		usage_one(command);
-		return EXIT_OK;
+	if (!help && argc > 1 && is_help(argv[1])) {
+		help = true;
+		argc--;
+		argv++;
 	}
-	return command->run(argc ? argc - 1 : 0, argc ? argv + 1 : argv);
+	/* A command that has commands of its own takes this further. */
+	if (!help || !strncmp(command->args, "COMMAND", 7))
+		return command->run(help ? argc : argc ? argc - 1 : 0, help || !argc ? argv : argv + 1);
+	if (argc > 1)
+		die(EXIT_USAGE, "\"%s\" is unknown; wanted: no more words", argv[1]);
+	usage_one(command);
+	return EXIT_OK;
 }
 
 static const struct command commands[] = {

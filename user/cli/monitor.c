@@ -84,7 +84,7 @@ int cmd_monitor(int argc, char **argv)
 	parse_args(argc, argv, NULL, 0);
 	err = imsipsec_event_open(&ev);
 	if (err)
-		die(EXIT_KERNEL, "%s", imsipsec_open_strerror(err));
+		die_of_open(err);
 
 	poll_fd.fd = imsipsec_event_fd(ev);
 	do {

@@ -162,9 +162,9 @@ static int offload_check(int argc, char **argv)
 		die(EXIT_USAGE, "the name of an interface has 1 to %d bytes",
 		    IMSIPSEC_INTERFACE_MAX);
 	if (argc > 1 && !(parse_offload(argv[1], &mode) && is_hardware(mode)))
-		die(EXIT_USAGE, "\"%s\" is unknown, try \"help\"", argv[1]);
+		die(EXIT_USAGE, "\"%s\" is unknown; wanted: crypto, packet", argv[1]);
 	if (argc > 2)
-		die(EXIT_USAGE, "\"%s\" is unknown, try \"help\"", argv[2]);
+		die(EXIT_USAGE, "\"%s\" is unknown; wanted: no more words", argv[2]);
 
 	h = begin_list();
 	return end_list(h, imsipsec_offload_dump(h, argv[0], mode, show_one, &first));

@@ -70,7 +70,7 @@ static void remove_file(const char *path)
 	char full[512];
 
 	snprintf(full, sizeof(full), "%s%s", root, path);
-	if (unlink(full))
+	if (remove(full))
 		die(1, "%s: %s\n", full, strerror(errno));
 }
 
@@ -260,16 +260,32 @@ static void test_module(void)
 	remove_file("/sys/module/ims_ipsec/version");
 	only(CHECK_WARNING, "module", "version unknown", "rmmod");
 
-	/* Not loaded: what needs its answers is not claimed */
+	/* Not loaded: what needs its answers is not claimed, and said to be left out */
 	begin();
 	remove_all();
 	write_file("/proc/self/status", files[1].text);
 	write_file("/proc/meminfo", "x\nMemAvailable: 8000000 kB\n");
 	write_file("/proc/sys/net/core/netdev_max_backlog", "1000\n");
+	write_file("/proc/sys/kernel/osrelease", "6.12.0-test\n");
 	c.module = false;
 	c.open_error = -ENOENT;
-	only(CHECK_FAULT, "module", "not loaded", "modprobe ims_ipsec");
-	ok(c.n_findings == 5, "without the module: %zu findings", c.n_findings);
+	check_run(&c);
+	ok(has(CHECK_FAULT, "module", "not loaded", "there is none for kernel 6.12.0-test: install the packages "
+	       "ims-ipsec-dkms and linux-headers-6.12.0-test"), "CHECK: not loaded, and not installed for this kernel");
+	ok(has(CHECK_WARNING, "left-out", "endpoints, address, trusted, nat-port, tcp-marks, local-ports, disable-xfrm, "
+	       "policies, firewall, mark-rules, sockets, algorithms, esp, dropped, offload, gro, spis, bundles, marks",
+	       "imsipsec check once more") && count(CHECK_WARNING) == 1 && count(CHECK_FAULT) == 1,
+	   "CHECK: not loaded: what was not looked at is said");
+	ok(c.n_findings == 6, "without the module: %zu findings", c.n_findings);
+	begin();
+	write_file("/lib/modules/6.12.0-test/modules.dep", "updates/dkms/ims_ipsec.ko.xz: updates/dkms/ims_ipsec_iv.ko.xz\n");
+	remove_file("/sys/module/ims_ipsec/version");
+	remove_file("/sys/module/ims_ipsec");
+	c.module = false;
+	c.open_error = -ENOENT;
+	check_run(&c);
+	ok(has(CHECK_FAULT, "module", "not loaded", "modprobe ims_ipsec, at boot: systemctl enable ims_ipsec"),
+	   "CHECK: not loaded, and installed");
 }
 
 static void test_capability(void)
@@ -423,6 +439,7 @@ static struct check_policy *add_policy(int dir, uint16_t port, uint32_t priority
 static void test_policies(void)
 {
 	struct check_policy *p;
+	unsigned int i;
 
 	begin();
 	well("policies", "no XFRM policy of somebody else's");
@@ -495,6 +512,24 @@ static void test_policies(void)
 	add_policy(IN, 4500, 1)->blocks = true;
 	c.endpoints[0].nat_traversal = true;
 	only(CHECK_FAULT, "policies", "what comes to UDP port 4500", "index 8");
+
+	/* As other P-CSCFs make them, in and out: one finding for all of them */
+	begin();
+	for (i = 0; i < 6; i++) {
+		p = add_policy(i % 2 ? OUT : IN, i < 4 ? 5063 : 5062, 2080);
+		p->templates = p->one_ue = p->remote_port = true;
+		p->esp_transport = i % 2;
+		imsipsec_addr_parse(&p->remote, "198.51.100.7");
+		p->remote_prefix = 32;
+	}
+	only(CHECK_WARNING, "policies", "protected ports of endpoint 1 belong to 6 XFRM policies of somebody else's, each for one "
+	     "UE, the first at 192.0.2.1 port 5063", "load ims_ipsec.so (Kamailio) or proto_ims_ipsec.so (OpenSIPS)");
+	/* Not at our ports */
+	begin();
+	p = add_policy(IN, 5065, 2080);
+	p->templates = p->one_ue = p->remote_port = true;
+	p->esp_transport = false;
+	well("policies", "no XFRM policy of somebody else's");
 
 	/* Sub-policies are asked besides, whatever their priority. */
 	begin();

@@ -13,15 +13,22 @@ trap 'rm -rf "$tmp"' EXIT
 . "$(dirname "$0")/cli_lib.sh"
 
 refused() {	# TEXT WORD...: status 1, nothing on standard output, the text on standard error
-	local text=$1
+	local text=$1 said
 	shift
-	run 1 "$@" && [ ! -s "$tmp/out" ] && [ "$(cat "$tmp/err")" = "imsipsec: $text" ]
+	run 1 "$@"
+	local status=$?
+	said=$(cat "$tmp/err")
+	# What is valid, or wanted, stands behind: some are compared below
+	case $text in
+	*"is not valid") [[ $said == *"$text; valid: "?* ]] && said=${said%%; valid: *} ;;
+	*"is unknown") [[ $said == *"$text; wanted: "?* ]] && said=${said%%; wanted: *} ;;
+	esac && [ $status -eq 0 ] && [ ! -s "$tmp/out" ] && [ "$said" = "imsipsec: $text" ]
 	ok "refused: $text"
 }
 
 run 1 && grep -q '^Usage: ' "$tmp/err" && [ ! -s "$tmp/out" ]
 ok "without a command: usage on standard error"
-for words in help -h --help "endpoint help" "bundle help" "config help" "endpoint add help" \
+for words in help -h --help "help bundle" "help bundle add" "bundle help add" "help trace" "help endpoint show" "endpoint help" "bundle help" "config help" "endpoint add help" \
 	     "endpoint del help" "endpoint show help" "bundle add help" "bundle confirm help" \
 	     "bundle extend help" "bundle del help" "bundle flush help" "bundle show help" "config show help" "config set help" \
 	     "algorithms help" "offload help" "offload check help" "stats help" "trace help" "monitor help" "version help" "bundle --help" \
@@ -31,6 +38,14 @@ for words in help -h --help "endpoint help" "bundle help" "config help" "endpoin
 	ok "help: $words"
 done
 
+for words in bundle "bundle add" trace; do
+	# shellcheck disable=SC2086
+	run 0 $words help && cp "$tmp/out" "$tmp/help" && run 0 help $words && cmp -s "$tmp/out" "$tmp/help"
+	ok "help $words: as $words help"
+done
+refused '"foo" is unknown' help foo
+refused 'bundle: "foo" is unknown' help bundle foo
+refused 'bundle add: "foo" is unknown; wanted: no more words' help bundle add foo
 run 0 bundle add help && grep -q allowed-algorithms "$tmp/out" && ! grep -q replace "$tmp/out"
 ok "help: bundle add does not name replace, which has no effect"
 
@@ -42,9 +57,9 @@ run 0 -jp version && [ "$(wc -l <"$tmp/out")" -eq 3 ]; ok "-jp version"
 run 0 ver; ok "a command by its beginning"
 run 1 -x; ok "an option that is unknown"
 
-refused '"foo" is unknown, try "help"' foo
-refused 'bundle: "foo" is unknown, try "help"' bundle foo
-refused 'endpoint add: "foo" is unknown, try "help"' endpoint add foo
+refused '"foo" is unknown' foo
+refused 'bundle: "foo" is unknown' bundle foo
+refused 'endpoint add: "foo" is unknown' endpoint add foo
 refused 'endpoint add: "address" is missing' endpoint add
 refused 'endpoint add: "address" needs a value' endpoint add address
 refused 'endpoint add: "address" is there twice' endpoint add address 192.0.2.1 address 192.0.2.1
@@ -74,12 +89,12 @@ refused 'endpoint set: the value of "port-pc" is not valid' endpoint set id 1 po
 for trusted in '' ',' '10.0.0.0/24%eth1,' 'none,10.0.0.0/24%eth1'; do
 	refused 'endpoint set: the value of "trusted" is not valid' endpoint set id 1 trusted "$trusted"
 done
-refused 'endpoint set: "guard" is unknown, try "help"' endpoint set id 1 guard drop
-refused 'endpoint add: "force" is unknown, try "help"' endpoint add address 192.0.2.1 force
+refused 'endpoint set: "guard" is unknown' endpoint set id 1 guard drop
+refused 'endpoint add: "force" is unknown' endpoint add address 192.0.2.1 force
 for ues in '' 0 -1 many 4294967296; do
 	refused 'check: the value of "ues" is not valid' check ues "$ues"
 done
-refused 'check: "foo" is unknown, try "help"' check foo
+refused 'check: "foo" is unknown' check foo
 for name in nat-traversal nat-shared; do
 	for value in '' yes 1 ON default; do
 		refused "endpoint add: the value of \"$name\" is not valid" \
@@ -129,30 +144,30 @@ for port in '' 0 65536 x; do
 	refused 'config set: the value of "nat-port" is not valid' config set nat-port "$port"
 done
 refused 'config set: "nat-port" is there twice' config set nat-port 4500 nat-port 4501
-refused 'algorithms: "show" is unknown, try "help"' algorithms show
+refused 'algorithms: "show" is unknown' algorithms show
 run 1 offload && grep -q '^Usage: imsipsec .* offload COMMAND' "$tmp/err" && [ ! -s "$tmp/out" ]
 ok "offload without a command: usage on standard error"
-refused 'offload: "show" is unknown, try "help"' offload show
+refused 'offload: "show" is unknown' offload show
 refused 'offload check: the name of an interface is missing' offload check
 for name in '' enp129s0f1np1234; do
 	refused 'offload check: the name of an interface has 1 to 15 bytes' offload check "$name"
 done
 for mode in '' off software CRYPTO 3; do
-	refused "offload check: \"$mode\" is unknown, try \"help\"" offload check lo "$mode"
+	refused "offload check: \"$mode\" is unknown" offload check lo "$mode"
 done
-refused 'offload check: "packet" is unknown, try "help"' offload check lo crypto packet
-for time in x 5x '' -1 4294967296 ' 5' 1.5 ms; do
+refused 'offload check: "packet" is unknown' offload check lo crypto packet
+for time in x 5x '' -1s 4294967296s ' 5s' 1.5s ms 5 600 30s1h 1h30 1h1h 5sm 5mss 1d1d 1hms 1h-1s; do
 	refused 'bundle confirm: the value of "lifetime" is not valid' \
 		bundle confirm id 1 lifetime "$time"
 done
 refused 'bundle confirm: "lifetime" is missing' bundle confirm id 1
 for older in '' KEEP none 1; do
 	refused 'bundle confirm: the value of "older" is not valid' \
-		bundle confirm id 1 lifetime 1 older "$older"
+		bundle confirm id 1 lifetime 1s older "$older"
 done
-refused 'bundle confirm: the value of "over" is not valid' bundle confirm id 1 lifetime 1 over x
+refused 'bundle confirm: the value of "over" is not valid' bundle confirm id 1 lifetime 1s over x
 refused 'bundle extend: "lifetime" is missing' bundle extend id 1
-refused 'bundle extend: "over" is unknown, try "help"' bundle extend id 1 lifetime 1 over 2
+refused 'bundle extend: "over" is unknown' bundle extend id 1 lifetime 1s over 2
 refused 'bundle show: "id" stands alone' bundle show id 1 owner a
 refused 'bundle show: the value of "state" is not valid' bundle show state dead
 refused 'bundle show: "owner" and "owner-hex" exclude each other' bundle show owner a owner-hex 61
@@ -192,7 +207,7 @@ for command in flush show; do
 		bundle $command ue 192.0.2.5 ue-address 192.0.2.5
 done
 refused 'bundle flush: which ones? "all" is all of them' bundle flush
-refused 'bundle flush: which ones? "all" is all of them' bundle flush linger 5
+refused 'bundle flush: which ones? "all" is all of them' bundle flush linger 5s
 for words in "endpoint 1" "owner a" "owner-hex 61" "contact c" "ue 192.0.2.5" "state old" \
 	     "older-than 7"; do
 	# shellcheck disable=SC2086
@@ -201,10 +216,30 @@ done
 refused 'bundle flush: an owner has at most 128 bytes' bundle flush owner "$(printf '%129d' 1)"
 refused 'bundle flush: the value of "owner" is not valid' bundle flush owner ''
 refused 'bundle flush: the value of "contact" is not valid' bundle flush contact ''
-refused 'bundle flush: "id" is unknown, try "help"' bundle flush id 1
+refused 'bundle flush: "id" is unknown' bundle flush id 1
 refused 'bundle flush: the value of "linger" is not valid' bundle flush all linger x
-refused 'stats: "show" is unknown, try "help"' stats show
-refused 'trace: "192.0.2.5" is unknown, try "help"' trace 192.0.2.5
+refused 'stats: "show" is unknown' stats show
+refused 'trace: "192.0.2.5" is unknown' trace 192.0.2.5
+refused 'trace: "192.0.2.5" is unknown; wanted: "ue 192.0.2.5"' trace 192.0.2.5
+refused 'bundle show: "7" is unknown; wanted: "endpoint 7", "older-than 7", "id 7"' bundle show 7
+refused 'endpoint set: "port" is unknown; wanted: "address", "port-ps", "port-pc", "trusted"' endpoint set id 1 port 5
+refused 'bundle: "foo" is unknown; wanted: add, confirm, extend, del, flush, show, find, tx, help' bundle foo
+refused 'algorithms: "show" is unknown; wanted: no more words' algorithms show
+refused 'offload check: "off" is unknown; wanted: crypto, packet' offload check lo off
+value='is not valid; valid'
+refused "endpoint add: the value of \"guard\" $value: drop, reject, bypass" endpoint add guard open
+refused "bundle add: the value of \"alg\" $value: hmac-md5-96, hmac-sha-1-96, aes-gmac, null" bundle add alg md5
+refused "config set: the value of \"preferred-ealg\" $value: none, null, aes-cbc, des-ede3-cbc, aes-gcm" \
+	config set preferred-ealg aes
+refused "bundle show: the value of \"state\" $value: temporary, established, active, old" bundle show state dead
+refused "endpoint add: the value of \"hw-offload\" $value: off, software, crypto, packet" endpoint add hw-offload on
+refused "endpoint add: the value of \"nat-shared\" $value: on, off" endpoint add nat-shared yes
+refused "endpoint add: the value of \"port-ps\" $value: 1 to 65535" endpoint add port-ps 0
+refused "check: the value of \"ues\" $value: 1 to 4294967295" check ues 0
+refused "bundle confirm: the value of \"over\" $value: 0 to 4294967295, decimal or hexadecimal behind 0x" \
+	bundle confirm over x
+refused "config set: the value of \"old-timeout\" $value: a number with its unit, ms, s, m, h or d: 500ms, 30s, 1h30m, 30d" \
+	config set old-timeout 128
 refused 'trace: the value of "ue" is not valid' trace ue ue.example
 refused 'trace: "ue" needs a value' trace ue
 
@@ -242,6 +277,12 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 	run 2 "${add[@]}" keys "$tmp/keys" &&
 		grep -q '^imsipsec: bundle add: ' "$tmp/err" && [ ! -s "$tmp/out" ]
 	ok "status 2 without the module"
+	run 2 stats && grep -q '^imsipsec: stats: the kernel module ims_ipsec is not loaded; cure: .*modprobe ims_ipsec' "$tmp/err"
+	ok "what to do is said where the module is not loaded"
+	for time in 0 500ms 30s 1m 24h 30d 1h30m 1d1h1m1s1ms; do
+		run 2 config set idle-timeout $time && ! grep -q 'not valid' "$tmp/err"
+		ok "a time: $time"
+	done
 	for guard in drop reject bypass; do
 		run 2 endpoint add address 192.0.2.1 guard $guard
 		ok "guard $guard is taken, status 2 without the module"
@@ -271,15 +312,16 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 		ok "$words is taken, status 2 without the module"
 	done
 	run 2 "${add[@]}" replace keys "$tmp/keys" &&
-		run 2 bundle confirm id 1 lifetime 1 older drop over 2 &&
-		run 2 bundle extend id 1 lifetime 1
+		run 2 bundle confirm id 1 lifetime 1s older drop over 2 &&
+		run 2 bundle extend id 1 lifetime 1s
 	ok "replace, older, over and extend are taken, status 2 without the module"
 	for words in enp129s0f1np123 "lo crypto" "lo packet"; do
 		# shellcheck disable=SC2086
 		run 2 offload check $words
 		ok "offload check $words is taken, status 2 without the module"
 	done
-	run 2 check && grep -q '^fault    module: .*; cure: modprobe ims_ipsec' "$tmp/out" &&
+	run 2 check && grep -q '^fault    module: .*; cure: .*modprobe ims_ipsec' "$tmp/out" &&
+		grep -q '^warning  left-out: .* were not made: endpoints, address, .*, marks; cure: ' "$tmp/out" &&
 		[ ! -s "$tmp/err" ] && run 2 -j check ues 100 && python3 -c 'import json, sys
 j = json.load(sys.stdin)
 sys.exit([f["check"] for f in j if f["level"] == "fault"] != ["module"] or
@@ -306,8 +348,8 @@ batch() {	# STATUS [OPTION]..., the text on standard input
 	cat >"$tmp/batch"
 	run "$want" "$@" batch "$tmp/batch"
 }
-errors() {	# LINE...: on standard error, no more
-	printf '%s\n' "$@" | cmp -s - "$tmp/err"
+errors() {	# LINE...: on standard error, no more, but for which words are wanted
+	printf '%s\n' "$@" | cmp -s - <(sed 's/; wanted: .*//' "$tmp/err")
 }
 printed() {	# TEXT: on standard output
 	[ "$(cat "$tmp/out")" = "$1" ]
@@ -332,7 +374,7 @@ endpoint \
 	add foo
 version
 EOF
-	errors "imsipsec: $tmp/batch:2: endpoint add: \"foo\" is unknown, try \"help\""
+	errors "imsipsec: $tmp/batch:2: endpoint add: \"foo\" is unknown"
 ok "batch: the first error ends it, and says where its command begins"
 batch 1 -force <<'EOF' && printed "$version"$'\n'"$version" &&
 foo
@@ -340,7 +382,7 @@ version
 bundle del
 version
 EOF
-	errors "imsipsec: $tmp/batch:1: \"foo\" is unknown, try \"help\"" \
+	errors "imsipsec: $tmp/batch:1: \"foo\" is unknown" \
 	       "imsipsec: $tmp/batch:3: bundle del: \"id\" is missing"
 ok "-force batch: it goes on"
 for options in "-batch -" "-b -" "--batch -" "batch -"; do
@@ -348,10 +390,10 @@ for options in "-batch -" "-b -" "--batch -" "batch -"; do
 	printf 'version\nfoo\n' >"$tmp/batch"
 	# shellcheck disable=SC2086
 	"$imsipsec" $options <"$tmp/batch" >"$tmp/out" 2>"$tmp/err"
-	[ $? -eq 1 ] && errors 'imsipsec: -:2: "foo" is unknown, try "help"' && printed "$version"
+	[ $? -eq 1 ] && errors 'imsipsec: -:2: "foo" is unknown' && printed "$version"
 	ok "$options: standard input"
 done
-batch 1 <<'EOF' && errors "imsipsec: $tmp/batch:1: endpoint add: \"a #b\" is unknown, try \"help\""
+batch 1 <<'EOF' && errors "imsipsec: $tmp/batch:1: endpoint add: \"a #b\" is unknown"
 endpoint 'add' "a #b"
 EOF
 ok "batch: words in quotes"
@@ -387,7 +429,7 @@ completes() {	# WANTED WORD...: the last word is what is completed
 }
 completes check '' && completes batch ba && completes -force -f && completes ues check '' &&
 	completes replace endpoint '' && completes force endpoint replace '' &&
-	completes guard endpoint replace '' && ! completes force endpoint add '' &&
+	completes guard endpoint replace '' && completes bundle help '' && completes confirm help bundle '' && ! completes force endpoint add '' &&
 	completes set endpoint '' && completes port-pc endpoint set '' &&
 	completes none endpoint set trusted '' && completes ue-port bundle find '' &&
 	completes contact bundle tx '' && completes keys bundle add '' && ! completes replace bundle add ''

@@ -466,6 +466,22 @@ warning asks_for_other_SAs_of_what_comes_to dir in src 10.0.0.0/8 dst 192.0.2.0/
 fault has_other_SAs,_or_none,_for_what_leaves_port_5063 dir out src 192.0.2.0/24 dst 0.0.0.0/0
 fault drops_what_leaves_port_5063 dir out src ::/0 dst ::/0 action block priority 2
 END
+# As the modules of others make them, several a UE; what is left of them goes as the cure says
+while read -r priority family local remote; do
+	for n in 1 2; do
+		ip xfrm policy add dir in src "$remote$n" dst "$local" sport 6301 dport 5063 priority "$priority" \
+			tmpl src "$remote$n" dst "$local" proto esp reqid "70000$n" mode transport &&
+			ip xfrm policy add dir out src "$local" dst "$remote$n" sport 5062 dport 6300 priority "$priority" \
+			tmpl src "$local" dst "$remote$n" proto esp reqid "70001$n" mode transport
+	done
+	checked 0 && levels warning backlog policies && has warning policies \
+		"belong to 4 XFRM policies of somebody else's, each for one UE, the first at $local port 506" "ip xfrm policy flush" &&
+		ip xfrm policy flush && mended && has ok policies "no XFRM policy of somebody else" ""
+	ok "XFRM has policies of another P-CSCF's module, priority $priority, $family"
+done <<'END'
+2080 IPv4 192.0.2.1 198.51.100.
+1024 IPv6 2001:db8::1 2001:db8:1::
+END
 # Those that are asked besides; not every kernel has them
 if ip xfrm policy add dir out src 192.0.2.1/32 dst 0.0.0.0/0 ptype sub action block priority 5000 2>"$tmp/err"; then
 	checked 2 && has fault policies "XFRM sub-policy of somebody else's, dir out" "ip xfrm policy delete dir out index" &&

@@ -97,7 +97,7 @@ run 0 config set max-sets 4 old-timeout 32s idle-timeout 10m mark-mask 0x3fffffc
 	run 0 config show && says "old timeout        32.0 s" &&
 	says "idle timeout       10 min 0 s" && says "mark mask          0x03fffffc" &&
 	grep -q "temporary, 4 a registration$" "$tmp/out" &&
-	run 0 config set max-sets 3 old-timeout 128 idle-timeout 0 mark-mask 0x00ffffff
+	run 0 config set max-sets 3 old-timeout 128s idle-timeout 0 mark-mask 0x00ffffff
 ok "config set, what sets live by"
 run 0 config set nat-traversal on nat-port 0x1234 nat-follow-address on &&
 	run 0 config show &&
@@ -228,7 +228,7 @@ ip xfrm state add src 192.0.2.1 dst 192.0.2.5 proto esp spi 0x7001 mode transpor
 run 2 "${add[@]}" "${bob[@]}" spi-uc 28673 spi-us 1000 ik $key ck $key &&
 	grep -q 28673 "$tmp/err" && ! grep -q $key "$tmp/err"
 ok "bundle add, SA exists"
-run 0 bundle confirm id "$bundle" lifetime 600 &&
+run 0 bundle confirm id "$bundle" lifetime 600s &&
 	run 2 "${add[@]}" owner bob port-uc 6301 port-us 6300 spi-uc 1000 spi-us 1001 ik $key ck $key &&
 	grep -q alice@example.com "$tmp/err"
 ok "bundle add, ports of another owner"
@@ -246,7 +246,7 @@ natted=(bundle add endpoint "$nat" contact c port-uc 6301 port-us 6300 alg hmac-
 run 0 "${natted[@]}" owner dave ue 10.0.0.5 nat 203.0.113.7 nat-port 61234 spi-uc 3000 spi-us 3001 &&
 	says '    ESP in UDP to 203.0.113.7:61234' && grep -q '  udp-enc-tun  ' "$tmp/out" &&
 	! grep -q 'UDP only' "$tmp/out" && run 0 -j bundle show owner dave &&
-	run 0 bundle confirm lifetime 60 id "$(python3 -c 'import json, sys
+	run 0 bundle confirm lifetime 60s id "$(python3 -c 'import json, sys
 print(json.load(sys.stdin)[0]["id"])' <"$tmp/out")"
 ok "bundle add, mode udp-enc-tun"
 run 0 -j "${natted[@]}" owner erin ue 10.0.0.5 nat 203.0.113.8 spi-uc 3000 spi-us 3001 &&
@@ -257,7 +257,7 @@ run 0 -j "${natted[@]}" owner erin ue 10.0.0.5 nat 203.0.113.8 spi-uc 3000 spi-u
 ok "G7: bundle add, the same address behind another NAT"
 run 0 "${natted[@]}" owner frank ue 10.0.0.6 spi-uc 4000 spi-us 4001 unmarked &&
 	says '    ESP in UDP to 10.0.0.6:4501  unmarked' && run 0 -j bundle show owner frank &&
-	run 0 bundle confirm lifetime 60 id "$(python3 -c 'import json, sys
+	run 0 bundle confirm lifetime 60s id "$(python3 -c 'import json, sys
 print(json.load(sys.stdin)[0]["id"])' <"$tmp/out")" &&
 	run 2 "${natted[@]}" owner grace ue 10.0.0.6 nat 203.0.113.9 spi-uc 5000 spi-us 5001 unmarked &&
 	grep -q frank "$tmp/err"
@@ -296,7 +296,7 @@ run 0 -j bundle show owner-hex ff00 ue 192.0.2.5 endpoint "$id" state temporary 
 ok "bundle show, filtered"
 run 0 -j bundle show state old && json 'j == []'
 ok "bundle show, none"
-run 0 bundle confirm id "$bundle" lifetime 630 && [ ! -s "$tmp/out" ]
+run 0 bundle confirm id "$bundle" lifetime 630s && [ ! -s "$tmp/out" ]
 ok "bundle confirm"
 run 0 bundle show id "$bundle" &&
 	grep -qE "^bundle $bundle: established, 10 min (30|2.) s left" "$tmp/out"
@@ -312,12 +312,12 @@ run 0 -j "${add[@]}" "${alice[@]}" spi-uc 25656 spi-us 1100 ik $key ck $key &&
 ok "C5: bundle add, of a UE that has lost its state"
 run 0 -j bundle show owner alice@example.com && json 'len(j) == 1'
 bundle=$(python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])' <"$tmp/out")
-run 2 bundle confirm id "$bundle" lifetime 1 older keep over 4000000000
+run 2 bundle confirm id "$bundle" lifetime 1s older keep over 4000000000
 ok "bundle confirm over none"
 run 0 bundle confirm id "$bundle" lifetime 1h older drop && run 0 bundle show state active &&
 	grep -q "^bundle $bundle: active, " "$tmp/out"
 ok "bundle confirm older drop"
-run 2 bundle confirm id 4000000000 lifetime 1
+run 2 bundle confirm id 4000000000 lifetime 1s
 ok "bundle confirm, none"
 run 0 -j bundle show id "$bundle"
 read -r spi mark <<<"$(python3 -c 'import json, sys
@@ -360,7 +360,7 @@ run 0 -j endpoint set id "$id" trusted 10.0.0.0/24%eth1,10.1.0.0/32%lo &&
 	run 0 -j endpoint show id "$id" && json 'len(j[0]["trusted"]) == 2' &&
 	run 0 -j endpoint set id "$id" trusted none && json 'j["trusted"] == []'
 ok "TRUST: endpoint set trusted"
-run 0 bundle del id "$bundle" linger 60 && run 0 bundle show id "$bundle" &&
+run 0 bundle del id "$bundle" linger 60s && run 0 bundle show id "$bundle" &&
 	grep -q ': old, ' "$tmp/out"
 ok "bundle del linger"
 run 0 bundle del id "$bundle" && run 2 bundle show id "$bundle"
