@@ -57,6 +57,7 @@ int cmd_offload(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
+int cmd_capture(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_batch(int argc, char **argv);
 int cmd_version(int argc, char **argv);
@@ -136,6 +137,15 @@ const char *name_or_unknown(const char *name);
 
 void json_bundle(struct json *j, const char *key, const struct imsipsec_bundle *b);
 void text_bundle(const struct imsipsec_bundle *b);
+
+/* metrics.c */
+
+enum metrics_format {
+	METRICS_OPENMETRICS,
+	METRICS_PROMETHEUS,		/* its older text format */
+};
+
+int write_metrics(enum metrics_format format, const char *netns, const char *path);
 
 /* offload.c */
 

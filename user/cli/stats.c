@@ -56,11 +56,26 @@ static void stats_text(const struct imsipsec_stats *s)
 
 int cmd_stats(int argc, char **argv)
 {
+	enum { OPENMETRICS, PROMETHEUS, NETNS, TO_FILE };
+	const char *netns = NULL, *path = NULL;
+	struct arg args[] = {
+		[OPENMETRICS] = { "--openmetrics" },
+		[PROMETHEUS] = { "--prometheus" },
+		[NETNS] = { "netns", parse_string, &netns },
+		[TO_FILE] = { "file", parse_string, &path },
+	};
 	const struct imsipsec_stats *s;
 	struct imsipsec *h;
 	int status = EXIT_OK;
 
-	parse_args(argc, argv, NULL, 0);
+	parse_args(argc, argv, args, ARRAY_SIZE(args));
+	if (args[OPENMETRICS].given && args[PROMETHEUS].given)
+		die(EXIT_USAGE, "\"--openmetrics\" and \"--prometheus\" exclude each other");
+	if (args[OPENMETRICS].given || args[PROMETHEUS].given)
+		return write_metrics(args[PROMETHEUS].given ? METRICS_PROMETHEUS : METRICS_OPENMETRICS, netns, path);
+	if (netns || path)
+		die(EXIT_USAGE, "\"netns\" and \"file\" are for \"--openmetrics\" or \"--prometheus\"");
+
 	h = open_or_die();
 	if (imsipsec_stats_get(h, &s))
 		status = fail("%s", imsipsec_strerror(h));

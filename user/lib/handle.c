@@ -434,6 +434,8 @@ int imsipsec_nl_ask(int bus, struct nlmsghdr *request, uint16_t type,
 		err = -errno;
 	if (h->nl)
 		mnl_socket_close(h->nl);
+	/* XFRM tells keys. */
+	explicit_bzero(h->reply, sizeof(h->reply));
 	free(h);
 	return err;
 }

@@ -26,12 +26,16 @@ refused() {	# TEXT WORD...: status 1, nothing on standard output, the text on st
 	ok "refused: $text"
 }
 
+printed() {	# TEXT: on standard output
+	[ "$(cat "$tmp/out")" = "$1" ]
+}
+
 run 1 && grep -q '^Usage: ' "$tmp/err" && [ ! -s "$tmp/out" ]
 ok "without a command: usage on standard error"
 for words in help -h --help "help bundle" "help bundle add" "bundle help add" "help trace" "help endpoint show" "endpoint help" "bundle help" "config help" "endpoint add help" \
 	     "endpoint del help" "endpoint show help" "bundle add help" "bundle confirm help" \
 	     "bundle extend help" "bundle del help" "bundle flush help" "bundle show help" "config show help" "config set help" \
-	     "algorithms help" "offload help" "offload check help" "stats help" "trace help" "monitor help" "version help" "bundle --help" \
+	     "algorithms help" "offload help" "offload check help" "stats help" "capture help" "trace help" "monitor help" "version help" "bundle --help" \
 	     "endpoint replace help" "endpoint set help" "bundle find help" "bundle tx help" "check help" "batch help"; do
 	# shellcheck disable=SC2086
 	run 0 $words && grep -q '^Usage: imsipsec' "$tmp/out" && [ ! -s "$tmp/err" ]
@@ -219,6 +223,15 @@ refused 'bundle flush: the value of "contact" is not valid' bundle flush contact
 refused 'bundle flush: "id" is unknown' bundle flush id 1
 refused 'bundle flush: the value of "linger" is not valid' bundle flush all linger x
 refused 'stats: "show" is unknown' stats show
+refused 'stats: "--openmetrics" and "--prometheus" exclude each other' stats --openmetrics --prometheus
+for words in "netns a" "file $tmp/x"; do
+	# shellcheck disable=SC2086
+	refused 'stats: "netns" and "file" are for "--openmetrics" or "--prometheus"' stats $words
+done
+refused 'capture: "ue" is missing' capture -w "$tmp/x"
+refused 'capture: "-w" is missing' capture ue 192.0.2.5
+refused 'capture: the value of "ue" is not valid; valid: an IPv4 or IPv6 address' capture ue ue.example -w "$tmp/x"
+refused 'capture: "192.0.2.5" is unknown; wanted: "ue 192.0.2.5"' capture 192.0.2.5
 refused 'trace: "192.0.2.5" is unknown' trace 192.0.2.5
 refused 'trace: "192.0.2.5" is unknown; wanted: "ue 192.0.2.5"' trace 192.0.2.5
 refused 'bundle show: "7" is unknown; wanted: "endpoint 7", "older-than 7", "id 7"' bundle show 7
@@ -337,6 +350,21 @@ sys.exit([f["check"] for f in j if f["level"] == "fault"] != ["module"] or
 		run 2 $words
 		ok "$words is taken, status 2 without the module"
 	done
+	# What is not there is told, too: by the counters, whole and for everybody to read, and nothing else is left
+	up='# HELP ims_ipsec_up 1 if the kernel module answers, 0 if it is not loaded.
+# TYPE ims_ipsec_up gauge'
+	run 2 stats --prometheus && printed "$up"$'\nims_ipsec_up 0' && run 2 stats --openmetrics netns 'a"b\c' &&
+		printed "$up"$'\nims_ipsec_up{netns="a\\"b\\\\c"} 0\n# EOF' &&
+		grep -q '^imsipsec: stats: the kernel module ims_ipsec is not loaded' "$tmp/err"
+	ok "the counters without the module"
+	mkdir "$tmp/metrics"
+	(umask 077 && run 2 stats --prometheus file "$tmp/metrics/a.prom") && [ "$(cat "$tmp/metrics/a.prom")" = "$up"$'\nims_ipsec_up 0' ] &&
+		[ "$(stat -c %a "$tmp/metrics/a.prom")" = 644 ] && run 2 stats --prometheus file "$tmp/metrics/none/a.prom" &&
+		grep -q "metrics/none/a.prom: No such file or directory" "$tmp/err" && run 2 stats --prometheus file "$tmp/metrics" &&
+		grep -q "$tmp/metrics: Is a directory" "$tmp/err" && [ "$(ls -A "$tmp/metrics")" = a.prom ]
+	ok "the counters to a file, without the module"
+	run 2 capture ue 192.0.2.5 -w "$tmp/x" && [ ! -e "$tmp/x" ] && [ ! -e "$tmp/x.esp_sa" ]
+	ok "capture without the module leaves no file"
 	run 2 monitor && grep -q '^imsipsec: monitor: ' "$tmp/err"
 	ok "monitor without the module"
 fi
@@ -350,9 +378,6 @@ batch() {	# STATUS [OPTION]..., the text on standard input
 }
 errors() {	# LINE...: on standard error, no more, but for which words are wanted
 	printf '%s\n' "$@" | cmp -s - <(sed 's/; wanted: .*//' "$tmp/err")
-}
-printed() {	# TEXT: on standard output
-	[ "$(cat "$tmp/out")" = "$1" ]
 }
 version=$("$imsipsec" version)
 batch 0 <<'EOF' && printed "$version"$'\n'"$version" && [ ! -s "$tmp/err" ]
@@ -432,7 +457,8 @@ completes check '' && completes batch ba && completes -force -f && completes ues
 	completes guard endpoint replace '' && completes bundle help '' && completes confirm help bundle '' && ! completes force endpoint add '' &&
 	completes set endpoint '' && completes port-pc endpoint set '' &&
 	completes none endpoint set trusted '' && completes ue-port bundle find '' &&
-	completes contact bundle tx '' && completes keys bundle add '' && ! completes replace bundle add ''
+	completes contact bundle tx '' && completes -w capture ue 192.0.2.5 '' && completes lo capture interface '' &&
+	completes --prometheus stats '' && completes file stats --prometheus '' && completes keys bundle add '' && ! completes replace bundle add ''
 ok "completion"
 
 "$imsipsec" help >/dev/full 2>"$tmp/err"

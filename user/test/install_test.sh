@@ -88,6 +88,15 @@ if command -v systemd-analyze >/dev/null; then
 	ok "systemd-analyze verify" verify "$tmp/ims_ipsec.service"
 	ok "systemd-analyze security: the unit can do little harm" \
 		systemd-analyze security --offline=true --threshold=50 --no-pager "$tmp/ims_ipsec.service"
+	metrics=$(dirname "$unit")/ims_ipsec-metrics
+	sed "s|/usr/sbin/imsipsec|$tmp/root&|" "$metrics.service" >"$tmp/ims_ipsec-metrics.service"
+	cp "$metrics.timer" "$tmp/"
+	for target in sysinit basic shutdown timers time-sync time-set; do
+		echo '[Unit]' >"$tmp/$target.target"
+	done
+	ok "systemd-analyze verify: the timer of the counters" verify "$tmp/ims_ipsec-metrics.timer"
+	ok "systemd-analyze security: its service can do little harm" \
+		systemd-analyze security --offline=true --threshold=40 --no-pager "$tmp/ims_ipsec-metrics.service"
 	# That it would have found what is wrong
 	sed 's/^RemainAfterExit/RemainAfterExti/' "$tmp/ims_ipsec.service" >"$tmp/wrong.service"
 	ok "systemd-analyze sees a wrong line" sh -c \
@@ -97,8 +106,8 @@ else
 	echo "ok $n - systemd-analyze verify # SKIP there is no systemd-analyze"
 fi
 examples=$tmp/root/usr/share/doc/ims_ipsec/examples
-for file in ims_ipsec.conf modprobe.d modules-load.d; do
-	ok "the example $file is there" test -s "$examples/$file.example"
+for file in ims_ipsec.conf.example modprobe.d.example modules-load.d.example ims_ipsec.rules.yml ims_ipsec.dashboard.json; do
+	ok "the example $file is there" test -s "$examples/$file"
 done
 # Each line of it is understood: without the module it is the kernel that is missed, status 2.
 # Those behind a comment as well
