@@ -13,7 +13,7 @@ from document import Document  # noqa: E402  pylint: disable=wrong-import-positi
 from ims import *  # noqa: E402,F403  pylint: disable=wildcard-import,unused-wildcard-import,wrong-import-position
 from natted import Nats, Sip, TunnelUe, confirm, nat_bundle, nat_endpoint, setup_nats, teardown_nats  # noqa: E402  pylint: disable=wrong-import-position
 
-IMSIPSEC = f'{TOP}/build/user/imsipsec'
+IMSIPSEC = os.environ.get('IMSIPSEC') or f'{TOP}/build/user/imsipsec'
 FILE = '/tmp/ue.pcap'
 KEYS = FILE + '.esp_sa'
 WAYS = ('spi-ps', 'spi-uc', 'spi-us', 'spi-pc')

@@ -23,7 +23,7 @@ refused() {	# TEXT WORD...: status 1, nothing on standard output, the text on st
 	*"is not valid") [[ $said == *"$text; valid: "?* ]] && said=${said%%; valid: *} ;;
 	*"is unknown") [[ $said == *"$text; wanted: "?* ]] && said=${said%%; wanted: *} ;;
 	esac && [ $status -eq 0 ] && [ ! -s "$tmp/out" ] && [ "$said" = "imsipsec: $text" ]
-	ok "refused: $text"
+	ok "CLI: refused: $text"
 }
 
 printed() {	# TEXT: on standard output
@@ -45,7 +45,7 @@ done
 for words in bundle "bundle add" trace; do
 	# shellcheck disable=SC2086
 	run 0 $words help && cp "$tmp/out" "$tmp/help" && run 0 help $words && cmp -s "$tmp/out" "$tmp/help"
-	ok "help $words: as $words help"
+	ok "CLI: help $words: as $words help"
 done
 refused '"foo" is unknown' help foo
 refused 'bundle: "foo" is unknown' help bundle foo
@@ -291,10 +291,10 @@ if [ ! -e /sys/module/ims_ipsec ]; then
 		grep -q '^imsipsec: bundle add: ' "$tmp/err" && [ ! -s "$tmp/out" ]
 	ok "status 2 without the module"
 	run 2 stats && grep -q '^imsipsec: stats: the kernel module ims_ipsec is not loaded; cure: .*modprobe ims_ipsec' "$tmp/err"
-	ok "what to do is said where the module is not loaded"
+	ok "CLI: what to do is said where the module is not loaded"
 	for time in 0 500ms 30s 1m 24h 30d 1h30m 1d1h1m1s1ms; do
 		run 2 config set idle-timeout $time && ! grep -q 'not valid' "$tmp/err"
-		ok "a time: $time"
+		ok "CLI: a time: $time"
 	done
 	for guard in drop reject bypass; do
 		run 2 endpoint add address 192.0.2.1 guard $guard
@@ -356,13 +356,13 @@ sys.exit([f["check"] for f in j if f["level"] == "fault"] != ["module"] or
 	run 2 stats --prometheus && printed "$up"$'\nims_ipsec_up 0' && run 2 stats --openmetrics netns 'a"b\c' &&
 		printed "$up"$'\nims_ipsec_up{netns="a\\"b\\\\c"} 0\n# EOF' &&
 		grep -q '^imsipsec: stats: the kernel module ims_ipsec is not loaded' "$tmp/err"
-	ok "the counters without the module"
+	ok "CLI: the counters without the module"
 	mkdir "$tmp/metrics"
 	(umask 077 && run 2 stats --prometheus file "$tmp/metrics/a.prom") && [ "$(cat "$tmp/metrics/a.prom")" = "$up"$'\nims_ipsec_up 0' ] &&
 		[ "$(stat -c %a "$tmp/metrics/a.prom")" = 644 ] && run 2 stats --prometheus file "$tmp/metrics/none/a.prom" &&
 		grep -q "metrics/none/a.prom: No such file or directory" "$tmp/err" && run 2 stats --prometheus file "$tmp/metrics" &&
 		grep -q "$tmp/metrics: Is a directory" "$tmp/err" && [ "$(ls -A "$tmp/metrics")" = a.prom ]
-	ok "the counters to a file, without the module"
+	ok "CLI: the counters to a file, without the module"
 	run 2 capture ue 192.0.2.5 -w "$tmp/x" && [ ! -e "$tmp/x" ] && [ ! -e "$tmp/x.esp_sa" ]
 	ok "capture without the module leaves no file"
 	run 2 monitor && grep -q '^imsipsec: monitor: ' "$tmp/err"
