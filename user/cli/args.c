@@ -318,8 +318,10 @@ static const struct kind {
 	{ parse_id, "1 to 4294967295", NULL, true },
 	{ parse_port, "1 to 65535", NULL, true },
 	{ parse_ports, "up to 64 ports of 1 to 65535, commas between: 5062,5064", NULL, true },
-	{ parse_trusted, "none, or up to 16 of PREFIX/LENGTH%INTERFACE, commas between: 10.0.0.0/24%eth1" },
-	{ parse_time, "a number with its unit, ms, s, m, h or d: 500ms, 30s, 1h30m, 30d", NULL, true },
+	{ parse_trusted,
+	  "none, or up to 16 of PREFIX/LENGTH%INTERFACE, commas between: 10.0.0.0/24%eth1" },
+	{ parse_time, "a number with its unit, ms, s, m, h or d: 500ms, 30s, 1h30m, 30d",
+	  NULL, true },
 	{ parse_addr, "an IPv4 or IPv6 address", NULL, true },
 	{ parse_interface, "the name of an interface, 1 to 15 bytes, or none" },
 	{ parse_on_off, "on, off", NULL, true },
@@ -370,8 +372,8 @@ static void __attribute__((noreturn)) die_of_value(const struct arg *arg)
 	for (i = 1; kind && kind->name && kind->name(i); i++)
 		append(&valid, "%s%s", i > 1 ? ", " : "", kind->name(i));
 	/* Not the value: it could be a key. */
-	die(EXIT_USAGE, "the value of \"%s\" is not valid%s%s", arg->name, *valid ? "; valid: " : "",
-	    valid);
+	die(EXIT_USAGE, "the value of \"%s\" is not valid%s%s", arg->name,
+	    *valid ? "; valid: " : "", valid);
 }
 
 /* Would the word do as the value of this one? */
@@ -382,8 +384,12 @@ static bool is_value_of(const struct arg *arg, const char *word)
 	return kind && kind->telling && kind->parse(word, arg->to);
 }
 
-/* A word that is no keyword: is it the value of one that is left out? Else which keywords are there? */
-static void __attribute__((noreturn)) die_of_word(const char *word, const struct arg *args, size_t n)
+/*
+ * A word that is no keyword: is it the value of one that is left out? Else which keywords are
+ * there?
+ */
+static void __attribute__((noreturn)) die_of_word(const char *word, const struct arg *args,
+						  size_t n)
 {
 	char wanted[MESSAGE] = "";
 	bool values;
@@ -391,12 +397,14 @@ static void __attribute__((noreturn)) die_of_word(const char *word, const struct
 
 	for (i = 0; i < n; i++)
 		if (!args[i].given && is_value_of(&args[i], word))
-			append(&wanted, "%s\"%s %s\"", *wanted ? ", " : "", args[i].name, word);
+			append(&wanted, "%s\"%s %s\"", *wanted ? ", " : "", args[i].name,
+			       word);
 	values = *wanted;
 	for (i = 0; i < n && !values; i++)
 		if (!args[i].given)
 			append(&wanted, "%s\"%s\"", *wanted ? ", " : "", args[i].name);
-	die(EXIT_USAGE, "\"%s\" is unknown; wanted: %s", word, *wanted ? wanted : "no more words");
+	die(EXIT_USAGE, "\"%s\" is unknown; wanted: %s", word,
+	    *wanted ? wanted : "no more words");
 }
 
 /* Ends the program where the command line is wrong. */

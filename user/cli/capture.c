@@ -2,9 +2,10 @@
 /*
  * imsipsec capture: what a UE sends and is sent, and the keys with which Wireshark reads it.
  *
- * Two files: packets (pcap), and SAs in the form of Wireshark's table "esp_sa". Of that UE alone: packets from
- * and to its address, and ESP, in UDP or not, with an SPI of one of its sets; its keys and nobody else's. The
- * family never tells a key: they come from XFRM, which shows those of any SA to whoever has CAP_NET_ADMIN.
+ * Two files: packets (pcap), and SAs in the form of Wireshark's table "esp_sa". Of that UE alone:
+ * packets from and to its address, and ESP, in UDP or not, with an SPI of one of its sets; its keys
+ * and nobody else's. The family never tells a key: they come from XFRM, which shows those of any SA
+ * to whoever has CAP_NET_ADMIN.
  */
 #define _GNU_SOURCE		/* asprintf(), ppoll() */
 #include <errno.h>
@@ -28,7 +29,10 @@
 #include "check.h"
 #include "cli.h"
 
-/* Between two looks at the events: a set is known long before its UE, which has to hear of it first, uses it. */
+/*
+ * Between two looks at the events: a set is known long before its UE, which has to hear of it
+ * first, uses it.
+ */
 #define PACKETS_AT_ONCE	64
 #define PACKET_MAX	(1 << 18)
 #define PCAP_NANOSECONDS 0xa1b23c4d
@@ -96,7 +100,7 @@ static void append(struct line *line, const char *text)
 	snprintf(line->text + len, sizeof(line->text) - len, "%s", text);
 }
 
-/* As Wireshark names them. Of AES-GMAC it knows nothing. */
+/* As Wireshark names them */
 static const char *const enc_names[] = {
 	[IMSIPSEC_EALG_NULL] = "NULL",
 	[IMSIPSEC_EALG_AES_CBC] = "AES-CBC [RFC3602]",
@@ -109,7 +113,7 @@ static const char *const auth_names[] = {
 	[IMSIPSEC_ALG_HMAC_SHA_1_96] = "HMAC-SHA-1-96 [RFC2404]",
 };
 
-/* "IPv4","192.0.2.7","192.0.2.1","0x00010000","AES-CBC [RFC3602]","0x..","HMAC-SHA-1-96 [RFC2404]","0x.." */
+/* "IPv4","192.0.2.7","192.0.2.1","0x00010000","NULL","","HMAC-MD5-96 [RFC2403]","0x.." */
 static int write_line(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
 	const struct xfrm_usersa_info *info = mnl_nlmsg_get_payload(nlh);
@@ -141,9 +145,10 @@ static int write_line(struct imsipsec *h, const struct nlmsghdr *nlh, void *data
 		strcpy(ue, "*");
 	else
 		imsipsec_addr_format(&b->ue_address, ue, sizeof(ue));
-	snprintf(line->text, sizeof(line->text), "\"%s\",\"%s\",\"%s\",\"0x%08" PRIx32 "\",\"%s\",\"",
-		 b->address.family == AF_INET ? "IPv4" : "IPv6", line->out ? local : ue, line->out ? ue : local,
-		 ntohl(info->id.spi), enc_names[b->ealg]);
+	snprintf(line->text, sizeof(line->text),
+		 "\"%s\",\"%s\",\"%s\",\"0x%08" PRIx32 "\",\"%s\",\"",
+		 b->address.family == AF_INET ? "IPv4" : "IPv6", line->out ? local : ue,
+		 line->out ? ue : local, ntohl(info->id.spi), enc_names[b->ealg]);
 	line->no_key = true;
 	if (aead || enc->alg_key_len) {
 		append(line, "0x");
@@ -168,7 +173,8 @@ static int write_line(struct imsipsec *h, const struct nlmsghdr *nlh, void *data
 static int add_key(const struct capture *c, const struct imsipsec_bundle *b, uint32_t spi, bool out)
 {
 	char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct xfrm_usersa_id)) + 64];
-	const struct imsipsec_addr *far = b->ue_nat_address.family ? &b->ue_nat_address : &b->ue_address;
+	const bool natted = b->ue_nat_address.family;
+	const struct imsipsec_addr *far = natted ? &b->ue_nat_address : &b->ue_address;
 	const struct imsipsec_addr *to = out ? far : &b->address;
 	const struct xfrm_mark mark = { .v = b->mark, .m = UINT32_MAX };
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -197,37 +203,45 @@ static int add_key(const struct capture *c, const struct imsipsec_bundle *b, uin
 	return err;
 }
 
+/* Of AES-GMAC alone Wireshark knows nothing; it is not encrypted. */
+static bool is_readable(const struct imsipsec_bundle *b)
+{
+	if ((size_t)b->ealg >= ARRAY_SIZE(enc_names) || !enc_names[b->ealg])
+		return false;
+	return b->ealg == IMSIPSEC_EALG_AES_GCM ||
+	       ((size_t)b->alg < ARRAY_SIZE(auth_names) && auth_names[b->alg]);
+}
+
 static void add_keys(const struct capture *c, const struct imsipsec_bundle *b)
 {
 	const struct {
 		uint32_t spi;
 		bool out;
-	} sas[] = { { b->spi_ps, false }, { b->spi_uc, true }, { b->spi_us, true }, { b->spi_pc, false } };
+	} sas[] = {
+		{ b->spi_ps, false }, { b->spi_uc, true }, { b->spi_us, true },
+		{ b->spi_pc, false },
+	};
 	size_t i;
 	int err = 0;
 
-	if (b->alg == IMSIPSEC_ALG_AES_GMAC && b->ealg == IMSIPSEC_EALG_NULL) {
-		fprintf(stderr, "set %" PRIu32 ": aes-gmac is not encrypted, and Wireshark cannot read it: no keys\n", b->id);
-		return;
-	}
-	if ((size_t)b->ealg >= ARRAY_SIZE(enc_names) || !enc_names[b->ealg] ||
-	    (b->ealg != IMSIPSEC_EALG_AES_GCM &&
-	     ((size_t)b->alg >= ARRAY_SIZE(auth_names) || !auth_names[b->alg]))) {
-		fprintf(stderr, "set %" PRIu32 ": algorithms that this command does not know: no keys\n", b->id);
+	if (!is_readable(b)) {
+		fprintf(stderr, "set %" PRIu32 ": Wireshark cannot read %s with %s: no keys\n",
+			b->id, name_or_unknown(imsipsec_alg_name(b->alg)),
+			name_or_unknown(imsipsec_ealg_name(b->ealg)));
 		return;
 	}
 	for (i = 0; i < ARRAY_SIZE(sas) && !err; i++)
 		err = add_key(c, b, sas[i].spi, sas[i].out);
 	if (err == -EKEYREJECTED)
-		fprintf(stderr, "set %" PRIu32 ": the kernel shows no keys (lockdown=confidentiality): only packets are captured\n",
-			b->id);
+		fprintf(stderr, "set %" PRIu32 ": the kernel shows no keys "
+			"(lockdown=confidentiality): only packets are captured\n", b->id);
 	else if (err)
-		fprintf(stderr, "set %" PRIu32 ": no keys: %s\n", b->id, err == -ESRCH || err == -ENOENT ?
-			"it has gone already" : strerror(-err));
+		fprintf(stderr, "set %" PRIu32 ": no keys: %s\n", b->id,
+			err == -ESRCH || err == -ENOENT ? "it has gone already" : strerror(-err));
 	else
 		fprintf(stderr, "set %" PRIu32 ": %s, %s, %s: KEYS are written\n", b->id,
-			name_or_unknown(imsipsec_state_name(b->state)), name_or_unknown(imsipsec_alg_name(b->alg)),
-			name_or_unknown(imsipsec_ealg_name(b->ealg)));
+			name_or_unknown(imsipsec_state_name(b->state)), imsipsec_alg_name(b->alg),
+			imsipsec_ealg_name(b->ealg));
 }
 
 /* ---- Sets -------------------------------------------------------------- */
@@ -283,7 +297,10 @@ static bool is_known_spi(const struct capture *c, const uint8_t *at)
 	return false;
 }
 
-/* From or to the UE's address, or of one of its SAs. Later fragments of what a NAT sends tell no SPI. */
+/*
+ * From or to the UE's address, or of one of its SAs. Later fragments of what a NAT sends tell no
+ * SPI.
+ */
 static bool is_wanted(const struct capture *c, const uint8_t *p, size_t len)
 {
 	const size_t address = c->ue.family == AF_INET ? 4 : 16;
@@ -309,7 +326,8 @@ static bool is_wanted(const struct capture *c, const uint8_t *p, size_t len)
 		return false;
 	}
 	if ((p[0] >> 4 == 4) == (c->ue.family == AF_INET) &&
-	    (!memcmp(p + source, &c->ue.in6, address) || !memcmp(p + source + address, &c->ue.in6, address)))
+	    (!memcmp(p + source, &c->ue.in6, address) ||
+	     !memcmp(p + source + address, &c->ue.in6, address)))
 		return true;
 	if (proto == IPPROTO_UDP)
 		at += 8;
@@ -318,11 +336,13 @@ static bool is_wanted(const struct capture *c, const uint8_t *p, size_t len)
 	return len >= at + 4 && is_known_spi(c, p + at);
 }
 
-static void write_packet(struct capture *c, const struct timespec *when, const void *data, size_t len, size_t whole)
+static void write_packet(struct capture *c, const struct timespec *when, const void *data,
+			 size_t len, size_t whole)
 {
 	const uint32_t head[4] = { when->tv_sec, when->tv_nsec, len, whole };
 
-	if (fwrite(head, sizeof(head), 1, c->packets) != 1 || fwrite(data, len, 1, c->packets) != 1)
+	if (fwrite(head, sizeof(head), 1, c->packets) != 1 ||
+	    fwrite(data, len, 1, c->packets) != 1)
 		die(EXIT_KERNEL, "packets: %s", strerror(errno));
 	c->n_packets++;
 }
@@ -371,7 +391,7 @@ static int open_socket(const struct capture *c)
 	}
 	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)))
-		die(EXIT_KERNEL, "packets: %s%s", strerror(errno), errno == EPERM ? ": be root" : "");
+		die(EXIT_KERNEL, "packets: %s", strerror(errno));
 	/* What cannot be had is done without */
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	if (bind(fd, (struct sockaddr *)&to, sizeof(to)))
@@ -475,7 +495,7 @@ int cmd_capture(int argc, char **argv)
 	sigaction(SIGTERM, &action, NULL);
 
 	fprintf(stderr, "WARNING: the KEYS of this UE are written to %s, and its packets to %s.\n"
-		"Whoever has both reads what it says. Only root can read them here: delete them when you are done.\n",
+		"Whoever has both reads what it says. Delete both when they have served.\n",
 		keys, path);
 	add_all_sets(&c);
 	fprintf(stderr, "capturing, until Ctrl-C\n");
@@ -484,7 +504,8 @@ int cmd_capture(int argc, char **argv)
 	lost = lost_packets(fd);
 	fprintf(stderr, "%" PRIu64 " packets of %zu sets\n", c.n_packets, c.n_sets);
 	if (lost)
-		fprintf(stderr, "WARNING: %" PRIu32 " packets, of all UEs, came too fast and were not looked at\n", lost);
+		fprintf(stderr, "WARNING: %" PRIu32 " packets, of all UEs, came too fast and were "
+			"not looked at\n", lost);
 	if (fclose(c.packets) || close(c.keys))
 		die(EXIT_KERNEL, "%s: %s", path, strerror(errno));
 	close(fd);

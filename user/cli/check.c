@@ -97,10 +97,11 @@ static void tell_left_out(struct check *c)
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
 		if (rows[i].module && len < sizeof(names))
-			len += snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "",
-					rows[i].name);
+			len += snprintf(names + len, sizeof(names) - len, "%s%s",
+					len ? ", " : "", rows[i].name);
 	c->now = "left-out";
-	check_found(c, CHECK_WARNING, "without an answer of the module these checks were not made: %s", names);
+	check_found(c, CHECK_WARNING,
+		    "without an answer of the module these checks were not made: %s", names);
 	check_cure(c, "mend the faults above, then imsipsec check once more");
 }
 

@@ -39,8 +39,8 @@ static bool is_one_to_one(const struct xfrm_userpolicy_info *info)
 	const struct xfrm_selector *sel = &info->sel;
 	const unsigned int bits = sel->family == AF_INET ? 32 : 128;
 
-	return info->action == XFRM_POLICY_ALLOW && sel->prefixlen_s == bits && sel->prefixlen_d == bits &&
-	       sel->sport_mask == 0xffff && sel->dport_mask == 0xffff;
+	return info->action == XFRM_POLICY_ALLOW && sel->prefixlen_s == bits &&
+	       sel->prefixlen_d == bits && sel->sport_mask == 0xffff && sel->dport_mask == 0xffff;
 }
 
 static int gather_policy(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
@@ -244,7 +244,9 @@ static void found(struct check *c, const struct check_policy *p, const struct im
 			   p->index);
 }
 
-/* Those that a P-CSCF without our module makes, several a UE: one finding for all of an endpoint's */
+/*
+ * Those that a P-CSCF without our module makes, several a UE: one finding for all of an endpoint's
+ */
 static bool is_peers(const struct check_policy *p, const struct imsipsec_endpoint *e)
 {
 	size_t i;
@@ -272,12 +274,14 @@ static void found_peers(struct check *c, const struct imsipsec_endpoint *e)
 	if (!n)
 		return;
 	check_found(c, CHECK_WARNING,
-		    "protected ports of endpoint %" PRIu32 " belong to %zu XFRM policies of somebody else's, each for "
-		    "one UE, the first at %s port %" PRIu16 ": so does Kamailio's ims_ipsec_pcscf or OpenSIPS's "
-		    "proto_ipsec; these UEs' messages are for its SAs, and the guard drops them", e->id, n,
+		    "protected ports of endpoint %" PRIu32 " belong to %zu XFRM policies of "
+		    "somebody else's, each for one UE, the first at %s port %" PRIu16 ", as Kamailio's "
+		    "ims_ipsec_pcscf or OpenSIPS's proto_ipsec makes them; what these UEs send over "
+		    "its SAs, the guard drops", e->id, n,
 		    imsipsec_addr_format(&first->local, local, sizeof(local)), first->port);
-	check_cure(c, "load ims_ipsec.so (Kamailio) or proto_ims_ipsec.so (OpenSIPS) in its place, or give it other "
-		   "ports; what it left behind: ip xfrm policy flush, where no IKE daemon has policies");
+	check_cure(c, "load ims_ipsec.so (Kamailio) or proto_ims_ipsec.so (OpenSIPS) in its place, "
+		   "or give it other ports; what it left behind: ip xfrm policy flush, where no IKE "
+		   "daemon has policies");
 }
 
 void check_policies(struct check *c)

@@ -193,7 +193,7 @@ int run_command(const struct command *commands, size_t n, const char *fallback,
 	}
 	/* A command that has commands of its own takes this further. */
 	if (!help || !strncmp(command->args, "COMMAND", 7))
-		return command->run(help ? argc : argc ? argc - 1 : 0, help || !argc ? argv : argv + 1);
+		return help || !argc ? command->run(argc, argv) : command->run(argc - 1, argv + 1);
 	if (argc > 1)
 		die(EXIT_USAGE, "\"%s\" is unknown; wanted: no more words", argv[1]);
 	usage_one(command);

@@ -2,8 +2,9 @@
 /*
  * imsipsec stats --openmetrics, --prometheus: the counters for a monitoring system.
  *
- * OpenMetrics 1.0, or Prometheus' older text format, which node-exporter's folder of text files and
- * "promtool check metrics" read. They differ in how a counter and an info are named, and at the end.
+ * OpenMetrics 1.0, or Prometheus' older text format, which node-exporter's folder of text files
+ * and "promtool check metrics" read. They differ in how a counter and an info are named, and at the
+ * end.
  *
  * What HELP says of a metric never varies: of two files that differ in it node-exporter drops one.
  */
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +49,8 @@ static void begin(struct metrics *m, const char *family, enum type type, const c
 		open || type != INFO ? types[type] : types[GAUGE]);
 }
 
-static void label(const struct metrics *m, const char **before, const char *name, const char *value)
+static void label(const struct metrics *m, const char **before, const char *name,
+		  const char *value)
 {
 	const char *p;
 
@@ -65,20 +68,24 @@ static void label(const struct metrics *m, const char **before, const char *name
 	putc('"', m->file);
 }
 
-/* One value; up to three labels, of which the last name is NULL */
-static void sample(const struct metrics *m, uint64_t value, const char *const labels[][2])
+/* One value; behind it a name and a value for each label, and NULL */
+static void __attribute__((sentinel)) sample(const struct metrics *m, uint64_t value, ...)
 {
-	const char *before = "{";
+	const char *before = "{", *name;
+	va_list labels;
 
 	fprintf(m->file, "ims_ipsec_%s%s", m->family, m->suffix);
 	if (m->netns)
 		label(m, &before, "netns", m->netns);
-	for (; labels && (*labels)[0]; labels++)
-		label(m, &before, (*labels)[0], (*labels)[1]);
+	va_start(labels, value);
+	while ((name = va_arg(labels, const char *)))
+		label(m, &before, name, va_arg(labels, const char *));
+	va_end(labels);
 	fprintf(m->file, "%s %" PRIu64 "\n", *before == ',' ? "}" : "", value);
 }
 
-static void single(struct metrics *m, const char *family, enum type type, const char *help, uint64_t value)
+static void single(struct metrics *m, const char *family, enum type type, const char *help,
+		   uint64_t value)
 {
 	begin(m, family, type, help);
 	sample(m, value, NULL);
@@ -97,7 +104,7 @@ static void write_module(struct metrics *m)
 	if (version)
 		version[strcspn(version, "\n")] = '\0';
 	begin(m, "module", INFO, "The kernel module that is loaded.");
-	sample(m, 1, (const char *const[][2]){ { "version", version ? version : "unknown" }, { NULL } });
+	sample(m, 1, "version", version ? version : "unknown", NULL);
 	free(version);
 }
 
@@ -125,20 +132,24 @@ static void write_stats(struct metrics *m, const struct imsipsec_stats *s)
 
 	begin(m, "resource_used", GAUGE, "How many there are; pending are temporary bundles.");
 	for (i = 0; i < ARRAY_SIZE(resources); i++)
-		sample(m, resources[i].used, (const char *const[][2]){ { "resource", resources[i].resource }, { NULL } });
+		sample(m, resources[i].used, "resource", resources[i].resource, NULL);
 	begin(m, "resource_limit", GAUGE, "How many there can be.");
 	for (i = 0; i < ARRAY_SIZE(resources); i++)
-		sample(m, resources[i].limit, (const char *const[][2]){ { "resource", resources[i].resource }, { NULL } });
+		sample(m, resources[i].limit, "resource", resources[i].resource, NULL);
 	single(m, "nat_bundles", GAUGE, "How many bundles are of UEs behind NATs.", s->nat_bundles);
 
-	begin(m, "bundle_events", COUNTER, "What became of bundles: created at the 401, confirmed at the 200 OK, activated by use.");
+	begin(m, "bundle_events", COUNTER,
+	      "What became of bundles: created at the 401, confirmed at the 200 OK, activated by use.");
 	for (i = 0; i < ARRAY_SIZE(events); i++)
-		sample(m, events[i].count, (const char *const[][2]){ { "event", events[i].event }, { NULL } });
-	single(m, "bundles_refused", COUNTER, "Bundles that the SIP server asked for and did not get.", s->refused);
-	single(m, "nat_mappings", COUNTER, "Changes of a NAT's port or address that were followed.", s->nat_mappings);
-	single(m, "offload_fallbacks", COUNTER, "Bundles whose ESP software does, and an interface should.",
-	       s->offload_fallbacks);
-	single(m, "nearly_full", COUNTER, "How often 90 % of a resource came to be in use.", s->nearly_full);
+		sample(m, events[i].count, "event", events[i].event, NULL);
+	single(m, "bundles_refused", COUNTER,
+	       "Bundles that the SIP server asked for and did not get.", s->refused);
+	single(m, "nat_mappings", COUNTER,
+	       "Changes of a NAT's port or address that were followed.", s->nat_mappings);
+	single(m, "offload_fallbacks", COUNTER,
+	       "Bundles whose ESP software does, and an interface should.", s->offload_fallbacks);
+	single(m, "nearly_full", COUNTER,
+	       "How often 90 % of a resource came to be in use.", s->nearly_full);
 }
 
 struct endpoints {
@@ -162,9 +173,8 @@ static void sample_of(const struct metrics *m, const struct imsipsec_endpoint *e
 	char address[INET6_ADDRSTRLEN], port[8];
 
 	snprintf(port, sizeof(port), "%" PRIu16, e->port_ps);
-	sample(m, value, (const char *const[][2]){
-		{ "address", imsipsec_addr_format(&e->address, address, sizeof(address)) },
-		{ "port_ps", port }, { name, text }, { NULL } });
+	imsipsec_addr_format(&e->address, address, sizeof(address));
+	sample(m, value, "address", address, "port_ps", port, name, text, NULL);
 }
 
 static void write_endpoints(struct metrics *m, const struct endpoints *list)
@@ -172,13 +182,15 @@ static void write_endpoints(struct metrics *m, const struct endpoints *list)
 	const struct imsipsec_endpoint *e;
 	size_t i, j;
 
-	begin(m, "endpoint", INFO, "An endpoint, and what becomes of what touches its ports unprotected.");
+	begin(m, "endpoint", INFO,
+	      "An endpoint, and what becomes of what touches its ports unprotected.");
 	for (e = list->all; e < list->all + list->n; e++)
 		sample_of(m, e, 1, "guard", name_or_unknown(imsipsec_guard_name(e->guard)));
 	begin(m, "endpoint_bundles", GAUGE, "How many bundles an endpoint has.");
 	for (e = list->all; e < list->all + list->n; e++)
 		sample_of(m, e, e->bundles, NULL, NULL);
-	begin(m, "dropped_packets", COUNTER, "Packets at an endpoint that the guard, or XFRM, has dropped.");
+	begin(m, "dropped_packets", COUNTER,
+	      "Packets at an endpoint that the guard, or XFRM, has dropped.");
 	for (i = 0; i < list->n; i++) {
 		e = &list->all[i];
 		const struct {
@@ -204,7 +216,10 @@ static void write_endpoints(struct metrics *m, const struct endpoints *list)
 		sample_of(m, e, e->clear_to_ue, NULL, NULL);
 }
 
-/* All answers, before the first line: the program may end here. Not if it is not loaded: asking would load it. */
+/*
+ * All answers, before the first line: the program may end here. Not if it is not loaded: asking
+ * would load it.
+ */
 static struct imsipsec *ask(const struct imsipsec_stats **s, struct endpoints *list)
 {
 	const struct check host = { .root = "" };
@@ -232,8 +247,8 @@ static void write_all(struct metrics *m, const struct imsipsec_stats *s, const s
 }
 
 /*
- * Whoever reads @path sees all of it, old or new: it is written beside, without the ending of those that
- * are read, and named so when it is complete.
+ * Whoever reads @path sees all of it, old or new: it is written beside, without the ending of those
+ * that are read, and named so when it is complete.
  */
 static int write_file(struct metrics *m, const char *path, const struct imsipsec_stats *s,
 		      const struct endpoints *list)

@@ -70,11 +70,14 @@ int cmd_stats(int argc, char **argv)
 
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
 	if (args[OPENMETRICS].given && args[PROMETHEUS].given)
-		die(EXIT_USAGE, "\"--openmetrics\" and \"--prometheus\" exclude each other");
+		die(EXIT_USAGE,
+		    "\"--openmetrics\" and \"--prometheus\" exclude each other");
 	if (args[OPENMETRICS].given || args[PROMETHEUS].given)
-		return write_metrics(args[PROMETHEUS].given ? METRICS_PROMETHEUS : METRICS_OPENMETRICS, netns, path);
+		return write_metrics(args[PROMETHEUS].given ? METRICS_PROMETHEUS :
+				     METRICS_OPENMETRICS, netns, path);
 	if (netns || path)
-		die(EXIT_USAGE, "\"netns\" and \"file\" are for \"--openmetrics\" or \"--prometheus\"");
+		die(EXIT_USAGE,
+		    "\"netns\" and \"file\" are for \"--openmetrics\" or \"--prometheus\"");
 
 	h = open_or_die();
 	if (imsipsec_stats_get(h, &s))
