@@ -169,16 +169,13 @@ static int write_line(struct imsipsec *h, const struct nlmsghdr *nlh, void *data
 	return 0;
 }
 
-/* Ask XFRM for one SA, and the file has it. Return: 0, or negative. */
-static int add_key(const struct capture *c, const struct imsipsec_bundle *b, uint32_t spi, bool out)
+/* @value: a mark that the SA is found with. Return: 0; -ESRCH if there is none; negative. */
+static int ask_for_sa(const struct imsipsec_addr *to, uint32_t spi, uint32_t value,
+		      struct line *line)
 {
 	char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct xfrm_usersa_id)) + 64];
-	const bool natted = b->ue_nat_address.family;
-	const struct imsipsec_addr *far = natted ? &b->ue_nat_address : &b->ue_address;
-	const struct imsipsec_addr *to = out ? far : &b->address;
-	const struct xfrm_mark mark = { .v = b->mark, .m = UINT32_MAX };
+	const struct xfrm_mark mark = { .v = value, .m = UINT32_MAX };
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct line line = { .b = b, .out = out };
 	struct xfrm_usersa_id *id;
 	int err;
 
@@ -189,12 +186,25 @@ static int add_key(const struct capture *c, const struct imsipsec_bundle *b, uin
 	id->proto = IPPROTO_ESP;
 	id->spi = htonl(spi);
 	memcpy(&id->daddr, &to->in6, to->family == AF_INET ? sizeof(to->in) : sizeof(to->in6));
-	/* SAs of UEs behind NATs have one */
 	mnl_attr_put(nlh, XFRMA_MARK, sizeof(mark), &mark);
 
-	err = imsipsec_nl_ask(NETLINK_XFRM, nlh, XFRM_MSG_NEWSA, write_line, &line);
-	if (!err && !line.complete)
-		err = -ENOENT;
+	err = imsipsec_nl_ask(NETLINK_XFRM, nlh, XFRM_MSG_NEWSA, write_line, line);
+	return !err && !line->complete ? -ESRCH : err;
+}
+
+/* XFRM is asked for one SA, and the file has it. Return: 0, or negative. */
+static int add_key(const struct capture *c, const struct imsipsec_bundle *b, uint32_t spi, bool out)
+{
+	const bool natted = b->ue_nat_address.family;
+	const struct imsipsec_addr *far = natted ? &b->ue_nat_address : &b->ue_address;
+	const struct imsipsec_addr *to = out ? far : &b->address;
+	struct line line = { .b = b, .out = out };
+	int err;
+
+	/* What leaves for a UE behind a NAT has a mark, and so has what is not to be used yet */
+	err = ask_for_sa(to, spi, b->mark, &line);
+	if (err == -ESRCH)
+		err = ask_for_sa(to, spi, 0, &line);
 	if (!err && line.no_key)
 		err = -EKEYREJECTED;
 	if (!err && write(c->keys, line.text, strlen(line.text)) != (ssize_t)strlen(line.text))
@@ -237,7 +247,7 @@ static void add_keys(const struct capture *c, const struct imsipsec_bundle *b)
 			"(lockdown=confidentiality): only packets are captured\n", b->id);
 	else if (err)
 		fprintf(stderr, "set %" PRIu32 ": no keys: %s\n", b->id,
-			err == -ESRCH || err == -ENOENT ? "it has gone already" : strerror(-err));
+			err == -ESRCH ? "it has gone already" : strerror(-err));
 	else
 		fprintf(stderr, "set %" PRIu32 ": %s, %s, %s: KEYS are written\n", b->id,
 			name_or_unknown(imsipsec_state_name(b->state)), imsipsec_alg_name(b->alg),
