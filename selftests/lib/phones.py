@@ -323,8 +323,10 @@ def answer(ue, request, over, status='200 OK', *more, tag=''):
 
 
 def final(ue, got):
-    """The answer that is no 100."""
-    return ue.answer() if got.status == '100' else got
+    """The answer that is no 100, which comes again where the request did."""
+    while got.status == '100':
+        got = ue.answer()
+    return got
 
 
 def answered_call(core, ue, over):

@@ -1402,7 +1402,8 @@ def many(n):
     needed()
     if OURS:
         World.nl.do('config-set', {'max-bundles': 4 * n})
-    with Core() as core, OpenSips(workers=2, quiet=True) as server:
+    # However long a phone of a busy host takes to answer its challenge
+    with Core() as core, OpenSips(workers=2, quiet=True, parameters={'temporary_timeout': 300}) as server:
         all_at_once(core, server, n)
 
 
