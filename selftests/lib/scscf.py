@@ -17,6 +17,7 @@ import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
+from hss import sqn_of  # noqa: E402
 from ims import P4, P6, Fail, Namespace, World, accepted  # noqa: E402
 from sip_phone import REALM, UE1, Message, usim  # noqa: E402
 
@@ -66,6 +67,7 @@ class Core(Meanwhile):
         self.udp.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)   # SO_RCVBUFFORCE
         self.listener = World.core.tcp(address, 5060, True)
         self.vectors, self.n = {}, 0
+        self.auts = []          # the SQNs that phones have said, None of what was not a phone's
         self.heard, self.challenge, self.failed = [], set(), None
         self.keys_of = None     # what a wrong S-CSCF would say instead
         self.status = '200 OK'
@@ -174,6 +176,9 @@ class Core(Meanwhile):
         auth = dict(re.findall(r'(\w+)="([^"]*)"', m['Authorization'] or ''))
         impi = auth.get('username') or re.search(r'<(?:sips?|tel):([^>;]*)', m['To'])[1]
         vector = self.vectors.get(auth.get('nonce'))
+        if vector and 'auts' in auth:
+            self.resynchronise(impi, auth)
+            return self.demand(m, impi)
         if not vector or impi in self.challenge or auth.get('response') != self.expected(m, impi, auth, vector):
             self.challenge.discard(impi)
             return self.demand(m, impi)
@@ -189,6 +194,14 @@ class Core(Meanwhile):
         return self.reply(m, '200 OK', 'Contact: ' + ', '.join((f'{uri};expires={expires}', *self.others)),
                           'P-Associated-URI: ' + ', '.join(f'<{x}>' for x in (self.identities or ('sip:' + impi, 'tel:+4930' + impi[2]))),
                           f'Service-Route: <sip:orig@{self.host}:5060;lr>', *(f'Path: {x}' for x in m.all('Path')))
+
+    def resynchronise(self, impi, auth):
+        """AUTS: the next SQN is above that of the phone, if it is the phone that says so."""
+        k, op = map(bytes.fromhex, usim['SUBSCRIBERS'][impi])
+        sqn = sqn_of(k, op, base64.b64decode(auth['nonce'])[:16], base64.b64decode(auth['auts']))
+        self.auts.append(sqn)
+        if sqn is not None:
+            self.n = max(self.n, sqn)
 
     @staticmethod
     def expected(m, impi, auth, vector):
