@@ -5,6 +5,7 @@
 With Kamailio: ue_kamailio.py.
 """
 import os
+import re
 import signal
 import socket
 import struct
@@ -14,8 +15,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 # pylint: disable=wrong-import-position
 from ims import ADDRESSES, ESP, P4, PAIRS, U4, World, before, check, equal, main, setup, teardown, test, wait  # noqa: E402
 from ue_tool import FOREIGN, Tool, derived, good, named, no_clear, notes, prefix, ran  # noqa: E402
+from by_hand import ByHand, InPlace  # noqa: E402
 from phones import one_nat  # noqa: E402
-from scscf import Core  # noqa: E402
 from sip_phone import Pcscf, usim  # noqa: E402
 
 FAMILIES = ('IPv4', 'IPv6')
@@ -183,14 +184,6 @@ def wrong_icv():
             World.p.run('nft delete table inet lost')
 
 
-class InPlace(Core):
-    """The S-CSCF in the P-CSCF's place: nothing of IPsec, and its keys are for everybody to read."""
-
-    def __init__(self, **more):
-        World.core = World.p
-        super().__init__(P4, **more)
-
-
 @test('UE', 'a 401 without Security-Server, and with ck and ik')
 def no_security_server():
     with InPlace():
@@ -217,6 +210,93 @@ def unusable(what):
         code = {'no AKA': 'no-aka', '200 at once': 'not-challenged'}.get(what, 'security-server')
         check(code in {x['code'] for x in done.json['failures']}, f'{done.json["failures"]}')
         check(what not in ('port-s=0', 'spi-s=1') or what in str(done.json['failures']), f'{done.json["failures"]}')
+
+
+ONE = ('--algs', 'hmac-md5-96=null')
+
+
+@test('UE', 'a P-CSCF that does nothing wrong, over {}', each=WAYS)
+def by_hand(way):
+    with ByHand() as pcscf:
+        pcscf.challenge.add('ue1@ims.example')
+        with Tool('register', 'message', 'call', 'deregister', '--to', 'sip:ue2@ims.example', '--transport', way, *ONE, pcscf=P4) as tool:
+            good(tool.end(), 'register', 'message', 'call', 'deregister')
+
+
+@test('UE', 'an answer in clear is named, and taken by no phone, over {}', each=WAYS)
+def answer_in_clear(way):
+    with ByHand() as pcscf, Tool('register', 'message', '--stay', '--talk', '1', '--transport', way, *ONE, *SHORT, pcscf=P4) as tool:
+        pcscf.wrong.add('in clear')
+        done = tool.end()
+        text = named(done, ('register', 'in-clear'), ('message', 'nothing-over-esp'))
+        check('in clear' in text and '200' in text, f'the reason: {text}')
+        equal(done.json['steps']['register']['in_clear'], 1, 'in clear')
+
+
+class Again(ByHand):
+    """It challenges each REGISTER that offers another set."""
+    offered = None
+
+    def register(self, m):
+        if m['Security-Client'] != self.offered:
+            self.offered = m['Security-Client']
+            self.challenge.add('ue1@ims.example')
+        return super().register(m)
+
+
+@test('UE', 'an answer over the old set is named')
+def answer_over_old():
+    class Old(Again):
+        """From when there are two sets on."""
+
+        def over_esp(self, data):
+            if len(self.sets) > 1 and b'200 OK' in data:
+                self.wrong.add('old')
+            super().over_esp(data)
+    with Old():
+        done = ran('register', 'reregister', '--stay', *ONE, pcscf=P4)
+        named(done, ('reregister', 'old-set'))
+        equal((done.json['steps']['reregister']['old_set'], done.json['steps']['register']['good']), (1, 1), 'over the old set, and before')
+
+
+@test('UE', 'an answer that comes from port_ps to port_uc over UDP is told')
+def answer_to_port_uc():
+    with ByHand('port'):
+        done = ran('register', '--stay', *ONE, pcscf=P4)
+        good(done, 'register')
+        equal(notes(done), {'port'}, 'notes')
+
+
+@test('UE', 'what the S-CSCF or the P-CSCF does wrong has a name: {}', each=(
+    ('res', 'register', 'res'), ('esp', 'register', 'esp-silent'), ('dialog', 'call', 'dialog-port'), ('unrecorded', 'call', 'no-record-route')))
+def wrong_answers(case):
+    what, step, code = case
+    with ByHand(what):
+        named(ran('register', *([step] if step == 'call' else []), '--to', 'sip:ue2@ims.example', '--stay', *ONE, *SHORT, pcscf=P4), (step, code))
+
+
+@test('UE', 'a request to the phone is answered, and named where it comes {}', each=('as it has to', 'in clear', 'to port_uc'))
+def asked(how):
+    with ByHand() as pcscf, Tool('register', '--hold', '60', '--stay', *ONE, pcscf=P4) as tool:
+        tool.registered()
+        if how == 'in clear':
+            pcscf.wrong.add('incoming')
+        pcscf.ask('OPTIONS', how == 'to port_uc') if how != 'in clear' else in_clear(pcscf)
+        tool.process.send_signal(signal.SIGINT)
+        codes = {'in clear': [('incoming', 'in-clear')], 'to port_uc': [('incoming', 'port')]}.get(how, [])
+        done = tool.end()
+        equal((done.status, [(x['step'], x['code']) for x in done.json['failures']]), (130, codes), 'how it ended')
+        equal(done.json['steps']['incoming']['sent'], 1, 'requests')
+
+
+def in_clear(pcscf):
+    """It has no SAs any more, and hears no answer: the phone tells that it has come."""
+    pcscf.forget()
+    uc, us, pc = pcscf.sets[-1]
+    pcscf.prot[pc].sendto(f'OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP {P4}:{pc};branch=z9hG4bK1\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nFrom: <sip:a>\r\n'
+                          'To: <sip:b>\r\n\r\n'.encode(), (U4, us))
+    wait(lambda: World.u.states() and any(s['src'] == U4 and s['sport'] == us and re.search(r'\s1\(packets\)', s['text']) for s in World.u.states()),
+         'the phone answers')
 
 
 @test('UE', 'SIGINT: the phones go, and SAs and policies of others stay')

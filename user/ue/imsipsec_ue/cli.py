@@ -183,7 +183,7 @@ async def run(options, people, places, xfrm, report):
             await asyncio.sleep(1)
     try:
         for person, place in zip(people, places):
-            scripts.append(Script(Phone(env, person, place, clear, None), report))
+            scripts.append(Script(Phone(env, person, place, clear), report))
         tasks = [loop.create_task(one(x, n / options.rate if options.rate else 0)) for n, x in enumerate(scripts)]
         everything = asyncio.gather(*tasks)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

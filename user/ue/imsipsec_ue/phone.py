@@ -99,10 +99,17 @@ class SaSet:
             raise
         env.sets[self.mark] = self
 
+    def counters(self):
+        """Packets sent from port_uc, packets that came, packets with a wrong ICV."""
+        if not self.sas:
+            return 0, 0, 0
+        out, *back = self.phone.env.xfrm.counters(*(self.sas[x] for x in ('spi_ps', 'spi_uc', 'spi_us')))
+        return out[0], sum(x[0] for x in back), sum(x[1] for x in back)
+
     def packets_to(self, port, source):
         """How many have come over the SA of what goes between these ports, None if there is none."""
         name = {(self.port_c, self.port_ps): 'spi_uc', (self.port_s, self.port_pc): 'spi_us'}.get((port, source)) if self.sas else None
-        return name and (self.phone.env.xfrm.counters(self.sas[name]) or (0, 0))[0]
+        return name and self.phone.env.xfrm.counters(self.sas[name])[0][0]
 
     def remove(self):
         self.phone.env.xfrm.remove(self.sas.values(), self.policies)
@@ -121,8 +128,8 @@ class Answer:
 class Phone:
     """A subscriber's phone at an address. clear_port: where it is in clear, 0 for any port."""
 
-    def __init__(self, env, subscriber, address, clear_port, log):
-        self.env, self.subscriber, self.address, self.log = env, subscriber, address, log
+    def __init__(self, env, subscriber, address, clear_port):
+        self.env, self.subscriber, self.address = env, subscriber, address
         self.clear_port, self.host = clear_port, sip.host_of(address)
         self.sets, self.now, self.service_route = [], None, []
         self.challenge = None
@@ -256,15 +263,16 @@ class Phone:
         for key, x in list(self.streams.items()):
             if x is stream:
                 del self.streams[key]
-                for queue in self.waiting.values():
-                    queue.put_nowait(None)
+                for over, queue in self.waiting.values():
+                    if over is key:
+                        queue.put_nowait(None)
 
     def take(self, m, came):
         if m.status is None:
             if self.requests:
                 self.requests(m, came)
         elif m.key in self.waiting:
-            self.waiting[m.key].put_nowait((m, came))
+            self.waiting[m.key][1].put_nowait((m, came))
 
     # --- What it sends
 
@@ -307,15 +315,16 @@ class Phone:
         loop, options = asyncio.get_running_loop(), self.env.options
         data = self.whole([*lines, 'User-Agent: imsipsec-ue', f'Allow: {ALLOW}'], body)
         sent = sip.Message(data)
-        queue = self.waiting[sent.key] = asyncio.Queue()
-        self.unreachable, start, pause = 0, loop.time(), options.t1
+        queue = asyncio.Queue()
+        self.waiting[sent.key] = over, queue
+        self.unreachable, start, pause, before = 0, loop.time(), options.t1, over and over.counters()
         try:
             await self.transmit(data, over)
             again = start + pause
             while True:
                 left = start + options.timeout - loop.time()
                 if left <= 0:
-                    raise self.silence(sent, over)
+                    raise self.silence(sent, over, before)
                 try:
                     got = await asyncio.wait_for(queue.get(), min(left, max(again - loop.time(), 0)) if again else left)
                 except asyncio.TimeoutError:
@@ -336,24 +345,23 @@ class Phone:
         except OSError as e:
             if not over:
                 raise Failure('no-connection', f'no TCP connection to port {options.port} in clear: {e.strerror}') from e
-            raise self.silence(sent, over, f'no TCP connection to port_ps: {e.strerror}') from e
+            raise self.silence(sent, over, before, f'no TCP connection to port_ps: {e.strerror}') from e
         finally:
             del self.waiting[sent.key]
 
-    def silence(self, sent, over, connection=''):
-        """Why no answer came, as far as can be seen from here."""
+    def silence(self, sent, over, before, connection=''):
+        """Why no answer came, as far as can be seen from here; before: the set's counters when it was sent."""
         kind = f'{sent.method}: ' + (f'{connection}; ' if connection else '')
         if not over:
             if self.unreachable:
                 return Failure('unreachable', f'{kind}in clear: the network says that nobody is there at port {self.env.options.port}')
             return Failure('no-answer', f'{kind}no answer in clear from port {self.env.options.port}')
-        counters = {name: self.env.xfrm.counters(sa) or (0, 0) for name, sa in over.sas.items()}
-        out, back = counters['spi_ps'][0], counters['spi_uc'][0] + counters['spi_us'][0]
+        out, back, wrong = (now - was for now, was in zip(over.counters(), before))
         detail = f'{out} packets sent over SPI {over.sas["spi_ps"].spi:#x}'
         foreign = self.env.foreign_esp()
         if foreign:
             detail += f'; ESP has come for SPIs that nobody here has, {foreign} packets'
-        if counters['spi_uc'][1] + counters['spi_us'][1]:
+        if wrong:
             return Failure('icv', f'{kind}what came over ESP has a wrong ICV: the P-CSCF has other keys (CK, IK) or another algorithm', detail)
         if back:
             return Failure('esp-silent', f'{kind}ESP came back, and no answer in it', f'{detail}; {back} packets came')

@@ -49,7 +49,7 @@ class Report:
             times = sorted(r.seconds * 1000 for r in mine if r.seconds is not None)
             out[name] = {
                 'sent': len(mine), 'good': sum(not r.faults for r in mine), 'failed': sum(bool(r.faults) for r in mine),
-                'in_clear': sum(r.clear for r in mine), 'old_set': sum(r.old for r in mine), 'lost': sum(not r.answered for r in mine),
+                'in_clear': sum(r.clear for r in mine), 'old_set': sum(r.old for r in mine), 'lost': sum(r.lost() for r in mine),
                 'resent': sum(r.resent for r in mine),
                 'ms': {**{f'p{p}': round(percentile(times, p), 1) for p in PERCENTILES}, 'max': round(times[-1], 1)} if times else None}
         return out

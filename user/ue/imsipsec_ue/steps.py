@@ -16,6 +16,8 @@ STEPS = ('register', 'reregister', 'call', 'message', 'deregister')
 # What comes to the phone on its own, and the de-registration that ends a run
 INCOMING, LEAVE = 'incoming', 'leave'
 REALM_OF_DIGEST = 'Digest username="{}", realm="{}", nonce="", uri="{}", response=""'
+# Of what failed: nothing came that could be judged
+LOST = ('no-answer', 'unreachable', 'no-connection', 'connection-lost', 'nothing-over-esp', 'esp-silent', 'icv')
 
 
 class Result:
@@ -23,9 +25,12 @@ class Result:
 
     def __init__(self, step, impi):
         self.step, self.impi, self.seconds = step, impi, None
-        self.answered = self.sent = False
         self.resent = self.clear = self.old = 0
         self.faults, self.notes = [], []
+
+    def lost(self):
+        """Did no answer come?"""
+        return any(code in LOST for code, _, _ in self.faults)
 
 
 class Script:
@@ -34,7 +39,6 @@ class Script:
     def __init__(self, phone, report):
         self.phone, self.report, self.options = phone, report, phone.env.options
         self.result = None
-        self.dialogs = {}
         phone.requests = self.incoming
 
     # --- What is found
@@ -53,7 +57,7 @@ class Script:
     async def step(self, name):
         """What goes wrong within has the step fail, and nothing after it."""
         self.result = result = Result(name, self.phone.subscriber.impi)
-        result.sent, resent = True, self.phone.resent
+        resent = self.phone.resent
         try:
             yield result
         except Failure as e:
@@ -62,14 +66,13 @@ class Script:
             self.fault('no-sa', 'this host\'s kernel has not taken the SAs', str(e))
         except AirError as e:
             self.fault('no-socket', 'no socket on this host', str(e))
-        finally:
-            result.resent = self.phone.resent - resent
-            self.report.add(result)
+        # One that is broken off by a signal is not told
+        result.resent = self.phone.resent - resent
+        self.report.add(result)
 
     def judge(self, answer, over, method):
         """How an answer came, beside how it should have."""
         came, what = answer.came, f'the {answer.status} to {method}'
-        self.result.answered = True
         if not over:
             return
         if not came.over:
@@ -293,7 +296,6 @@ class Script:
             if task:
                 task.cancel()
             return
-        result.sent = result.answered = True
         self.report.add(result)
         if m.method == 'CANCEL':
             phone.respond(m, came, '200 OK', tag=tag)
@@ -317,7 +319,7 @@ class Script:
 
     def ring(self, m, came, key, result):
         """A call to the phone: 180, 200 until its ACK comes."""
-        phone, tag, over = self.phone, f';tag={phone_tag(self.phone)}', came.over or self.phone.now
+        phone, tag, over = self.phone, f';tag={self.phone.tag}', came.over or self.phone.now
         if not over:
             phone.answered[key] = phone.respond(m, came, '480 Temporarily Unavailable', tag=tag)
             return
@@ -370,10 +372,6 @@ class Script:
             self.phone.retire(self.phone.now)
             self.phone.now = None
         return seconds
-
-
-def phone_tag(phone):
-    return phone.tag
 
 
 def sdp(address):

@@ -181,13 +181,11 @@ class Xfrm:
         for at in range(0, max(map(len, every)), 100):
             self.remove(*(x[at:at + 100] for x in every))
 
-    def counters(self, sa):
-        """(packets, packets with a wrong ICV) of an SA, None if it is no more there."""
-        (error, data), = self.request([(GETSA, 0, sa.ref())])
-        if error or not data:
-            return None
+    def counters(self, *sas):
+        """[(packets, packets with a wrong ICV)] of each SA, zeroes of one that is no more there."""
         # struct xfrm_usersa_info: curlft.packets, stats.integrity_failed
-        return struct.unpack_from('=Q', data, 168)[0], struct.unpack_from('=I', data, 200)[0]
+        return [(struct.unpack_from('=Q', data, 168)[0], struct.unpack_from('=I', data, 200)[0]) if data else (0, 0)
+                for _, data in self.request([(GETSA, 0, x.ref()) for x in sas])]
 
 
 def error_text(body, flags):
