@@ -149,13 +149,11 @@ class Phone:
             self.udp[port] = self.udp[s.port] = s
 
     def close(self):
-        """Its sockets, then its SAs."""
+        """Its sockets. SAs and policies go after those of all phones, by Xfrm.remove_all()."""
         for task in self.tasks:
             task.cancel()
         for x in (*{*self.udp.values()}, *self.conns, *self.listeners.values()):
             x.close()
-        for x in self.sets[:]:
-            self.drop(x)
 
     def new_set(self, port_s=None):
         """What it offers next: a free port_uc, and the port_us that it has or a free one."""
