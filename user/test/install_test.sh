@@ -69,10 +69,10 @@ ok "NETTLE: without it the library and the command are built, and no example" sh
 ok "NETTLE: nothing but the example includes it" sh -c "grep -q nettle examples/*/*.c &&
 	! grep -rn nettle lib cli sip"
 ok "the man page is there" test -s "$tmp/root/usr/share/man/man8/imsipsec.8"
-ok "UE: imsipsec-ue is there, and runs" sh -c "'$tmp/root/usr/bin/imsipsec-ue' --version | grep -q 'imsipsec-ue [0-9]'"
-ok "UE: its manual has its paths" sh -c "! grep -n '@[A-Z]*@' '$tmp/root/usr/share/man/man8/imsipsec-ue.8'"
+ok "TOOL: imsipsec-ue is there, and runs" sh -c "'$tmp/root/usr/bin/imsipsec-ue' --version | grep -q 'imsipsec-ue [0-9]'"
+ok "TOOL: its manual has its paths" sh -c "! grep -n '@[A-Z]*@' '$tmp/root/usr/share/man/man8/imsipsec-ue.8'"
 for file in share/man/man8/imsipsec-ue.8 share/bash-completion/completions/imsipsec-ue share/doc/ims_ipsec/examples/subscribers.csv.example; do
-	ok "UE: $file is there" test -s "$tmp/root/usr/$file"
+	ok "TOOL: $file is there" test -s "$tmp/root/usr/$file"
 done
 
 unit=$tmp/root/usr/lib/systemd/system/ims_ipsec.service
