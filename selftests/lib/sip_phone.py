@@ -64,10 +64,10 @@ def states():
 class Pcscf:
     """The example P-CSCF, ready; what it says is shown if the test fails."""
 
-    def __init__(self, *options, addresses=(P4, P6)):
+    def __init__(self, *options, addresses=(P4, P6), challenges=8):
         self.log = tempfile.NamedTemporaryFile('w+', encoding='utf-8')  # pylint: disable=consider-using-with
         self.vectors = tempfile.NamedTemporaryFile('w', encoding='utf-8')  # pylint: disable=consider-using-with
-        self.vectors.write('\n'.join(vectors()) + '\n')
+        self.vectors.write('\n'.join(vectors(challenges)) + '\n')
         self.vectors.flush()
         argv = [PCSCF, '-v', *[x for a in addresses for x in ('-l', a)], '--vectors', self.vectors.name, *options]
         echo('P', ' '.join(argv))
