@@ -136,7 +136,8 @@ equal(secagree.choose(server, secagree.PAIRS, both), server[2], 'TOOL: the one w
 equal(secagree.choose(server, secagree.PAIRS, ('trans',)), server[0], 'TOOL: of another mode than was offered, none is')
 equal(secagree.choose(server, [('null', 'aes-gcm')], both), None, 'TOOL: with no pair in common, none is')
 equal([x.faults() for x in (server[0], server[2])], [[], []], 'TOOL: numbers that a phone can live with')
-for wrong, what in (('spi-c=255;spi-s=1000;port-c=1;port-s=2', 'spi-c=255'), ('spi-c=4294967296;spi-s=1000;port-c=1;port-s=2', 'spi-c=4294967296'),
+equal(secagree.Mechanism('ipsec-3gpp;alg=hmac-md5-96;spi-c=255;spi-s=256;port-c=1;port-s=2').reserved(), ['spi-c=255'], 'TOOL: SPIs below 256 are reserved')
+for wrong, what in (('spi-c=0;spi-s=1000;port-c=1;port-s=2', 'spi-c=0'), ('spi-c=4294967296;spi-s=1000;port-c=1;port-s=2', 'spi-c=4294967296'),
                     ('spi-c=1000;spi-s=1001;port-c=1;port-s=0', 'port-s=0'), ('spi-c=1000;spi-s=1001;port-c=1', 'port-s=(missing)'),
                     ('spi-c=1000;spi-s=1001;port-c=5060;port-s=5063', 'port-c=5060'), ('spi-c=1000;spi-s=1000;port-c=1;port-s=2', 'spi-c and spi-s'),
                     ('spi-c=1000;spi-s=1001;port-c=2;port-s=2', 'port-c and port-s')):

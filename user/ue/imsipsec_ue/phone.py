@@ -231,25 +231,29 @@ class Phone:
 
     def adopt(self, sock):
         """A connection, from now on."""
+        ends = sock.getsockname()[1], sock.getpeername()[1]
+        packets = {x: x.packets_to(*ends) or 0 for x in self.sets}
+        # Segments are counted afterwards: one that comes meanwhile is none too many
         stream = Stream(sock, self.streamed, self.lost)
+        stream.packets = packets
         self.conns.append(stream)
-        for x in self.sets:
-            stream.packets[x] = x.packets_to(stream.port, stream.source) or 0
         return stream
 
     def streamed(self, messages, stream):
         """Over the newest set whose SA has had something since last looked at; in clear, if some segment was over none.
 
-        Segments are counted first, so that one that comes meanwhile is none too many.
+        Packets are counted before the segments, for the next time, and behind, for this one: one that comes meanwhile is none
+        too few.
         """
-        segments, stream.segments = stream.segments, stream.segments_in()
+        was, segments = stream.packets, stream.segments
+        ends = stream.port, stream.source
+        stream.packets = {x: x.packets_to(*ends) or 0 for x in self.sets}
+        stream.segments = stream.segments_in()
         over, packets = None, 0
         for x in self.sets:
-            was, now = stream.packets.get(x, 0), x.packets_to(stream.port, stream.source)
-            if now is not None:
-                stream.packets[x] = now
-                packets += now - was
-                over = x if now > was else over
+            more = (x.packets_to(*ends) or 0) - was.get(x, 0)
+            packets += more
+            over = x if more > 0 else over
         if packets < stream.segments - segments:
             over = None
         for m in messages:

@@ -42,11 +42,15 @@ class Mechanism:
         value = self.parameters.get(key, '')
         return int(value) if re.fullmatch(r'[0-9]{1,10}', value) else None
 
+    def reserved(self):
+        """SPIs that are there and should not be, as texts: those up to 255 are IANA's (RFC 4303 clause 2.1)."""
+        return [f'{key}={self.number(key)}' for key in ('spi-c', 'spi-s') if (self.number(key) or 0) in range(1, 256)]
+
     def faults(self):
         """What a phone cannot live with, as texts."""
         out = []
         for key in ('spi-c', 'spi-s'):
-            if (self.number(key) or 0) < 256 or self.number(key) >= 1 << 32:
+            if not 1 <= (self.number(key) or 0) < 1 << 32:
                 out.append(f'{key}={self.parameters.get(key, "(missing)")} is no SPI')
         for key in ('port-c', 'port-s'):
             if not 1 <= (self.number(key) or 0) <= 65535:

@@ -199,6 +199,8 @@ class Script:
             faults.append('it repeats an SPI of the phone\'s')
         if faults:
             raise Failure('security-server', f'Security-Server is not usable: {", ".join(faults)}', chosen.text)
+        if chosen.reserved():
+            self.fault('reserved-spi', f'Security-Server has SPIs below 256, which are reserved: {", ".join(chosen.reserved())}', chosen.text)
         # As it is (RFC 3329 clause 2.3.1)
         new.install(chosen, ', '.join(m.all('security-server')), *keys)
 
