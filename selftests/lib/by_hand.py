@@ -25,8 +25,7 @@ class InPlace(Core):
 class ByHand(InPlace):
     """SAs of hmac-md5-96 and null for one phone in U. `wrong` is what it does wrong:
 
-    in clear: the answer over the newest set; incoming: what it asks the phone, at port_us and in clear; esp: it sends no SIP;
-    old: an answer over the newest set goes over the one before; port: to port_uc; res: RES is never right;
+    in clear: answers over a set; esp: it sends no SIP; old: an answer goes over the set before; port: to port_uc; res: RES is never right;
     dialog, unrecorded: Record-Route has port_pc, or is not there.
     """
 
@@ -62,7 +61,7 @@ class ByHand(InPlace):
                         s.close()
                 else:
                     data, source = s.recvfrom(1 << 16)
-                    self.take(data, source, lambda x, s=s, a=source: self.udp.sendto(x, a) if s is self.udp else self.over_esp(x))
+                    self.take(data, source, lambda x, s=s, a=source: self.udp.sendto(x, a) if s is self.udp else self.over_esp(x, a[1]))
 
     def demand(self, m, impi):
         text = super().demand(m, impi)
@@ -103,9 +102,10 @@ class ByHand(InPlace):
             self.forget()
         conn.send(data)
 
-    def over_esp(self, data):
-        """What goes to the phone over UDP."""
-        uc, us, pc = self.sets[-2 if 'old' in self.wrong and len(self.sets) > 1 else -1]
+    def over_esp(self, data, port):
+        """What goes to the phone over UDP: an answer to what came from this port, over the set that has it, or the one before."""
+        n = next(n for n, x in enumerate(self.sets) if x[0] == port)
+        uc, us, pc = self.sets[n - ('old' in self.wrong)]
         if 'in clear' in self.wrong:
             self.forget()
         if 'esp' in self.wrong:
@@ -126,8 +126,6 @@ class ByHand(InPlace):
         """A request to the phone, and its answer as the P-CSCF has it."""
         uc, us, pc = self.sets[-1]
         source = PS if port_uc else pc
-        if 'incoming' in self.wrong:
-            self.forget()
         text = '\r\n'.join((f'{method} sip:ue1@{U4}:{us} SIP/2.0', f'Via: SIP/2.0/UDP {P4}:{source};branch=z9hG4bKask-{method}',
                             'From: <sip:core@ims.example>;tag=core', 'To: <sip:ue1@ims.example>', 'Call-ID: ask', f'CSeq: 1 {method}',
                             'Content-Length: 0', '', ''))

@@ -137,7 +137,7 @@ def nobody(way):
 
 
 def drop(ns, *rules):
-    ns.run('nft', '-f', '-', stdin=f'table inet lost {{ chain in {{ type filter hook input priority -400; {"; ".join(rules)}; }} }}\n')
+    ns.run('nft', '-f', '-', stdin='\n'.join(('table inet lost {', 'chain in {', 'type filter hook input priority -400;', *rules, '}', '}', '')))
 
 
 @test('UE', 'nothing comes in clear: {} is lost', each=('the REGISTER', 'the 401'))
@@ -240,10 +240,10 @@ def answer_over_old():
     class Old(Again):
         """From when there are two sets on."""
 
-        def over_esp(self, data):
+        def over_esp(self, data, port):
             if len(self.sets) > 1 and b'200 OK' in data:
                 self.wrong.add('old')
-            super().over_esp(data)
+            super().over_esp(data, port)
     with Old():
         done = ran('register', 'reregister', '--stay', *ONE, pcscf=P4)
         named(done, ('reregister', 'old-set'))
@@ -270,8 +270,6 @@ def wrong_answers(case):
 def asked(how):
     with ByHand() as pcscf, Tool('register', '--hold', '60', '--stay', *ONE, pcscf=P4) as tool:
         tool.registered()
-        if how == 'in clear':
-            pcscf.wrong.add('incoming')
         pcscf.ask('OPTIONS', how == 'to port_uc') if how != 'in clear' else in_clear(pcscf)
         tool.process.send_signal(signal.SIGINT)
         codes = {'in clear': [('incoming', 'in-clear')], 'to port_uc': [('incoming', 'port')]}.get(how, [])
