@@ -319,7 +319,7 @@ def same_host():
     check(done.status == 2 and 'ip route add local' in done.said, done.said)
 
 
-@test('UE', '{} phones at once register, write, register anew, and go: none is lost', each=(int(os.environ.get('UES') or 30),), limit=1200)
+@test('UE UE-MANY', '{} phones at once register, write, register anew, and go: none is lost', each=(int(os.environ.get('UES') or 30),), limit=1200)
 def many(n):
     World.nl.do('config-set', {'max-bundles': 4 * n})
     # Each challenge has another SQN, whoever it is for
