@@ -4,10 +4,8 @@ import argparse
 import asyncio
 import ipaddress
 import itertools
-import os
 import resource
 import signal
-import socket
 import sys
 
 from . import secagree, subscribers
@@ -90,8 +88,10 @@ def parser():
     p.add_argument('steps', nargs='+', choices=STEPS, metavar='STEP', help=', '.join(STEPS))
     p.add_argument('--pcscf', required=True, type=address_option, metavar='ADDRESS[:PORT]', help='where all is sent to (5060)')
     p.add_argument('--subscribers', required=True, metavar='FILE', help='CSV: impi,impu,k,opc,op,sqn')
-    p.add_argument('--count', type=number_option(int, 1, 'a number of phones'), metavar='N', help='phones (all of the file; of a file of one, derived)')
-    p.add_argument('--rate', type=number_option(float, 0, 'a rate'), default=50.0, metavar='R', help='phones that begin in a second, 0: all at once (50)')
+    p.add_argument('--count', type=number_option(int, 1, 'a number of phones'), metavar='N',
+                   help='phones (all of the file; of a file of one, derived)')
+    p.add_argument('--rate', type=number_option(float, 0, 'a rate'), default=50.0, metavar='R',
+                   help='phones that begin in a second, 0: all at once (50)')
     p.add_argument('--source', metavar='ADDRESS[/BITS]', help='address of all phones, or a prefix with one for each (this host\'s)')
     p.add_argument('--port', dest='clear_port', type=number_option(int, 1, 'a port'), metavar='PORT',
                    help='of each phone in clear (5060; any, where phones share an address)')

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import ipaddress
 import secrets
 
 from . import secagree, sip
@@ -128,7 +129,8 @@ class Script:
                     authorization = challenge.authorization(phone.subscriber.impi, 'REGISTER', uri, e.auts)
             self.agree(new, answer, keys)
             phone.challenge = challenge
-            answer = await phone.request(self.register_lines(new, new, expires, challenge.authorization(phone.subscriber.impi, 'REGISTER', uri)), new)
+            authorization = challenge.authorization(phone.subscriber.impi, 'REGISTER', uri)
+            answer = await phone.request(self.register_lines(new, new, expires, authorization), new)
         except BaseException:
             phone.drop(new)
             raise
@@ -274,11 +276,12 @@ class Script:
         """Only to port_ps has a phone an SA from port_uc."""
         host, port = sip.host_port(sip.uri_of(recorded[0])) if recorded else (None, None)
         if not recorded:
-            self.fault('no-record-route', f'{what}: there is no Record-Route, and what follows in the dialog would go past the P-CSCF', result=result)
-        elif host == self.options.pcscf and port != over.port_ps:
+            self.fault('no-record-route', f'{what}: there is no Record-Route, and what follows in the dialog would go past the P-CSCF',
+                       result=result)
+        elif same_address(host, self.options.pcscf) and port != over.port_ps:
             text = 'port_pc' if port == over.port_pc else f'port {port}'
-            self.fault('dialog-port', f'{what}: its dialog is recorded with {text}, to which the phone has no SA from port_uc (TS 24.229 clause 5.2.6.4)',
-                       recorded[0], result)
+            self.fault('dialog-port', f'{what}: its dialog is recorded with {text}, to which the phone has no SA from port_uc '
+                       '(TS 24.229 clause 5.2.6.4)', recorded[0], result)
 
     # --- What comes
 
@@ -374,6 +377,14 @@ class Script:
             self.phone.retire(self.phone.now)
             self.phone.now = None
         return seconds
+
+
+def same_address(a, b):
+    """However they are written; a name is none."""
+    try:
+        return ipaddress.ip_address(a) == ipaddress.ip_address(b)
+    except ValueError:
+        return False
 
 
 def sdp(address):
