@@ -14,7 +14,7 @@
 #   make generate          what the kernel's generator makes of the netlink spec
 #   make mutate [M=ID]     break each rule, and see its test fail
 #   make soak              500 UEs re-registered at once, for ten minutes
-#   make check-deb         the packages in a clean Debian 12: installed, a phone registered, upgraded, purged
+#   make check-deb [DEBIAN=trixie]  the packages in a clean Debian 12: installed, a phone registered, upgraded, purged
 #   make newest            every test on the newest kernel that Debian has
 #   make suites            the kernel's own tests of XFRM, with the module loaded
 #   make kamailio          Debian's Kamailios with our module, and with their own beside it
@@ -71,7 +71,7 @@ deb:
 	debian/build-packages
 
 check-deb:
-	selftests/deb/check
+	selftests/deb/check --debian $(or $(DEBIAN),bookworm)
 
 # The lock: tests in several VMs at once may each want the module built.
 #

@@ -28,8 +28,7 @@ from sip_phone import UE1, Set  # noqa: E402
 
 README, INSTALL, KAMAILIO = Readme(), Document('install.rst'), Document('kamailio.rst')
 PS, PC = 5063, (5062, 5064)
-NEXT = os.environ.get('NEXT')
-PART = os.environ.get('PART', 'all')
+DEBIAN, PART = os.environ['DEBIAN'], os.environ['PART']
 
 
 class Host(Namespace):
@@ -273,7 +272,7 @@ def purge():
     now = paths()
     left = sorted(x for x in now if x in owned or re.search('ims[_-]?ipsec', x))
     equal([x for x in left if not x.startswith(('/var/log/', '/var/cache/apt/', '/usr/share/doc/kamailio'))], [], 'what is left')
-    with open(TOP + '/build/deb-check/files-before', encoding='utf-8') as f:
+    with open(f'{TOP}/build/deb-{DEBIAN}/files-before', encoding='utf-8') as f:
         before = set(f.read().splitlines())
     modules = {x for x in now - before if x.startswith('/lib/modules/') or x.startswith('/usr/lib/modules/')}
     equal(sorted(x for x in modules if x.endswith(('.ko', '.xz')) or '/updates' in x), [], 'modules that were not there before')
