@@ -101,8 +101,8 @@ for file in modprobe.d modules-load.d; do
 	ok "the example $file is there" test -s "$examples/$file.example"
 done
 conf=$tmp/root/etc/ims_ipsec.conf
-ok "the configuration is there, and has no command" sh -c "test -s '$conf' && ! grep -v '^#' '$conf' | grep ."
-ok "without a command it is no failure, nor is the module missed" "$tmp/root/usr/sbin/imsipsec" batch "$conf"
+ok "INSTALL: the configuration is there, and has no command" sh -c "test -s '$conf' && ! grep -v '^#' '$conf' | grep ."
+ok "INSTALL: without a command it is no failure, nor is the module missed" "$tmp/root/usr/sbin/imsipsec" batch "$conf"
 # Each command in it is understood: without the module it is the kernel that is missed, status 2
 sed 's/^#\(config\|endpoint\|\t\)/\1/' "$conf" >"$tmp/conf"
 # shellcheck disable=SC2317 # ok calls it
@@ -112,7 +112,7 @@ understood() {
 	! grep -E 'unknown|not valid|needs a value|missing|there twice' "$tmp/said" &&
 		grep -q '^endpoint replace' "$1" && grep -q '^config set' "$1"
 }
-ok "its commands, when they are no comments, are understood" understood "$tmp/conf"
+ok "INSTALL: its commands, when they are no comments, are understood" understood "$tmp/conf"
 
 echo 'config set min-spi 4096' >>"$conf"
 cp "$conf" "$tmp/conf"
@@ -126,9 +126,9 @@ cp "$conf" "$tmp/conf"
 		[ "$(cat "$tmp/left")" = "$1" ]
 	}
 }
-ok "make install again leaves the operator's configuration as it is" again
-ok "make uninstall leaves it alone, and nothing else" left "$conf"
+ok "INSTALL: make install again leaves the operator's configuration as it is" again
+ok "INSTALL: make uninstall leaves it alone, and nothing else" left "$conf"
 cp systemd/ims_ipsec.conf "$conf"
-ok "make uninstall takes the one that was shipped" left ""
+ok "INSTALL: make uninstall takes the one that was shipped" left ""
 echo "1..$n"
 exit $failed
