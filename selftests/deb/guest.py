@@ -22,9 +22,9 @@ import ims  # noqa: E402
 from document import Document, Readme  # noqa: E402
 from ims import P4, P6, Fail, Namespace, Wire, World, check, equal, grow, main, say, test, wait  # noqa: E402
 from net import MAC, U4, U6, wait_up  # noqa: E402
-from phones import all_in_esp, phone  # noqa: E402
+from phones import all_in_esp, asked, phone  # noqa: E402
 from scscf import Core, make_core  # noqa: E402
-from sip_phone import UE1, Set  # noqa: E402
+from sip_phone import UE1, UE2, Set  # noqa: E402
 
 README, INSTALL, KAMAILIO = Readme(), Document('install.rst'), Document('kamailio.rst')
 PS, PC = 5063, (5062, 5064)
@@ -131,8 +131,7 @@ def talks(core, ue, over):
     World.wire.seen()
     ue.talk(over)
     equal(core.next(lambda m: m.method == 'MESSAGE').source, 5060, 'port that the core hears from')
-    core.request('MESSAGE', cseq=ue.cseq, branch=f'core-{ue.cseq}')
-    ue.next(lambda m: m.method == 'MESSAGE')
+    asked(core, ue, over, impi=ue.impi, ports=PC, call=f'core-{over.spi}-{ue.cseq}')
     all_in_esp(ue, (PS, *PC))
 
 
@@ -145,7 +144,7 @@ def registers(core, ue, over):
     ue.confirm(over)
     all_in_esp(ue, (PS, *PC))
     b = [x for x in shown('bundle') if x['spi-uc'] == over.spi]
-    equal([(x['owner'], x['state'] in ('established', 'active')) for x in b], [(UE1, True)], 'the set, as the command shows it')
+    equal([(x['owner'], x['state'] in ('established', 'active')) for x in b], [(ue.impi, True)], 'the set, as the command shows it')
 
 
 @test('DEB', 'DKMS has built the modules for the kernel that runs, and signed them; nothing is loaded, no unit has failed')
@@ -200,11 +199,11 @@ def kamailio_document():
 
 @test('DEB', 'a phone registers over {}, sends and is sent to, all of it in ESP; what comes in clear is dropped; the monitor tells', each=('UDP', 'TCP'))
 def phone_registers(way):
-    with Core() as core, phone(way) as ue, Monitor() as monitor:
+    with Core() as core, phone(way, impi=UE1 if way == 'UDP' else UE2) as ue, Monitor() as monitor:
         first = Set(5000 if way == 'UDP' else 6000)
         registers(core, ue, first)
         talks(core, ue, first)
-        wait(lambda: UE1 in monitor.text(), f'the monitor tells: {monitor.text()}')
+        wait(lambda: ue.impi in monitor.text(), f'the monitor tells: {monitor.text()}')
         clear, was = World.u.udp(U4, 9998), dropped()
         clear.sendto(b'in clear', (P4, PS))
         wait(lambda: dropped() > was, 'what comes in clear to the protected port is dropped')
