@@ -6,18 +6,24 @@ import os
 import subprocess
 import sys
 
+import yaml
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 # pylint: disable=wrong-import-position
-from ims import Fail, World, before, check, echo, equal, main, setup, teardown, test  # noqa: E402
+from ims import TOP, Fail, World, before, check, echo, equal, main, setup, teardown, test  # noqa: E402
 from net import wait_up  # noqa: E402
 from sip_phone import IMSIPSEC, Pcscf, Phone, Set  # noqa: E402
 
 # Addresses in the container, and of the phone at the other end of its link
 HERE, THERE = '203.0.113.1', '203.0.113.2'
+# The container that is an example
+with open(TOP + '/user/systemd/compose.yaml.example', encoding='utf-8') as file:
+    EXAMPLE = yaml.safe_load(file)['services']['pcscf']
+CAPS = ','.join(('-all' if EXAMPLE['cap_drop'] == ['ALL'] else '+all', *('+' + c.lower() for c in EXAMPLE['cap_add'])))
 # As whom its processes run: as root of a user namespace of its own, in a rootless container; as the host's root with one
-# capability, "cap_drop: [ALL]" and "cap_add: [NET_ADMIN]"; without that one, as containers come
+# capability, as the example has it; without that one, as containers come
 WHO = {'root of a user namespace': (('--user', '--map-root-user'), ('-U', '--preserve-credentials'), ()),
-       'root with CAP_NET_ADMIN alone': ((), (), ('setpriv', '--bounding-set', '-all,+net_admin', '--inh-caps', '-all')),
+       'root with CAP_NET_ADMIN alone': ((), (), ('setpriv', '--bounding-set', CAPS, '--inh-caps', '-all')),
        'root without CAP_NET_ADMIN': ((), (), ('setpriv', '--bounding-set', '-net_admin', '--inh-caps', '-all'))}
 ENDPOINT = ('endpoint', 'add', 'address', HERE, 'port-ps', '5063', 'port-pc', '5062,5064')
 
@@ -81,6 +87,12 @@ def registers(who):
         check('owner ue1@ims.example' in shown, f'the set is shown in there: {shown}')
         for ns in (World.p, World.u):
             equal([ns.run(IMSIPSEC, x, 'show').strip() for x in ('endpoint', 'bundle')], ['', ''], f'endpoints and sets in {ns.name}')
+
+
+@test('NETNS PERM', 'the example for compose gives its container a network namespace of its own, CAP_NET_ADMIN, and nothing else of that kind')
+def compose():
+    equal(CAPS, '-all,+net_admin', 'capabilities')
+    equal({*EXAMPLE} & {'privileged', 'network_mode', 'devices', 'pid', 'userns_mode', 'security_opt'}, set(), 'what the example has besides')
 
 
 @test('NETNS PERM', 'in a container of {} the command says what is missing, and nothing is made', each=tuple(WHO)[2:])
