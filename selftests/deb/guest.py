@@ -160,6 +160,13 @@ def installed():
     check(not loaded(), 'the module is loaded')
 
 
+@test('DEB', 'where Kamailio was there before the package of its module, its unit has the capability, and has not when the package has gone')
+def late():
+    for command, has in (('dpkg -r kamailio-ims-ipsec', ''), ('dpkg -i build/deb/kamailio-ims-ipsec_*.deb', 'cap_net_admin')):
+        run(command)
+        equal((show('kamailio', 'NeedDaemonReload'), show('kamailio', 'AmbientCapabilities')), ('no', has), f'the unit after {command}')
+
+
 @test('DEB', 'systemctl enable --now ims_ipsec, as the README has it, with the configuration as it comes: the module is there, no endpoint')
 def unit():
     run(README.line('systemctl enable'))
