@@ -2,6 +2,8 @@
 #
 #   make                   the module for the running kernel, and the user space
 #   make install           both, below DESTDIR
+#   make uninstall         what install has put there
+#   make deb               Debian packages, in build/deb
 #   make module-6.12       the module for a kernel that tests run on (6.1, 6.12, uml, 7.3)
 #   make vm-setup          get all kernels that tests run on
 #   make demo              a phone registers over IPsec, in a VM
@@ -12,6 +14,7 @@
 #   make generate          what the kernel's generator makes of the netlink spec
 #   make mutate [M=ID]     break each rule, and see its test fail
 #   make soak              500 UEs re-registered at once, for ten minutes
+#   make check-deb [DEBIAN=trixie]  the packages in a clean Debian 12: installed, a phone registered, upgraded, purged
 #   make newest            every test on the newest kernel that Debian has
 #   make suites            the kernel's own tests of XFRM, with the module loaded
 #   make kamailio          Debian's Kamailios with our module, and with their own beside it
@@ -57,6 +60,18 @@ user:
 
 install: modules_install user
 	$(MAKE) -C user install
+
+# Kernels before 6.2 have "extra" where the kernel itself does not say "updates"
+uninstall:
+	rm -f $(foreach m,ims_ipsec ims_ipsec_iv,$(wildcard $(DESTDIR)/lib/modules/$(KERNELRELEASE)/*/$(m).ko*))
+	$(if $(DESTDIR),,depmod -a $(KERNELRELEASE))
+	$(MAKE) -C user uninstall
+
+deb:
+	debian/build-packages
+
+check-deb:
+	selftests/deb/check --debian $(or $(DEBIAN),bookworm)
 
 # The lock: tests in several VMs at once may each want the module built.
 #
@@ -152,6 +167,6 @@ clean:
 	rm -rf build
 	if [ -e user/Makefile ]; then $(MAKE) -C user clean; fi
 
-.PHONY: all modules modules_install user install vm-setup demo check check-quick check-long lint generate mutate soak newest suites kamailio opensips bench bench-long clean
+.PHONY: all modules modules_install user install uninstall deb check-deb vm-setup demo check check-quick check-long lint generate mutate soak newest suites kamailio opensips bench bench-long clean
 .PHONY: $(test_kernels:%=module-%) $(test_kernels:%=build-for-%) module-7.3 build-for-7.3
 .PHONY: $(foreach k,6.1 6.12 7.3,stale_code-$(k) build-stale_code-$(k))

@@ -4,7 +4,9 @@ import os
 import re
 import textwrap
 
-from ims import Fail, TOP
+from ktap import Fail
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 
 
 def indent(line):
@@ -44,3 +46,29 @@ class Document:
 
     def sections(self):
         return {where for where, _ in self.blocks}
+
+
+class Readme(Document):
+    """README.md: blocks are indented, sections begin with ##."""
+
+    def __init__(self):  # pylint: disable=super-init-not-called
+        self.blocks, self.taken = [], set()
+        with open(os.path.join(TOP, 'README.md'), encoding='utf-8') as f:
+            text = f.read().splitlines()
+        section, lines = None, []
+        for line in [*text, '']:
+            if line.startswith('    '):
+                lines.append(line[4:])
+                continue
+            if lines:
+                self.blocks.append((section, lines))
+                lines = []
+            if line.startswith('## '):
+                section = line[3:]
+
+    def line(self, *words, section='From packages to a protected REGISTER'):
+        """The one line there that has all the words, without its comment."""
+        hits = [x for where, lines in self.blocks if where == section for x in lines if all(w in x for w in words)]
+        if len(hits) != 1:
+            raise Fail(f'{len(hits)} lines of "{section}" have {words}')
+        return re.sub(r'\s+# .*', '', hits[0])

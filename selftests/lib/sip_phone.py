@@ -64,12 +64,13 @@ def states():
 class Pcscf:
     """The example P-CSCF, ready; what it says is shown if the test fails."""
 
-    def __init__(self, *options, addresses=(P4, P6), challenges=8):
+    def __init__(self, *options, addresses=(P4, P6), challenges=8, prefix=()):
+        """prefix: where and as whom it runs; in P if nothing is said."""
         self.log = tempfile.NamedTemporaryFile('w+', encoding='utf-8')  # pylint: disable=consider-using-with
         self.vectors = tempfile.NamedTemporaryFile('w', encoding='utf-8')  # pylint: disable=consider-using-with
         self.vectors.write('\n'.join(vectors(challenges)) + '\n')
         self.vectors.flush()
-        argv = [PCSCF, '-v', *[x for a in addresses for x in ('-l', a)], '--vectors', self.vectors.name, *options]
+        argv = [*prefix, PCSCF, '-v', *[x for a in addresses for x in ('-l', a)], '--vectors', self.vectors.name, *options]
         echo('P', ' '.join(argv))
         with World.p:
             self.process = subprocess.Popen(argv, stderr=self.log)  # pylint: disable=consider-using-with

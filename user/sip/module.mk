@@ -2,6 +2,7 @@
 #
 # How a module of a SIP server is built out of that server's tree. Who includes this says before: NAME of the module; source,
 # the server's; defs, what its loader compares; defs_file, where defs come from, if anywhere.
+# MODULE_CFLAGS and MODULE_LDFLAGS are for who builds a package: the server's own files set CFLAGS.
 
 # The server's Q is another one
 override Q := $(if $(filter 1,$(V)),,@)
@@ -13,7 +14,8 @@ ifeq ($(WERROR),1)
 warnings += -Werror
 endif
 # The server's own headers are not for our warnings
-flags := -O2 -g -fPIC -MMD -MP $(warnings) -iquote $(CURDIR) -isystem $(source) $(defs) -D_GNU_SOURCE -I$(TOP)/user/lib
+flags := -O2 -g -fPIC -MMD -MP $(warnings) -iquote $(CURDIR) -isystem $(source) $(defs) -D_GNU_SOURCE -I$(TOP)/user/lib \
+	 $(MODULE_CFLAGS)
 MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl || echo -lmnl)
 
 objects := $(patsubst %.c,$(BUILD)/%.o,$(wildcard *.c)) $(patsubst ../%.c,$(BUILD)/%.o,$(wildcard ../sip/*.c))
@@ -35,7 +37,7 @@ $(BUILD)/sip/%.o: ../sip/%.c $(defs_file)
 # What it uses of the server is the server's to have
 $(module): $(objects) $(LIBRARY) $(NAME).map
 	$(say) LD $(@F)
-	$(Q)$(CC) -shared -Wl,--version-script,$(NAME).map -Wl,-Bsymbolic -o $@ $(filter-out %.map,$^) $(MNL_LIBS)
+	$(Q)$(CC) $(MODULE_LDFLAGS) -shared -Wl,--version-script,$(NAME).map -Wl,-Bsymbolic -o $@ $(filter-out %.map,$^) $(MNL_LIBS)
 
 install: all
 	install -d $(DESTDIR)$(MODULES)

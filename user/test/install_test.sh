@@ -111,19 +111,38 @@ else
 	echo "ok $n - systemd-analyze verify # SKIP there is no systemd-analyze"
 fi
 examples=$tmp/root/usr/share/doc/ims_ipsec/examples
-for file in ims_ipsec.conf.example modprobe.d.example modules-load.d.example ims_ipsec.rules.yml ims_ipsec.dashboard.json; do
+for file in modprobe.d.example modules-load.d.example ims_ipsec.rules.yml ims_ipsec.dashboard.json; do
 	ok "the example $file is there" test -s "$examples/$file"
 done
-# Each line of it is understood: without the module it is the kernel that is missed, status 2.
-# Those behind a comment as well
-sed 's/^#\(endpoint\|\t\)/\1/' "$examples/ims_ipsec.conf.example" >"$tmp/conf"
+conf=$tmp/root/etc/ims_ipsec.conf
+ok "INSTALL: the configuration is there, and has no command" sh -c "test -s '$conf' && ! grep -v '^#' '$conf' | grep ."
+ok "INSTALL: without a command it is no failure, nor is the module missed" "$tmp/root/usr/sbin/imsipsec" batch "$conf"
+# Each command in it is understood: without the module it is the kernel that is missed, status 2
+sed 's/^#\(config\|endpoint\|\t\)/\1/' "$conf" >"$tmp/conf"
 # shellcheck disable=SC2317 # ok calls it
 understood() {
 	unshare -rn "$tmp/root/usr/sbin/imsipsec" -force batch "$1" >"$tmp/said" 2>&1
 	cat "$tmp/said"
 	! grep -E 'unknown|not valid|needs a value|missing|there twice' "$tmp/said" &&
-		grep -q 'endpoint replace' "$1"
+		grep -q '^endpoint replace' "$1" && grep -q '^config set' "$1"
 }
-ok "the example configuration is understood" understood "$tmp/conf"
+ok "INSTALL: its commands, when they are no comments, are understood" understood "$tmp/conf"
+
+echo 'config set min-spi 4096' >>"$conf"
+cp "$conf" "$tmp/conf"
+# shellcheck disable=SC2317 # ok calls them
+{
+	again() { "$make" install DESTDIR="$tmp/root" PREFIX=/usr && cmp "$conf" "$tmp/conf"; }
+	left() {
+		"$make" uninstall DESTDIR="$tmp/root" PREFIX=/usr
+		find "$tmp/root" ! -type d -o -name 'ims*' >"$tmp/left"
+		cat "$tmp/left"
+		[ "$(cat "$tmp/left")" = "$1" ]
+	}
+}
+ok "INSTALL: make install again leaves the operator's configuration as it is" again
+ok "INSTALL: make uninstall leaves it alone, and nothing else" left "$conf"
+cp systemd/ims_ipsec.conf "$conf"
+ok "INSTALL: make uninstall takes the one that was shipped" left ""
 echo "1..$n"
 exit $failed

@@ -103,12 +103,16 @@ starts() {	# NAME, as of a line of the unit
 endpoints() {
 	"$imsipsec" -j endpoint show
 }
-sed 's/^#\(endpoint\|\t\)/\1/' "$here/../systemd/ims_ipsec.conf.example" >"$tmp/ims_ipsec.conf"
+cp "$here/../systemd/ims_ipsec.conf" "$tmp/"
+starts ExecStart && run 0 -j endpoint show && json 'j == []'
+ok "the unit starts with the file as it is shipped: no endpoint is there"
+# The commands in it
+sed -i 's/^#\(config\|endpoint\|\t\)/\1/' "$tmp/ims_ipsec.conf"
 starts ExecStart && run 0 -j endpoint show && json '[(e["address"], e["port-ps"], e["port-pc"],
 	e["guard"], e["nat-traversal"]) for e in j] == [
 	("192.0.2.1", 5063, [5062, 5064], "drop", False), ("2001:db8::1", 5063, [5062, 5064], "drop", False),
 	("198.51.100.1", 5063, [5062, 5064], "drop", True)]' && run 0 -j config show && json 'j["max-spi"] == 600000'
-ok "the unit starts: the example's endpoints are there"
+ok "the unit starts: the endpoints of the shipped file are there, when they are no comments"
 key=000102030405060708090a0b0c0d0e0f
 id=$(endpoints | sed 's/^\[{"id":\([0-9]*\),.*/\1/')
 run 0 bundle add endpoint "$id" owner alice contact c ue 192.0.2.5 port-uc 6301 port-us 6300 spi-uc 25656 \
