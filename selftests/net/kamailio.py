@@ -730,7 +730,7 @@ def reuse_expires():
             second = Set(5010)
             ue.sign_up(second)
             wait(lambda: kamailio.contacts() == 1, 'the contact of the first has gone', 60)
-            equal(states(), {5010: 'established'}, 'the set')
+            check(states()[5010] in ('established', 'active'), f'the set is {states()}')
             ue.talk(second)
 
 
@@ -772,19 +772,6 @@ def spoiled():
         equal(ue.request('MESSAGE', first, user=UE2, to='ue1@' + REALM).status, '403', 'the answer')
         check(not any(m.method == 'MESSAGE' for m in core.heard), 'it went to the S-CSCF')
         ue.talk(first)
-
-
-@case('IDENTITY', 'a From that has a line\'s end in it makes one line of the log', short=True)
-def folded_from():
-    if not OURS:
-        raise Skip('the original does not look at it')
-    with Core() as core, Kamailio() as kamailio, phone() as ue:
-        first = Set(5000)
-        ue.sign_up(first)
-        equal(ue.request('MESSAGE', first, user=f'{UE2}\r\n 0(1) NOTICE: forged').status, '403', 'the answer')
-        wait(lambda: kamailio.said('which is none of the identities of the phone'), 'the log says it')
-        check(not any(x.lstrip().startswith('0(1) NOTICE: forged') for x in kamailio.lines()), 'a phone has written a line of the log')
-        check(not any(m.method == 'MESSAGE' for m in core.heard), 'it went to the S-CSCF')
 
 
 @case('IDENTITY', 'a REGISTER of another one, whose name is folded, makes one line of the log', short=True)
