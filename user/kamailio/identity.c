@@ -3,7 +3,6 @@
  * Who a request may say that it is from: the P-CSCF goes by the SA that it came over, whatever
  * identity it names (TS 24.229 clause 5.2.6.3).
  */
-#include <ctype.h>
 #include <string.h>
 
 #include "core/dprint.h"
@@ -56,16 +55,6 @@ static bool same(str a, str b)
 	a = bare(a);
 	b = bare(b);
 	return a.len == b.len && !strncasecmp(a.s, b.s, a.len);
-}
-
-/* How much of a text goes into the log, where a line is a line, whatever is folded within <> */
-static int line_of(str text)
-{
-	int n = 0;
-
-	while (n < text.len && !iscntrl((unsigned char)text.s[n]))
-		n++;
-	return n;
 }
 
 static bool is_anonymous(str uri)
@@ -226,8 +215,8 @@ bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)
 	LIMITED(LM_WARN,
 		"%.*s with From %.*s, which is none of the identities of the phone's registration: "
 		"refused\n",
-		msg->first_line.u.request.method.len, msg->first_line.u.request.method.s,
-		line_of(from), from.s);
+		msg->first_line.u.request.method.len, msg->first_line.u.request.method.s, from.len,
+		from.s);
 	return false;
 }
 
