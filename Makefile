@@ -39,7 +39,7 @@ all: modules user
 define build_module
 	@mkdir -p build/$(1)
 	@find build/$(1) -type l -delete
-	@ln -s $(CURDIR)/Kbuild build/$(1)/Kbuild
+	@ln -s $(CURDIR)/Kbuild $(CURDIR)/VERSION build/$(1)/
 	@cp -rsf $(CURDIR)/kmod $(wildcard $(CURDIR)/include) build/$(1)/
 	$(MAKE) -C $(2) M=$(CURDIR)/build/$(1) $(4) $(3)
 endef

@@ -520,4 +520,4 @@ module_exit(ims_iv_unload);
 MODULE_DESCRIPTION("IV generators of ims_ipsec: the SAs of a bundle share a cipher");
 MODULE_AUTHOR("The ims_ipsec authors");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(IMS_IPSEC_VERSION);

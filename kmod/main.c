@@ -190,7 +190,7 @@ module_exit(ims_exit);
 MODULE_DESCRIPTION("IMS access security (ipsec-3gpp) for P-CSCFs");
 MODULE_AUTHOR("The ims_ipsec authors");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(IMS_IPSEC_VERSION);
 MODULE_ALIAS_GENL_FAMILY(IMS_IPSEC_FAMILY_NAME);
 /*
  * What the processor has for the algorithms, which boot loads as a rule; and the

@@ -49,6 +49,38 @@
 extern "C" {
 #endif
 
+/* ---- Version --------------------------------------------------------- */
+
+/* Of this header */
+#define IMSIPSEC_VERSION_MAJOR	0
+#define IMSIPSEC_VERSION_MINOR	1
+#define IMSIPSEC_VERSION_PATCH	0
+
+#define IMSIPSEC_VERSION_STRING_(a, b, c)	#a "." #b "." #c
+#define IMSIPSEC_VERSION_STRING(a, b, c)	IMSIPSEC_VERSION_STRING_(a, b, c)
+
+/** Of this header, as text: "1.2.3" */
+#define IMSIPSEC_VERSION \
+	IMSIPSEC_VERSION_STRING(IMSIPSEC_VERSION_MAJOR, IMSIPSEC_VERSION_MINOR, \
+				IMSIPSEC_VERSION_PATCH)
+
+/** Is this header of that version, or a later one? For #if */
+#define IMSIPSEC_VERSION_AT_LEAST(major, minor, patch) \
+	(IMSIPSEC_VERSION_MAJOR > (major) || \
+	 (IMSIPSEC_VERSION_MAJOR == (major) && \
+	  (IMSIPSEC_VERSION_MINOR > (minor) || \
+	   (IMSIPSEC_VERSION_MINOR == (minor) && IMSIPSEC_VERSION_PATCH >= (patch)))))
+
+/**
+ * imsipsec_version() - version of the library that runs
+ *
+ * A program that was built with another one's header finds it differs from IMSIPSEC_VERSION,
+ * which does no harm as long as the soname is the same.
+ *
+ * Return: as IMSIPSEC_VERSION; constant.
+ */
+const char *imsipsec_version(void);
+
 /** It has not happened yet: of members that say how long ago it did */
 #define IMSIPSEC_NEVER	UINT64_MAX
 

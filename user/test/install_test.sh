@@ -43,6 +43,7 @@ EOF
 cp "$tmp/a.c" "$tmp/a.cc"
 ok "pkg-config" pkg-config --print-errors --exists libimsipsec
 shared=$(pkg-config --cflags --libs libimsipsec)
+ok "VERSION: pkg-config" sh -c "[ \$(pkg-config --modversion libimsipsec) = \$(cat ../VERSION) ]"
 
 # shellcheck disable=SC2086
 {
@@ -54,6 +55,19 @@ shared=$(pkg-config --cflags --libs libimsipsec)
 		"-I$tmp/root/usr/include" "$tmp/root/usr/lib/libimsipsec.a" -lmnl
 	ok "it runs" "$tmp/static"
 }
+# The example's alone: without it the rest is built, and that the example is not is said
+cat >"$tmp/pkg-config" <<'EOF'
+#!/bin/sh
+case " $* " in *" nettle "*) exit 1 ;; esac
+exec pkg-config "$@"
+EOF
+chmod +x "$tmp/pkg-config"
+ok "NETTLE: without it the library and the command are built, and no example" sh -c "
+	'$make' -n all BUILD='$tmp/none' PKG_CONFIG='$tmp/pkg-config' >'$tmp/said' &&
+	grep -q -- '-o $tmp/none/imsipsec ' '$tmp/said' && grep -q 'libimsipsec.so' '$tmp/said' &&
+	grep -q 'pcscf is not built: nettle' '$tmp/said' && ! grep -n 'examples/\|-lnettle' '$tmp/said'"
+ok "NETTLE: nothing but the example includes it" sh -c "grep -q nettle examples/*/*.c &&
+	! grep -rn nettle lib cli sip"
 ok "the man page is there" test -s "$tmp/root/usr/share/man/man8/imsipsec.8"
 
 unit=$tmp/root/usr/lib/systemd/system/ims_ipsec.service
