@@ -41,7 +41,6 @@ void ours_connect(void)
 void ours_raise_limits(void)
 {
 	const struct imsipsec_config config = {
-		.size = sizeof(config),
 		.set = IMSIPSEC_CONFIG_MAX_BUNDLES | IMSIPSEC_CONFIG_MAX_PENDING,
 		.max_bundles = 4 << 20,
 		.max_pending = 4 << 20,
@@ -56,7 +55,6 @@ void ours_raise_limits(void)
 void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 {
 	const struct imsipsec_endpoint_params params = {
-		.size = sizeof(params),
 		.address = to_addr(s, &s->addr),
 		.port_ps = port_ps,
 		.port_pc = &port_pc,
@@ -77,7 +75,6 @@ void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 void ours_create(const struct setup *s, struct ue *ue)
 {
 	struct imsipsec_bundle_params params = {
-		.size = sizeof(params),
 		.endpoint = s->endpoint,
 		.owner = ue->owner,
 		.owner_len = strlen(ue->owner),

@@ -121,7 +121,7 @@ struct check {
 	struct imsipsec_endpoint *endpoints;
 	size_t n_endpoints;
 	size_t trusted_ues;
-	struct imsipsec_algorithm *algorithms;
+	struct imsipsec_pair_info *algorithms;
 	size_t n_algorithms;
 	struct check_address *addresses;
 	size_t n_addresses;

@@ -168,7 +168,7 @@ static bool cpu_has(const char *cpuinfo, const char *flag)
 
 /* That would serve a pair faster, and is there, but is not loaded; or NULL */
 static const char *accelerator_of(const struct check *c, const char *cpuinfo,
-				  const struct imsipsec_algorithm *a)
+				  const struct imsipsec_pair_info *a)
 {
 	const struct accelerator *acc;
 	bool loaded;
@@ -184,7 +184,7 @@ static const char *accelerator_of(const struct check *c, const char *cpuinfo,
 }
 
 /* Has it an IV generator, which is not of ims_ipsec_iv? */
-static bool has_kernels_iv(const struct imsipsec_algorithm *a)
+static bool has_kernels_iv(const struct imsipsec_pair_info *a)
 {
 	return !strncmp(a->driver, "seqiv(", 6) || !strncmp(a->driver, "echainiv(", 9);
 }
@@ -192,7 +192,7 @@ static bool has_kernels_iv(const struct imsipsec_algorithm *a)
 void check_algorithms(struct check *c)
 {
 	char *cpuinfo = check_read(c, "/proc/cpuinfo");
-	const struct imsipsec_algorithm *a;
+	const struct imsipsec_pair_info *a;
 	unsigned int served = 0, fast = 0, kernels = 0;
 	const char *module;
 	size_t i;

@@ -65,6 +65,7 @@ struct imsipsec_cache {
 	uint64_t seq;			/* of the last event heard of */
 	bool stale;			/* to be dumped before it is used */
 	unsigned int round;
+	int see_err;			/* of what a dump gave, what went wrong */
 
 	/* One table for all keys */
 	uint64_t seed;
@@ -328,7 +329,10 @@ static int take(struct imsipsec_cache *c, const struct imsipsec_bundle *b)
 
 static int see(const struct imsipsec_bundle *bundle, void *data)
 {
-	return take(data, bundle);
+	struct imsipsec_cache *c = data;
+
+	c->see_err = take(c, bundle);
+	return !!c->see_err;
 }
 
 static int dump(struct imsipsec_cache *c)
@@ -343,6 +347,8 @@ static int dump(struct imsipsec_cache *c)
 	do {
 		c->round++;
 		err = imsipsec_bundle_dump(c->h, NULL, see, c);
+		if (err > 0)
+			err = c->see_err;
 	} while (err == -ESTALE && ++tries < DUMPS_MAX);
 	if (err)
 		return err;
@@ -381,7 +387,7 @@ static int apply(const struct imsipsec_event *event, void *data)
 		c->seq = event->seq;
 		apply_to_bundles(c, event);
 	}
-	l->ret = l->cb ? l->cb(event, l->data) : 0;
+	l->ret = l->cb ? imsipsec_called(c->h, l->cb(event, l->data)) : 0;
 	return l->ret;
 }
 
@@ -452,14 +458,14 @@ static int tell_heard(struct imsipsec_cache *c, event_fn cb, void *data)
 	}
 	if (c->heard_lost) {
 		c->heard_lost = false;
-		err = cb(&lost, data);
+		err = imsipsec_called(c->h, cb(&lost, data));
 	}
 	while (!err && (heard = c->heard)) {
 		c->heard = heard->next;
 		if (!c->heard)
 			c->heard_end = &c->heard;
 		c->n_heard--;
-		err = cb(&heard->event, data);
+		err = imsipsec_called(c->h, cb(&heard->event, data));
 		free(heard);
 	}
 	if (!c->heard)

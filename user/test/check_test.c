@@ -137,7 +137,7 @@ static void add_endpoint(const char *address)
 
 static void add_algorithm(enum imsipsec_alg alg, enum imsipsec_ealg ealg, const char *driver)
 {
-	struct imsipsec_algorithm *a;
+	struct imsipsec_pair_info *a;
 
 	c.algorithms = check_grow(c.algorithms, &c.n_algorithms, sizeof(*a));
 	a = &c.algorithms[c.n_algorithms - 1];
