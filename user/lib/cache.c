@@ -589,8 +589,10 @@ static int look_up(struct imsipsec_cache *c, const struct query *q,
 	}
 	if (!best)
 		return imsipsec_fail(c->h, -ENOENT, "no such bundle");
-	found->seq = c->seq;
-	found->bundle = &best->bundle;
+	*found = (struct imsipsec_found){
+		.seq = c->seq,
+		.bundle = &best->bundle,
+	};
 	return 0;
 }
 
