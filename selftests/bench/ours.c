@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Registrations by the module: an endpoint, and its bundles. */
 #include <err.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "ours.h"
@@ -124,6 +125,19 @@ void ours_listen(void)
 		errx(2, "%s", imsipsec_open_strerror(ret));
 	if (imsipsec_cache_dispatch(cache, NULL, NULL))
 		errx(2, "%s", imsipsec_cache_strerror(cache));
+}
+
+size_t ours_cache_memory(void)
+{
+	struct mallinfo2 before = mallinfo2(), with;
+	struct imsipsec_cache *c;
+	int err = imsipsec_cache_open(&c);
+
+	if (err)
+		errx(2, "%s", imsipsec_open_strerror(err));
+	with = mallinfo2();
+	imsipsec_cache_close(c);
+	return with.uordblks + with.hblkhd - before.uordblks - before.hblkhd;
 }
 
 void ours_rx_mark(const struct ue *ue, struct imsipsec_found *found)

@@ -108,7 +108,7 @@ static int bundle_attr(const struct nlattr *attr, void *data)
 }
 
 /* What is absent where it has not happened */
-static const struct imsipsec_bundle no_bundle = {
+const struct imsipsec_bundle imsipsec_no_bundle = {
 	.last_rx_ms = IMSIPSEC_NEVER,
 	.last_tx_ms = IMSIPSEC_NEVER,
 };
@@ -117,7 +117,7 @@ int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bu
 {
 	int err;
 
-	*bundle = no_bundle;
+	*bundle = imsipsec_no_bundle;
 	err = imsipsec_attr_walk_msg(nlh, bundle_attr, bundle);
 	if (err)
 		return err;
@@ -128,7 +128,7 @@ int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle
 {
 	int err;
 
-	*bundle = no_bundle;
+	*bundle = imsipsec_no_bundle;
 	err = imsipsec_attr_walk_nest(nest, bundle_attr, bundle);
 	if (err)
 		return err;

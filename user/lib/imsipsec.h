@@ -1466,8 +1466,9 @@ struct imsipsec_cache;
  * struct imsipsec_found - what was found
  * @seq: number of the last event that it reflects, or a later one; 0: there was
  *	none yet
- * @bundle: the cache's, until the next call with the cache; its lifetime and
- *	counters, and where its NAT is, are those of some time ago
+ * @bundle: the cache's, until the next call with the cache; its lifetime, and where its NAT
+ *	is, are those of some time ago. It has no counters: rx_packets and the like are 0,
+ *	last_rx_ms and last_tx_ms IMSIPSEC_NEVER; imsipsec_bundle_get() has them
  * @reserved: zero
  */
 struct imsipsec_found {

@@ -153,6 +153,7 @@ int imsipsec_stats_parse(const struct nlmsghdr *nlh, struct imsipsec_stats *stat
 int imsipsec_trace_parse(const struct nlmsghdr *nlh, struct imsipsec_trace *trace);
 int imsipsec_endpoint_parse(const struct nlmsghdr *nlh, struct imsipsec_endpoint *endpoint);
 int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bundle);
+extern const struct imsipsec_bundle imsipsec_no_bundle;
 int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle *bundle);
 int imsipsec_event_parse(const struct nlmsghdr *nlh, struct imsipsec_event *event);
 int imsipsec_event_input(struct imsipsec_events *ev,
@@ -160,7 +161,7 @@ int imsipsec_event_input(struct imsipsec_events *ev,
 
 /* cache.c: what it has, for tests; @cb must not use it */
 
-void imsipsec_cache_walk(const struct imsipsec_cache *c,
+void imsipsec_cache_walk(struct imsipsec_cache *c,
 			 void (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data);
 
 /* addr.c */

@@ -60,7 +60,7 @@ def newer_source(text):
     """What the library makes has the new member, and in it a value."""
     value = '.newer = { 1, 2, 3, 4 }'
     text = re.sub(r'(\(struct imsipsec_(?:\w+)\))\{ 0 \}', rf'\1{{ {value} }}', text)
-    text = re.sub(r'(= \(struct imsipsec_(?:config|event|found)\)\{)', rf'\1 {value},', text)
+    text = re.sub(r'(= \(struct imsipsec_(?:config|event|found)\)\{)(?! .newer)', rf'\1 {value},', text)
     text = re.sub(r'(no_bundle = \{)', rf'\1 {value},', text)
     text = text.replace('.mech = { .q = 1000 }', f'.mech = {{ .q = 1000, {value} }}')
     return re.sub(r'\(struct imsipsec_pair\)\{ a->alg, a->ealg \}',
