@@ -172,7 +172,7 @@ static const struct command commands[] = {
 	{ "trace", cmd_trace, "[ ue ADDRESS ]",
 	  "Show what was refused or dropped last: why is this UE not registered" },
 	{ "monitor", cmd_monitor, "", "Show events until interrupted" },
-	{ "check", cmd_check, "[ ues N ]",
+	{ "check", cmd_check, "[ ues N ] [ processes N ]",
 	  "Show what on this host stands in the way of N UEs, 64000 if not given, and the cure" },
 	{ "batch", cmd_batch, "FILE",
 	  "Run the commands in FILE, - for standard input, one a line" },
