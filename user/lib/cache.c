@@ -67,11 +67,17 @@ struct entry {
 	uint8_t offload, offload_reason;
 	bool unmarked, udp_only;
 	uint8_t round;			/* of the last dump that had it */
-	bool plain;			/* without what few have: see unpack_rare() */
-	uint8_t tail[];			/* the addresses, owner, contact, interface */
+	bool plain;			/* without what few have: see unpack_rest() */
+	/*
+	 * The addresses, owner, contact and interface. The names have zeroes up to a multiple of
+	 * STEP behind them: copied in few steps, which bring along what has to be behind them.
+	 */
+	uint8_t tail[];
 };
 
 #define NOBODY	UINT32_MAX		/* no index */
+#define STEP	16
+#define STEPS(len)	(((size_t)(len) + STEP - 1) / STEP * STEP)
 
 struct heard {
 	struct heard *next;
@@ -163,6 +169,12 @@ static uint8_t *put(uint8_t *to, struct bytes bytes)
 	return to + bytes.len;
 }
 
+static uint8_t *put_name(uint8_t *to, struct bytes name)
+{
+	memset(put(to, name), 0, STEPS(name.len) - name.len);
+	return to + STEPS(name.len);
+}
+
 /* The longest there can be */
 union packed {
 	struct entry entry;
@@ -173,7 +185,8 @@ union packed {
 static size_t length_of(const struct entry *e)
 {
 	return offsetof(struct entry, tail) + e->address_len + e->ue_address_len +
-	       e->ue_nat_address_len + e->owner_len + e->contact_len + e->interface_len;
+	       e->ue_nat_address_len + STEPS(e->owner_len) + STEPS(e->contact_len) +
+	       e->interface_len;
 }
 
 static void pack(union packed *packed, const struct imsipsec_bundle *b)
@@ -218,8 +231,8 @@ static void pack(union packed *packed, const struct imsipsec_bundle *b)
 	to = put(e->tail, address);
 	to = put(to, ue_address);
 	to = put(to, nat_address);
-	to = put(to, (struct bytes){ b->owner, b->owner_len });
-	to = put(to, (struct bytes){ b->contact, b->contact_len });
+	to = put_name(to, (struct bytes){ b->owner, b->owner_len });
+	to = put_name(to, (struct bytes){ b->contact, b->contact_len });
 	put(to, (struct bytes){ (const uint8_t *)b->offload_interface, interface_len });
 }
 
@@ -236,20 +249,32 @@ static const uint8_t *unpack_addr(struct imsipsec_addr *addr, const uint8_t *fro
 	return from + len;
 }
 
-/* Of another bundle's, which was there before, nothing is left. */
-static const uint8_t *unpack_bytes(void *to, size_t *had, const uint8_t *from, size_t len)
+static const uint8_t *unpack_name(uint8_t *to, const uint8_t *from, size_t len)
 {
-	if (*had > len)
-		memset((uint8_t *)to + len, 0, *had - len);
-	memcpy(to, from, len);
-	*had = len;
-	return from + len;
+	size_t i;
+
+	for (i = 0; i < len; i += STEP)
+		memcpy(to + i, from + i, STEP);
+	return from + i;
 }
 
-static void unpack_rare(struct imsipsec_bundle *b, const struct entry *e)
+/* Behind a name there is nothing of that of another bundle, @had bytes, which was there before. */
+static void clear_rest(uint8_t *name, size_t len, size_t had)
+{
+	if (had > len)
+		memset(name + len, 0, had - len);
+}
+
+/* What few messages need, out of the way of the others */
+__attribute__((noinline))
+static void unpack_rest(struct imsipsec_cache *c, const struct entry *e, size_t owner_had,
+			size_t contact_had)
 {
 	const uint8_t *from = e->tail + e->address_len + e->ue_address_len;
+	struct imsipsec_bundle *b = &c->found;
 
+	clear_rest(b->owner, e->owner_len, owner_had);
+	clear_rest(b->contact, e->contact_len, contact_had);
 	from = unpack_addr(&b->ue_nat_address, from, e->ue_nat_address_len);
 	b->ue_nat_port = e->ue_nat_port;
 	b->unmarked = e->unmarked;
@@ -257,7 +282,9 @@ static void unpack_rare(struct imsipsec_bundle *b, const struct entry *e)
 	b->offload = e->offload;
 	b->offload_reason = e->offload_reason;
 	memset(b->offload_interface, 0, sizeof(b->offload_interface));
-	memcpy(b->offload_interface, from + e->owner_len + e->contact_len, e->interface_len);
+	memcpy(b->offload_interface, from + STEPS(e->owner_len) + STEPS(e->contact_len),
+	       e->interface_len);
+	c->found_plain = e->plain;
 }
 
 /*
@@ -267,6 +294,7 @@ static void unpack_rare(struct imsipsec_bundle *b, const struct entry *e)
 static const struct imsipsec_bundle *unpack(struct imsipsec_cache *c, const struct entry *e)
 {
 	struct imsipsec_bundle *b = &c->found;
+	const size_t owner_had = b->owner_len, contact_had = b->contact_len;
 	const uint8_t *from = e->tail;
 
 	b->id = e->id;
@@ -289,11 +317,13 @@ static const struct imsipsec_bundle *unpack(struct imsipsec_cache *c, const stru
 	from = unpack_addr(&b->address, from, e->address_len);
 	from = unpack_addr(&b->ue_address, from, e->ue_address_len);
 	from += e->ue_nat_address_len;
-	from = unpack_bytes(b->owner, &b->owner_len, from, e->owner_len);
-	unpack_bytes(b->contact, &b->contact_len, from, e->contact_len);
-	if (!e->plain || !c->found_plain)
-		unpack_rare(b, e);
-	c->found_plain = e->plain;
+	from = unpack_name(b->owner, from, e->owner_len);
+	unpack_name(b->contact, from, e->contact_len);
+	b->owner_len = e->owner_len;
+	b->contact_len = e->contact_len;
+	if (owner_had > STEPS(e->owner_len) || contact_had > STEPS(e->contact_len) ||
+	    !e->plain || !c->found_plain)
+		unpack_rest(c, e, owner_had, contact_had);
 	return b;
 }
 
@@ -307,7 +337,7 @@ static bool query_of(const struct entry *e, enum key key, struct query *q)
 		.key = key,
 		.number = key == KEY_MARK ? e->mark : e->id,
 		.owner = { owner, e->owner_len },
-		.contact = { owner + e->owner_len, e->contact_len },
+		.contact = { owner + STEPS(e->owner_len), e->contact_len },
 		.local = { local, e->address_len },
 		.remote = { remote, e->ue_address_len },
 		.local_port = key == KEY_PS ? e->port_ps : e->port_pc,
