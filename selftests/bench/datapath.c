@@ -20,6 +20,7 @@
  *	activate[-same-ports]-N		what a UE's first message over a new set costs
  *					more than the next one: taking it into use
  *	rx-mark-N			imsipsec_rx_mark()
+ *	cache-memory-N			bytes that imsipsec_cache_open() takes
  *	outbound[-nat|-ipv6]-N		a packet to a UE
  *	other-in[-ipv6], other-out[-ipv6]	somebody else's packet, plain UDP
  *	forwarded[-ipv6]		the same, not to this host, which passes it on
@@ -92,7 +93,7 @@
 
 enum what {
 	INBOUND, INBOUND_OLDEST, INBOUND_GRO, LOCK, ACTIVATE, ACTIVATE_SAME_PORTS, RX_MARK,
-	OUTBOUND, LOAD, MEMORY, CREATE, DELETE, HELD_EXPIRE, HELD_LOAD, HELD_END,
+	CACHE_MEMORY, OUTBOUND, LOAD, MEMORY, CREATE, DELETE, HELD_EXPIRE, HELD_LOAD, HELD_END,
 	OTHER_IN, OTHER_OUT, FORWARDED
 };
 
@@ -750,6 +751,8 @@ static double measure(const struct row *row)
 		return measure_lock(row);
 	case RX_MARK:
 		return measure_rx_mark(row);
+	case CACHE_MEMORY:
+		return ours_cache_memory();
 	case OUTBOUND:
 		return measure_outbound(row);
 	case LOAD:
@@ -887,6 +890,8 @@ static struct row parse_row(const char *text)
 		row.what = ACTIVATE;
 	else if (take(&text, "rx-mark"))
 		row.what = RX_MARK;
+	else if (take(&text, "cache-memory"))
+		row.what = CACHE_MEMORY;
 	else if (take(&text, "lock"))
 		row.what = LOCK;
 	else if (take(&text, "inbound"))

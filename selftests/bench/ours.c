@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Registrations by the module: an endpoint, and its bundles. */
 #include <err.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "ours.h"
@@ -41,7 +42,6 @@ void ours_connect(void)
 void ours_raise_limits(void)
 {
 	const struct imsipsec_config config = {
-		.size = sizeof(config),
 		.set = IMSIPSEC_CONFIG_MAX_BUNDLES | IMSIPSEC_CONFIG_MAX_PENDING,
 		.max_bundles = 4 << 20,
 		.max_pending = 4 << 20,
@@ -56,7 +56,6 @@ void ours_raise_limits(void)
 void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 {
 	const struct imsipsec_endpoint_params params = {
-		.size = sizeof(params),
 		.address = to_addr(s, &s->addr),
 		.port_ps = port_ps,
 		.port_pc = &port_pc,
@@ -77,7 +76,6 @@ void ours_open(struct setup *s, uint16_t port_ps, uint16_t port_pc)
 void ours_create(const struct setup *s, struct ue *ue)
 {
 	struct imsipsec_bundle_params params = {
-		.size = sizeof(params),
 		.endpoint = s->endpoint,
 		.owner = ue->owner,
 		.owner_len = strlen(ue->owner),
@@ -127,6 +125,19 @@ void ours_listen(void)
 		errx(2, "%s", imsipsec_open_strerror(ret));
 	if (imsipsec_cache_dispatch(cache, NULL, NULL))
 		errx(2, "%s", imsipsec_cache_strerror(cache));
+}
+
+size_t ours_cache_memory(void)
+{
+	struct mallinfo2 before = mallinfo2(), with;
+	struct imsipsec_cache *c;
+	int err = imsipsec_cache_open(&c);
+
+	if (err)
+		errx(2, "%s", imsipsec_open_strerror(err));
+	with = mallinfo2();
+	imsipsec_cache_close(c);
+	return with.uordblks + with.hblkhd - before.uordblks - before.hblkhd;
 }
 
 void ours_rx_mark(const struct ue *ue, struct imsipsec_found *found)

@@ -12,6 +12,7 @@ void ours_create(const struct setup *s, struct ue *ue);
 void ours_confirm(const struct ue *ue, enum imsipsec_older older);
 void ours_delete(const struct ue *ue);
 void ours_listen(void);
+size_t ours_cache_memory(void);
 void ours_rx_mark(const struct ue *ue, struct imsipsec_found *found);
 
 #endif /* BENCH_OURS_H */

@@ -124,7 +124,7 @@ static void populate(void)
 
 static struct imsipsec_bundle_filter filter_of(const struct ue *ue, bool by_address)
 {
-	struct imsipsec_bundle_filter filter = { .size = sizeof(filter) };
+	struct imsipsec_bundle_filter filter = { 0 };
 
 	if (by_address) {
 		filter.ue_address.family = AF_INET;
@@ -157,7 +157,6 @@ static int count_trace(const struct imsipsec_trace *t, void *data)
 static double measure_trace(void)
 {
 	struct imsipsec_bundle_params params = {
-		.size = sizeof(params),
 		.endpoint = setup.endpoint + 1,
 		.owner = "o", .owner_len = 1, .contact = "c", .contact_len = 1,
 		.alg = setup.pair->alg, .ealg = setup.pair->ealg, .mode = IMSIPSEC_MODE_TRANS,
@@ -325,7 +324,7 @@ static size_t rounds(void)
 
 /* Of nobody: all are established */
 static const struct imsipsec_bundle_filter none = {
-	.size = sizeof(none), .state = IMSIPSEC_STATE_TEMPORARY,
+	.state = IMSIPSEC_STATE_TEMPORARY,
 };
 
 static void flush_none(void)

@@ -479,12 +479,13 @@ def counters():
 class Mech(ctypes.Structure):
     """struct imsipsec_mech."""
     _fields_ = (('alg', ctypes.c_int), ('ealg', ctypes.c_int), ('mode', ctypes.c_int), ('esp', ctypes.c_bool), ('q', ctypes.c_uint),
-                ('spi_c', ctypes.c_uint32), ('spi_s', ctypes.c_uint32), ('port_c', ctypes.c_uint16), ('port_s', ctypes.c_uint16))
+                ('spi_c', ctypes.c_uint32), ('spi_s', ctypes.c_uint32), ('port_c', ctypes.c_uint16), ('port_s', ctypes.c_uint16),
+                ('reserved', ctypes.c_ubyte * 32))
 
 
-class Algs(ctypes.Structure):
-    """struct imsipsec_algs."""
-    _fields_ = (('alg', ctypes.c_int), ('ealg', ctypes.c_int))
+class Pair(ctypes.Structure):
+    """struct imsipsec_pair."""
+    _fields_ = (('alg', ctypes.c_int), ('ealg', ctypes.c_int), ('reserved', ctypes.c_ubyte * 8))
 
 
 def offered(algs, *headers):
@@ -493,7 +494,7 @@ def offered(algs, *headers):
     lib.imsipsec_secagree_free.argtypes = (ctypes.c_void_p,)
     client, mech = ctypes.c_void_p(), ctypes.POINTER(Mech)()
     spec = World.nl.spec.enums
-    order = (Algs * len(algs))(*(Algs(spec['auth-alg'][a], spec['enc-alg'][e]) for a, e in algs))
+    order = (Pair * len(algs))(*(Pair(spec['auth-alg'][a], spec['enc-alg'][e]) for a, e in algs))
     try:
         for h in headers:
             equal(lib.imsipsec_secagree_parse(ctypes.byref(client), h.encode(), ctypes.c_size_t(len(h))), 0, f'parsing "{h}"')

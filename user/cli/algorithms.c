@@ -5,7 +5,7 @@
 
 #include "cli.h"
 
-static void algorithm_json(struct json *j, const struct imsipsec_algorithm *a)
+static void algorithm_json(struct json *j, const struct imsipsec_pair_info *a)
 {
 	json_open(j, NULL, '{');
 	json_name(j, "auth-alg", imsipsec_alg_name(a->alg), a->alg);
@@ -20,7 +20,7 @@ static void algorithm_json(struct json *j, const struct imsipsec_algorithm *a)
 	json_close(j, '}');
 }
 
-static void algorithm_text(const struct imsipsec_algorithm *a)
+static void algorithm_text(const struct imsipsec_pair_info *a)
 {
 	if (a->rank)
 		printf("%" PRIu32, a->rank);
@@ -35,7 +35,7 @@ static void algorithm_text(const struct imsipsec_algorithm *a)
 		printf("not in this kernel\n");
 }
 
-static int show_one(const struct imsipsec_algorithm *a, void *data)
+static int show_one(const struct imsipsec_pair_info *a, void *data)
 {
 	(void)data;
 	if (json_wanted)
@@ -51,5 +51,5 @@ int cmd_algorithms(int argc, char **argv)
 
 	parse_args(argc, argv, NULL, 0);
 	h = begin_list();
-	return end_list(h, imsipsec_algorithm_dump(h, show_one, NULL));
+	return end_list(h, imsipsec_pair_dump(h, show_one, NULL));
 }

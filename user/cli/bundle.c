@@ -146,7 +146,7 @@ static void check_pair(const struct arg *a, const struct arg *b, bool required)
 
 static int bundle_add(int argc, char **argv)
 {
-	struct imsipsec_bundle_params p = { .size = sizeof(p) };
+	struct imsipsec_bundle_params p = { 0 };
 	struct bytes owner = { .len = 0 }, contact = { .len = 0 };
 	const struct imsipsec_bundle *b;
 	struct keys keys;
@@ -312,7 +312,7 @@ static void init_filter(struct filter_args *f, struct arg *args)
 		{ "older-than", parse_id, &f->filter.older_than },
 	};
 
-	*f = (struct filter_args){ .filter = { .size = sizeof(f->filter) } };
+	*f = (struct filter_args){ 0 };
 	memcpy(args, wanted, sizeof(wanted));
 }
 

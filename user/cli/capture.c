@@ -278,7 +278,7 @@ static int add_set(const struct imsipsec_bundle *b, void *data)
 
 static void add_all_sets(struct capture *c)
 {
-	const struct imsipsec_bundle_filter filter = { .size = sizeof(filter), .ue_address = c->ue };
+	const struct imsipsec_bundle_filter filter = { .ue_address = c->ue };
 
 	if (imsipsec_bundle_dump(c->h, &filter, add_set, c))
 		die(EXIT_KERNEL, "%s", imsipsec_strerror(c->h));

@@ -80,6 +80,7 @@ struct json_object;			/* of json-c */
  * struct check - what the checks look at, and what they found
  * @root: goes before the names of the files that they read: "", or a test's folder
  * @ues: how many UEs are expected
+ * @processes: how many processes keep a cache of all bundles, imsipsec_cache_open()
  * @open_error: what imsipsec_open() returned
  * @module: it is open, @config, @endpoints and @algorithms are the kernel's
  * @config: without @config.allowed_algorithms
@@ -116,13 +117,14 @@ struct json_object;			/* of json-c */
 struct check {
 	const char *root;
 	uint32_t ues;
+	uint32_t processes;
 	int open_error;
 	bool module;
 	struct imsipsec_config config;
 	struct imsipsec_endpoint *endpoints;
 	size_t n_endpoints;
 	size_t trusted_ues;
-	struct imsipsec_algorithm *algorithms;
+	struct imsipsec_pair_info *algorithms;
 	size_t n_algorithms;
 	struct check_address *addresses;
 	size_t n_addresses;

@@ -28,7 +28,7 @@ static int gather_endpoint(const struct imsipsec_endpoint *e, void *data)
 	return 0;
 }
 
-static int gather_algorithm(const struct imsipsec_algorithm *a, void *data)
+static int gather_algorithm(const struct imsipsec_pair_info *a, void *data)
 {
 	struct check *c = data;
 
@@ -98,7 +98,7 @@ static void gather_module(struct check *c)
 	c->config = *config;
 	c->config.allowed_algorithms = NULL;
 	if (imsipsec_endpoint_dump(h, gather_endpoint, c) ||
-	    imsipsec_algorithm_dump(h, gather_algorithm, c) || gather_ues(h, c))
+	    imsipsec_pair_dump(h, gather_algorithm, c) || gather_ues(h, c))
 		die(EXIT_KERNEL, "%s", imsipsec_strerror(h));
 	c->module = true;
 	imsipsec_close(h);

@@ -13,6 +13,8 @@
  * (selftests/bench/run 'memory-sha1-*', and --long memory-4000).
  */
 #define BYTES_A_BUNDLE	((uint64_t)6774)
+/* Of each process that has imsipsec_cache_open(), again a bundle (selftests/bench/run cache-memory-64000) */
+#define BYTES_A_CACHED	((uint64_t)250)
 
 /* P-CSCF's side of one takes two SPIs */
 #define SPIS_A_BUNDLE	((uint64_t)2)
@@ -101,6 +103,7 @@ void check_memory(struct check *c)
 	char *text = check_read(c, "/proc/meminfo"), *line;
 	const uint32_t max_sets = c->module ? c->config.max_sets : 3;
 	uint64_t kilobytes, available, there = 0, least, most;
+	char caches[64] = "";
 	size_t i;
 
 	line = text ? strstr(text, "\nMemAvailable:") : NULL;
@@ -108,7 +111,7 @@ void check_memory(struct check *c)
 		free(text);
 		check_found(c, CHECK_WARNING, "/proc/meminfo does not tell what is available");
 		check_cure(c, "%" PRIu32 " UEs with one bundle each need %" PRIu64 " MB", c->ues,
-			   c->ues * BYTES_A_BUNDLE / 1000000);
+			   c->ues * (BYTES_A_BUNDLE + c->processes * BYTES_A_CACHED) / 1000000);
 		return;
 	}
 	free(text);
@@ -118,16 +121,23 @@ void check_memory(struct check *c)
 	least = c->ues > there ? (c->ues - there) * BYTES_A_BUNDLE : 0;
 	most = (uint64_t)c->ues * max_sets;
 	most = most > there ? (most - there) * BYTES_A_BUNDLE : 0;
+	if (c->processes) {
+		least += c->processes * (uint64_t)c->ues * BYTES_A_CACHED;
+		most += c->processes * (uint64_t)c->ues * max_sets * BYTES_A_CACHED;
+		snprintf(caches, sizeof(caches), ", caches of %" PRIu32 " process%s included",
+			 c->processes, c->processes == 1 ? "" : "es");
+	}
 	if (available >= most) {
 		check_found(c, CHECK_OK, "%" PRIu64 " MB are available; %" PRIu32 " UEs take %" PRIu64
-			    " MB more with one bundle each, %" PRIu64 " with %" PRIu32,
-			    available / 1000000, c->ues, least / 1000000, most / 1000000, max_sets);
+			    " MB more with one bundle each, %" PRIu64 " with %" PRIu32 "%s",
+			    available / 1000000, c->ues, least / 1000000, most / 1000000, max_sets,
+			    caches);
 		return;
 	}
 	check_found(c, available < least ? CHECK_FAULT : CHECK_WARNING,
 		    "%" PRIu64 " MB are available; %" PRIu32 " UEs take %" PRIu64
-		    " MB more with one bundle each, %" PRIu64 " with %" PRIu32, available / 1000000,
-		    c->ues, least / 1000000, most / 1000000, max_sets);
+		    " MB more with one bundle each, %" PRIu64 " with %" PRIu32 "%s",
+		    available / 1000000, c->ues, least / 1000000, most / 1000000, max_sets, caches);
 	check_cure(c, "more memory, or fewer UEs on this host");
 }
 
@@ -168,7 +178,7 @@ static bool cpu_has(const char *cpuinfo, const char *flag)
 
 /* That would serve a pair faster, and is there, but is not loaded; or NULL */
 static const char *accelerator_of(const struct check *c, const char *cpuinfo,
-				  const struct imsipsec_algorithm *a)
+				  const struct imsipsec_pair_info *a)
 {
 	const struct accelerator *acc;
 	bool loaded;
@@ -184,7 +194,7 @@ static const char *accelerator_of(const struct check *c, const char *cpuinfo,
 }
 
 /* Has it an IV generator, which is not of ims_ipsec_iv? */
-static bool has_kernels_iv(const struct imsipsec_algorithm *a)
+static bool has_kernels_iv(const struct imsipsec_pair_info *a)
 {
 	return !strncmp(a->driver, "seqiv(", 6) || !strncmp(a->driver, "echainiv(", 9);
 }
@@ -192,7 +202,7 @@ static bool has_kernels_iv(const struct imsipsec_algorithm *a)
 void check_algorithms(struct check *c)
 {
 	char *cpuinfo = check_read(c, "/proc/cpuinfo");
-	const struct imsipsec_algorithm *a;
+	const struct imsipsec_pair_info *a;
 	unsigned int served = 0, fast = 0, kernels = 0;
 	const char *module;
 	size_t i;

@@ -113,7 +113,7 @@ static bool parse_allowed(const char *text, void *to)
 
 static int config_set(int argc, char **argv)
 {
-	struct imsipsec_config c = { .size = sizeof(c) };
+	struct imsipsec_config c = { 0 };
 	const char *interface = "";
 	struct ports port_pc = { .n = 0 };
 	/* In the order of the bits IMSIPSEC_CONFIG_* */

@@ -126,7 +126,7 @@ static void show_new(struct imsipsec *h, const struct imsipsec_endpoint *e)
 
 static int endpoint_add(int argc, char **argv)
 {
-	struct wish w = { .p.size = sizeof(w.p) };
+	struct wish w = { 0 };
 	const struct imsipsec_endpoint *e;
 	struct arg args[] = { WISH_ARGS(&w) };
 	struct imsipsec *h;
@@ -251,7 +251,7 @@ static int endpoint_set(int argc, char **argv)
 
 static int endpoint_replace(int argc, char **argv)
 {
-	struct wish w = { .p.size = sizeof(w.p) };
+	struct wish w = { 0 };
 	struct arg args[] = { WISH_ARGS(&w), { "force", NULL, NULL } };
 	const struct imsipsec_endpoint *e;
 	struct imsipsec *h;

@@ -213,7 +213,7 @@ static const struct command commands[] = {
 	{ "monitor", cmd_monitor, "", "Show events until interrupted" },
 	{ "capture", cmd_capture, "ue ADDRESS -w FILE [ interface NAME ]",
 	  "Write a UE's packets to FILE, and its KEYS to FILE.esp_sa, for Wireshark; root only" },
-	{ "check", cmd_check, "[ ues N ]",
+	{ "check", cmd_check, "[ ues N ] [ processes N ]",
 	  "Show what on this host stands in the way of N UEs, 64000 if not given, and the cure" },
 	{ "batch", cmd_batch, "FILE",
 	  "Run the commands in FILE, - for standard input, one a line" },

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -72,7 +73,7 @@ static int show_event(const struct imsipsec_event *e, void *data)
 	else
 		event_text(e);
 	/* The reader may be a pipe, and the next event far away. */
-	return fflush(stdout) ? -EPIPE : 0;
+	return fflush(stdout) ? EPIPE : 0;
 }
 
 int cmd_monitor(int argc, char **argv)
@@ -97,5 +98,5 @@ int cmd_monitor(int argc, char **argv)
 
 	if (err == -ENODEV)
 		return fail("the kernel module ims_ipsec was unloaded");
-	return fail("%s", strerror(-err));
+	return fail("%s", strerror(abs(err)));
 }

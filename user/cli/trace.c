@@ -242,7 +242,7 @@ static int show_traces(struct imsipsec *h, const struct imsipsec_addr *ue)
 
 static int show_sets(struct imsipsec *h, const struct imsipsec_addr *ue)
 {
-	struct imsipsec_bundle_filter filter = { .size = sizeof(filter), .ue_address = *ue };
+	struct imsipsec_bundle_filter filter = { .ue_address = *ue };
 	unsigned int n = 0;
 	int err;
 

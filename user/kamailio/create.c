@@ -114,7 +114,7 @@ bool create_agrees(struct sip_msg *msg, const struct imsipsec_bundle *over)
 {
 	struct imsipsec_secagree *client = secagree_of(msg, "Security-Client");
 	const struct imsipsec_mech *mech;
-	struct imsipsec_algs algs[16];
+	struct imsipsec_pair algs[16];
 	bool agrees;
 	int n;
 
@@ -149,13 +149,13 @@ static int supported_and_server(struct sip_msg *reply, const struct imsipsec_bun
 
 static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const tm_cell_t *t)
 {
-	struct imsipsec_bundle_params p = { .size = sizeof(p) };
+	struct imsipsec_bundle_params p = { 0 };
 	uint8_t owner[IMSIPSEC_OWNER_MAX], key[IMSIPSEC_CONTACT_MAX];
 	struct imsipsec_secagree *client;
 	const struct imsipsec_mech *mech;
 	const struct imsipsec_bundle *made;
 	struct imsipsec_bundle over, b;
-	struct imsipsec_algs algs[16];
+	struct imsipsec_pair algs[16];
 	char source[IP_ADDR_MAX_STR_SIZE + 2] = "";
 	struct gm *gm = gm_of(&req->rcv.dst_ip);
 	struct place place;

@@ -91,7 +91,7 @@ int kernel_prepare(void);
 int kernel_check(void);
 
 /** kernel_algs() - the pairs that there are, in the order of the parameters; how many, or -1 */
-int kernel_algs(struct imsipsec_algs *algs, size_t room);
+int kernel_algs(struct imsipsec_pair *algs, size_t room);
 
 /**
  * kernel_over() - the set that a message came over

@@ -54,7 +54,6 @@ static int guard_of(const str *text)
 static int have_endpoint(struct gm *gm)
 {
 	struct imsipsec_endpoint_params params = {
-		.size = sizeof(params),
 		.address = gm->addr,
 		.port_ps = settings.port_ps,
 		.port_pc = settings.port_pc,
@@ -102,7 +101,6 @@ static int have_endpoint(struct gm *gm)
 static int set_spis(void)
 {
 	struct imsipsec_config config = {
-		.size = sizeof(config),
 		.set = IMSIPSEC_CONFIG_MIN_SPI | IMSIPSEC_CONFIG_MAX_SPI,
 	};
 	int err;
@@ -156,9 +154,9 @@ static enum imsipsec_ealg ealg_of(const str *name)
 }
 
 /* Those that the kernel has change with its modules, and are asked for again after a while. */
-static int all_algs(const struct imsipsec_algs **algs, size_t *n)
+static int all_algs(const struct imsipsec_pair **algs, size_t *n)
 {
-	static struct imsipsec_algs all[16];
+	static struct imsipsec_pair all[16];
 	static unsigned int asked;
 	static size_t known;
 	bool tried = false;
@@ -169,7 +167,7 @@ static int all_algs(const struct imsipsec_algs **algs, size_t *n)
 			return -EIO;
 		do {
 			known = sizeof(all) / sizeof(all[0]);
-			err = imsipsec_algs_get(kernel_handle, all, &known);
+			err = imsipsec_pairs_get(kernel_handle, all, &known);
 		} while (kernel_again(err, &tried));
 		if (err) {
 			known = 0;
@@ -182,11 +180,11 @@ static int all_algs(const struct imsipsec_algs **algs, size_t *n)
 	return 0;
 }
 
-int kernel_algs(struct imsipsec_algs *algs, size_t room)
+int kernel_algs(struct imsipsec_pair *algs, size_t room)
 {
 	enum imsipsec_alg alg = alg_of(&settings.preferred_alg);
 	enum imsipsec_ealg ealg = ealg_of(&settings.preferred_ealg);
-	const struct imsipsec_algs *all = NULL;
+	const struct imsipsec_pair *all = NULL;
 	size_t n = 0, out = 0;
 
 	if (all_algs(&all, &n))

@@ -38,7 +38,7 @@ static int add_set(const struct imsipsec_bundle *b, void *data)
 /* All sets, or those of a subscriber: its argument */
 static void list(rpc_t *rpc, void *ctx)
 {
-	struct imsipsec_bundle_filter filter = { .size = sizeof(filter) };
+	struct imsipsec_bundle_filter filter = { 0 };
 	struct listing l = { .rpc = rpc, .ctx = ctx };
 	bool tried = false;
 	str owner;

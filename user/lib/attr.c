@@ -424,24 +424,21 @@ int imsipsec_put_text(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 	return 0;
 }
 
-/*
- * Take in a struct that begins with its size. The caller's may be older than
- * the library's, what it lacks is zero; and newer, if what the library does
- * not know is zero.
- */
-int imsipsec_struct_in(struct imsipsec *h, void *to, size_t to_size, const void *from)
+/* ---- Structs of the caller's, which may be newer --------------------- */
+
+bool imsipsec_is_zero(const void *data, size_t len)
 {
-	const unsigned char *bytes = from;
-	size_t size, i;
+	const unsigned char *bytes = data;
+	size_t i;
 
-	memcpy(&size, from, sizeof(size));
-	if (size < sizeof(size))
-		return imsipsec_fail(h, -EINVAL, "size of the struct is not set");
-	for (i = to_size; i < size; i++)
+	for (i = 0; i < len; i++)
 		if (bytes[i])
-			return imsipsec_fail(h, -E2BIG, "made for a newer libimsipsec");
+			return false;
+	return true;
+}
 
-	memset(to, 0, to_size);
-	memcpy(to, from, size < to_size ? size : to_size);
-	return 0;
+int imsipsec_too_new(struct imsipsec *h)
+{
+	return imsipsec_fail(h, -E2BIG,
+			     "made for a newer libimsipsec, or a struct was not initialised");
 }

@@ -108,7 +108,7 @@ static int bundle_attr(const struct nlattr *attr, void *data)
 }
 
 /* What is absent where it has not happened */
-static const struct imsipsec_bundle no_bundle = {
+const struct imsipsec_bundle imsipsec_no_bundle = {
 	.last_rx_ms = IMSIPSEC_NEVER,
 	.last_tx_ms = IMSIPSEC_NEVER,
 };
@@ -117,7 +117,7 @@ int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bu
 {
 	int err;
 
-	*bundle = no_bundle;
+	*bundle = imsipsec_no_bundle;
 	err = imsipsec_attr_walk_msg(nlh, bundle_attr, bundle);
 	if (err)
 		return err;
@@ -128,7 +128,7 @@ int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle
 {
 	int err;
 
-	*bundle = no_bundle;
+	*bundle = imsipsec_no_bundle;
 	err = imsipsec_attr_walk_nest(nest, bundle_attr, bundle);
 	if (err)
 		return err;
@@ -217,7 +217,7 @@ int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params 
 	struct imsipsec_bundle_params p;
 	int err;
 
-	err = imsipsec_struct_in(h, &p, sizeof(p), params);
+	err = imsipsec_take_in(h, &p, params);
 	if (!err)
 		err = put_params(h, nlh, &p);
 	if (!err)
@@ -279,7 +279,7 @@ static int dump_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data
 	const struct dump *dump = data;
 	int err = imsipsec_bundle_parse(nlh, &h->bundle);
 
-	return err ? err : dump->cb(&h->bundle, dump->data);
+	return err ? err : imsipsec_called(h, dump->cb(&h->bundle, dump->data));
 }
 
 static int put_filter(struct imsipsec *h, struct nlmsghdr *nlh,
@@ -288,7 +288,7 @@ static int put_filter(struct imsipsec *h, struct nlmsghdr *nlh,
 	struct imsipsec_bundle_filter f;
 	int err;
 
-	err = imsipsec_struct_in(h, &f, sizeof(f), filter);
+	err = imsipsec_take_in(h, &f, filter);
 	if (err)
 		return err;
 	if (f.endpoint)
@@ -337,7 +337,7 @@ int imsipsec_bundle_claim(struct imsipsec *h, const void *owner, size_t owner_le
 {
 	const struct imsipsec_bundle_filter filter = {
 		/* no owner at all would be all of them */
-		.size = sizeof(filter), .owner = owner ? owner : "",
+		.owner = owner ? owner : "",
 		.owner_len = owner ? owner_len : 0,
 	};
 

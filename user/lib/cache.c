@@ -18,7 +18,7 @@
 
 #include "internal.h"
 
-#define N_HEADS_MIN	64
+#define ROOM_MIN	64
 #define HEARD_MAX	1024	/* events kept until the listener asks for them */
 #define DUMPS_MAX	3	/* that are inconsistent, one after the other */
 
@@ -32,26 +32,52 @@ enum key {
 	N_KEYS
 };
 
+/* An address, or a name */
+struct bytes {
+	const uint8_t *at;
+	size_t len;
+};
+
 struct query {
 	enum key key;
 	uint32_t number;	/* id or mark */
-	const void *owner, *contact;
-	size_t owner_len, contact_len;
-	const struct imsipsec_addr *local, *remote;
+	struct bytes owner, contact;
+	struct bytes local, remote;
 	uint16_t local_port, remote_port;
 };
 
-struct node {
-	struct node *next;
-	struct entry *entry;
-	uint32_t hash;
+/*
+ * A bundle, in as many bytes as it has: there may be a million, in each of many processes. A
+ * lookup makes the struct imsipsec_bundle of it. Enumerations have few values, so that a byte
+ * holds one.
+ */
+struct entry {
+	uint32_t index;			/* its own in entries */
+	uint32_t next[N_KEYS];		/* index of the next one that its head has */
+	uint32_t id, endpoint;
+	uint32_t registration, mark;
+	uint64_t lifetime;
+	uint32_t spi_pc, spi_ps, spi_uc, spi_us;
+	uint16_t port_pc, port_ps, port_uc, port_us;
+	uint16_t contact_len;
+	uint16_t ue_nat_port;
+	uint8_t owner_len, interface_len;
+	uint8_t address_len, ue_address_len, ue_nat_address_len;
+	uint8_t state, mode, alg, ealg;
+	uint8_t offload, offload_reason;
+	bool unmarked, udp_only;
+	uint8_t round;			/* of the last dump that had it */
+	bool plain;			/* without what few have: see unpack_rest() */
+	/*
+	 * The addresses, owner, contact and interface. The names have zeroes up to a multiple of
+	 * STEP behind them: copied in few steps, which bring along what has to be behind them.
+	 */
+	uint8_t tail[];
 };
 
-struct entry {
-	struct imsipsec_bundle bundle;
-	unsigned int round;	/* of the last dump that had it */
-	struct node nodes[N_KEYS];
-};
+#define NOBODY	UINT32_MAX		/* no index */
+#define STEP	16
+#define STEPS(len)	(((size_t)(len) + STEP - 1) / STEP * STEP)
 
 struct heard {
 	struct heard *next;
@@ -64,12 +90,16 @@ struct imsipsec_cache {
 	uint32_t mask;
 	uint64_t seq;			/* of the last event heard of */
 	bool stale;			/* to be dumped before it is used */
-	unsigned int round;
+	uint8_t round;
+	int see_err;			/* of what a dump gave, what went wrong */
 
-	/* One table for all keys */
+	struct entry **entries;		/* in no order, without holes */
+	uint32_t n, room;		/* room is a power of two */
+	/* A table for each key, of room indices, which chains begin with */
 	uint64_t seed;
-	struct node **heads;
-	size_t n_heads, n_nodes;	/* n_heads is a power of two */
+	uint32_t *heads;
+	struct imsipsec_bundle found;	/* what was found last */
+	bool found_plain;
 
 	/* Events that were read in passing, for the next imsipsec_cache_dispatch() */
 	struct heard *heard, **heard_end;
@@ -103,13 +133,7 @@ static uint64_t mix_bytes(uint64_t hash, const void *data, size_t len)
 	return hash;
 }
 
-static uint64_t mix_addr(uint64_t hash, const struct imsipsec_addr *addr)
-{
-	return mix_bytes(hash, &addr->in,
-			 addr->family == AF_INET ? sizeof(addr->in) : sizeof(addr->in6));
-}
-
-static uint32_t hash_of(const struct imsipsec_cache *c, const struct query *q)
+static uint64_t hash_of(const struct imsipsec_cache *c, const struct query *q)
 {
 	uint64_t hash = mix(c->seed, q->key);
 
@@ -118,81 +142,270 @@ static uint32_t hash_of(const struct imsipsec_cache *c, const struct query *q)
 	case KEY_MARK:
 		return mix(hash, q->number);
 	case KEY_NAME:
-		hash = mix_bytes(hash, q->owner, q->owner_len);
-		return mix_bytes(hash, q->contact, q->contact_len);
+		hash = mix_bytes(hash, q->owner.at, q->owner.len);
+		return mix_bytes(hash, q->contact.at, q->contact.len);
 	default:
-		hash = mix_addr(mix_addr(hash, q->local), q->remote);
+		hash = mix_bytes(hash, q->local.at, q->local.len);
+		hash = mix_bytes(hash, q->remote.at, q->remote.len);
 		return mix(hash, (uint32_t)q->local_port << 16 | q->remote_port);
 	}
 }
 
-/* What @b is found by. False: nothing. */
-static bool query_of(const struct imsipsec_bundle *b, enum key key, struct query *q)
+/* ---- Entries --------------------------------------------------------- */
+
+static struct bytes bytes_of(const struct imsipsec_addr *addr)
 {
+	return (struct bytes){
+		.at = (const uint8_t *)&addr->in,
+		.len = addr->family == AF_INET ? sizeof(addr->in) :
+		       addr->family == AF_INET6 ? sizeof(addr->in6) : 0,
+	};
+}
+
+static uint8_t *put(uint8_t *to, struct bytes bytes)
+{
+	if (bytes.len)
+		memcpy(to, bytes.at, bytes.len);
+	return to + bytes.len;
+}
+
+static uint8_t *put_name(uint8_t *to, struct bytes name)
+{
+	memset(put(to, name), 0, STEPS(name.len) - name.len);
+	return to + STEPS(name.len);
+}
+
+/* The longest there can be */
+union packed {
+	struct entry entry;
+	uint8_t room[sizeof(struct entry) + 3 * sizeof(struct in6_addr) + IMSIPSEC_OWNER_MAX +
+		     IMSIPSEC_CONTACT_MAX + IMSIPSEC_INTERFACE_MAX];
+};
+
+static size_t length_of(const struct entry *e)
+{
+	return offsetof(struct entry, tail) + e->address_len + e->ue_address_len +
+	       e->ue_nat_address_len + STEPS(e->owner_len) + STEPS(e->contact_len) +
+	       e->interface_len;
+}
+
+static void pack(union packed *packed, const struct imsipsec_bundle *b)
+{
+	const struct bytes address = bytes_of(&b->address), ue_address = bytes_of(&b->ue_address);
+	const struct bytes nat_address = bytes_of(&b->ue_nat_address);
+	const size_t interface_len = strlen(b->offload_interface);
+	struct entry *e = &packed->entry;
+	uint8_t *to;
+
+	*e = (struct entry){ .index = NOBODY };
+	e->id = b->id;
+	e->endpoint = b->endpoint;
+	e->registration = b->registration;
+	e->mark = b->mark;
+	e->lifetime = b->lifetime;
+	e->spi_pc = b->spi_pc;
+	e->spi_ps = b->spi_ps;
+	e->spi_uc = b->spi_uc;
+	e->spi_us = b->spi_us;
+	e->port_pc = b->port_pc;
+	e->port_ps = b->port_ps;
+	e->port_uc = b->port_uc;
+	e->port_us = b->port_us;
+	e->ue_nat_port = b->ue_nat_port;
+	e->owner_len = b->owner_len;
+	e->contact_len = b->contact_len;
+	e->interface_len = interface_len;
+	e->address_len = address.len;
+	e->ue_address_len = ue_address.len;
+	e->ue_nat_address_len = nat_address.len;
+	e->state = b->state;
+	e->mode = b->mode;
+	e->alg = b->alg;
+	e->ealg = b->ealg;
+	e->offload = b->offload;
+	e->offload_reason = b->offload_reason;
+	e->unmarked = b->unmarked;
+	e->udp_only = b->udp_only;
+	e->plain = !nat_address.len && !b->ue_nat_port && !b->offload && !b->offload_reason &&
+		   !b->unmarked && !b->udp_only && !interface_len;
+	to = put(e->tail, address);
+	to = put(to, ue_address);
+	to = put(to, nat_address);
+	to = put_name(to, (struct bytes){ b->owner, b->owner_len });
+	to = put_name(to, (struct bytes){ b->contact, b->contact_len });
+	put(to, (struct bytes){ (const uint8_t *)b->offload_interface, interface_len });
+}
+
+static const uint8_t *unpack_addr(struct imsipsec_addr *addr, const uint8_t *from, size_t len)
+{
+	*addr = (struct imsipsec_addr){ .family = 0 };
+	if (len == sizeof(addr->in)) {
+		addr->family = AF_INET;
+		memcpy(&addr->in, from, sizeof(addr->in));
+	} else if (len) {
+		addr->family = AF_INET6;
+		memcpy(&addr->in6, from, sizeof(addr->in6));
+	}
+	return from + len;
+}
+
+static const uint8_t *unpack_name(uint8_t *to, const uint8_t *from, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i += STEP)
+		memcpy(to + i, from + i, STEP);
+	return from + i;
+}
+
+/* Behind a name there is nothing of that of another bundle, @had bytes, which was there before. */
+static void clear_rest(uint8_t *name, size_t len, size_t had)
+{
+	if (had > len)
+		memset(name + len, 0, had - len);
+}
+
+/* What few messages need, out of the way of the others */
+__attribute__((noinline))
+static void unpack_rest(struct imsipsec_cache *c, const struct entry *e, size_t owner_had,
+			size_t contact_had)
+{
+	const uint8_t *from = e->tail + e->address_len + e->ue_address_len;
+	struct imsipsec_bundle *b = &c->found;
+
+	clear_rest(b->owner, e->owner_len, owner_had);
+	clear_rest(b->contact, e->contact_len, contact_had);
+	from = unpack_addr(&b->ue_nat_address, from, e->ue_nat_address_len);
+	b->ue_nat_port = e->ue_nat_port;
+	b->unmarked = e->unmarked;
+	b->udp_only = e->udp_only;
+	b->offload = e->offload;
+	b->offload_reason = e->offload_reason;
+	memset(b->offload_interface, 0, sizeof(b->offload_interface));
+	memcpy(b->offload_interface, from + STEPS(e->owner_len) + STEPS(e->contact_len),
+	       e->interface_len);
+	c->found_plain = e->plain;
+}
+
+/*
+ * Into what was found last, whose counters nobody sets. This is done for each message: so what
+ * most bundles have not is only looked at where this one or the last has it.
+ */
+static const struct imsipsec_bundle *unpack(struct imsipsec_cache *c, const struct entry *e)
+{
+	struct imsipsec_bundle *b = &c->found;
+	const size_t owner_had = b->owner_len, contact_had = b->contact_len;
+	const uint8_t *from = e->tail;
+
+	b->id = e->id;
+	b->endpoint = e->endpoint;
+	b->state = e->state;
+	b->mode = e->mode;
+	b->alg = e->alg;
+	b->ealg = e->ealg;
+	b->port_pc = e->port_pc;
+	b->port_ps = e->port_ps;
+	b->port_uc = e->port_uc;
+	b->port_us = e->port_us;
+	b->spi_pc = e->spi_pc;
+	b->spi_ps = e->spi_ps;
+	b->spi_uc = e->spi_uc;
+	b->spi_us = e->spi_us;
+	b->lifetime = e->lifetime;
+	b->registration = e->registration;
+	b->mark = e->mark;
+	from = unpack_addr(&b->address, from, e->address_len);
+	from = unpack_addr(&b->ue_address, from, e->ue_address_len);
+	from += e->ue_nat_address_len;
+	from = unpack_name(b->owner, from, e->owner_len);
+	unpack_name(b->contact, from, e->contact_len);
+	b->owner_len = e->owner_len;
+	b->contact_len = e->contact_len;
+	if (owner_had > STEPS(e->owner_len) || contact_had > STEPS(e->contact_len) ||
+	    !e->plain || !c->found_plain)
+		unpack_rest(c, e, owner_had, contact_had);
+	return b;
+}
+
+/* What @e is found by. False: nothing. */
+static bool query_of(const struct entry *e, enum key key, struct query *q)
+{
+	const uint8_t *local = e->tail, *remote = local + e->address_len;
+	const uint8_t *owner = remote + e->ue_address_len + e->ue_nat_address_len;
+
 	*q = (struct query){
 		.key = key,
-		.number = key == KEY_MARK ? b->mark : b->id,
-		.owner = b->owner, .owner_len = b->owner_len,
-		.contact = b->contact, .contact_len = b->contact_len,
-		.local = &b->address, .remote = &b->ue_address,
-		.local_port = key == KEY_PS ? b->port_ps : b->port_pc,
-		.remote_port = key == KEY_PS ? b->port_uc : b->port_us,
+		.number = key == KEY_MARK ? e->mark : e->id,
+		.owner = { owner, e->owner_len },
+		.contact = { owner + STEPS(e->owner_len), e->contact_len },
+		.local = { local, e->address_len },
+		.remote = { remote, e->ue_address_len },
+		.local_port = key == KEY_PS ? e->port_ps : e->port_pc,
+		.remote_port = key == KEY_PS ? e->port_uc : e->port_us,
 	};
-	return key != KEY_MARK || b->mark;
+	return key != KEY_MARK || e->mark;
 }
 
-static bool same_bytes(const void *a, size_t a_len, const void *b, size_t b_len)
+static bool same_bytes(const struct bytes *a, const struct bytes *b)
 {
-	return a_len == b_len && !memcmp(a, b, a_len);
+	return a->len == b->len && !memcmp(a->at, b->at, a->len);
 }
 
-static bool is_found_by(const struct imsipsec_bundle *b, const struct query *q)
+static bool is_found_by(const struct entry *e, const struct query *q)
 {
-	switch (q->key) {
-	case KEY_ID:
-		return b->id == q->number;
-	case KEY_MARK:
-		return b->mark == q->number;
-	case KEY_NAME:
-		return same_bytes(b->owner, b->owner_len, q->owner, q->owner_len) &&
-		       same_bytes(b->contact, b->contact_len, q->contact, q->contact_len);
-	default:
-		return (q->key == KEY_PS ? b->port_ps == q->local_port &&
-					   b->port_uc == q->remote_port
-					 : b->port_pc == q->local_port &&
-					   b->port_us == q->remote_port) &&
-		       imsipsec_addr_equal(&b->address, q->local) &&
-		       imsipsec_addr_equal(&b->ue_address, q->remote);
+	struct query own;
+
+	if (q->key == KEY_ID)
+		return e->id == q->number;
+	if (q->key == KEY_MARK)
+		return e->mark == q->number;
+	query_of(e, q->key, &own);
+	if (q->key == KEY_NAME)
+		return same_bytes(&own.owner, &q->owner) && same_bytes(&own.contact, &q->contact);
+	return own.local_port == q->local_port && own.remote_port == q->remote_port &&
+	       same_bytes(&own.local, &q->local) && same_bytes(&own.remote, &q->remote);
+}
+
+/* ---- The tables ------------------------------------------------------ */
+
+static uint32_t *head_of(const struct imsipsec_cache *c, const struct query *q)
+{
+	return &c->heads[(size_t)c->room * q->key + (hash_of(c, q) & (c->room - 1))];
+}
+
+static struct entry *first_of(const struct imsipsec_cache *c, uint32_t index, const struct query *q)
+{
+	struct entry *e;
+
+	for (; index != NOBODY; index = e->next[q->key]) {
+		e = c->entries[index];
+		if (is_found_by(e, q))
+			return e;
 	}
-}
-
-/* ---- The table ------------------------------------------------------- */
-
-static struct node **head_of(const struct imsipsec_cache *c, uint32_t hash)
-{
-	return &c->heads[hash & (c->n_heads - 1)];
-}
-
-static struct entry *first_of(struct node *node, uint32_t hash, const struct query *q)
-{
-	for (; node; node = node->next)
-		if (node->hash == hash && node == &node->entry->nodes[q->key] &&
-		    is_found_by(&node->entry->bundle, q))
-			return node->entry;
 	return NULL;
 }
 
 static struct entry *find(const struct imsipsec_cache *c, const struct query *q)
 {
-	uint32_t hash = hash_of(c, q);
-
-	return first_of(*head_of(c, hash), hash, q);
+	return first_of(c, *head_of(c, q), q);
 }
 
 /* Another one behind @e, for a key that need not be of one only */
-static struct entry *find_next(struct entry *e, const struct query *q)
+static struct entry *find_next(const struct imsipsec_cache *c, const struct entry *e,
+			       const struct query *q)
 {
-	return first_of(e->nodes[q->key].next, e->nodes[q->key].hash, q);
+	return first_of(c, e->next[q->key], q);
+}
+
+static const struct entry *find_mark(const struct imsipsec_cache *c, uint32_t mark)
+{
+	const uint64_t hash = mix(mix(c->seed, KEY_MARK), mark);
+	uint32_t index = c->heads[(size_t)c->room * KEY_MARK + (hash & (c->room - 1))];
+
+	for (; index != NOBODY; index = c->entries[index]->next[KEY_MARK])
+		if (c->entries[index]->mark == mark)
+			return c->entries[index];
+	return NULL;
 }
 
 static struct entry *find_id(const struct imsipsec_cache *c, uint32_t id)
@@ -200,127 +413,162 @@ static struct entry *find_id(const struct imsipsec_cache *c, uint32_t id)
 	return find(c, &(struct query){ .key = KEY_ID, .number = id });
 }
 
-/* Without memory it goes on with the heads that it has. */
-static int grow(struct imsipsec_cache *c)
-{
-	size_t n_old = c->n_heads, i;
-	struct node **old = c->heads, **heads, *node, *next;
-
-	if (c->n_nodes < n_old)
-		return 0;
-	heads = calloc(n_old ? 2 * n_old : N_HEADS_MIN, sizeof(*heads));
-	if (!heads)
-		return -ENOMEM;
-	c->heads = heads;
-	c->n_heads = n_old ? 2 * n_old : N_HEADS_MIN;
-	for (i = 0; i < n_old; i++) {
-		for (node = old[i]; node; node = next) {
-			next = node->next;
-			node->next = *head_of(c, node->hash);
-			*head_of(c, node->hash) = node;
-		}
-	}
-	free(old);
-	return 0;
-}
-
 static void link_entry(struct imsipsec_cache *c, struct entry *e)
 {
 	struct query q;
+	uint32_t *head;
 	enum key key;
 
 	for (key = 0; key < N_KEYS; key++) {
-		struct node *node = &e->nodes[key];
-
-		if (!query_of(&e->bundle, key, &q))
+		if (!query_of(e, key, &q))
 			continue;
-		node->entry = e;
-		node->hash = hash_of(c, &q);
-		node->next = *head_of(c, node->hash);
-		*head_of(c, node->hash) = node;
-		c->n_nodes++;
+		head = head_of(c, &q);
+		e->next[key] = *head;
+		*head = e->index;
 	}
 }
 
 static void unlink_entry(struct imsipsec_cache *c, struct entry *e)
 {
-	struct node **p;
+	struct query q;
 	enum key key;
+	uint32_t *p;
 
 	for (key = 0; key < N_KEYS; key++) {
-		struct node *node = &e->nodes[key];
-
-		if (!node->entry)
+		if (!query_of(e, key, &q))
 			continue;
-		for (p = head_of(c, node->hash); *p != node; p = &(*p)->next)
+		for (p = head_of(c, &q); *p != e->index; p = &c->entries[*p]->next[key])
 			;
-		*p = node->next;
-		node->entry = NULL;
-		c->n_nodes--;
+		*p = e->next[key];
 	}
 }
 
+/* Room for one more */
+static int grow(struct imsipsec_cache *c)
+{
+	uint32_t room = c->room ? 2 * c->room : ROOM_MIN, i;
+	struct entry **entries;
+	uint32_t *heads;
+
+	if (c->n < c->room)
+		return 0;
+	heads = calloc((size_t)room * N_KEYS, sizeof(*heads));
+	if (!heads)
+		return -ENOMEM;
+	entries = realloc(c->entries, room * sizeof(*entries));
+	if (!entries) {
+		free(heads);
+		return -ENOMEM;
+	}
+	memset(heads, 0xff, (size_t)room * N_KEYS * sizeof(*heads));
+	free(c->heads);
+	c->heads = heads;
+	c->entries = entries;
+	c->room = room;
+	for (i = 0; i < c->n; i++)
+		link_entry(c, c->entries[i]);
+	return 0;
+}
+
+static void add(struct imsipsec_cache *c, struct entry *e)
+{
+	e->index = c->n++;
+	c->entries[e->index] = e;
+	link_entry(c, e);
+}
+
+/* Is all the same that a bundle is found by? It never changes while a bundle lives. */
+static bool same_keys(const struct entry *a, const struct entry *b)
+{
+	struct query q;
+	enum key key;
+
+	for (key = 0; key < N_KEYS; key++)
+		if (query_of(a, key, &q) != query_of(b, key, &(struct query){ 0 }) ||
+		    !is_found_by(b, &q))
+			return false;
+	return true;
+}
+
+/* The last one moves to where it was. */
 static void forget(struct imsipsec_cache *c, struct entry *e)
 {
+	struct entry *last;
+
 	if (!e)
 		return;
 	unlink_entry(c, e);
+	last = c->entries[--c->n];
+	if (last != e) {
+		unlink_entry(c, last);
+		last->index = e->index;
+		c->entries[last->index] = last;
+		link_entry(c, last);
+	}
 	free(e);
 }
 
-static struct entry *first_outdated(struct node *node, unsigned int round)
-{
-	for (; node; node = node->next)
-		if (node->entry->round != round)
-			return node->entry;
-	return NULL;
-}
-
 /* All that dump number @round did not have */
-static void forget_outdated(struct imsipsec_cache *c, unsigned int round)
+static void forget_outdated(struct imsipsec_cache *c, uint8_t round)
 {
-	struct entry *e;
-	size_t i;
+	uint32_t i;
 
-	for (i = 0; i < c->n_heads; i++)
-		while ((e = first_outdated(c->heads[i], round)))
-			forget(c, e);
+	/* What moves to i has been looked at. */
+	for (i = c->n; i--;)
+		if (c->entries[i]->round != round)
+			forget(c, c->entries[i]);
 }
 
-static bool is_older(const struct imsipsec_bundle *a, const struct imsipsec_bundle *b)
+static bool is_older(uint32_t a, uint32_t b)
 {
 	/* ids are given out in turn */
-	return (int32_t)(a->id - b->id) < 0;
+	return (int32_t)(a - b) < 0;
+}
+
+/* @e becomes what @new is, where it is; what leads to it stays. */
+static void overwrite(struct entry *e, struct entry *new)
+{
+	new->index = e->index;
+	memcpy(new->next, e->next, sizeof(new->next));
+	memcpy(e, new, length_of(new));
 }
 
 /* Take in what is said of a bundle. */
 static int take(struct imsipsec_cache *c, const struct imsipsec_bundle *b)
 {
-	struct entry *e = find_id(c, b->id), *rival = NULL;
-	enum imsipsec_state state = b->state;
+	struct entry *old = find_id(c, b->id), *rival = NULL, *e;
+	union packed new;
 
 	if (b->mark)
 		rival = find(c, &(struct query){ .key = KEY_MARK, .number = b->mark });
-	if (rival && rival != e) {
+	if (rival && rival != old) {
 		/* Of two with one mark, the older one is gone. */
-		if (is_older(b, &rival->bundle))
+		if (is_older(b->id, rival->id))
 			return 0;
 		forget(c, rival);
 	}
-	if (e) {
-		if (e->bundle.state > state)
-			state = e->bundle.state;
-		unlink_entry(c, e);
-	} else {
-		grow(c);
-		e = calloc(1, sizeof(*e));
-		if (!e)
-			return imsipsec_fail(c->h, -ENOMEM, "out of memory");
+	pack(&new, b);
+	new.entry.round = c->round;
+	if (old && old->state > new.entry.state)
+		new.entry.state = old->state;
+	/* As a rule: so no memory is wanted for what is there. */
+	if (old && length_of(old) == length_of(&new.entry) && same_keys(old, &new.entry)) {
+		overwrite(old, &new.entry);
+		return 0;
 	}
-	e->bundle = *b;
-	e->bundle.state = state;
-	e->round = c->round;
-	link_entry(c, e);
+	e = !old && grow(c) ? NULL : calloc(1, length_of(&new.entry));
+	if (!e)
+		return imsipsec_fail(c->h, -ENOMEM, "out of memory");
+	memcpy(e, &new.entry, length_of(&new.entry));
+	if (old && same_keys(old, e)) {
+		e->index = old->index;
+		memcpy(e->next, old->next, sizeof(e->next));
+		c->entries[e->index] = e;
+		free(old);
+		return 0;
+	}
+	forget(c, old);
+	add(c, e);
 	return 0;
 }
 
@@ -328,7 +576,10 @@ static int take(struct imsipsec_cache *c, const struct imsipsec_bundle *b)
 
 static int see(const struct imsipsec_bundle *bundle, void *data)
 {
-	return take(data, bundle);
+	struct imsipsec_cache *c = data;
+
+	c->see_err = take(c, bundle);
+	return !!c->see_err;
 }
 
 static int dump(struct imsipsec_cache *c)
@@ -343,6 +594,8 @@ static int dump(struct imsipsec_cache *c)
 	do {
 		c->round++;
 		err = imsipsec_bundle_dump(c->h, NULL, see, c);
+		if (err > 0)
+			err = c->see_err;
 	} while (err == -ESTALE && ++tries < DUMPS_MAX);
 	if (err)
 		return err;
@@ -381,7 +634,7 @@ static int apply(const struct imsipsec_event *event, void *data)
 		c->seq = event->seq;
 		apply_to_bundles(c, event);
 	}
-	l->ret = l->cb ? l->cb(event, l->data) : 0;
+	l->ret = l->cb ? imsipsec_called(c->h, l->cb(event, l->data)) : 0;
 	return l->ret;
 }
 
@@ -452,14 +705,14 @@ static int tell_heard(struct imsipsec_cache *c, event_fn cb, void *data)
 	}
 	if (c->heard_lost) {
 		c->heard_lost = false;
-		err = cb(&lost, data);
+		err = imsipsec_called(c->h, cb(&lost, data));
 	}
 	while (!err && (heard = c->heard)) {
 		c->heard = heard->next;
 		if (!c->heard)
 			c->heard_end = &c->heard;
 		c->n_heard--;
-		err = cb(&heard->event, data);
+		err = imsipsec_called(c->h, cb(&heard->event, data));
 		free(heard);
 	}
 	if (!c->heard)
@@ -471,7 +724,7 @@ static int tell_heard(struct imsipsec_cache *c, event_fn cb, void *data)
 
 static bool is_active(const struct entry *e)
 {
-	return e->bundle.state == IMSIPSEC_STATE_ACTIVE;
+	return e->state == IMSIPSEC_STATE_ACTIVE;
 }
 
 /*
@@ -481,19 +734,24 @@ static bool is_active(const struct entry *e)
 static int renew(struct imsipsec_cache *c, struct entry **e)
 {
 	const struct imsipsec_bundle *b;
+	const uint32_t id = (*e)->id;
 	int err;
 
-	if ((*e)->bundle.state != IMSIPSEC_STATE_TEMPORARY &&
-	    (*e)->bundle.state != IMSIPSEC_STATE_ESTABLISHED)
+	if ((*e)->state != IMSIPSEC_STATE_TEMPORARY &&
+	    (*e)->state != IMSIPSEC_STATE_ESTABLISHED)
 		return 0;
-	err = imsipsec_bundle_get(c->h, (*e)->bundle.id, &b);
+	err = imsipsec_bundle_get(c->h, id, &b);
 	if (err == -ENOENT) {
 		forget(c, *e);
 		*e = NULL;
 		return 0;
 	}
-	/* it is there, so that it needs no memory */
-	return err ? err : take(c, b);
+	if (!err)
+		err = take(c, b);
+	/* What was taken in is another entry. */
+	if (!err)
+		*e = find_id(c, id);
+	return err;
 }
 
 /* There is one of a mark. */
@@ -514,17 +772,17 @@ static int choose_ports(struct imsipsec_cache *c, const struct query *q, struct 
 	int err;
 
 	for (e = find(c, q); e; e = next) {
-		next = find_next(e, q);
-		if (e->bundle.udp_only)
+		next = find_next(c, e, q);
+		if (e->udp_only)
 			continue;
 		err = renew(c, &e);
 		if (err)
 			return err;
-		if (!e || e->bundle.udp_only)
+		if (!e || e->udp_only)
 			continue;
 		if (!*best || is_active(e) > is_active(*best) ||
 		    (is_active(e) == is_active(*best) &&
-		     is_older(&(*best)->bundle, &e->bundle)))
+		     is_older((*best)->id, e->id)))
 			*best = e;
 	}
 	return 0;
@@ -548,15 +806,23 @@ static int choose_tx(struct imsipsec_cache *c, const struct query *q, struct ent
 {
 	struct entry *e;
 
-	for (e = find(c, q); e; e = find_next(e, q)) {
-		if (!is_active(e) && e->bundle.state != IMSIPSEC_STATE_ESTABLISHED)
+	for (e = find(c, q); e; e = find_next(c, e, q)) {
+		if (!is_active(e) && e->state != IMSIPSEC_STATE_ESTABLISHED)
 			continue;
 		if (!*best || is_active(e) > is_active(*best) ||
 		    (is_active(e) == is_active(*best) &&
-		     is_older(&(*best)->bundle, &e->bundle) == is_active(e)))
+		     is_older((*best)->id, e->id) == is_active(e)))
 			*best = e;
 	}
 	return 0;
+}
+
+static void give(struct imsipsec_cache *c, const struct entry *e, struct imsipsec_found *found)
+{
+	*found = (struct imsipsec_found){
+		.seq = c->seq,
+		.bundle = unpack(c, e),
+	};
 }
 
 /* The query has no pointer into an entry: they come and go in here. */
@@ -583,18 +849,29 @@ static int look_up(struct imsipsec_cache *c, const struct query *q,
 	}
 	if (!best)
 		return imsipsec_fail(c->h, -ENOENT, "no such bundle");
-	found->seq = c->seq;
-	found->bundle = &best->bundle;
+	give(c, best, found);
 	return 0;
+}
+
+static int look_up_mark(struct imsipsec_cache *c, uint32_t mark, struct imsipsec_found *found)
+{
+	const struct query q = { .key = KEY_MARK, .number = mark };
+
+	if (!mark)
+		return imsipsec_fail(c->h, -ENOENT, "not a bundle's mark");
+	return look_up(c, &q, choose_mark, found);
 }
 
 int imsipsec_rx_mark(struct imsipsec_cache *c, uint32_t mark, struct imsipsec_found *found)
 {
-	const struct query q = { .key = KEY_MARK, .number = mark & c->mask };
+	const struct entry *e = find_mark(c, mark & c->mask);
 
-	if (!q.number)
-		return imsipsec_fail(c->h, -ENOENT, "not a bundle's mark");
-	return look_up(c, &q, choose_mark, found);
+	/* As it is for most messages, without what look_up() does for others */
+	if (e && e->state >= IMSIPSEC_STATE_ACTIVE && !c->stale && *c->h->opened_here) {
+		give(c, e, found);
+		return 0;
+	}
+	return look_up_mark(c, mark & c->mask, found);
 }
 
 int imsipsec_rx_tuple(struct imsipsec_cache *c,
@@ -606,8 +883,8 @@ int imsipsec_rx_tuple(struct imsipsec_cache *c,
 	const struct imsipsec_addr other = imsipsec_addr_unmapped(remote);
 	const struct query q = {
 		.key = KEY_PS,
-		.local = &own, .local_port = local_port,
-		.remote = &other, .remote_port = remote_port,
+		.local = bytes_of(&own), .local_port = local_port,
+		.remote = bytes_of(&other), .remote_port = remote_port,
 	};
 
 	return look_up(c, &q, choose_tuple, found);
@@ -628,8 +905,8 @@ int imsipsec_tx(struct imsipsec_cache *c, const void *owner, size_t owner_len,
 	uint8_t owner_copy[IMSIPSEC_OWNER_MAX], contact_copy[IMSIPSEC_CONTACT_MAX];
 	const struct query q = {
 		.key = KEY_NAME,
-		.owner = owner_copy, .owner_len = owner_len,
-		.contact = contact_copy, .contact_len = contact_len,
+		.owner = { owner_copy, owner_len },
+		.contact = { contact_copy, contact_len },
 	};
 
 	if (!copy(owner_copy, sizeof(owner_copy), owner, owner_len) ||
@@ -664,6 +941,8 @@ int imsipsec_cache_open(struct imsipsec_cache **cache)
 		return -ENOMEM;
 	c->fd = c->heard_fd = -1;
 	c->heard_end = &c->heard;
+	c->found = imsipsec_no_bundle;
+	c->found_plain = true;
 	/* So that nobody on the network can choose what meets in one place */
 	if (getrandom(&c->seed, sizeof(c->seed), GRND_NONBLOCK) < 0)
 		c->seed = (uintptr_t)c;
@@ -693,6 +972,7 @@ void imsipsec_cache_close(struct imsipsec_cache *c)
 	forget_outdated(c, c->round + 1);
 	drop_heard(c);
 	free(c->heads);
+	free(c->entries);
 	if (c->fd >= 0)
 		close(c->fd);
 	if (c->heard_fd >= 0)
@@ -702,16 +982,13 @@ void imsipsec_cache_close(struct imsipsec_cache *c)
 	free(c);
 }
 
-void imsipsec_cache_walk(const struct imsipsec_cache *c,
+void imsipsec_cache_walk(struct imsipsec_cache *c,
 			 void (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data)
 {
-	struct node *node;
-	size_t i;
+	uint32_t i;
 
-	for (i = 0; i < c->n_heads; i++)
-		for (node = c->heads[i]; node; node = node->next)
-			if (node == &node->entry->nodes[KEY_ID])
-				cb(&node->entry->bundle, data);
+	for (i = 0; i < c->n; i++)
+		cb(unpack(c, c->entries[i]), data);
 }
 
 int imsipsec_cache_fd(const struct imsipsec_cache *c)

@@ -114,7 +114,6 @@ int imsipsec_config_parse(struct imsipsec *h, const struct nlmsghdr *nlh)
 {
 	*h->allowed_algorithms = '\0';
 	h->config = (struct imsipsec_config){
-		.size = sizeof(h->config),
 		.allowed_algorithms = h->allowed_algorithms,
 	};
 	return imsipsec_attr_walk_msg(nlh, config_attr, h);
@@ -163,7 +162,7 @@ int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config
 	struct imsipsec_config c;
 	int err;
 
-	err = imsipsec_struct_in(h, &c, sizeof(c), config);
+	err = imsipsec_take_in(h, &c, config);
 	if (err)
 		return err;
 	if (c.set & ~CONFIG_ALL)

@@ -209,7 +209,7 @@ int imsipsec_endpoint_add(struct imsipsec *h, const struct imsipsec_endpoint_par
 	size_t i;
 	int err;
 
-	err = imsipsec_struct_in(h, &p, sizeof(p), params);
+	err = imsipsec_take_in(h, &p, params);
 	if (err)
 		return err;
 	if (p.n_port_pc > IMSIPSEC_PORT_PC_MAX)
@@ -280,7 +280,7 @@ static int dump_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data
 	const struct dump *dump = data;
 	int err = imsipsec_endpoint_parse(nlh, &h->endpoint);
 
-	return err ? err : dump->cb(&h->endpoint, dump->data);
+	return err ? err : imsipsec_called(h, dump->cb(&h->endpoint, dump->data));
 }
 
 int imsipsec_endpoint_dump(struct imsipsec *h,
@@ -531,7 +531,7 @@ int imsipsec_endpoint_replace(struct imsipsec *h, const struct imsipsec_endpoint
 	const char *what;
 	int err;
 
-	err = imsipsec_struct_in(h, &w.p, sizeof(w.p), params);
+	err = imsipsec_take_in(h, &w.p, params);
 	if (err)
 		return err;
 	/* What is wrong in itself the kernel is to say. */

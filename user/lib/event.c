@@ -93,7 +93,7 @@ static int report_lost(struct imsipsec_events *ev, uint64_t seq,
 	ev->next = seq;
 	ev->first = false;
 	ev->event = (struct imsipsec_event){ .seq = seq, .type = IMSIPSEC_EVENT_LOST };
-	return cb(&ev->event, data);
+	return imsipsec_called(ev->h, cb(&ev->event, data));
 }
 
 static void skip_message(struct imsipsec_events *ev)
@@ -143,7 +143,7 @@ int imsipsec_event_input(struct imsipsec_events *ev,
 		skip_message(ev);
 		ev->next = ev->event.seq + 1;
 		ev->first = false;
-		err = cb(&ev->event, data);
+		err = imsipsec_called(ev->h, cb(&ev->event, data));
 		if (err)
 			return err;
 	}

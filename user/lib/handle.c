@@ -263,6 +263,13 @@ int imsipsec_fail_system(struct imsipsec *h, int err)
 	return err;
 }
 
+/* What a callback of the caller's returned, as the function returns it that called it */
+int imsipsec_called(struct imsipsec *h, int ret)
+{
+	return ret < 0 ? imsipsec_fail(h, -ECANCELED, "a callback returned %d, which is negative", ret)
+		       : ret;
+}
+
 static struct nlmsghdr *begin_request(struct imsipsec *h, uint16_t type, uint8_t cmd,
 				      uint8_t version, uint16_t flags)
 {

@@ -26,12 +26,20 @@
  *   of both families has it: it is taken for the IPv4 address.
  * - What happened some time ago has happened so many milliseconds ago;
  *   IMSIPSEC_NEVER if it has not.
- * - A struct that goes in begins with its own size, so that it can grow:
- *	struct imsipsec_bundle_params p = { .size = sizeof(p), ... };
- *   An older, smaller one is taken as if the rest were zero. -EINVAL if the
- *   size is not set; -E2BIG if it is larger than the library knows and what
- *   the library does not know is not zero.
- *   A struct that comes out is the library's and may grow at its end.
+ * - The size of a struct is the same for all that have the soname, libimsipsec.so.1, so that
+ *   program and library may be of different ages, and a struct may be copied, be a part of
+ *   another one and stand in an array. It ends in reserved bytes, which are zero; a new member
+ *   takes its place from them, of which 0 means what there was before. So
+ *	- a struct that goes in is initialised as a whole:
+ *		struct imsipsec_bundle_params p = { .endpoint = 1, ... };
+ *	  -E2BIG if one of its reserved bytes is not zero: it was not, or the program uses
+ *	  what is newer than the library;
+ *	- of a struct that comes out, a member that is newer than the library is 0.
+ *   struct imsipsec_addr alone has none: it has what an IP address is, and no more.
+ *   A name that the library does not know yet may come out of an enumeration, too.
+ * - Callbacks return 0 to go on. Another value ends the call, which reports no more, and
+ *   returns the same if it is positive: a negative value is an errno of the library, and a
+ *   callback that returns one gets -ECANCELED, which the library has for nothing else.
  * - Names: "uc", "us" are the UE's protected client and server port, "pc",
  *   "ps" the P-CSCF's. A bundle is a registration's set of four SAs:
  *	UE:port_uc -> P:port_ps  spi_ps     P:port_ps -> UE:port_uc  spi_uc
@@ -47,6 +55,13 @@
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+/* Unnamed members are newer than C99, and unnamed structs are not in C++; compilers have them. */
+#ifdef __GNUC__
+#define IMSIPSEC_EXTENSION	__extension__
+#else
+#define IMSIPSEC_EXTENSION
 #endif
 
 /* ---- Version --------------------------------------------------------- */
@@ -164,7 +179,7 @@ const char *imsipsec_strerror(const struct imsipsec *h);
  */
 struct imsipsec_addr {
 	int family;
-	union {
+	IMSIPSEC_EXTENSION union {
 		struct in_addr in;
 		struct in6_addr in6;
 	};
@@ -183,6 +198,7 @@ const char *imsipsec_addr_format(const struct imsipsec_addr *addr, char *buf, si
 
 /* Values are those of linux/ims_ipsec.h. */
 enum imsipsec_alg {		/* "alg" of RFC 3329 */
+	IMSIPSEC_ALG_NONE = 0,	/* not said, or none that the library knows */
 	IMSIPSEC_ALG_HMAC_MD5_96 = 1,
 	IMSIPSEC_ALG_HMAC_SHA_1_96,
 	IMSIPSEC_ALG_AES_GMAC,
@@ -190,6 +206,7 @@ enum imsipsec_alg {		/* "alg" of RFC 3329 */
 };
 
 enum imsipsec_ealg {		/* "ealg" of RFC 3329 */
+	IMSIPSEC_EALG_NONE = 0,	/* likewise */
 	IMSIPSEC_EALG_NULL = 1,
 	IMSIPSEC_EALG_AES_CBC,
 	IMSIPSEC_EALG_DES_EDE3_CBC,
@@ -197,11 +214,13 @@ enum imsipsec_ealg {		/* "ealg" of RFC 3329 */
 };
 
 enum imsipsec_mode {		/* "mod" of RFC 3329 */
+	IMSIPSEC_MODE_DEFAULT = 0,	/* not said: IMSIPSEC_MODE_TRANS */
 	IMSIPSEC_MODE_TRANS = 1,
 	IMSIPSEC_MODE_UDP_ENC_TUN,	/* ESP in tunnel mode, in UDP (RFC 3948): behind a NAT */
 };
 
 enum imsipsec_state {
+	IMSIPSEC_STATE_NONE = 0,	/* there is no bundle; of a filter: any state */
 	IMSIPSEC_STATE_TEMPORARY = 1,	/* challenged, no 200 OK yet */
 	IMSIPSEC_STATE_ESTABLISHED,	/* confirmed by the 200 OK */
 	IMSIPSEC_STATE_ACTIVE,		/* the one to send over */
@@ -209,17 +228,20 @@ enum imsipsec_state {
 };
 
 enum imsipsec_guard {		/* what touches a protected port unprotected ... */
+	IMSIPSEC_GUARD_DEFAULT = 0,	/* not said: IMSIPSEC_GUARD_DROP */
 	IMSIPSEC_GUARD_DROP = 1,	/* is dropped */
 	IMSIPSEC_GUARD_REJECT,		/* is dropped, and its sender told, by ICMP or RST */
 	IMSIPSEC_GUARD_BYPASS,		/* passes: IPsec is optional */
 };
 
 enum imsipsec_older {		/* at the 200 OK, a registration's older bundles ... */
+	IMSIPSEC_OLDER_DEFAULT = 0,	/* as imsipsec_bundle_new() was told */
 	IMSIPSEC_OLDER_KEEP = 1,	/* go but for the one that the REGISTER came over */
 	IMSIPSEC_OLDER_DROP,		/* go, the new one is used at once */
 };
 
 enum imsipsec_offload {		/* what does ESP's work */
+	IMSIPSEC_OFFLOAD_DEFAULT = 0,	/* not said: the configuration's */
 	IMSIPSEC_OFFLOAD_OFF = 1,	/* XFRM, a packet at a time */
 	IMSIPSEC_OFFLOAD_SOFTWARE,	/* XFRM, with GRO and GSO of ESP */
 	IMSIPSEC_OFFLOAD_CRYPTO,	/* a network interface encrypts and decrypts */
@@ -227,6 +249,7 @@ enum imsipsec_offload {		/* what does ESP's work */
 };
 
 enum imsipsec_offload_reason {	/* why an interface does not do what it should */
+	IMSIPSEC_OFFLOAD_REASON_NONE = 0,	/* it does */
 	IMSIPSEC_OFFLOAD_REASON_NO_INTERFACE = 1,	/* there is none of that name */
 	IMSIPSEC_OFFLOAD_REASON_DOWN,		/* it is down */
 	IMSIPSEC_OFFLOAD_REASON_NO_SUPPORT,	/* its driver, or the kernel, has not got it */
@@ -259,7 +282,8 @@ enum imsipsec_trace_kind {
 };
 
 enum imsipsec_choice {		/* where the configuration has a default */
-	IMSIPSEC_CHOICE_CONFIG,		/* that one */
+	IMSIPSEC_CHOICE_DEFAULT = 0,	/* not said: that one */
+	IMSIPSEC_CHOICE_CONFIG = IMSIPSEC_CHOICE_DEFAULT,
 	IMSIPSEC_CHOICE_OFF,
 	IMSIPSEC_CHOICE_ON,
 };
@@ -310,7 +334,6 @@ const char *imsipsec_offload_reason_name(enum imsipsec_offload_reason reason);
 
 /**
  * struct imsipsec_config - what a network namespace is set to
- * @size: sizeof the struct
  * @set: IMSIPSEC_CONFIG_*: which members to set, or hold a value
  * @min_spi: first SPI of the P-CSCF's range, at least 256 (RFC 4303)
  * @max_spi: last SPI of the range
@@ -323,10 +346,10 @@ const char *imsipsec_offload_reason_name(enum imsipsec_offload_reason reason);
  * @max_bundles: most bundles
  * @max_pending: most temporary bundles
  * @allowed_algorithms: pairs that a bundle may have, in order of preference, as
- *	imsipsec_algs_parse() reads them, up to 512 bytes; "": all pairs. What
+ *	imsipsec_pairs_parse() reads them, up to 512 bytes; "": all pairs. What
  *	imsipsec_config_get() gives has every pair in full, and is the handle's,
  *	until its next call
- * @preferred_alg: integrity algorithm whose pairs come first; 0: none; not
+ * @preferred_alg: integrity algorithm whose pairs come first; IMSIPSEC_ALG_NONE: none; not
  *	heeded where @allowed_algorithms is set
  * @preferred_ealg: encryption algorithm whose pairs come first, likewise
  * @disable_deprecated_algorithms: whatever a list says, no bundle has
@@ -350,9 +373,9 @@ const char *imsipsec_offload_reason_name(enum imsipsec_offload_reason reason);
  *	interface, the others need none
  * @hw_offload_required: a bundle that it cannot do that for is refused, in an
  *	endpoint that does not say; else software does it, an event and a counter tell
+ * @reserved: zero
  */
 struct imsipsec_config {
-	size_t size;
 	uint32_t set;
 	uint32_t min_spi;
 	uint32_t max_spi;
@@ -377,6 +400,7 @@ struct imsipsec_config {
 	char hw_offload_interface[IMSIPSEC_INTERFACE_MAX + 1];
 	enum imsipsec_offload hw_offload;
 	bool hw_offload_required;
+	unsigned char reserved[131];
 };
 
 /** imsipsec_config_get() - read it; @config is the handle's, until its next call */
@@ -394,7 +418,19 @@ int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config
 /* ---- Algorithms ------------------------------------------------------ */
 
 /**
- * struct imsipsec_algorithm - a pair of algorithms, and what serves it
+ * struct imsipsec_pair - a pair of algorithms
+ * @alg: integrity
+ * @ealg: encryption
+ * @reserved: zero
+ */
+struct imsipsec_pair {
+	enum imsipsec_alg alg;
+	enum imsipsec_ealg ealg;
+	unsigned char reserved[8];
+};
+
+/**
+ * struct imsipsec_pair_info - a pair of algorithms, and what serves it
  * @alg: integrity
  * @ealg: encryption
  * @rank: its place in the configuration's order of preference, from 1; 0: the
@@ -402,60 +438,50 @@ int imsipsec_config_set(struct imsipsec *h, const struct imsipsec_config *config
  * @deprecated: TS 33.203 has deprecated one of the two
  * @name: the kernel's name for what does both; "" if it has not got it
  * @driver: the driver that serves it, as in /proc/crypto; "" likewise
+ * @reserved: zero
  */
-struct imsipsec_algorithm {
+struct imsipsec_pair_info {
 	enum imsipsec_alg alg;
 	enum imsipsec_ealg ealg;
 	uint32_t rank;
 	bool deprecated;
 	char name[128];
 	char driver[128];
+	unsigned char reserved[67];
 };
 
 /**
- * imsipsec_algorithm_dump() - call @cb for each pair of algorithms that there is
+ * imsipsec_pair_dump() - call @cb for each pair of algorithms that there is
  * @h: the handle; @cb must not use it
  * @cb: called with a pair that is the library's, for the time of the call;
- *	returns 0 to go on, else no more are reported and the function returns
- *	that
+ *	returns 0 to go on, a positive value to end it
  * @data: passed to @cb
  *
  * Those that the configuration allows first, in order of preference. The
  * kernel tries each, which may load modules.
  *
- * Return: 0; what @cb returned; -ENOMEM.
+ * Return: 0; the positive value that @cb returned, or -ECANCELED; -ENOMEM.
  */
-int imsipsec_algorithm_dump(struct imsipsec *h,
-			    int (*cb)(const struct imsipsec_algorithm *algorithm, void *data),
-			    void *data);
+int imsipsec_pair_dump(struct imsipsec *h,
+		       int (*cb)(const struct imsipsec_pair_info *pair, void *data), void *data);
 
 /**
- * struct imsipsec_algs - a pair of algorithms
- * @alg: integrity
- * @ealg: encryption
- */
-struct imsipsec_algs {
-	enum imsipsec_alg alg;
-	enum imsipsec_ealg ealg;
-};
-
-/**
- * imsipsec_algs_get() - the pairs that a bundle can have
+ * imsipsec_pairs_get() - the pairs that a bundle can have
  * @h: the handle
- * @algs: gets the pairs that the configuration allows and the kernel has, in
+ * @pairs: gets the pairs that the configuration allows and the kernel has, in
  *	order of preference, for imsipsec_secagree_choose()
- * @n: in: room in @algs, there are nine pairs; out: how many, may be 0
+ * @n: in: room in @pairs, there are nine pairs; out: how many, may be 0
  *
  * Return: 0; -ENOSPC; -ENOMEM.
  */
-int imsipsec_algs_get(struct imsipsec *h, struct imsipsec_algs *algs, size_t *n);
+int imsipsec_pairs_get(struct imsipsec *h, struct imsipsec_pair *pairs, size_t *n);
 
 /**
- * imsipsec_algs_parse() - a list of pairs in order of preference, from text
+ * imsipsec_pairs_parse() - a list of pairs in order of preference, from text
  * @text: comma list of "alg=ealg", a lone alg (with any ealg), a lone ealg
  *	(with any alg; "null" is null encryption), up to 512 bytes; "" has no pair
- * @algs: gets the pairs, each once
- * @n: in: room in @algs, there are nine pairs; out: how many
+ * @pairs: gets the pairs, each once
+ * @n: in: room in @pairs, there are nine pairs; out: how many
  *
  * It means what it means to the kernel. Case does not matter, blanks around the
  * names neither. A lone name stands for its pairs in the built-in order,
@@ -464,7 +490,7 @@ int imsipsec_algs_get(struct imsipsec *h, struct imsipsec_algs *algs, size_t *n)
  *
  * Return: 0; -EINVAL if an entry is empty or names no pair; -ENOSPC.
  */
-int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n);
+int imsipsec_pairs_parse(const char *text, struct imsipsec_pair *pairs, size_t *n);
 
 /* ---- Offload --------------------------------------------------------- */
 
@@ -475,8 +501,9 @@ int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n)
  * @driver: what drives it; "" if it has no device
  * @alg: integrity
  * @ealg: encryption
- * @reason: why not; 0: it can
+ * @reason: why not; IMSIPSEC_OFFLOAD_REASON_NONE: it can
  * @text: what the kernel or the driver says of it; "" if nothing
+ * @reserved: zero
  */
 struct imsipsec_offload_pair {
 	char interface[IMSIPSEC_INTERFACE_MAX + 1];
@@ -486,24 +513,24 @@ struct imsipsec_offload_pair {
 	enum imsipsec_ealg ealg;
 	enum imsipsec_offload_reason reason;
 	char text[256];
+	unsigned char reserved[64];
 };
 
 /**
  * imsipsec_offload_dump() - call @cb for each pair of algorithms, of an interface
  * @h: the handle; @cb must not use it
  * @interface: name of a network interface, 1 to IMSIPSEC_INTERFACE_MAX bytes
- * @mode: IMSIPSEC_OFFLOAD_CRYPTO or IMSIPSEC_OFFLOAD_PACKET; 0:
+ * @mode: IMSIPSEC_OFFLOAD_CRYPTO or IMSIPSEC_OFFLOAD_PACKET; IMSIPSEC_OFFLOAD_DEFAULT:
  *	IMSIPSEC_OFFLOAD_CRYPTO
  * @cb: called with a pair that is the library's, for the time of the call;
- *	returns 0 to go on, else no more are reported and the function returns
- *	that
+ *	returns 0 to go on, a positive value to end it
  * @data: passed to @cb
  *
  * The kernel tries an SA each way, which the interface has for a moment. Whether
  * there is room for those of all UEs, nobody can tell beforehand.
  *
- * Return: 0; what @cb returned; -ENODEV also if there is no such interface; -EINVAL;
- * -ENOMEM.
+ * Return: 0; the positive value that @cb returned, or -ECANCELED; -ENODEV also if there is no such
+ * interface; -EINVAL; -ENOMEM.
  */
 int imsipsec_offload_dump(struct imsipsec *h, const char *interface, enum imsipsec_offload mode,
 			  int (*cb)(const struct imsipsec_offload_pair *pair, void *data),
@@ -552,6 +579,7 @@ int imsipsec_offload_dump(struct imsipsec *h, const char *interface, enum imsips
  * @trusted: prefixes whose traffic with its ports passes in clear, each with the interface that
  *	it is behind, by its present name: "192.0.2.0/24%eth1"
  * @n_trusted: how many
+ * @reserved: zero
  */
 struct imsipsec_endpoint {
 	uint32_t id;
@@ -581,16 +609,16 @@ struct imsipsec_endpoint {
 	char hw_offload_text[256];
 	char trusted[IMSIPSEC_TRUSTED_MAX][IMSIPSEC_TRUSTED_LEN + 1];
 	size_t n_trusted;
+	unsigned char reserved[256];
 };
 
 /**
  * struct imsipsec_endpoint_params - an endpoint to make
- * @size: sizeof the struct
  * @address: local address; it need not be configured yet
  * @port_ps: protected server port; 0: the configuration's
  * @port_pc: pool of protected client ports; NULL: the configuration's
  * @n_port_pc: how many, at most IMSIPSEC_PORT_PC_MAX
- * @guard: what becomes of what touches its ports unprotected; 0:
+ * @guard: what becomes of what touches its ports unprotected; IMSIPSEC_GUARD_DEFAULT:
  *	IMSIPSEC_GUARD_DROP
  * @nat_traversal: whether bundles may have IMSIPSEC_MODE_UDP_ENC_TUN, for which the
  *	kernel has a UDP socket at @address and @nat_port
@@ -600,16 +628,16 @@ struct imsipsec_endpoint {
  * @hw_offload_interface: name of the network interface that is to do ESP's work, up
  *	to IMSIPSEC_INTERFACE_MAX bytes; it need not be there yet; "": none; NULL: the
  *	configuration's
- * @hw_offload: what it is to do; 0: the configuration's
+ * @hw_offload: what it is to do; IMSIPSEC_OFFLOAD_DEFAULT: the configuration's
  * @hw_offload_required: whether a bundle that it cannot do that for is refused
  * @trusted: prefixes, each with the interface that it is behind, which need not be there yet:
  *	"192.0.2.0/24%eth1". What is in clear between one and the endpoint's ports, by that
  *	interface, passes: a core that answers to a protected port. No UE can have its address in
  *	one. NULL: none, and imsipsec_endpoint_replace() leaves what there is
  * @n_trusted: how many, at most IMSIPSEC_TRUSTED_MAX
+ * @reserved: zero
  */
 struct imsipsec_endpoint_params {
-	size_t size;
 	struct imsipsec_addr address;
 	uint16_t port_ps;
 	const uint16_t *port_pc;
@@ -623,6 +651,7 @@ struct imsipsec_endpoint_params {
 	enum imsipsec_choice hw_offload_required;
 	const char *const *trusted;
 	size_t n_trusted;
+	unsigned char reserved[128];
 };
 
 /**
@@ -719,12 +748,11 @@ int imsipsec_endpoint_get(struct imsipsec *h, uint32_t id,
  * imsipsec_endpoint_dump() - call @cb for each endpoint
  * @h: the handle; @cb must not use it
  * @cb: called with an endpoint that is the library's, for the time of the
- *	call; returns 0 to go on, else no more are reported and the function
- *	returns that
+ *	call; returns 0 to go on, a positive value to end it
  * @data: passed to @cb
  *
- * Return: 0; what @cb returned; -ESTALE if endpoints came or went in a way
- * that may have left others out: dump again.
+ * Return: 0; the positive value that @cb returned, or -ECANCELED; -ESTALE if endpoints came or
+ * went in a way that may have left others out: dump again.
  */
 int imsipsec_endpoint_dump(struct imsipsec *h,
 			   int (*cb)(const struct imsipsec_endpoint *endpoint, void *data),
@@ -775,7 +803,7 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
  *	may be behind NATs, where addresses and ports do not tell a connection's
  *	registration. That ends with the other one; in a cache it is as of the last event
  * @offload: what does its ESP
- * @offload_reason: why that is not what its endpoint wishes; 0: it is
+ * @offload_reason: why that is not what its endpoint wishes; IMSIPSEC_OFFLOAD_REASON_NONE: it is
  * @offload_interface: name of the network interface that does it; "": none does
  * @last_rx_ms: how long ago the last packet came over one of its inbound SAs, to
  *	the second; IMSIPSEC_NEVER: none did yet
@@ -784,6 +812,7 @@ int imsipsec_endpoint_dump(struct imsipsec *h,
  *	keys of the two ends differ, or somebody forges
  * @rx_replayed: packets that were authentic and not new
  * @tcp_only: given by imsipsec_bundle_find_tuple() alone: see there
+ * @reserved: zero
  */
 struct imsipsec_bundle {
 	uint32_t id;
@@ -816,11 +845,11 @@ struct imsipsec_bundle {
 	uint64_t rx_bad_icv;
 	uint64_t rx_replayed;
 	bool tcp_only;
+	unsigned char reserved[135];
 };
 
 /**
  * struct imsipsec_bundle_params - a bundle to make
- * @size: sizeof the struct
  * @endpoint: id of the endpoint that it belongs to
  * @owner: the SIP server's name for the subscriber (IMPI)
  * @owner_len: 1 to IMSIPSEC_OWNER_MAX bytes
@@ -829,7 +858,7 @@ struct imsipsec_bundle {
  *	them (RFC 5626), else of its address; never of its port, for the Contact of a
  *	protected REGISTER names another one, port_us, than that of the first, in clear
  * @contact_len: 1 to IMSIPSEC_CONTACT_MAX bytes
- * @mode: 0: IMSIPSEC_MODE_TRANS
+ * @mode: ESP mode; IMSIPSEC_MODE_DEFAULT: IMSIPSEC_MODE_TRANS
  * @alg: integrity algorithm
  * @ealg: encryption algorithm
  * @ue_address: source address of the REGISTER. In IMSIPSEC_MODE_UDP_ENC_TUN the
@@ -843,7 +872,7 @@ struct imsipsec_bundle {
  * @ik: integrity key of the AKA run
  * @ck: cipher key of the AKA run
  * @allowed_algorithms: this call's own list, in place of the configuration's, as
- *	imsipsec_algs_parse() reads it, and not empty; NULL: the configuration's
+ *	imsipsec_pairs_parse() reads it, and not empty; NULL: the configuration's
  * @replace: of no effect: what is in a new bundle's way and is the same owner's, of a UE
  *	with the same source address, goes with imsipsec_bundle_confirm(), asked for or not
  * @unmarked: IMSIPSEC_MODE_UDP_ENC_TUN alone: what is sent to the UE needs no mark
@@ -861,12 +890,12 @@ struct imsipsec_bundle {
  *	imsipsec_bundle_confirm(); 0: it did not, or that is not said
  * @over: id of the bundle that the REGISTER came over, of the same owner and contact; 0: it is not
  *	said; likewise, and not together with @began_clear
+ * @reserved: zero
  *
  * The library wipes its own copies of the keys; wiping the caller's is the
  * caller's.
  */
 struct imsipsec_bundle_params {
-	size_t size;
 	uint32_t endpoint;
 	const void *owner;
 	size_t owner_len;
@@ -888,6 +917,7 @@ struct imsipsec_bundle_params {
 	uint64_t cookie;
 	uint32_t over;
 	uint32_t began_clear;
+	unsigned char reserved[128];
 };
 
 /**
@@ -944,7 +974,7 @@ int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params 
  * @id: the bundle
  * @lifetime: milliseconds from now: expires plus 30 s (TS 24.229); at least 1
  * @older: what becomes of the registration's older bundles (TS 33.203 clause
- *	7.4): IMSIPSEC_OLDER_DROP where the authentication began in clear; 0: that if
+ *	7.4): IMSIPSEC_OLDER_DROP where the authentication began in clear; IMSIPSEC_OLDER_DEFAULT: that if
  *	imsipsec_bundle_new() was told began_clear, else IMSIPSEC_OLDER_KEEP
  * @over: id of the older bundle that the first REGISTER came over, which is sent
  *	over until the UE uses the new one; 0: the one that imsipsec_bundle_new() was told,
@@ -993,18 +1023,17 @@ int imsipsec_bundle_get(struct imsipsec *h, uint32_t id, const struct imsipsec_b
 
 /**
  * struct imsipsec_bundle_filter - which bundles to dump, or to flush
- * @size: sizeof the struct
  * @endpoint: id of an endpoint; 0: any
  * @owner: subscriber; NULL: any
  * @owner_len: its length
  * @contact: contact; NULL: any
  * @contact_len: its length
  * @ue_address: address of the UE; family 0: any
- * @state: 0: any
+ * @state: IMSIPSEC_STATE_NONE: any
  * @older_than: made before the bundle that has, or had, this id; 0: any
+ * @reserved: zero
  */
 struct imsipsec_bundle_filter {
-	size_t size;
 	uint32_t endpoint;
 	const void *owner;
 	size_t owner_len;
@@ -1013,6 +1042,7 @@ struct imsipsec_bundle_filter {
 	struct imsipsec_addr ue_address;
 	enum imsipsec_state state;
 	uint32_t older_than;
+	unsigned char reserved[68];
 };
 
 /**
@@ -1020,13 +1050,12 @@ struct imsipsec_bundle_filter {
  * @h: the handle; @cb must not use it
  * @filter: NULL: all
  * @cb: called with a bundle that is the library's, for the time of the call;
- *	returns 0 to go on, else no more are reported and the function returns
- *	that
+ *	returns 0 to go on, a positive value to end it
  * @data: passed to @cb
  *
  * Bundles that are there from begin to end are reported once each.
  *
- * Return: 0; what @cb returned; -ESTALE if that could not be kept: dump again.
+ * Return: 0; the positive value that @cb returned, or -ECANCELED; -ESTALE if that could not be kept: dump again.
  */
 int imsipsec_bundle_dump(struct imsipsec *h, const struct imsipsec_bundle_filter *filter,
 			 int (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data);
@@ -1203,6 +1232,7 @@ int imsipsec_bundle_tx_port(struct imsipsec *h, const struct imsipsec_addr *loca
  * @max_bundles: how many bundles there can be
  * @max_pending: how many temporary bundles there can be
  * @nearly_full: times that a resource was nearly exhausted, IMSIPSEC_EVENT_NEARLY_FULL
+ * @reserved: zero
  */
 struct imsipsec_stats {
 	uint32_t endpoints;
@@ -1227,6 +1257,7 @@ struct imsipsec_stats {
 	uint32_t max_bundles;
 	uint32_t max_pending;
 	uint64_t nearly_full;
+	unsigned char reserved[256];
 };
 
 /** imsipsec_stats_get() - read them; @stats is the handle's, until its next call */
@@ -1263,6 +1294,7 @@ int imsipsec_stats_get(struct imsipsec *h, const struct imsipsec_stats **stats);
  * @destination_port: likewise
  * @protocol: of transport, IPPROTO_UDP or another one
  * @spi: of the SA that it came over, or would have left over; 0: there was none
+ * @reserved: zero
  */
 struct imsipsec_trace {
 	enum imsipsec_trace_kind kind;
@@ -1283,6 +1315,7 @@ struct imsipsec_trace {
 	uint16_t source_port, destination_port;
 	uint8_t protocol;
 	uint32_t spi;
+	unsigned char reserved[128];
 };
 
 /**
@@ -1291,12 +1324,12 @@ struct imsipsec_trace {
  * @ue_address: only what is of this UE: refused to it, or from or to its address;
  *	NULL: all
  * @cb: called with one that is the library's, for the time of the call; returns 0 to
- *	go on, else no more are reported and the function returns that
+ *	go on, a positive value to end it
  * @data: passed to @cb
  *
  * The oldest first. The kernel has room for so many of each, and forgets the oldest.
  *
- * Return: 0; what @cb returned; -EINVAL.
+ * Return: 0; the positive value that @cb returned, or -ECANCELED; -EINVAL.
  */
 int imsipsec_trace_dump(struct imsipsec *h, const struct imsipsec_addr *ue_address,
 			int (*cb)(const struct imsipsec_trace *trace, void *data), void *data);
@@ -1352,30 +1385,32 @@ const char *imsipsec_resource_name(enum imsipsec_resource resource);
  *	buffer was full), dump to know what is there; @seq is 0 if the next
  *	event is still to come; no other member holds
  * @reason: why
- * @old_state: 0: there was none
- * @new_state: 0: there is none any more
+ * @old_state: IMSIPSEC_STATE_NONE: there was none
+ * @new_state: IMSIPSEC_STATE_NONE: there is none any more
  * @resource: with IMSIPSEC_EVENT_NEARLY_FULL alone, which is told again when less than 80 %
  *	have been in use in between: what is running out; the three before do not hold then
  * @used: how much of it is in use; likewise
  * @limit: how much there is of it; likewise
  * @bundle: the bundle as it was then; its id is 0 with IMSIPSEC_EVENT_NEARLY_FULL
+ * @reserved: zero
  */
 struct imsipsec_event {
 	uint64_t seq;
 	enum imsipsec_event_type type;
-	union {
-		struct {
+	IMSIPSEC_EXTENSION union {
+		IMSIPSEC_EXTENSION struct {
 			enum imsipsec_reason reason;
 			enum imsipsec_state old_state;
 			enum imsipsec_state new_state;
 		};
-		struct {
+		IMSIPSEC_EXTENSION struct {
 			enum imsipsec_resource resource;
 			uint32_t used;
 			uint32_t limit;
 		};
 	};
 	struct imsipsec_bundle bundle;
+	unsigned char reserved[64];
 };
 
 /** struct imsipsec_events - a subscription, opaque, apart from any struct imsipsec */
@@ -1399,14 +1434,14 @@ int imsipsec_event_fd(const struct imsipsec_events *ev);
  * imsipsec_event_dispatch() - read what is there and call @cb for each event
  * @ev: the subscription
  * @cb: called with an event that is the library's, for the time of the call;
- *	returns 0 to go on, else the function returns that and what is left is
- *	had from the next call
+ *	returns 0 to go on, a positive value to end it: what is left is had from
+ *	the next call
  * @data: passed to @cb
  *
  * Never blocks. @cb may use handles, and must not dispatch @ev.
  *
- * Return: 0 when nothing is left; what @cb returned; -ENODEV if the module
- * was unloaded: no event will come any more, close and open again; another
+ * Return: 0 when nothing is left; the positive value that @cb returned, or -ECANCELED; -ENODEV
+ * if the module was unloaded: no event will come any more, close and open again; another
  * negative errno.
  */
 int imsipsec_event_dispatch(struct imsipsec_events *ev,
@@ -1429,15 +1464,18 @@ int imsipsec_event_dispatch(struct imsipsec_events *ev,
 struct imsipsec_cache;
 
 /**
- * struct imsipsec_found - what was found; it will not grow
+ * struct imsipsec_found - what was found
  * @seq: number of the last event that it reflects, or a later one; 0: there was
  *	none yet
- * @bundle: the cache's, until the next call with the cache; its lifetime and
- *	counters, and where its NAT is, are those of some time ago
+ * @bundle: the cache's, until the next call with the cache; its lifetime, and where its NAT
+ *	is, are those of some time ago. It has no counters: rx_packets and the like are 0,
+ *	last_rx_ms and last_tx_ms IMSIPSEC_NEVER; imsipsec_bundle_get() has them
+ * @reserved: zero
  */
 struct imsipsec_found {
 	uint64_t seq;
 	const struct imsipsec_bundle *bundle;
+	unsigned char reserved[16];
 };
 
 /**
@@ -1465,8 +1503,8 @@ int imsipsec_cache_fd(const struct imsipsec_cache *c);
  *
  * Does not wait for events. Where some were lost, it dumps all bundles.
  *
- * Return: 0 when nothing is left; what @cb returned; -ENODEV if the module was
- * unloaded; -ENOMEM and others: the next call with @c dumps again.
+ * Return: 0 when nothing is left; the positive value that @cb returned, or -ECANCELED; -ENODEV
+ * if the module was unloaded; -ENOMEM and others: the next call with @c dumps again.
  */
 int imsipsec_cache_dispatch(struct imsipsec_cache *c,
 			    int (*cb)(const struct imsipsec_event *event, void *data), void *data);
@@ -1553,15 +1591,16 @@ struct imsipsec_secagree;
 
 /**
  * struct imsipsec_mech - one ipsec-3gpp mechanism of a header
- * @alg: 0: one that the library does not know
- * @ealg: null if the header named none; 0: one that the library does not know
- * @mode: trans if the header named none; 0: one that the library does not know
+ * @alg: IMSIPSEC_ALG_NONE: one that the library does not know
+ * @ealg: null if the header named none; IMSIPSEC_EALG_NONE: one that the library does not know
+ * @mode: trans if the header named none; IMSIPSEC_MODE_DEFAULT: one that the library does not know
  * @esp: true for prot=esp, and if the header named none
  * @q: preference in thousandths, 1000 if the header named none
  * @spi_c: SPI of the sender's inbound SA at its client port
  * @spi_s: SPI of the sender's inbound SA at its server port
  * @port_c: the sender's protected client port
  * @port_s: the sender's protected server port
+ * @reserved: zero
  */
 struct imsipsec_mech {
 	enum imsipsec_alg alg;
@@ -1571,6 +1610,7 @@ struct imsipsec_mech {
 	unsigned int q;
 	uint32_t spi_c, spi_s;
 	uint16_t port_c, port_s;
+	unsigned char reserved[32];
 };
 
 /**
@@ -1609,8 +1649,8 @@ const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree
 /**
  * imsipsec_secagree_choose() - the first of the P-CSCF's pairs that the UE offers
  * @client: what Security-Client said
- * @algs: the P-CSCF's pairs in order of preference, of imsipsec_algs_get() or
- *	imsipsec_algs_parse(); NULL: every pair that the library knows,
+ * @pairs: the P-CSCF's pairs in order of preference, of imsipsec_pairs_get() or
+ *	imsipsec_pairs_parse(); NULL: every pair that the library knows,
  *	strongest first
  * @n: how many
  * @modes: the modes that the UE may have, in order of preference; NULL:
@@ -1626,7 +1666,7 @@ const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree
  * Return: 0; -ENOENT if there is none.
  */
 int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
-			     const struct imsipsec_algs *algs, size_t n,
+			     const struct imsipsec_pair *pairs, size_t n,
 			     const enum imsipsec_mode *modes, size_t n_modes,
 			     const struct imsipsec_mech **mech);
 
@@ -1649,7 +1689,7 @@ int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *
  * @buf: gets it, with NUL
  * @size: of @buf; 2048 is enough
  * @bundle: what was made for the UE
- * @algs: the P-CSCF's pairs in order of preference, from which
+ * @pairs: the P-CSCF's pairs in order of preference, from which
  *	imsipsec_secagree_choose() chose the bundle's; NULL: that pair alone
  * @n: how many; 0: as NULL
  *
@@ -1666,14 +1706,14 @@ int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *
  * bundle's pair is not in the list, or the list has more than there are.
  */
 int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec_bundle *bundle,
-				   const struct imsipsec_algs *algs, size_t n);
+				   const struct imsipsec_pair *pairs, size_t n);
 
 /**
  * imsipsec_secagree_write_static() - write the value of Security-Server for a UE that has
  *	no bundle
  * @buf: gets it, with NUL
  * @size: of @buf; 2048 is enough
- * @algs: the P-CSCF's pairs in order of preference; NULL: every pair that the library
+ * @pairs: the P-CSCF's pairs in order of preference; NULL: every pair that the library
  *	knows, strongest first
  * @n: how many
  * @modes: the modes that UEs may have, in order of preference; NULL:
@@ -1688,7 +1728,7 @@ int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec
  * no mode, or more than there are, or one that the library does not know.
  */
 int imsipsec_secagree_write_static(char *buf, size_t size,
-				   const struct imsipsec_algs *algs, size_t n,
+				   const struct imsipsec_pair *pairs, size_t n,
 				   const enum imsipsec_mode *modes, size_t n_modes);
 
 /**

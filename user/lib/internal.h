@@ -16,7 +16,10 @@
 #include <linux/genetlink.h>
 #include <linux/ims_ipsec.h>
 
+/* What is not in the header of the library is hidden, in the static one as well. */
+#pragma GCC visibility push(default)
 #include "imsipsec.h"
+#pragma GCC visibility pop
 
 /*
  * The largest requests are bundle-new (owner, contact, a list of algorithms and
@@ -39,7 +42,7 @@ struct imsipsec {
 	char allowed_algorithms[IMS_IPSEC_ALGORITHMS_MAX + 1];	/* config's */
 	struct imsipsec_endpoint endpoint;
 	struct imsipsec_bundle bundle;
-	struct imsipsec_algorithm algorithm;
+	struct imsipsec_pair_info pair;
 	struct imsipsec_offload_pair offload_pair;
 	struct imsipsec_stats stats;
 	struct imsipsec_trace trace;
@@ -102,6 +105,7 @@ int imsipsec_nl_recv(int fd, void *buf, size_t size, int flags, size_t *len);
 int imsipsec_fail(struct imsipsec *h, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int imsipsec_fail_system(struct imsipsec *h, int err);
+int imsipsec_called(struct imsipsec *h, int ret);
 
 /* attr.c: attributes */
 
@@ -132,18 +136,24 @@ int imsipsec_put_bytes(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 int imsipsec_put_text(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 		      const char *text, size_t max);
 
-int imsipsec_struct_in(struct imsipsec *h, void *to, size_t to_size, const void *from);
+/* Take in a struct of the caller's, into another one: 0, or -E2BIG for what is not known here. */
+#define imsipsec_take_in(h, to, from) \
+	(*(to) = *(from), \
+	 imsipsec_is_zero((from)->reserved, sizeof((from)->reserved)) ? 0 : imsipsec_too_new(h))
+bool imsipsec_is_zero(const void *data, size_t len);
+int imsipsec_too_new(struct imsipsec *h);
 
 /* config.c, endpoint.c and so on: replies, apart from any socket */
 
 /* Into h->config and what it points to. */
 int imsipsec_config_parse(struct imsipsec *h, const struct nlmsghdr *nlh);
-int imsipsec_algorithm_parse(const struct nlmsghdr *nlh, struct imsipsec_algorithm *algorithm);
+int imsipsec_pair_info_parse(const struct nlmsghdr *nlh, struct imsipsec_pair_info *pair);
 int imsipsec_offload_parse(const struct nlmsghdr *nlh, struct imsipsec_offload_pair *pair);
 int imsipsec_stats_parse(const struct nlmsghdr *nlh, struct imsipsec_stats *stats);
 int imsipsec_trace_parse(const struct nlmsghdr *nlh, struct imsipsec_trace *trace);
 int imsipsec_endpoint_parse(const struct nlmsghdr *nlh, struct imsipsec_endpoint *endpoint);
 int imsipsec_bundle_parse(const struct nlmsghdr *nlh, struct imsipsec_bundle *bundle);
+extern const struct imsipsec_bundle imsipsec_no_bundle;
 int imsipsec_bundle_parse_nest(const struct nlattr *nest, struct imsipsec_bundle *bundle);
 int imsipsec_event_parse(const struct nlmsghdr *nlh, struct imsipsec_event *event);
 int imsipsec_event_input(struct imsipsec_events *ev,
@@ -151,7 +161,7 @@ int imsipsec_event_input(struct imsipsec_events *ev,
 
 /* cache.c: what it has, for tests; @cb must not use it */
 
-void imsipsec_cache_walk(const struct imsipsec_cache *c,
+void imsipsec_cache_walk(struct imsipsec_cache *c,
 			 void (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data);
 
 /* addr.c */
@@ -166,10 +176,10 @@ enum imsipsec_ealg imsipsec_ealg_find(const char *name, size_t len);
 enum imsipsec_mode imsipsec_mode_find(const char *name, size_t len);
 bool imsipsec_name_equal(const char *name, const char *text, size_t len);
 
-/* algs.c: every pair that may be used, most preferred first */
+/* pairs.c: every pair that may be used, most preferred first */
 
 #define N_PAIRS 9
 
-extern const struct imsipsec_algs imsipsec_pairs[N_PAIRS];
+extern const struct imsipsec_pair imsipsec_pairs[N_PAIRS];
 
 #endif /* IMSIPSEC_INTERNAL_H */

@@ -60,7 +60,7 @@ static int dump_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data
 	const struct dump *dump = data;
 	int err = imsipsec_offload_parse(nlh, &h->offload_pair);
 
-	return err ? err : dump->cb(&h->offload_pair, dump->data);
+	return err ? err : imsipsec_called(h, dump->cb(&h->offload_pair, dump->data));
 }
 
 int imsipsec_offload_dump(struct imsipsec *h, const char *interface, enum imsipsec_offload mode,

@@ -437,8 +437,19 @@ const struct imsipsec_mech *imsipsec_secagree_get(const struct imsipsec_secagree
 
 static const enum imsipsec_mode trans = IMSIPSEC_MODE_TRANS;
 
+/* Of the caller's pairs none has what is newer than the library. */
+static bool all_known(const struct imsipsec_pair *pairs, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!imsipsec_is_zero(pairs[i].reserved, sizeof(pairs[i].reserved)))
+			return false;
+	return true;
+}
+
 static const struct imsipsec_mech *find_offer(const struct imsipsec_secagree *client,
-					      const struct imsipsec_algs *pair,
+					      const struct imsipsec_pair *pair,
 					      enum imsipsec_mode mode)
 {
 	const struct imsipsec_mech *m;
@@ -455,24 +466,26 @@ static const struct imsipsec_mech *find_offer(const struct imsipsec_secagree *cl
 }
 
 int imsipsec_secagree_choose(const struct imsipsec_secagree *client,
-			     const struct imsipsec_algs *algs, size_t n,
+			     const struct imsipsec_pair *pairs, size_t n,
 			     const enum imsipsec_mode *modes, size_t n_modes,
 			     const struct imsipsec_mech **mech)
 {
 	const struct imsipsec_mech *m;
 	size_t i, j;
 
-	if (!algs) {
-		algs = imsipsec_pairs;
+	if (!pairs) {
+		pairs = imsipsec_pairs;
 		n = N_PAIRS;
 	}
 	if (!modes) {
 		modes = &trans;
 		n_modes = 1;
 	}
+	if (!all_known(pairs, n))
+		return -E2BIG;
 	for (i = 0; i < n; i++) {
 		for (j = 0; j < n_modes; j++) {
-			m = find_offer(client, &algs[i], modes[j]);
+			m = find_offer(client, &pairs[i], modes[j]);
 			if (!m)
 				continue;
 			*mech = m;
@@ -516,7 +529,7 @@ static const char *mode_text(enum imsipsec_mode mode)
 }
 
 /* What a mechanism begins with; q is not written where it is 0. */
-static int print_algs(struct output *out, const struct imsipsec_algs *pair,
+static int print_algs(struct output *out, const struct imsipsec_pair *pair,
 		      enum imsipsec_mode mode, unsigned int q)
 {
 	const char *alg = imsipsec_alg_name(pair->alg);
@@ -541,7 +554,7 @@ static int print_mech(struct output *out, const struct imsipsec_mech *m)
 	if (!m->esp || m->spi_c < SPI_MIN || m->spi_s < SPI_MIN || m->spi_c == m->spi_s ||
 	    !m->port_c || !m->port_s || m->port_c == m->port_s)
 		return -EINVAL;
-	err = print_algs(out, &(struct imsipsec_algs){ m->alg, m->ealg }, m->mode, m->q);
+	err = print_algs(out, &(struct imsipsec_pair){ m->alg, m->ealg }, m->mode, m->q);
 	if (err)
 		return err;
 	print(out, ";spi-c=%u;spi-s=%u;port-c=%u;port-s=%u",
@@ -564,6 +577,8 @@ int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *
 	if (!n || n > MECHS_MAX)
 		return -EINVAL;
 	for (i = 0; i < n; i++) {
+		if (!imsipsec_is_zero(mechs[i].reserved, sizeof(mechs[i].reserved)))
+			return -E2BIG;
 		err = print_mech(&out, &mechs[i]);
 		if (err)
 			return err;
@@ -572,20 +587,22 @@ int imsipsec_secagree_write(char *buf, size_t size, const struct imsipsec_mech *
 }
 
 int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec_bundle *bundle,
-				   const struct imsipsec_algs *algs, size_t n)
+				   const struct imsipsec_pair *pairs, size_t n)
 {
-	const struct imsipsec_algs single = { bundle->alg, bundle->ealg };
+	const struct imsipsec_pair single = { bundle->alg, bundle->ealg };
 	struct imsipsec_mech mechs[N_PAIRS];
 	size_t i, at, first;
 
-	if (!algs || !n) {
-		algs = &single;
+	if (!pairs || !n) {
+		pairs = &single;
 		n = 1;
 	}
 	if (n > N_PAIRS)
 		return -EINVAL;
+	if (!all_known(pairs, n))
+		return -E2BIG;
 	for (first = 0; first < n; first++) {
-		if (algs[first].alg == bundle->alg && algs[first].ealg == bundle->ealg)
+		if (pairs[first].alg == bundle->alg && pairs[first].ealg == bundle->ealg)
 			break;
 	}
 	if (first == n)
@@ -594,8 +611,8 @@ int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec
 	for (i = 0; i < n; i++) {
 		at = i == first ? 0 : i + (i < first);
 		mechs[at] = (struct imsipsec_mech){
-			.alg = algs[i].alg,
-			.ealg = algs[i].ealg,
+			.alg = pairs[i].alg,
+			.ealg = pairs[i].ealg,
 			.mode = bundle->mode,
 			.esp = true,
 			.q = (n - at) * 100,
@@ -609,7 +626,7 @@ int imsipsec_secagree_write_server(char *buf, size_t size, const struct imsipsec
 }
 
 int imsipsec_secagree_write_static(char *buf, size_t size,
-				   const struct imsipsec_algs *algs, size_t n,
+				   const struct imsipsec_pair *pairs, size_t n,
 				   const enum imsipsec_mode *modes, size_t n_modes)
 {
 	struct output out = { .buf = buf, .size = size };
@@ -619,8 +636,8 @@ int imsipsec_secagree_write_static(char *buf, size_t size,
 
 	_Static_assert(N_PAIRS * N_MODES * STATIC_Q_STEP <= 1000, "q falls from 1 at most");
 
-	if (!algs) {
-		algs = imsipsec_pairs;
+	if (!pairs) {
+		pairs = imsipsec_pairs;
 		n = N_PAIRS;
 	}
 	if (!modes) {
@@ -629,10 +646,12 @@ int imsipsec_secagree_write_static(char *buf, size_t size,
 	}
 	if (!n || n > N_PAIRS || !n_modes || n_modes > N_MODES)
 		return -EINVAL;
+	if (!all_known(pairs, n))
+		return -E2BIG;
 	q = n * n_modes * STATIC_Q_STEP;
 	for (i = 0; i < n; i++) {
 		for (j = 0; j < n_modes; j++, q -= STATIC_Q_STEP) {
-			err = print_algs(&out, &algs[i], modes[j], q);
+			err = print_algs(&out, &pairs[i], modes[j], q);
 			if (err)
 				return err;
 		}

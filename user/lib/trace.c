@@ -83,7 +83,7 @@ static int dump_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data
 	const struct dump *dump = data;
 	int err = imsipsec_trace_parse(nlh, &h->trace);
 
-	return err ? err : dump->cb(&h->trace, dump->data);
+	return err ? err : imsipsec_called(h, dump->cb(&h->trace, dump->data));
 }
 
 int imsipsec_trace_dump(struct imsipsec *h, const struct imsipsec_addr *ue_address,

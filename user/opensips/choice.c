@@ -74,7 +74,7 @@ uint32_t choice_mark(uint32_t mark, uint32_t mask, uint32_t slot)
 	return (mark & mask & ~(lowest * (SLOTS - 1))) | slot * lowest;
 }
 
-static bool is_deprecated(const struct imsipsec_algs *pair)
+static bool is_deprecated(const struct imsipsec_pair *pair)
 {
 	return pair->alg == IMSIPSEC_ALG_HMAC_MD5_96 || pair->alg == IMSIPSEC_ALG_HMAC_SHA_1_96 ||
 	       pair->ealg == IMSIPSEC_EALG_DES_EDE3_CBC || pair->ealg == IMSIPSEC_EALG_AES_CBC;
@@ -101,15 +101,15 @@ static int without_equals(char *out, size_t room, const char *list)
 	return 0;
 }
 
-int choice_algs(const char *list, bool no_deprecated, struct imsipsec_algs *algs, size_t *n)
+int choice_algs(const char *list, bool no_deprecated, struct imsipsec_pair *algs, size_t *n)
 {
-	struct imsipsec_algs all[ALGS_MAX];
+	struct imsipsec_pair all[ALGS_MAX];
 	size_t n_all = ALGS_MAX;
 	char text[512 + 1];
 
 	*n = 0;
 	if (without_equals(text, sizeof(text), list && *list ? list : ALL) ||
-	    imsipsec_algs_parse(text, all, &n_all))
+	    imsipsec_pairs_parse(text, all, &n_all))
 		return -EINVAL;
 	for (size_t i = 0; i < n_all; i++) {
 		if (!no_deprecated || !is_deprecated(&all[i]))
@@ -118,7 +118,7 @@ int choice_algs(const char *list, bool no_deprecated, struct imsipsec_algs *algs
 	return *n ? 0 : -EINVAL;
 }
 
-void choice_write_algs(char *buf, size_t size, const struct imsipsec_algs *algs, size_t n)
+void choice_write_algs(char *buf, size_t size, const struct imsipsec_pair *algs, size_t n)
 {
 	size_t at = 0;
 

@@ -66,9 +66,9 @@ uint32_t choice_mark(uint32_t mark, uint32_t mask, uint32_t slot);
  *
  * Return: 0; -EINVAL if an entry names no pair, or nothing is left.
  */
-int choice_algs(const char *list, bool no_deprecated, struct imsipsec_algs *algs, size_t *n);
+int choice_algs(const char *list, bool no_deprecated, struct imsipsec_pair *algs, size_t *n);
 
 /** choice_write_algs() - as the kernel reads a list; into @buf, of 512 bytes */
-void choice_write_algs(char *buf, size_t size, const struct imsipsec_algs *algs, size_t n);
+void choice_write_algs(char *buf, size_t size, const struct imsipsec_pair *algs, size_t n);
 
 #endif

@@ -224,7 +224,6 @@ static bool is_kept(uint32_t registration)
 static void end(const struct imsipsec_bundle *b)
 {
 	struct imsipsec_bundle_filter filter = {
-		.size = sizeof(filter),
 		.owner = b->owner,
 		.owner_len = b->owner_len,
 		.contact = b->contact,

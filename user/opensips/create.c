@@ -111,9 +111,9 @@ static uint64_t cookie_of(const struct cell *t, const struct sip_msg *reply)
 }
 
 /* The pairs that are allowed and that the kernel has */
-static int pairs_for(struct span *list, struct imsipsec_algs *algs, size_t *n)
+static int pairs_for(struct span *list, struct imsipsec_pair *algs, size_t *n)
 {
-	struct imsipsec_algs all[ALGS_MAX];
+	struct imsipsec_pair all[ALGS_MAX];
 	char text[512];
 	size_t n_all;
 
@@ -135,7 +135,7 @@ static int pairs_for(struct span *list, struct imsipsec_algs *algs, size_t *n)
 }
 
 static int say_server(struct sip_msg *reply, const struct imsipsec_bundle *b,
-		      const struct imsipsec_algs *algs, size_t n, struct record *record)
+		      const struct imsipsec_pair *algs, size_t n, struct record *record)
 {
 	char line[sizeof(record->server) + 32];
 	int len;
@@ -198,13 +198,13 @@ static bool name(struct sip_msg *req, const struct imsipsec_bundle *over, uint8_
 static int make(struct sip_msg *reply, struct sip_msg *req, const struct cell *t, int *server,
 		int *client, struct span *list)
 {
-	struct imsipsec_bundle_params p = { .size = sizeof(p) };
+	struct imsipsec_bundle_params p = { 0 };
 	uint8_t owner[IMSIPSEC_OWNER_MAX], key[IMSIPSEC_CONTACT_MAX];
 	struct imsipsec_secagree *offered = NULL;
 	const struct imsipsec_bundle *made;
 	const struct imsipsec_mech *mech;
 	struct imsipsec_bundle over, b;
-	struct imsipsec_algs algs[ALGS_MAX];
+	struct imsipsec_pair algs[ALGS_MAX];
 	static struct record record;
 	char allowed[512], *source = ip_addr2a(&req->rcv.src_ip);
 	struct gm *gm = gm_of(&req->rcv.dst_ip);

@@ -31,7 +31,6 @@ static int guard_of(const char *text)
 static int have_endpoint(struct gm *gm)
 {
 	struct imsipsec_endpoint_params params = {
-		.size = sizeof(params),
 		.address = gm->addr,
 		.port_ps = gm->ports.ps,
 		.port_pc = gm->ports.pc,
@@ -72,7 +71,6 @@ static int have_endpoint(struct gm *gm)
 static int set_config(void)
 {
 	struct imsipsec_config config = {
-		.size = sizeof(config),
 		.set = IMSIPSEC_CONFIG_MIN_SPI | IMSIPSEC_CONFIG_MAX_SPI |
 		       IMSIPSEC_CONFIG_TEMPORARY_TIMEOUT,
 		.temporary_timeout = (uint64_t)settings.temporary_timeout * 1000,
@@ -153,18 +151,18 @@ void kernel_look_after(void)
 
 /* --- Algorithms */
 
-static struct imsipsec_algs pairs[ALGS_MAX];
+static struct imsipsec_pair pairs[ALGS_MAX];
 static size_t n_pairs;
 
-static int add_pair(const struct imsipsec_algorithm *algorithm, void *data)
+static int add_pair(const struct imsipsec_pair_info *algorithm, void *data)
 {
 	if (*algorithm->name && n_pairs < ALGS_MAX)
-		pairs[n_pairs++] = (struct imsipsec_algs) { algorithm->alg, algorithm->ealg };
+		pairs[n_pairs++] = (struct imsipsec_pair) { algorithm->alg, algorithm->ealg };
 	return 0;
 }
 
 /* Those that the kernel has change with its modules. */
-bool kernel_has_pair(const struct imsipsec_algs *pair)
+bool kernel_has_pair(const struct imsipsec_pair *pair)
 {
 	static unsigned int asked;
 	bool tried = false;
@@ -175,7 +173,7 @@ bool kernel_has_pair(const struct imsipsec_algs *pair)
 			return false;
 		do {
 			n_pairs = 0;
-			err = imsipsec_algorithm_dump(kernel_handle, add_pair, NULL);
+			err = imsipsec_pair_dump(kernel_handle, add_pair, NULL);
 		} while (kernel_again(err, &tried));
 		if (err) {
 			n_pairs = 0;

@@ -94,7 +94,7 @@ static mi_response_t *list_all(const mi_params_t *params, struct mi_handler *asy
 
 static mi_response_t *list_owner(const mi_params_t *params, struct mi_handler *async)
 {
-	struct imsipsec_bundle_filter filter = { .size = sizeof(filter) };
+	struct imsipsec_bundle_filter filter = { 0 };
 	int len;
 	char *owner;
 

@@ -80,7 +80,7 @@ static int note_server(void **param)
 static int check_list(void **param)
 {
 	str *list = *param;
-	struct imsipsec_algs algs[ALGS_MAX];
+	struct imsipsec_pair algs[ALGS_MAX];
 	char text[512];
 	size_t n;
 
@@ -138,7 +138,7 @@ static int check_parameters(void)
 		{ "default_server_port", settings.default_server_port },
 		{ "nat_port", settings.nat_port },
 	};
-	struct imsipsec_algs algs[ALGS_MAX];
+	struct imsipsec_pair algs[ALGS_MAX];
 	size_t n;
 
 	if (settings.temporary_timeout <= 0) {

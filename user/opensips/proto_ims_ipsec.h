@@ -100,7 +100,7 @@ int kernel_prepare(void);
 void kernel_look_after(void);
 
 /** kernel_has_pair() - has the kernel a pair of algorithms; asked anew after a while */
-bool kernel_has_pair(const struct imsipsec_algs *pair);
+bool kernel_has_pair(const struct imsipsec_pair *pair);
 
 /**
  * kernel_over() - the set that a message came over

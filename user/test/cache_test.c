@@ -370,10 +370,14 @@ int __wrap_imsipsec_open(struct imsipsec **h)
 	return 0;
 }
 
+static size_t largest;	/* that calloc() was asked for */
+
 void *__wrap_calloc(size_t n, size_t size)
 {
 	if (kernel.calloc_fails && !--kernel.calloc_fails)
 		return NULL;
+	if (n * size > largest)
+		largest = n * size;
 	return __real_calloc(n, size);
 }
 
@@ -1118,6 +1122,59 @@ static void test_random(bool overrun)
 	reset();
 }
 
+#define SAME(member)	(!memcmp(&a->member, &b->member, sizeof(a->member)))
+
+/* Is it all there, and nothing else? */
+static bool is_whole(const struct imsipsec_bundle *a, const struct imsipsec_bundle *b)
+{
+	return SAME(id) && SAME(owner) && SAME(owner_len) && SAME(contact) && SAME(contact_len) &&
+	       SAME(state) && SAME(mode) && SAME(address) && SAME(ue_address) && SAME(port_pc) &&
+	       SAME(port_ps) && SAME(port_uc) && SAME(port_us) && SAME(registration) &&
+	       SAME(mark) && SAME(ue_nat_address) && SAME(ue_nat_port) && SAME(unmarked) &&
+	       SAME(udp_only) && SAME(offload) && SAME(offload_interface) && SAME(tcp_only) &&
+	       a->last_rx_ms == IMSIPSEC_NEVER && !a->rx_packets && SAME(reserved);
+}
+
+/* There may be a million, in each of many processes. */
+static void test_length(void)
+{
+	struct imsipsec_bundle *b;
+	struct imsipsec_found found;
+	char name[IMSIPSEC_CONTACT_MAX];
+	bool same = true;
+	size_t len;
+
+	reset();
+	make(1, 1, 0);
+	make(2, 2, 0);
+	if (!open_cache())
+		exit(1);
+	memset(name, 'x', sizeof(name));
+	/* Long, then short, then long again: nothing is left of another one. */
+	for (len = IMSIPSEC_OWNER_MAX; len; len /= 2) {
+		b = make(3, 3, 0);
+		memset(b->owner, 0, sizeof(b->owner));
+		memset(b->contact, 0, sizeof(b->contact));
+		memcpy(b->owner, name, len);
+		b->owner_len = len;
+		memcpy(b->contact, name, 2 * len);
+		b->contact_len = 2 * len;
+		b->ue_nat_address.family = len % 3 ? AF_INET : 0;
+		b->ue_nat_address.in.s_addr = b->ue_nat_address.family;
+		b->state = IMSIPSEC_STATE_ACTIVE;
+		largest = 0;
+		tell(b, IMSIPSEC_EVENT_CREATED, b->state);
+		same &= !imsipsec_cache_dispatch(cache, NULL, NULL);
+		if (largest > 96 + 2 * 4 + 4 + 3 * len + 2 * 15) {
+			printf("# %zu bytes for names of %zu\n", largest, 3 * len);
+			same = false;
+		}
+		same &= !imsipsec_rx_mark(cache, b->mark, &found) && is_whole(found.bundle, b);
+		b->id = 0;
+	}
+	ok(same, "CACHE: an entry is as long as its names, and gives the whole bundle");
+}
+
 int main(void)
 {
 	test_open();
@@ -1133,6 +1190,7 @@ int main(void)
 	test_own_pointers();
 	test_mapped();
 	test_fork();
+	test_length();
 	test_random(false);
 	test_random(true);
 	return done();

@@ -137,7 +137,7 @@ static void add_endpoint(const char *address)
 
 static void add_algorithm(enum imsipsec_alg alg, enum imsipsec_ealg ealg, const char *driver)
 {
-	struct imsipsec_algorithm *a;
+	struct imsipsec_pair_info *a;
 
 	c.algorithms = check_grow(c.algorithms, &c.n_algorithms, sizeof(*a));
 	a = &c.algorithms[c.n_algorithms - 1];
@@ -721,6 +721,16 @@ static void test_limits(void)
 
 	begin();
 	well("memory", "8192 MB are available; 64000 UEs take 433 MB more with one bundle each, 1300 with 3");
+	begin();
+	c.processes = 1;
+	well("memory", "take 449 MB more with one bundle each, 1348 with 3, caches of 1 process included");
+	begin();
+	c.processes = 8;
+	well("memory", "take 561 MB more with one bundle each, 1684 with 3, caches of 8 processes included");
+	begin();
+	write_file("/proc/meminfo", "MemTotal: 1\nMemAvailable: 1500000 kB\n");
+	c.processes = 8;
+	only(CHECK_WARNING, "memory", "caches of 8 processes included", "more memory");
 	begin();
 	write_file("/proc/meminfo", "MemTotal: 1\nMemAvailable: 1000000 kB\n");
 	only(CHECK_WARNING, "memory", "1024 MB are available", "more memory");

@@ -32,7 +32,7 @@ static uint32_t endpoint;
 static struct imsipsec_bundle_params params_of(const unsigned int *n, uint32_t spi)
 {
 	struct imsipsec_bundle_params p = {
-		.size = sizeof(p), .endpoint = endpoint, .owner = n, .owner_len = sizeof(*n),
+		.endpoint = endpoint, .owner = n, .owner_len = sizeof(*n),
 		.contact = "c", .contact_len = 1, .alg = IMSIPSEC_ALG_HMAC_SHA_1_96,
 		.ealg = IMSIPSEC_EALG_NULL, .port_uc = 6301, .port_us = 6300,
 		.spi_uc = spi, .spi_us = spi + 1, .ik = { 1 }, .ck = { 2 },
@@ -69,7 +69,6 @@ static bool opened(void)
 static void test_config(void)
 {
 	struct imsipsec_config c = {
-		.size = sizeof(c),
 		.set = IMSIPSEC_CONFIG_MIN_SPI | IMSIPSEC_CONFIG_MAX_SPI |
 		       IMSIPSEC_CONFIG_TEMPORARY_TIMEOUT,
 		.min_spi = 300000, .max_spi = 900000, .temporary_timeout = 3600000,
@@ -94,7 +93,7 @@ static void test_config(void)
 static bool is_list_of_kernel(const char *list, const char *want)
 {
 	struct imsipsec_config c = {
-		.size = sizeof(c), .set = IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS,
+		.set = IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS,
 		.allowed_algorithms = list,
 	};
 	const struct imsipsec_config *got;
@@ -108,7 +107,6 @@ static bool is_list_of_kernel(const char *list, const char *want)
 /* What @c says of algorithms, and nothing of what it does not */
 static int set_algorithms(struct imsipsec_config c)
 {
-	c.size = sizeof(c);
 	c.set = IMSIPSEC_CONFIG_ALLOWED_ALGORITHMS | IMSIPSEC_CONFIG_PREFERRED_ALG |
 		IMSIPSEC_CONFIG_PREFERRED_EALG | IMSIPSEC_CONFIG_DISABLE_DEPRECATED_ALGORITHMS;
 	if (!c.allowed_algorithms)
@@ -121,7 +119,7 @@ struct pairs {
 	unsigned int n, wrong;
 };
 
-static int see_pair(const struct imsipsec_algorithm *a, void *data)
+static int see_pair(const struct imsipsec_pair_info *a, void *data)
 {
 	struct pairs *p = data;
 	size_t len = strlen(p->text);
@@ -140,19 +138,19 @@ static int see_pair(const struct imsipsec_algorithm *a, void *data)
 /* Is the order of preference just that of @list, as the library reads it? */
 static bool order_is(const char *list)
 {
-	struct imsipsec_algs want[9], got[9];
+	struct imsipsec_pair want[9], got[9];
 	size_t n_want = 9, n_got = 9, i, j;
 	struct pairs p = { .n = 0 };
 
-	if (imsipsec_algorithm_dump(h, see_pair, &p) || p.n != 9 || p.wrong ||
-	    imsipsec_algs_parse(list, want, &n_want) || imsipsec_algs_get(h, got, &n_got))
+	if (imsipsec_pair_dump(h, see_pair, &p) || p.n != 9 || p.wrong ||
+	    imsipsec_pairs_parse(list, want, &n_want) || imsipsec_pairs_get(h, got, &n_got))
 		return false;
 	/* What the kernel has of them, in that order */
 	for (i = j = 0; i < n_want && j < n_got; i++)
 		if (want[i].alg == got[j].alg && want[i].ealg == got[j].ealg)
 			j++;
 	n_want = 9;
-	return n_got && j == n_got && !imsipsec_algs_parse(p.text, got, &n_want) &&
+	return n_got && j == n_got && !imsipsec_pairs_parse(p.text, got, &n_want) &&
 	       !memcmp(want, got, n_want * sizeof(*got));
 }
 
@@ -161,7 +159,7 @@ static void test_algorithms(void)
 	const struct imsipsec_config *got;
 
 	test_alg_lists("the kernel", is_list_of_kernel);
-	ok(!set_algorithms((struct imsipsec_config){ .size = 0 }) &&
+	ok(!set_algorithms((struct imsipsec_config){ 0 }) &&
 	   order_is("aes-gcm,aes-gmac,hmac-sha-1-96,hmac-md5-96"), "algorithms: built-in order");
 	ok(!set_algorithms((struct imsipsec_config){
 		.preferred_alg = IMSIPSEC_ALG_HMAC_SHA_1_96,
@@ -181,14 +179,14 @@ static void test_algorithms(void)
 		.allowed_algorithms = "hmac-md5-96", .disable_deprecated_algorithms = true,
 	   }) == -EINVAL && order_is("hmac-md5-96=null,hmac-sha-1-96"),
 	   "algorithms: none left: %s", imsipsec_strerror(h));
-	ok(!set_algorithms((struct imsipsec_config){ .size = 0 }), "algorithms: as before");
+	ok(!set_algorithms((struct imsipsec_config){ 0 }), "algorithms: as before");
 }
 
 static void test_endpoint(void)
 {
 	static const uint16_t ports[] = { 7001, 7002, 7003 };
 	struct imsipsec_endpoint_params p = {
-		.size = sizeof(p), .port_ps = 7000, .port_pc = ports, .n_port_pc = 3,
+		.port_ps = 7000, .port_pc = ports, .n_port_pc = 3,
 	};
 	const struct imsipsec_endpoint *e;
 	uint32_t id;
@@ -203,7 +201,7 @@ static void test_endpoint(void)
 	ok(!imsipsec_endpoint_delete(h, id, false) &&
 	   imsipsec_endpoint_get(h, id, &e) == -ENOENT, "endpoint: delete");
 
-	p = (struct imsipsec_endpoint_params){ .size = sizeof(p) };
+	p = (struct imsipsec_endpoint_params){ 0 };
 	imsipsec_addr_parse(&p.address, "192.0.2.1");
 	ok(!imsipsec_endpoint_add(h, &p, &e) && e->port_ps && e->n_port_pc,
 	   "endpoint: add, IPv4, the configuration's ports");
@@ -225,7 +223,7 @@ static void test_ports(void)
 {
 	static const uint16_t ports[] = { 7001, 7002, 7003, 7004 };
 	struct imsipsec_endpoint_params p = {
-		.size = sizeof(p), .port_ps = 7000, .port_pc = ports, .n_port_pc = 2,
+		.port_ps = 7000, .port_pc = ports, .n_port_pc = 2,
 	};
 	const struct imsipsec_endpoint *e;
 	const struct imsipsec_bundle *b;
@@ -278,7 +276,7 @@ static void test_trusted(void)
 	static const char *const two[] = { "2001:db8:1::/48%lo", "2001:db8::/64%nosuch0" };
 	static const char *const wrong[] = { "192.0.2.0/24%lo" };
 	static const char *const there[] = { "2001:db8:2::/48%lo" };
-	struct imsipsec_endpoint_params p = { .size = sizeof(p), .port_ps = 7000, .trusted = one, .n_trusted = 1 };
+	struct imsipsec_endpoint_params p = { .port_ps = 7000, .trusted = one, .n_trusted = 1 };
 	const unsigned int n = 40;
 	struct imsipsec_bundle_params bp = params_of(&n, 1000);
 	const struct imsipsec_endpoint *e;
@@ -322,7 +320,7 @@ static void test_trusted(void)
 
 static void test_guard(void)
 {
-	struct imsipsec_endpoint_params p = { .size = sizeof(p) };
+	struct imsipsec_endpoint_params p = { 0 };
 	const struct imsipsec_endpoint *e;
 	enum imsipsec_guard guard;
 	const char *name;
@@ -463,7 +461,7 @@ static uint64_t lifetime_of(uint32_t id)
 static int set_max_sets(uint32_t n)
 {
 	return imsipsec_config_set(h, &(struct imsipsec_config){
-		.size = sizeof(struct imsipsec_config), .set = IMSIPSEC_CONFIG_MAX_SETS,
+		.set = IMSIPSEC_CONFIG_MAX_SETS,
 		.max_sets = n });
 }
 
@@ -591,7 +589,7 @@ static void test_find(void)
 static uint32_t nat_endpoint(enum imsipsec_choice nat_traversal, uint16_t nat_port, bool shared)
 {
 	struct imsipsec_endpoint_params p = {
-		.size = sizeof(p), .nat_traversal = nat_traversal, .nat_port = nat_port,
+		.nat_traversal = nat_traversal, .nat_port = nat_port,
 		.nat_shared = shared,
 	};
 	const struct imsipsec_endpoint *e;
@@ -633,7 +631,7 @@ static bool nat_is(const struct imsipsec_bundle *b, const char *nat, uint16_t na
 static void test_nat(void)
 {
 	struct imsipsec_config c = {
-		.size = sizeof(c), .set = IMSIPSEC_CONFIG_NAT_TRAVERSAL | IMSIPSEC_CONFIG_NAT_PORT,
+		.set = IMSIPSEC_CONFIG_NAT_TRAVERSAL | IMSIPSEC_CONFIG_NAT_PORT,
 		.nat_traversal = true, .nat_port = 4600,
 	};
 	struct imsipsec_addr local, remote;
@@ -719,7 +717,6 @@ static struct offloaded offloaded(struct imsipsec_endpoint_params p)
 	const struct imsipsec_bundle *b;
 	struct offloaded o = { 0 };
 
-	p.size = sizeof(p);
 	imsipsec_addr_parse(&p.address, "192.0.2.4");
 	if (imsipsec_endpoint_add(h, &p, &e))
 		return o;
@@ -737,7 +734,6 @@ static struct offloaded offloaded(struct imsipsec_endpoint_params p)
 static int set_offload(const char *interface, enum imsipsec_offload offload, bool required)
 {
 	struct imsipsec_config c = {
-		.size = sizeof(c),
 		.set = IMSIPSEC_CONFIG_HW_OFFLOAD_INTERFACE | IMSIPSEC_CONFIG_HW_OFFLOAD |
 		       IMSIPSEC_CONFIG_HW_OFFLOAD_REQUIRED,
 		.hw_offload = offload, .hw_offload_required = required,
@@ -795,7 +791,7 @@ static void test_offload(void)
 	struct offloaded o;
 	unsigned int n = 0;
 
-	o = offloaded((struct imsipsec_endpoint_params){ .size = 0 });
+	o = offloaded((struct imsipsec_endpoint_params){ 0 });
 	/* what it is to do means nothing without; with ESP's GSO there, a bundle has that */
 	ok(o.endpoint && !o.err && o.e.hw_offload == IMSIPSEC_OFFLOAD_OFF &&
 	   !*o.e.hw_offload_interface && !o.e.hw_offload_required &&
@@ -838,7 +834,7 @@ static void test_offload(void)
 	   o.b.offload <= IMSIPSEC_OFFLOAD_SOFTWARE && !o.b.offload_reason,
 	   "offload: off, though configured: %s", imsipsec_strerror(h));
 	imsipsec_endpoint_delete(h, o.endpoint, true);
-	o = offloaded((struct imsipsec_endpoint_params){ .size = 0 });
+	o = offloaded((struct imsipsec_endpoint_params){ 0 });
 	ok(o.endpoint && o.err < 0 && !strcmp(o.e.hw_offload_interface, "nosuch123456789") &&
 	   o.e.hw_offload == IMSIPSEC_OFFLOAD_PACKET && o.e.hw_offload_required,
 	   "offload: as configured: %s", imsipsec_strerror(h));
@@ -856,11 +852,11 @@ static void test_offload(void)
 static void test_bundle_algorithms(void)
 {
 	const struct imsipsec_bundle *b;
-	struct imsipsec_algs algs[9];
+	struct imsipsec_pair algs[9];
 	size_t i, n = 9;
 	int err;
 
-	ok(!imsipsec_algs_get(h, algs, &n) && n >= 3, "bundle: the kernel has %zu pairs", n);
+	ok(!imsipsec_pairs_get(h, algs, &n) && n >= 3, "bundle: the kernel has %zu pairs", n);
 	for (i = 0; i < n; i++) {
 		err = make_bundle_with(algs[i].alg, algs[i].ealg, NULL, 0, &b);
 		ok(!err && b->alg == algs[i].alg && b->ealg == algs[i].ealg &&
@@ -883,7 +879,7 @@ static void test_bundle_algorithms(void)
 	   "bundle: EINVAL, its list is empty: %s", imsipsec_strerror(h));
 	ok(make_bundle_with(IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_AES_GCM, NULL, 0, &b) ==
 	   -EINVAL, "bundle: EINVAL, no pair: %s", imsipsec_strerror(h));
-	set_algorithms((struct imsipsec_config){ .size = 0 });
+	set_algorithms((struct imsipsec_config){ 0 });
 }
 
 static int count_bundle(const struct imsipsec_bundle *b, void *data)
@@ -1052,7 +1048,6 @@ static uint32_t flush(struct imsipsec_bundle_filter filter, uint64_t linger)
 {
 	uint32_t count;
 
-	filter.size = sizeof(filter);
 	return imsipsec_bundle_flush(h, &filter, linger, &count) ? UINT32_MAX : count;
 }
 
@@ -1060,7 +1055,6 @@ static unsigned int dumped(struct imsipsec_bundle_filter filter)
 {
 	unsigned int n = 0;
 
-	filter.size = sizeof(filter);
 	return imsipsec_bundle_dump(h, &filter, count_bundle, &n) ? UINT32_MAX : n;
 }
 
@@ -1156,7 +1150,7 @@ static bool send_three(uint16_t from, uint16_t to)
 
 static void test_trace(void)
 {
-	struct imsipsec_endpoint_params at = { .size = sizeof(at) };
+	struct imsipsec_endpoint_params at = { 0 };
 	const unsigned int n = 70, other = 71;
 	struct imsipsec_bundle_params p = params_of(&n, 1000), q = params_of(&other, 3000);
 	const struct imsipsec_stats *stats;
@@ -1553,7 +1547,7 @@ static int see_in_cache(const struct imsipsec_bundle *b, void *data)
 
 static void test_many(void)
 {
-	struct imsipsec_bundle_filter filter = { .size = sizeof(filter) };
+	struct imsipsec_bundle_filter filter = { 0 };
 	struct losses losses = { .in_order = true };
 	struct imsipsec_events *ev, *small;
 	struct imsipsec_cache *c;

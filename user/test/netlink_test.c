@@ -481,7 +481,7 @@ static bool request_is(uint8_t cmd, uint16_t flags, unsigned int n_attrs)
 static void make_params(struct imsipsec_bundle_params *p)
 {
 	*p = (struct imsipsec_bundle_params){
-		.size = sizeof(*p), .endpoint = 2, .owner = "alice", .owner_len = 5,
+		.endpoint = 2, .owner = "alice", .owner_len = 5,
 		.contact = "c\0d", .contact_len = 3, .alg = IMSIPSEC_ALG_HMAC_SHA_1_96,
 		.ealg = IMSIPSEC_EALG_AES_CBC, .port_uc = 6301, .port_us = 6300,
 		.spi_uc = 25656, .spi_us = 0xfffffffe,
@@ -579,13 +579,6 @@ static void test_bundle_new(void)
 	ok(imsipsec_bundle_new(h, &p, NULL) == -EINVAL && !kernel.sent, "bundle_new: no list");
 	h = reset();
 	put_ack(datagram());
-	p.allowed_algorithms = LIST;
-	p.size = offsetof(struct imsipsec_bundle_params, allowed_algorithms);
-	imsipsec_bundle_new(h, &p, NULL);
-	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 12),
-	   "bundle_new: no list of a program that was built without it");
-	h = reset();
-	put_ack(datagram());
 	make_params(&p);
 	p.replace = true;
 	imsipsec_bundle_new(h, &p, NULL);
@@ -626,14 +619,6 @@ static void test_bundle_new(void)
 	   !strcmp(imsipsec_strerror(h), "ue-nat-address: neither IPv4 nor IPv6") &&
 	   is_zero(h->request, sizeof(h->request)), "bundle_new: no address of a NAT: %s",
 	   imsipsec_strerror(h));
-	h = reset();
-	put_ack(datagram());
-	p.ue_nat_port = 1;
-	p.unmarked = true;
-	p.size = offsetof(struct imsipsec_bundle_params, unmarked);
-	imsipsec_bundle_new(h, &p, NULL);
-	ok(request_is(IMS_IPSEC_CMD_BUNDLE_NEW, 0, 13),
-	   "bundle_new: no NAT of a program that was built without it");
 
 	h = reset();
 	make_params(&p);
@@ -655,16 +640,17 @@ static void test_bundle_new(void)
 	ok(is_zero(h->request, sizeof(h->request)),
 	   "bundle_new: the keys are wiped after an error");
 	make_params(&p);
-	p.size = 0;
-	ok(imsipsec_bundle_new(h, &p, &b) == -EINVAL && !kernel.sent, "bundle_new: size not set");
+	p.reserved[0] = 1;
+	ok(imsipsec_bundle_new(h, &p, &b) == -E2BIG && !kernel.sent &&
+	   is_zero(h->request, sizeof(h->request)), "ABI: bundle_new: reserved bytes in use");
 }
 
 static void test_requests(void)
 {
 	struct imsipsec *h = reset();
 	uint16_t ports[IMSIPSEC_PORT_PC_MAX + 1];
-	struct imsipsec_endpoint_params ep = { .size = sizeof(ep), .port_pc = ports };
-	struct imsipsec_config c = { .size = sizeof(c) };
+	struct imsipsec_endpoint_params ep = { .port_pc = ports };
+	struct imsipsec_config c = { 0 };
 	const struct imsipsec_endpoint *e = NULL;
 	const struct imsipsec_config *config;
 	struct datagram *d = datagram();
@@ -769,19 +755,16 @@ static void test_requests(void)
 	ep.hw_offload_required = IMSIPSEC_CHOICE_ON + 1;
 	ok(imsipsec_endpoint_add(h, &ep, NULL) == -EINVAL && !kernel.sent,
 	   "endpoint_add: offload is neither required nor not: %s", imsipsec_strerror(h));
-	h = reset();
-	put_ack(datagram());
-	ep.hw_offload_interface = INTERFACE;
-	ep.size = offsetof(struct imsipsec_endpoint_params, hw_offload_interface);
-	imsipsec_endpoint_add(h, &ep, NULL);
-	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 3),
-	   "endpoint_add: no offload of a program that was built without it");
-	h = reset();
-	put_ack(datagram());
-	ep.size = offsetof(struct imsipsec_endpoint_params, guard);
-	imsipsec_endpoint_add(h, &ep, NULL);
-	ok(request_is(IMS_IPSEC_CMD_ENDPOINT_NEW, 0, 2),
-	   "endpoint_add: no guard of a program that was built without it");
+	ep.hw_offload_required = IMSIPSEC_CHOICE_DEFAULT;
+	ep.reserved[sizeof(ep.reserved) - 1] = 1;
+	ok(imsipsec_endpoint_add(h, &ep, NULL) == -E2BIG &&
+	   imsipsec_endpoint_replace(h, &ep, true, NULL) == -E2BIG && !kernel.sent,
+	   "ABI: endpoint_add and endpoint_replace: reserved bytes in use");
+	ep.reserved[sizeof(ep.reserved) - 1] = 0;
+	c.reserved[1] = 1;
+	ok(imsipsec_config_set(h, &c) == -E2BIG && !kernel.sent,
+	   "ABI: config_set: reserved bytes in use");
+	c.reserved[1] = 0;
 
 	h = reset();
 	put_ack(datagram());
@@ -826,7 +809,7 @@ static void test_requests(void)
 	finish(d, nlh);
 	put_ack(d);
 	ok(!imsipsec_config_get(h, &config) && request_is(IMS_IPSEC_CMD_CONFIG_GET, 0, 0) &&
-	   config->size == sizeof(c) && config->set == 0x3fffff && config->min_spi == 65536 &&
+	   config->set == 0x3fffff && config->min_spi == 65536 &&
 	   config->max_spi == 262144 && config->temporary_timeout == 30000 &&
 	   config->n_port_pc == 2 && config->port_pc[0] == 5062 && config->port_pc[1] == 5064 &&
 	   config->port_ps == 5063 && config->max_endpoints == 16 &&
@@ -953,7 +936,7 @@ static void put_dump(uint16_t flags)
 static void test_dump(void)
 {
 	struct imsipsec_bundle_filter filter = {
-		.size = sizeof(filter), .endpoint = 2, .owner = "alice", .owner_len = 5,
+		.endpoint = 2, .owner = "alice", .owner_len = 5,
 		.contact = "c", .contact_len = 1, .state = IMSIPSEC_STATE_OLD,
 		.older_than = 77,
 	};
@@ -984,6 +967,16 @@ static void test_dump(void)
 	seen = (struct seen){ .ret = 77, .stop_at = 2 };
 	ok(imsipsec_bundle_dump(h, NULL, see_bundle, &seen) == 77 && seen.n == 2 &&
 	   kernel.next == kernel.n, "dump: ended by the callback, the rest is read all the same");
+
+	h = reset();
+	put_dump(0);
+	d = datagram();
+	finish(d, done_message(d, 0, 0));
+	seen = (struct seen){ .ret = -EBADMSG, .stop_at = 2 };
+	ok(imsipsec_bundle_dump(h, NULL, see_bundle, &seen) == -ECANCELED && seen.n == 2 &&
+	   strstr(imsipsec_strerror(h), "callback"),
+	   "CALLBACK: dump: a negative value of the callback is no errno of the library: %s",
+	   imsipsec_strerror(h));
 
 	h = reset();
 	put_dump(NLM_F_DUMP_INTR);
@@ -1048,7 +1041,7 @@ static void put_flushed(uint32_t n)
 static void test_flush(void)
 {
 	struct imsipsec_bundle_filter filter = {
-		.size = sizeof(filter), .endpoint = 2, .owner = "alice", .owner_len = 5,
+		.endpoint = 2, .owner = "alice", .owner_len = 5,
 		.contact = "c", .contact_len = 1, .state = IMSIPSEC_STATE_OLD,
 		.older_than = UINT32_MAX,
 	};
@@ -1081,12 +1074,73 @@ static void test_flush(void)
 	ok(imsipsec_bundle_flush(h, NULL, 0, &count) == -EPERM && count == 7, "flush: refused: %s",
 	   imsipsec_strerror(h));
 	h = reset();
-	filter.size = 0;
-	ok(imsipsec_bundle_flush(h, &filter, 0, &count) == -EINVAL && !kernel.sent,
-	   "flush: size not set");
-	filter = (struct imsipsec_bundle_filter){ .size = sizeof(filter), .owner = "" };
+	filter.reserved[0] = 1;
+	ok(imsipsec_bundle_flush(h, &filter, 0, &count) == -E2BIG &&
+	   imsipsec_bundle_dump(h, &filter, NULL, NULL) == -E2BIG && !kernel.sent,
+	   "ABI: flush and dump: reserved bytes in use");
+	filter = (struct imsipsec_bundle_filter){ .owner = "" };
 	ok(imsipsec_bundle_flush(h, &filter, 0, &count) == -EINVAL && !kernel.sent,
 	   "flush: an empty owner is not any: %s", imsipsec_strerror(h));
+}
+
+static int return_given(const void *thing, void *data)
+{
+	(void)thing;
+	return *(int *)data;
+}
+
+#define DUMP(name, ...) \
+	imsipsec_##name(h, ##__VA_ARGS__, (void *)return_given, &ret)
+
+/* Each thing that can be dumped has one attribute that its parser insists on, or two. */
+static int dump_one(int what, int ret)
+{
+	static const struct {
+		uint8_t cmd;
+		uint16_t attrs[2];
+	} things[] = {
+		{ IMS_IPSEC_CMD_ENDPOINT_GET, { IMS_IPSEC_A_ENDPOINT_ID } },
+		{ IMS_IPSEC_CMD_BUNDLE_GET, { IMS_IPSEC_A_BUNDLE_ID } },
+		{ IMS_IPSEC_CMD_TRACE_GET, { IMS_IPSEC_A_TRACE_KIND } },
+		{ IMS_IPSEC_CMD_ALGORITHM_GET,
+		  { IMS_IPSEC_A_ALGORITHM_AUTH_ALG, IMS_IPSEC_A_ALGORITHM_ENC_ALG } },
+		{ IMS_IPSEC_CMD_OFFLOAD_GET,
+		  { IMS_IPSEC_A_OFFLOAD_AUTH_ALG, IMS_IPSEC_A_OFFLOAD_ENC_ALG } },
+	};
+	struct imsipsec *h = reset();
+	struct datagram *d = datagram();
+	struct nlmsghdr *nlh = reply(d, NLM_F_MULTI, things[what].cmd);
+	size_t i;
+
+	for (i = 0; i < 2 && things[what].attrs[i]; i++)
+		mnl_attr_put_u32(nlh, things[what].attrs[i], 1);
+	finish(d, nlh);
+	d = datagram();
+	finish(d, done_message(d, 0, 0));
+	switch (things[what].cmd) {
+	case IMS_IPSEC_CMD_ENDPOINT_GET:
+		return DUMP(endpoint_dump);
+	case IMS_IPSEC_CMD_BUNDLE_GET:
+		return DUMP(bundle_claim, "a", 1);
+	case IMS_IPSEC_CMD_TRACE_GET:
+		return DUMP(trace_dump, NULL);
+	case IMS_IPSEC_CMD_ALGORITHM_GET:
+		return DUMP(pair_dump);
+	default:
+		return DUMP(offload_dump, "lo", IMSIPSEC_OFFLOAD_DEFAULT);
+	}
+}
+
+static void test_callbacks(void)
+{
+	static const char *const names[] = { "endpoint_dump", "bundle_claim", "trace_dump",
+					     "pair_dump", "offload_dump" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		ok(!dump_one(i, 0) && dump_one(i, 3) == 3 && dump_one(i, -1) == -ECANCELED &&
+		   dump_one(i, -ESTALE) == -ECANCELED, "CALLBACK: %s: 0, positive, negative",
+		   names[i]);
 }
 
 static void test_stats(void)
@@ -1183,11 +1237,11 @@ static void test_trace(void)
 }
 
 struct pairs {
-	struct imsipsec_algorithm seen[8];
+	struct imsipsec_pair_info seen[8];
 	size_t n;
 };
 
-static int see_algorithm(const struct imsipsec_algorithm *a, void *data)
+static int see_algorithm(const struct imsipsec_pair_info *a, void *data)
 {
 	struct pairs *pairs = data;
 
@@ -1216,13 +1270,13 @@ static void put_algorithm_dump(void)
 
 static void test_algorithms(void)
 {
-	struct imsipsec_algs algs[2];
+	struct imsipsec_pair algs[2];
 	struct imsipsec *h = reset();
 	struct pairs p = { .n = 0 };
 	size_t n = 2;
 
 	put_algorithm_dump();
-	ok(!imsipsec_algorithm_dump(h, see_algorithm, &p) && p.n == 4 &&
+	ok(!imsipsec_pair_dump(h, see_algorithm, &p) && p.n == 4 &&
 	   request_is(IMS_IPSEC_CMD_ALGORITHM_GET, NLM_F_DUMP, 0), "algorithm_dump");
 	ok(p.seen[1].alg == IMSIPSEC_ALG_NULL && p.seen[1].ealg == IMSIPSEC_EALG_AES_GCM &&
 	   p.seen[1].rank == 2 && !p.seen[1].deprecated &&
@@ -1234,13 +1288,13 @@ static void test_algorithms(void)
 
 	h = reset();
 	put_algorithm_dump();
-	ok(!imsipsec_algs_get(h, algs, &n) && n == 2 && algs[0].alg == IMSIPSEC_ALG_HMAC_SHA_1_96 &&
+	ok(!imsipsec_pairs_get(h, algs, &n) && n == 2 && algs[0].alg == IMSIPSEC_ALG_HMAC_SHA_1_96 &&
 	   algs[0].ealg == IMSIPSEC_EALG_AES_CBC && algs[1].alg == IMSIPSEC_ALG_NULL &&
 	   algs[1].ealg == IMSIPSEC_EALG_AES_GCM, "E6: algs_get: allowed, and in the kernel");
 	h = reset();
 	put_algorithm_dump();
 	n = 1;
-	ok(imsipsec_algs_get(h, algs, &n) == -ENOSPC && n == 1 && kernel.next == kernel.n,
+	ok(imsipsec_pairs_get(h, algs, &n) == -ENOSPC && n == 1 && kernel.next == kernel.n,
 	   "algs_get: no room: %s", imsipsec_strerror(h));
 }
 
@@ -1562,8 +1616,8 @@ static void test_ask(void)
 /* What an earlier call has given out is good for the next. */
 static void test_own_pointers(void)
 {
-	struct imsipsec_bundle_filter f = { .size = sizeof(f) };
-	struct imsipsec_endpoint_params ep = { .size = sizeof(ep) };
+	struct imsipsec_bundle_filter f = { 0 };
+	struct imsipsec_endpoint_params ep = { 0 };
 	struct imsipsec_bundle_params p;
 	const struct imsipsec_endpoint *e;
 	const struct imsipsec_config *c;
@@ -1662,8 +1716,8 @@ static struct imsipsec_addr mapped(const char *text)
 static void test_mapped(void)
 {
 	static const uint8_t ue[] = { 10, 0, 0, 5 }, own[] = { 192, 0, 2, 1 }, nat[] = { 203, 0, 113, 7 };
-	struct imsipsec_endpoint_params ep = { .size = sizeof(ep), .address = mapped("::ffff:192.0.2.1") };
-	struct imsipsec_bundle_filter f = { .size = sizeof(f), .ue_address = mapped("::ffff:10.0.0.5") };
+	struct imsipsec_endpoint_params ep = { .address = mapped("::ffff:192.0.2.1") };
+	struct imsipsec_bundle_filter f = { .ue_address = mapped("::ffff:10.0.0.5") };
 	const struct imsipsec_addr a = mapped("::ffff:10.0.0.5"), other = mapped("::fffe:10.0.0.5");
 	struct imsipsec_bundle_params p;
 	char text[INET6_ADDRSTRLEN];
@@ -1721,9 +1775,9 @@ static int see_no_event(const struct imsipsec_event *event, void *data)
 /* Bits of the calls that do not give ECHILD, or send something, with another process's handle */
 static int calls_of_child(void)
 {
-	struct imsipsec_endpoint_params ep = { .size = sizeof(ep) };
-	struct imsipsec_config set = { .size = sizeof(set) };
-	struct imsipsec_algs algs[9];
+	struct imsipsec_endpoint_params ep = { 0 };
+	struct imsipsec_config set = { 0 };
+	struct imsipsec_pair algs[9];
 	const struct imsipsec_endpoint *e;
 	const struct imsipsec_config *c;
 	const struct imsipsec_bundle *b;
@@ -1739,8 +1793,8 @@ static int calls_of_child(void)
 	i = 0;
 	errs[i++] = imsipsec_config_get(h, &c);
 	errs[i++] = imsipsec_config_set(h, &set);
-	errs[i++] = imsipsec_algorithm_dump(h, NULL, NULL);
-	errs[i++] = imsipsec_algs_get(h, algs, &n);
+	errs[i++] = imsipsec_pair_dump(h, NULL, NULL);
+	errs[i++] = imsipsec_pairs_get(h, algs, &n);
 	errs[i++] = imsipsec_offload_dump(h, "eth0", 0, NULL, NULL);
 	errs[i++] = imsipsec_endpoint_add(h, &ep, NULL);
 	errs[i++] = imsipsec_endpoint_delete(h, 1, true);
@@ -1883,14 +1937,14 @@ static int parse_any(const struct nlmsghdr *nlh, put_fn put)
 	struct imsipsec_stats s;
 	struct imsipsec_trace t;
 	struct imsipsec_offload_pair o;
-	struct imsipsec_algorithm a;
+	struct imsipsec_pair_info a;
 	struct imsipsec_endpoint e;
 	struct imsipsec_bundle b;
 
 	if (put == put_config)
 		return imsipsec_config_parse(&handle, nlh);
 	if (put == put_an_algorithm)
-		return imsipsec_algorithm_parse(nlh, &a);
+		return imsipsec_pair_info_parse(nlh, &a);
 	if (put == put_an_offload)
 		return imsipsec_offload_parse(nlh, &o);
 	if (put == put_an_endpoint)
@@ -2107,6 +2161,7 @@ struct events {
 	uint64_t seqs[16];
 	enum imsipsec_event_type types[16];
 	unsigned int stop_at;
+	int ret;		/* there; 0: 77 */
 };
 
 static int see_event(const struct imsipsec_event *event, void *data)
@@ -2117,7 +2172,9 @@ static int see_event(const struct imsipsec_event *event, void *data)
 		e->seqs[e->n] = event->seq;
 		e->types[e->n] = event->type;
 	}
-	return ++e->n == e->stop_at ? 77 : 0;
+	if (++e->n != e->stop_at)
+		return 0;
+	return e->ret ? e->ret : 77;
 }
 
 static int see_whole_event(const struct imsipsec_event *event, void *data)
@@ -2271,6 +2328,22 @@ static void test_events(void)
 	   "events: ended by the callback, gone on with");
 
 	ev = reset_events();
+	e = (struct events){ .stop_at = 1, .ret = -ENODEV };
+	d = datagram();
+	put_event(d, 1);
+	put_event(d, 2);
+	err = imsipsec_event_dispatch(&ev, see_event, &e);
+	ok(err == -ECANCELED && !imsipsec_event_dispatch(&ev, see_event, &e) &&
+	   events_are(&e, 2, (uint64_t[]){ 1, 2 }, 0),
+	   "CALLBACK: events: a negative value of the callback is no errno of the library");
+	ev = reset_events();
+	ev.next = 1;
+	e = (struct events){ .stop_at = 1, .ret = -ENODEV };
+	put_event(datagram(), 5);
+	ok(imsipsec_event_dispatch(&ev, see_event, &e) == -ECANCELED,
+	   "CALLBACK: events: nor is it of one that tells of a loss");
+
+	ev = reset_events();
 	e = (struct events){ .stop_at = 2 };
 	d = datagram();
 	put_event(d, 1);
@@ -2370,7 +2443,7 @@ static int parse_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *dat
 		return -EBADMSG;
 	return imsipsec_endpoint_parse(nlh, &h->endpoint) |
 	       imsipsec_bundle_parse(nlh, &h->bundle) |
-	       imsipsec_algorithm_parse(nlh, &h->algorithm) |
+	       imsipsec_pair_info_parse(nlh, &h->pair) |
 	       imsipsec_stats_parse(nlh, &h->stats) | imsipsec_trace_parse(nlh, &h->trace) |
 	       imsipsec_offload_parse(nlh, &h->offload_pair);
 }
@@ -2444,6 +2517,7 @@ int main(void)
 	test_dump();
 	test_claim();
 	test_flush();
+	test_callbacks();
 	test_stats();
 	test_trace();
 	test_algorithms();

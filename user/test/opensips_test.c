@@ -267,7 +267,7 @@ static const struct {
 
 static void test_lists(void)
 {
-	struct imsipsec_algs algs[ALGS_MAX];
+	struct imsipsec_pair algs[ALGS_MAX];
 	char text[512];
 	size_t n;
 

@@ -50,7 +50,7 @@ static void check_mech(const struct imsipsec_mech *m)
 /* The same input as a list of algorithms */
 static void check_algs(const uint8_t *data, size_t size)
 {
-	struct imsipsec_algs algs[9];
+	struct imsipsec_pair algs[9];
 	size_t i, n = 9;
 	char *text = malloc(size + 1);
 	int err;
@@ -58,7 +58,7 @@ static void check_algs(const uint8_t *data, size_t size)
 	check(text, "memory");
 	memcpy(text, data, size);
 	text[size] = '\0';
-	err = imsipsec_algs_parse(text, algs, &n);
+	err = imsipsec_pairs_parse(text, algs, &n);
 	check(err == 0 || err == -EINVAL, "errno of a list of algorithms");
 	for (i = 0; !err && i < n; i++)
 		check(imsipsec_alg_name(algs[i].alg) && imsipsec_ealg_name(algs[i].ealg), "pairs");
@@ -125,14 +125,14 @@ static void check_server(const struct imsipsec_secagree *client, const struct im
 		.port_pc = m->port_c, .port_ps = m->port_s,
 		.spi_pc = m->spi_c, .spi_ps = m->spi_s,
 	};
-	struct imsipsec_algs algs[9], pair;
+	struct imsipsec_pair algs[9], pair;
 	struct imsipsec_secagree *server = NULL;
 	const struct imsipsec_mech *s, *chosen;
 	size_t i, n = 9, last = 1001;
 	char buf[2048];
 	int len;
 
-	check(!imsipsec_algs_parse("aes-gcm,aes-gmac,hmac-sha-1-96,hmac-md5-96", algs, &n) &&
+	check(!imsipsec_pairs_parse("aes-gcm,aes-gmac,hmac-sha-1-96,hmac-md5-96", algs, &n) &&
 	      n == 9, "all pairs");
 	len = imsipsec_secagree_write_server(buf, sizeof(buf), &bundle, algs, n);
 	check(len > 0 && !imsipsec_secagree_parse(&server, buf, len), "read Security-Server");
@@ -142,7 +142,7 @@ static void check_server(const struct imsipsec_secagree *client, const struct im
 	}
 	check(i == n, "the whole list");
 	for (i = 0; (s = imsipsec_secagree_get(server, i)); i++) {
-		pair = (struct imsipsec_algs){ s->alg, s->ealg };
+		pair = (struct imsipsec_pair){ s->alg, s->ealg };
 		if (!imsipsec_secagree_choose(client, &pair, 1, &s->mode, 1, &chosen))
 			break;
 	}
@@ -201,14 +201,14 @@ static void check_beside(const struct imsipsec_secagree *a, const uint8_t *data,
 static void check_static(const uint8_t *data, size_t size)
 {
 	struct imsipsec_secagree *list = NULL;
-	struct imsipsec_algs algs[9];
+	struct imsipsec_pair algs[9];
 	enum imsipsec_mode modes[2];
 	size_t i, n = size < 9 ? size : 9, n_modes = size % 3;
 	char buf[2048];
 	int len;
 
 	for (i = 0; i < n; i++)
-		algs[i] = (struct imsipsec_algs){ data[i] % 6, data[i] / 6 % 6 };
+		algs[i] = (struct imsipsec_pair){ data[i] % 6, data[i] / 6 % 6 };
 	for (i = 0; i < n_modes; i++)
 		modes[i] = data[i] % 4;
 	len = imsipsec_secagree_write_static(buf, sizeof(buf), algs, n, modes, n_modes);

@@ -441,15 +441,15 @@ static void test_many(void)
 
 static void test_choose(void)
 {
-	static const struct imsipsec_algs sha1_first[] = {
+	static const struct imsipsec_pair sha1_first[] = {
 		{ SHA1, AES }, { MD5, AES }, { MD5, NONE }
 	};
-	static const struct imsipsec_algs md5_only[] = { { MD5, NONE } };
-	static const struct imsipsec_algs gmac_gcm[] = { { GMAC, GCM } };
-	static const struct imsipsec_algs zero[] = { { 0, 0 }, { 0, AES }, { MD5, 0 } };
+	static const struct imsipsec_pair md5_only[] = { { MD5, NONE } };
+	static const struct imsipsec_pair gmac_gcm[] = { { GMAC, GCM } };
+	static const struct imsipsec_pair zero[] = { { 0, 0 }, { 0, AES }, { MD5, 0 } };
 	static const struct {
 		const char *name, *text;
-		const struct imsipsec_algs *algs;
+		const struct imsipsec_pair *algs;
 		size_t n;
 		int err;
 		enum imsipsec_alg alg;
@@ -513,7 +513,7 @@ static void test_choose(void)
 
 static void test_choose_mode(void)
 {
-	static const struct imsipsec_algs algs[] = { { SHA1, AES }, { MD5, NONE } };
+	static const struct imsipsec_pair algs[] = { { SHA1, AES }, { MD5, NONE } };
 	static const enum imsipsec_mode trans[] = { TRANS }, enc_tun[] = { ENC_TUN };
 	static const enum imsipsec_mode trans_first[] = { TRANS, ENC_TUN };
 	static const enum imsipsec_mode enc_tun_first[] = { ENC_TUN, TRANS };
@@ -775,7 +775,7 @@ static void test_write(void)
 
 /* ---- Security-Server ---------------------------------------------------- */
 
-static const struct imsipsec_algs pairs[] = {
+static const struct imsipsec_pair pairs[] = {
 	{ NO_ALG, GCM }, { GMAC, GCM }, { GMAC, NONE },
 	{ SHA1, AES }, { SHA1, DES3 }, { SHA1, NONE },
 	{ MD5, AES }, { MD5, DES3 }, { MD5, NONE },
@@ -850,7 +850,7 @@ static bool q_falls(const struct imsipsec_secagree *server)
 }
 
 /* Security-Server for @b and @algs, as the UE and as the P-CSCF sees it */
-static bool both_choose(const struct imsipsec_bundle *b, const struct imsipsec_algs *algs, size_t n,
+static bool both_choose(const struct imsipsec_bundle *b, const struct imsipsec_pair *algs, size_t n,
 			unsigned int offers)
 {
 	struct imsipsec_mech want = {
@@ -878,7 +878,7 @@ static bool both_choose(const struct imsipsec_bundle *b, const struct imsipsec_a
 }
 
 /* The P-CSCF's first pair of those that a UE offers is what both sides use; or there is none. */
-static bool agree(const struct imsipsec_algs *algs, size_t n, unsigned int offers)
+static bool agree(const struct imsipsec_pair *algs, size_t n, unsigned int offers)
 {
 	struct imsipsec_secagree *client = client_of(offers);
 	const struct imsipsec_mech *m;
@@ -911,13 +911,13 @@ static void test_subsets(void)
 		"hmac-md5-96=null,hmac-md5-96,null,aes-cbc,des-ede3-cbc,aes-gmac=aes-gcm",
 		"null,aes-gcm", "hmac-sha-1-96=aes-cbc", "aes-gmac", "des-ede3-cbc,null",
 	};
-	struct imsipsec_algs algs[ARRAY_SIZE(pairs)];
+	struct imsipsec_pair algs[ARRAY_SIZE(pairs)];
 	unsigned int offers, wrong;
 	size_t i, n;
 
 	for (i = 0; i < ARRAY_SIZE(lists); i++) {
 		n = ARRAY_SIZE(algs);
-		wrong = !!imsipsec_algs_parse(lists[i], algs, &n);
+		wrong = !!imsipsec_pairs_parse(lists[i], algs, &n);
 		for (offers = 1; offers < 1U << ARRAY_SIZE(pairs); offers++)
 			wrong += !agree(algs, n, offers);
 		ok(!wrong, "E6: a UE that goes by q, one by order, every subset: %s", lists[i]);
@@ -928,9 +928,9 @@ static void test_write_server(void)
 {
 	static const char list[] = SERVER_MECH(2, "hmac-md5-96", "null") ", "
 				   SERVER_MECH(1, "hmac-sha-1-96", "aes-cbc");
-	static const struct imsipsec_algs two[] = { { SHA1, AES }, { MD5, NONE } };
+	static const struct imsipsec_pair two[] = { { SHA1, AES }, { MD5, NONE } };
 	struct imsipsec_bundle b = bundle_with(MD5, NONE);
-	struct imsipsec_algs ten[ARRAY_SIZE(pairs) + 1] = { { MD5, NONE } };
+	struct imsipsec_pair ten[ARRAY_SIZE(pairs) + 1] = { { MD5, NONE } };
 	char buf[2048];
 	int len;
 
@@ -990,8 +990,8 @@ static void test_write_static(void)
 		"ipsec-3gpp;q=0.15;alg=hmac-sha-1-96;prot=esp;mod=trans;ealg=aes-cbc, "
 		"ipsec-3gpp;q=0.1;alg=hmac-md5-96;prot=esp;mod=UDP-enc-tun;ealg=null, "
 		"ipsec-3gpp;q=0.05;alg=hmac-md5-96;prot=esp;mod=trans;ealg=null";
-	static const struct imsipsec_algs two[] = { { SHA1, AES }, { MD5, NONE } };
-	static const struct imsipsec_algs unknown[] = { { SHA1, AES }, { MD5, 99 } };
+	static const struct imsipsec_pair two[] = { { SHA1, AES }, { MD5, NONE } };
+	static const struct imsipsec_pair unknown[] = { { SHA1, AES }, { MD5, 99 } };
 	static const enum imsipsec_mode modes[] = { ENC_TUN, TRANS, TRANS }, no_mode[] = { 99 };
 	struct imsipsec_secagree *list = NULL;
 	char buf[2048];

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# symbols_test.sh HEADER MAP SHARED-LIBRARY SONAME
+# symbols_test.sh HEADER MAP SHARED-LIBRARY SONAME STATIC-LIBRARY
 #
 # The functions of the header, those of the version script and those that the
-# library exports are the same ones.
+# library exports are the same ones. What else the static one has is prefixed, and not seen
+# outside of the shared object that it becomes a part of.
 set -eu
 
-header=$1 map=$2 lib=$3 soname=$4
+header=$1 map=$2 lib=$3 soname=$4 static=$5
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 n=0 failed=0
@@ -40,5 +41,12 @@ ok "the version script names the functions of the header" diff "$tmp/header" "$t
 ok "the library exports the functions of the header" diff "$tmp/header" "$tmp/lib"
 ok "the library exports nothing else" diff "$tmp/none" "$tmp/other"
 ok "the soname is $soname" diff "$tmp/soname.want" "$tmp/soname"
+
+nm -g --defined-only "$static" | sed -n 's/^[0-9a-f]* [A-Z] //p' | grep -v '^imsipsec_' >"$tmp/other" || :
+ok "SYMBOLS: the static library has no name without the prefix" diff "$tmp/none" "$tmp/other"
+# As a module for a SIP server takes it in, without a version script
+gcc -shared -o "$tmp/module.so" -Wl,--whole-archive "$static" -Wl,--no-whole-archive -lmnl
+nm -D --defined-only "$tmp/module.so" | sed -n 's/^[0-9a-f]* [A-Z] //p' | sort >"$tmp/seen"
+ok "SYMBOLS: what is not in the header is hidden in the static library as well" diff "$tmp/header" "$tmp/seen"
 echo "1..$n"
 exit $failed

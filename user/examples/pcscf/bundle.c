@@ -42,7 +42,6 @@ uint32_t mark_of(const struct imsipsec_bundle *bundle)
 int make_bundle(struct ue *ue, const struct imsipsec_mech *mech, char *server, size_t size)
 {
 	struct imsipsec_bundle_params params = {
-		.size = sizeof(params),
 		.endpoint = ue->local->endpoint,
 		.owner = ue->owner,
 		.owner_len = strlen(ue->owner),
@@ -105,7 +104,7 @@ bool same_registration(const struct ue *a, const struct ue *b)
 void end_registration(struct ue *ue)
 {
 	const struct imsipsec_bundle_filter filter = {
-		.size = sizeof(filter), .owner = ue->owner, .owner_len = strlen(ue->owner),
+		.owner = ue->owner, .owner_len = strlen(ue->owner),
 		.contact = ue->contact, .contact_len = strlen(ue->contact),
 	};
 

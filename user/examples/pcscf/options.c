@@ -190,6 +190,6 @@ void options(int argc, char **argv)
 	if (optind != argc || !n_locals || !opt.vectors)
 		usage();
 	if (opt.algs_text &&
-	    (imsipsec_algs_parse(opt.algs_text, opt.algs, &opt.n_algs) || !opt.n_algs))
+	    (imsipsec_pairs_parse(opt.algs_text, opt.algs, &opt.n_algs) || !opt.n_algs))
 		usage();
 }

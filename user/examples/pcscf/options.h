@@ -16,7 +16,7 @@ struct options {
 	size_t n_port_pc;
 	const char *vectors, *realm;
 	const char *algs_text;		/* NULL: the kernel's configuration */
-	struct imsipsec_algs algs[16];	/* in order of preference */
+	struct imsipsec_pair algs[16];	/* in order of preference */
 	size_t n_algs;
 	uint64_t linger;
 	const char *die_at;		/* a step of a registration, NULL: live */

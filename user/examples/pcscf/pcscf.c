@@ -176,7 +176,6 @@ static int on_endpoint(const struct imsipsec_endpoint *endpoint, void *data)
 static int make_endpoint(struct net_local *local)
 {
 	struct imsipsec_endpoint_params params = {
-		.size = sizeof(params),
 		.address = local->address,
 		.port_ps = opt.port_ps,
 		.port_pc = opt.port_pc,
@@ -249,7 +248,7 @@ static bool start(void)
 		return false;
 	}
 	if (!opt.algs_text)
-		err = imsipsec_algs_get(ipsec, opt.algs, &opt.n_algs);
+		err = imsipsec_pairs_get(ipsec, opt.algs, &opt.n_algs);
 	if (err) {
 		error("algorithms: %s", imsipsec_strerror(ipsec));
 		return false;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Algorithms: what the configuration allows and the kernel has. */
+/* Pairs of algorithms: what the configuration allows and the kernel has. */
 #include <errno.h>
 
 #include "internal.h"
 
-static int algorithm_attr(const struct nlattr *attr, void *data)
+static int pair_attr(const struct nlattr *attr, void *data)
 {
-	struct imsipsec_algorithm *a = data;
+	struct imsipsec_pair_info *a = data;
 	uint32_t value = 0;
 	int err;
 
@@ -33,33 +33,32 @@ static int algorithm_attr(const struct nlattr *attr, void *data)
 	}
 }
 
-int imsipsec_algorithm_parse(const struct nlmsghdr *nlh, struct imsipsec_algorithm *algorithm)
+int imsipsec_pair_info_parse(const struct nlmsghdr *nlh, struct imsipsec_pair_info *pair)
 {
 	int err;
 
-	*algorithm = (struct imsipsec_algorithm){ 0 };
-	err = imsipsec_attr_walk_msg(nlh, algorithm_attr, algorithm);
+	*pair = (struct imsipsec_pair_info){ 0 };
+	err = imsipsec_attr_walk_msg(nlh, pair_attr, pair);
 	if (err)
 		return err;
-	return algorithm->alg && algorithm->ealg ? 0 : -EBADMSG;
+	return pair->alg && pair->ealg ? 0 : -EBADMSG;
 }
 
 struct dump {
-	int (*cb)(const struct imsipsec_algorithm *algorithm, void *data);
+	int (*cb)(const struct imsipsec_pair_info *pair, void *data);
 	void *data;
 };
 
 static int dump_reply(struct imsipsec *h, const struct nlmsghdr *nlh, void *data)
 {
 	const struct dump *dump = data;
-	int err = imsipsec_algorithm_parse(nlh, &h->algorithm);
+	int err = imsipsec_pair_info_parse(nlh, &h->pair);
 
-	return err ? err : dump->cb(&h->algorithm, dump->data);
+	return err ? err : imsipsec_called(h, dump->cb(&h->pair, dump->data));
 }
 
-int imsipsec_algorithm_dump(struct imsipsec *h,
-			    int (*cb)(const struct imsipsec_algorithm *algorithm, void *data),
-			    void *data)
+int imsipsec_pair_dump(struct imsipsec *h,
+		       int (*cb)(const struct imsipsec_pair_info *pair, void *data), void *data)
 {
 	struct nlmsghdr *nlh = imsipsec_nl_request(h, IMS_IPSEC_CMD_ALGORITHM_GET, NLM_F_DUMP);
 	struct dump dump = { .cb = cb, .data = data };
@@ -68,30 +67,30 @@ int imsipsec_algorithm_dump(struct imsipsec *h,
 }
 
 struct list {
-	struct imsipsec_algs *algs;
+	struct imsipsec_pair *pairs;
 	size_t n, room;
 };
 
-static int add_usable(const struct imsipsec_algorithm *a, void *data)
+static int add_usable(const struct imsipsec_pair_info *a, void *data)
 {
 	struct list *list = data;
 
 	if (!a->rank || !*a->driver)
 		return 0;
 	if (list->n == list->room)
-		return -ENOSPC;
-	list->algs[list->n++] = (struct imsipsec_algs){ a->alg, a->ealg };
+		return 1;
+	list->pairs[list->n++] = (struct imsipsec_pair){ a->alg, a->ealg };
 	return 0;
 }
 
-int imsipsec_algs_get(struct imsipsec *h, struct imsipsec_algs *algs, size_t *n)
+int imsipsec_pairs_get(struct imsipsec *h, struct imsipsec_pair *pairs, size_t *n)
 {
-	struct list list = { .algs = algs, .room = *n };
+	struct list list = { .pairs = pairs, .room = *n };
 	int err;
 
-	err = imsipsec_algorithm_dump(h, add_usable, &list);
-	if (err == -ENOSPC)
-		return imsipsec_fail(h, err, "more than %zu pairs of algorithms", *n);
+	err = imsipsec_pair_dump(h, add_usable, &list);
+	if (err > 0)
+		return imsipsec_fail(h, -ENOSPC, "more than %zu pairs of algorithms", *n);
 	if (!err)
 		*n = list.n;
 	return err;

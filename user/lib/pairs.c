@@ -6,7 +6,7 @@
 #include "internal.h"
 
 /* The kernel's, in its order. A further algorithm is a line here and one in names.c. */
-const struct imsipsec_algs imsipsec_pairs[N_PAIRS] = {
+const struct imsipsec_pair imsipsec_pairs[N_PAIRS] = {
 	{ IMSIPSEC_ALG_NULL, IMSIPSEC_EALG_AES_GCM },
 	{ IMSIPSEC_ALG_AES_GMAC, IMSIPSEC_EALG_AES_GCM },
 	{ IMSIPSEC_ALG_AES_GMAC, IMSIPSEC_EALG_NULL },
@@ -19,25 +19,25 @@ const struct imsipsec_algs imsipsec_pairs[N_PAIRS] = {
 };
 
 struct list {
-	struct imsipsec_algs *algs;
+	struct imsipsec_pair *pairs;
 	size_t n, room;
 };
 
-static int list_add_one(struct list *list, const struct imsipsec_algs *pair)
+static int list_add_one(struct list *list, const struct imsipsec_pair *pair)
 {
 	size_t i;
 
 	for (i = 0; i < list->n; i++)
-		if (list->algs[i].alg == pair->alg && list->algs[i].ealg == pair->ealg)
+		if (list->pairs[i].alg == pair->alg && list->pairs[i].ealg == pair->ealg)
 			return 0;
 	if (list->n == list->room)
 		return -ENOSPC;
-	list->algs[list->n++] = *pair;
+	list->pairs[list->n++] = *pair;
 	return 0;
 }
 
 /* AES-GCM has two spellings, which go together, the one that was meant first. */
-static int list_add(struct list *list, const struct imsipsec_algs *pair)
+static int list_add(struct list *list, const struct imsipsec_pair *pair)
 {
 	int err = list_add_one(list, pair);
 	size_t i;
@@ -56,7 +56,7 @@ static int list_add_matching(struct list *list, enum imsipsec_alg alg, enum imsi
 	int err;
 
 	for (i = 0; i < N_PAIRS; i++) {
-		const struct imsipsec_algs *pair = &imsipsec_pairs[i];
+		const struct imsipsec_pair *pair = &imsipsec_pairs[i];
 
 		if ((alg && alg != pair->alg) || (ealg && ealg != pair->ealg))
 			continue;
@@ -109,9 +109,9 @@ static int list_add_entry(struct list *list, const char *text, size_t len)
 	return -EINVAL;
 }
 
-int imsipsec_algs_parse(const char *text, struct imsipsec_algs *algs, size_t *n)
+int imsipsec_pairs_parse(const char *text, struct imsipsec_pair *pairs, size_t *n)
 {
-	struct list list = { .algs = algs, .room = *n };
+	struct list list = { .pairs = pairs, .room = *n };
 	bool more = *text;
 	size_t len;
 	int err;
