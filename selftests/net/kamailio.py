@@ -834,6 +834,7 @@ def anothers_port(flags):
         def contact(self, over):
             return f'<sip:ue2@{self.host}:6300>'
     with Core() as core, Kamailio(forward=flags), phone() as ue, Thief(UE2) as thief:
+        thief.clear_port = 5070
         signed = [(ue, Set(5000)), (thief, Set(5010, 7301, 7300))]
         for one, new in signed if flags & 2 else reversed(signed):
             one.sign_up(new)
