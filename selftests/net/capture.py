@@ -143,7 +143,7 @@ def only_this_one():
     ep = endpoint()
     first = bundle(ep)
     World.nl.do('bundle-confirm', id=first['id'], lifetime=600000)
-    other = bundle(ep, ue_address='192.0.2.99', spi_uc=0x2000, spi_us=0x2001, owner=b'other', ik=bytes(range(16)), ck=bytes(range(16, 32)))
+    other = bundle(ep, ue_address='192.0.2.99', spi_uc=0x5a17c0de, spi_us=0x5a17c0df, owner=b'other', ik=bytes(range(16)), ck=bytes(range(16, 32)))
     World.p.ip('neigh replace 192.0.2.99 lladdr 02:00:00:00:00:02 dev p0 nud permanent')
     with Capture(U4, 'interface', 'p0') as capture:
         capture.knows(first)
@@ -153,7 +153,7 @@ def only_this_one():
         with World.p.udp(P4, other['port-ps']) as s:
             s.sendto(message('other'), ('192.0.2.99', other['port-uc']))
         wait(lambda: any(x.spi == other['spi-uc'] for x in World.wire.seen()), "the other UE's ESP")
-        third = bundle(ep, ue_address='192.0.2.99', spi_uc=0x2002, spi_us=0x2003, owner=b'other')
+        third = bundle(ep, ue_address='192.0.2.99', spi_uc=0x6b28d1e0, spi_us=0x6b28d1e1, owner=b'other')
         again = bundle(ep, spi_uc=0x3000, spi_us=0x3001)
         # One of its SAs is not to be used yet, for the older set has the same ports
         capture.knows(again)
