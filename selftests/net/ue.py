@@ -13,8 +13,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 # pylint: disable=wrong-import-position
-from ims import ADDRESSES, ESP, P4, PAIRS, U4, World, before, check, equal, main, setup, teardown, test, wait  # noqa: E402
-from ue_tool import FOREIGN, Tool, derived, good, named, no_clear, notes, prefix, ran  # noqa: E402
+from ims import ADDRESSES, ESP, P4, PAIRS, U4, World, before, check, equal, main, say, setup, teardown, test, wait  # noqa: E402
+from ue_tool import FOREIGN, PATIENT, Tool, derived, good, named, no_clear, notes, prefix, ran  # noqa: E402
 from by_hand import ByHand, InPlace  # noqa: E402
 from phones import one_nat  # noqa: E402
 from sip_phone import Pcscf  # noqa: E402
@@ -321,13 +321,15 @@ def same_host():
 
 @test('UE UE-MANY', '{} phones at once register, write, register anew, and go: none is lost', each=(int(os.environ.get('UES') or 30),), limit=1200)
 def many(n):
-    World.nl.do('config-set', {'max-bundles': 4 * n})
+    World.nl.do('config-set', {'max-bundles': 4 * n, 'temporary-timeout': 3600000})
     # Each challenge has another SQN, whoever it is for
     again = {'challenges': 2 * n} if n <= 50 else {'challenges': 1}
     with derived(n) as first, prefix() as source, Pcscf(*['--reauthenticate'] * (n <= 50), addresses=(P4,), **again):
         World.wire.seen()
         done = ran('register', 'message', 'reregister', 'message', 'deregister', '--count', str(n), '--source', source, '--rate', '0',
-                   impis=(first,), pcscf=P4)
+                   *PATIENT, impis=(first,), pcscf=P4, limit=1100)
+        for name, x in done.json['steps'].items():
+            say(f'{name}: {x}')
         good(done, 'register', 'reregister', 'deregister', n=n)
         equal((done.json['steps']['message']['good'], done.json['ues']), (2 * n, n), 'messages and phones')
         no_clear(PORTS)

@@ -11,12 +11,12 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 # pylint: disable=wrong-import-position
 import ims  # noqa: E402
-from ims import ADDRESSES, P4, PAIRS, Skip, World, check, equal, main, test  # noqa: E402
+from ims import ADDRESSES, P4, PAIRS, Skip, World, check, equal, main, say, test  # noqa: E402
 from kamailio import OURS, Kamailio  # noqa: E402
 from phones import PC, PS, one_nat  # noqa: E402
 from scscf import Core, make_core  # noqa: E402
 from sip_phone import REALM, UE1  # noqa: E402
-from ue_tool import Tool, derived, good, named, no_clear, notes, prefix, ran  # noqa: E402
+from ue_tool import PATIENT, Tool, derived, good, named, no_clear, notes, prefix, ran  # noqa: E402
 
 FAMILIES = ('IPv4', 'IPv6')
 WAYS = ('udp', 'tcp')
@@ -176,13 +176,13 @@ def original_many():
 @test('K/UE-MANY', '{} phones at once register, call, write, register anew, and go: none is lost', each=(int(os.environ.get('UES') or 500),), limit=3000)
 def many(n):
     if OURS:
-        World.nl.do('config-set', {'max-bundles': 4 * n})
-    with derived(n) as first, prefix() as source, Core(), Kamailio(addresses=(P4,)):
+        World.nl.do('config-set', {'max-bundles': 4 * n, 'temporary-timeout': 3600000})
+    with derived(n) as first, prefix() as source, Core(), Kamailio(addresses=(P4,), pending=3600, grace=3600):
         World.wire.seen()
         done = ran('register', 'call', 'message', 'reregister', 'message', 'deregister', *TO, '--count', str(n), '--source', source,
-                   '--rate', os.environ.get('RATE') or '0', '--timeout', '120', impis=(first,), pcscf=P4)
+                   '--rate', os.environ.get('RATE') or '0', *PATIENT, impis=(first,), pcscf=P4, limit=2800)
         for name, x in done.json['steps'].items():
-            print('#', name, x)
+            say(f'{name}: {x}')
         good(done, 'register', 'call', 'reregister', 'deregister', n=n)
         no_clear((PS, *PC))
 

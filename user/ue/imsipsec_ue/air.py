@@ -53,6 +53,11 @@ def bound(kind, address, port):
     return s
 
 
+def watch(sock, ready):
+    """By its number: a loop that is given a socket asks the kernel for its addresses, to name it."""
+    asyncio.get_running_loop().add_reader(sock.fileno(), ready)
+
+
 class Udp:
     """A UDP socket. got(data, source port, mark) and trouble(errno) are called for what comes."""
 
@@ -66,7 +71,7 @@ class Udp:
         six = ':' in address
         self.sock.setsockopt(socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP, IPV6_RECVERR if six else IP_RECVERR, 1)
         self.port = self.sock.getsockname()[1]
-        asyncio.get_running_loop().add_reader(self.sock, self.ready)
+        watch(self.sock, self.ready)
 
     def ready(self):
         while True:
@@ -93,7 +98,7 @@ class Udp:
             self.trouble(e.errno)
 
     def close(self):
-        asyncio.get_running_loop().remove_reader(self.sock)
+        asyncio.get_running_loop().remove_reader(self.sock.fileno())
         self.sock.close()
 
 
@@ -109,7 +114,7 @@ class Stream:
         self.port, self.source = sock.getsockname()[1], sock.getpeername()[1]
         # Of each set how many packets had come over its SA when last looked at, and how many segments
         self.packets, self.segments = {}, self.segments_in()
-        asyncio.get_running_loop().add_reader(sock, self.ready)
+        watch(sock, self.ready)
 
     def ready(self):
         try:
@@ -150,9 +155,9 @@ class Stream:
             self.end(e.errno)
             return
         if self.unsent:
-            loop.add_writer(self.sock, self.flush)
+            loop.add_writer(self.sock.fileno(), self.flush)
         else:
-            loop.remove_writer(self.sock)
+            loop.remove_writer(self.sock.fileno())
 
     def end(self, number):
         if not self.closed:
@@ -163,8 +168,8 @@ class Stream:
         if not self.closed:
             self.closed = True
             loop = asyncio.get_running_loop()
-            loop.remove_reader(self.sock)
-            loop.remove_writer(self.sock)
+            loop.remove_reader(self.sock.fileno())
+            loop.remove_writer(self.sock.fileno())
             self.sock.close()
 
 
@@ -174,7 +179,7 @@ class Listener:
     def __init__(self, address, port, accepted):
         self.sock, self.accepted = bound(socket.SOCK_STREAM, address, port), accepted
         self.sock.listen()
-        asyncio.get_running_loop().add_reader(self.sock, self.ready)
+        watch(self.sock, self.ready)
 
     def ready(self):
         try:
@@ -185,7 +190,7 @@ class Listener:
         self.accepted(sock)
 
     def close(self):
-        asyncio.get_running_loop().remove_reader(self.sock)
+        asyncio.get_running_loop().remove_reader(self.sock.fileno())
         self.sock.close()
 
 
