@@ -158,7 +158,7 @@ int cmd_check(int argc, char **argv)
 	struct check c = { .root = "", .ues = 64000 };
 	struct arg args[] = {
 		{ "ues", parse_id, &c.ues },
-		{ "processes", parse_id, &c.processes },
+		{ "processes", parse_u32, &c.processes },
 	};
 	int status = EXIT_OK;
 	size_t i;
