@@ -66,7 +66,7 @@ class Kamailio(Server):
     modules = 'usr/lib/x86_64-linux-gnu/kamailio/modules'
 
     def __init__(self, *settings, forward=897, parameters=None, addresses=(P4, P6), listen=None, grace=5, database=None,
-                 core=CORE, db_mode=1, ready=True, pending=30, prefix=(), quiet=False, connections=2, client=PC[0], server=PS):
+                 core=CORE, db_mode=1, ready=True, pending=30, prefix=(), quiet=False, connections=2, client=PC[0], server=PS, patience=30000):
         super().__init__((listen or addresses)[0])
         self.folder, self.prefix = folder(), prefix
         values = {'ipsec_client_port': client, 'ipsec_server_port': server, 'ipsec_max_connections': connections}
@@ -80,7 +80,7 @@ class Kamailio(Server):
         lines = [f'listen={proto}:{f"[{a}]" if ":" in a else a}:5060' for a in listen or addresses for proto in ('udp', 'tcp')]
         lines = [*(['#!define OURS'] if OURS else []), *(['#!define BY_CONTACT'] if BY_CONTACT else []), *lines, *settings]
         fill = {'SETTINGS': '\n'.join(lines), 'IPSEC': IPSEC, 'GRACE': str(grace), 'PENDING': str(pending), 'WORK': self.work,
-                'FORWARD': str(forward),
+                'FORWARD': str(forward), 'PATIENCE': str(patience),
                 'DATABASE': database or '', 'DB_MODE': str(db_mode), 'CORE': f'[{core}]' if ':' in core else core, 'CORE_ADDRESS': core,
                 'PATH': f'[{addresses[0]}]' if ':' in addresses[0] else addresses[0],
                 'PARAMETERS': '\n'.join(f'modparam("{IPSEC}", "{k}", {literal(x)})' for k, v in values.items()

@@ -566,6 +566,27 @@ def closed():
         all_in_esp(ue, (PS, *PC, first.port_c, first.port_s))
 
 
+@case('CLEAR', 'the core answers {} when Kamailio has given the request up: the answer is not sent on in clear',
+      each=('a REGISTER in clear, with 401 and keys,', 'a MESSAGE'), short=True)
+def too_late(what):
+    with Core() as core, Kamailio(patience=1000) as kamailio, phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        method, over = ('MESSAGE', first) if what == 'a MESSAGE' else ('REGISTER', None)
+        core.later.add(method)
+        ue.send(ue.text_of(method, over), over)
+        heard = core.next(lambda m: m.method == method)
+        wait(lambda: not kamailio.rpc('tm.stats')['current'], 'the transaction has gone')
+        World.wire.seen()
+        core.udp.sendto((core.demand(heard, UE1) if method == 'REGISTER' else core.reply(heard, '200 OK')).encode(), (heard.host, heard.source))
+        # What handles it comes to this next
+        core.request('OPTIONS', uri=f'sip:{P4}', call='behind')
+        equal(core.next(lambda m: m.status and m['Call-ID'] == 'behind').status, '200', 'the answer to OPTIONS')
+        clear = [x for x in World.wire.seen() if x.sent and x.proto in (TCP, UDP)]
+        check(not clear, f'in clear on the wire: {clear[:3]}')
+        check(kamailio.said('has come too late'), 'the log says so')
+
+
 @case('LOST', 'a phone that has lost its state and registers in clear again is sent to over the new set at once', short=True)
 def lost_state():
     with Core() as core, Kamailio():

@@ -121,6 +121,58 @@ static void on_own_answer(tm_cell_t *t, int type, struct tmcb_params *ps)
 	}
 }
 
+static bool has_keys(struct sip_msg *msg)
+{
+	struct hdr_field *h = NULL;
+
+	while ((h = next_header(msg, "WWW-Authenticate", h))) {
+		if (auth_param(&h->body, "ck").s || auth_param(&h->body, "ik").s)
+			return true;
+	}
+	return false;
+}
+
+/* Where an answer goes next, by Via; false: an address that is a name, or none */
+static bool next_of_answer(struct sip_msg *msg, struct imsipsec_addr *addr)
+{
+	struct ip_addr ip;
+	str host;
+
+	if (!msg->via2 || msg->via2->error != PARSE_OK)
+		return false;
+	host = msg->via2->received ? msg->via2->received->value : msg->via2->host;
+	if (str2ipxbuf(&host, &ip) < 0)
+		return false;
+	to_addr(addr, &ip);
+	return true;
+}
+
+int late_answer(struct sip_msg *msg)
+{
+	char ue[INET6_ADDRSTRLEN] = "somewhere";
+	struct imsipsec_addr addr;
+	tm_cell_t *t;
+	int branch;
+	bool known;
+
+	/* A phone's goes to the core. */
+	if (is_protected(&msg->rcv.dst_ip, msg->rcv.dst_port))
+		return 1;
+	tmb.t_check(msg, &branch);
+	t = tmb.t_gett();
+	if ((t && t != T_UNDEFINED) || parse_headers(msg, HDR_EOH_F, 0) < 0)
+		return 1;
+	known = next_of_answer(msg, &addr);
+	if (!has_keys(msg) && (!known || !kernel_has_sets(&addr)))
+		return 1;
+	LIMITED(LM_WARN,
+		"an answer %u for the phone at %s has come too late, when Kamailio has given its request "
+		"up: not sent in clear\n",
+		msg->first_line.u.reply.statuscode,
+		known ? imsipsec_addr_format(&addr, ue, sizeof(ue)) : ue);
+	return 0;
+}
+
 /*
  * The phone's set has gone. Where the script sends the request all the same, this is from a
  * protected port, and the guard has it.

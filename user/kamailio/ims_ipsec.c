@@ -482,5 +482,5 @@ static pv_export_t variables[] = {
 
 struct module_exports exports = {
 	"ims_ipsec", DEFAULT_DLFLAGS, functions,  parameters, rpc_commands, variables,
-	0,	     mod_init,	      child_init, 0,
+	late_answer, mod_init,	      child_init, 0,
 };

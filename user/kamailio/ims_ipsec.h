@@ -124,6 +124,9 @@ int kernel_tx(const struct place *place, struct imsipsec_bundle *b);
  */
 int kernel_still(struct imsipsec_bundle *b);
 
+/** kernel_has_sets() - is there a phone with a set at an address */
+bool kernel_has_sets(const struct imsipsec_addr *ue);
+
 /** kernel_confirm() - a REGISTER that came over @b was answered by 200 for so many seconds */
 int kernel_confirm(const struct sip_msg *req, const struct imsipsec_bundle *b, long expires);
 
@@ -306,6 +309,19 @@ bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over);
  * call for help.
  */
 bool identity_in_clear(struct sip_msg *msg);
+
+/* --- forward.c */
+
+/**
+ * late_answer() - what the core has called for an answer, before it is sent on
+ *
+ * Where tm knows of no request that is answered, as when the core has taken longer than the
+ * transaction has lived, Kamailio would send the answer on as it is: in clear, and with the keys that
+ * a 401 has.
+ *
+ * Return: 0: the answer is not to be sent on.
+ */
+int late_answer(struct sip_msg *msg);
 
 /* --- create.c */
 

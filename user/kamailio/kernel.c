@@ -445,6 +445,27 @@ int kernel_still(struct imsipsec_bundle *b)
 	return got(err, found, b);
 }
 
+static int is_there(const struct imsipsec_bundle *b, void *data)
+{
+	return 1;
+}
+
+bool kernel_has_sets(const struct imsipsec_addr *ue)
+{
+	const struct imsipsec_bundle_filter filter = { .ue_address = *ue };
+	bool tried = false;
+	int err;
+
+	if (!kernel())
+		return true;
+	do
+		err = imsipsec_bundle_dump(kernel_handle, &filter, is_there, NULL);
+	while (kernel_again(err, &tried));
+	if (err < 0)
+		kernel_failed("whether a phone is there", err);
+	return err;
+}
+
 int kernel_confirm(const struct sip_msg *req, const struct imsipsec_bundle *b, long expires)
 {
 	int err;
