@@ -269,7 +269,7 @@ def paths():
     return out
 
 
-OURS = ('ims-ipsec-dkms', 'imsipsec', 'kamailio-ims-ipsec', 'libimsipsec-dev', 'libimsipsec1')
+OURS = ('ims-ipsec-dkms', 'ims-ipsec-ue', 'imsipsec', 'kamailio-ims-ipsec', 'libimsipsec-dev', 'libimsipsec1')
 
 
 @test('DEB', "purged, by the lines of install.rst: of ours nothing is left but what apt and dpkg have logged", limit=1200)
