@@ -890,27 +890,17 @@ int imsipsec_rx_tuple(struct imsipsec_cache *c,
 	return look_up(c, &q, choose_tuple, found);
 }
 
-static bool copy(void *to, size_t size, const void *from, size_t len)
-{
-	if (len > size)
-		return false;
-	if (len)
-		memcpy(to, from, len);
-	return true;
-}
-
+/* The names may be those in c->found, which is as it was until give(). */
 int imsipsec_tx(struct imsipsec_cache *c, const void *owner, size_t owner_len,
 		const void *contact, size_t contact_len, struct imsipsec_found *found)
 {
-	uint8_t owner_copy[IMSIPSEC_OWNER_MAX], contact_copy[IMSIPSEC_CONTACT_MAX];
 	const struct query q = {
 		.key = KEY_NAME,
-		.owner = { owner_copy, owner_len },
-		.contact = { contact_copy, contact_len },
+		.owner = { owner, owner_len },
+		.contact = { contact, contact_len },
 	};
 
-	if (!copy(owner_copy, sizeof(owner_copy), owner, owner_len) ||
-	    !copy(contact_copy, sizeof(contact_copy), contact, contact_len))
+	if (owner_len > IMSIPSEC_OWNER_MAX || contact_len > IMSIPSEC_CONTACT_MAX)
 		return imsipsec_fail(c->h, -ENOENT, "no such bundle");
 	return look_up(c, &q, choose_tx, found);
 }
