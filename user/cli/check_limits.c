@@ -13,7 +13,7 @@
  * (selftests/bench/run 'memory-sha1-*', and --long memory-4000).
  */
 #define BYTES_A_BUNDLE	((uint64_t)6774)
-/* Of each process that has imsipsec_cache_open(), again a bundle (selftests/bench/run cache-memory-64000) */
+/* Of each process that has a cache, again a bundle (selftests/bench/run cache-memory-64000) */
 #define BYTES_A_CACHED	((uint64_t)250)
 
 /* P-CSCF's side of one takes two SPIs */

@@ -974,8 +974,9 @@ int imsipsec_bundle_new(struct imsipsec *h, const struct imsipsec_bundle_params 
  * @id: the bundle
  * @lifetime: milliseconds from now: expires plus 30 s (TS 24.229); at least 1
  * @older: what becomes of the registration's older bundles (TS 33.203 clause
- *	7.4): IMSIPSEC_OLDER_DROP where the authentication began in clear; IMSIPSEC_OLDER_DEFAULT: that if
- *	imsipsec_bundle_new() was told began_clear, else IMSIPSEC_OLDER_KEEP
+ *	7.4): IMSIPSEC_OLDER_DROP where the authentication began in clear;
+ *	IMSIPSEC_OLDER_DEFAULT: that if imsipsec_bundle_new() was told began_clear, else
+ *	IMSIPSEC_OLDER_KEEP
  * @over: id of the older bundle that the first REGISTER came over, which is sent
  *	over until the UE uses the new one; 0: the one that imsipsec_bundle_new() was told,
  *	or if it was told none, or that one has gone, the one that was sent over
@@ -1055,7 +1056,8 @@ struct imsipsec_bundle_filter {
  *
  * Bundles that are there from begin to end are reported once each.
  *
- * Return: 0; the positive value that @cb returned, or -ECANCELED; -ESTALE if that could not be kept: dump again.
+ * Return: 0; the positive value that @cb returned, or -ECANCELED; -ESTALE if that could not be
+ * kept: dump again.
  */
 int imsipsec_bundle_dump(struct imsipsec *h, const struct imsipsec_bundle_filter *filter,
 			 int (*cb)(const struct imsipsec_bundle *bundle, void *data), void *data);

@@ -338,7 +338,8 @@ static void use_requests(struct imsipsec *h)
 	struct imsipsec_config *c;
 	int n;
 
-	expect(!imsipsec_config_get(h, &config) && config->mark_mask == 0xff && config->hw_offload_required);
+	expect(!imsipsec_config_get(h, &config) && config->mark_mask == 0xff &&
+	       config->hw_offload_required);
 	expect_newer(config);
 	NEW(c);
 	*c = *config;
@@ -426,7 +427,8 @@ static void use_arrays(struct imsipsec *h)
 	expect(!imsipsec_bundle_get(h, 1, &b));
 	NEW(copy);
 	*copy = *b;
-	expect(imsipsec_secagree_write_server(buf, sizeof(buf), copy, pairs, 2) > 0 && strstr(buf, "spi-s=1001"));
+	expect(imsipsec_secagree_write_server(buf, sizeof(buf), copy, pairs, 2) > 0 &&
+	       strstr(buf, "spi-s=1001"));
 	free(copy);
 	free(pairs);
 	free(mechs);
