@@ -472,11 +472,11 @@ fault drops_what_leaves_port_5063 dir out src ::/0 dst ::/0 action block priorit
 END
 # As the modules of others make them, several a UE; what is left of them goes as the cure says
 while read -r priority family local remote; do
-	for n in 1 2; do
-		ip xfrm policy add dir in src "$remote$n" dst "$local" sport 6301 dport 5063 priority "$priority" \
-			tmpl src "$remote$n" dst "$local" proto esp reqid "70000$n" mode transport &&
-			ip xfrm policy add dir out src "$local" dst "$remote$n" sport 5062 dport 6300 priority "$priority" \
-			tmpl src "$local" dst "$remote$n" proto esp reqid "70001$n" mode transport
+	for ue in 1 2; do
+		ip xfrm policy add dir in src "$remote$ue" dst "$local" sport 6301 dport 5063 priority "$priority" \
+			tmpl src "$remote$ue" dst "$local" proto esp reqid "70000$ue" mode transport &&
+			ip xfrm policy add dir out src "$local" dst "$remote$ue" sport 5062 dport 6300 priority "$priority" \
+			tmpl src "$local" dst "$remote$ue" proto esp reqid "70001$ue" mode transport
 	done
 	checked 0 && levels warning backlog policies && has warning policies \
 		"belong to 4 XFRM policies of somebody else's, each for one UE, the first at $local port 506" "ip xfrm policy flush" &&
