@@ -112,8 +112,8 @@ class Stream:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('=ii', 1, 0))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port, self.source = sock.getsockname()[1], sock.getpeername()[1]
-        # Of each set how many packets had come over its SA when last looked at, and how many segments
-        self.packets, self.segments = {}, self.segments_in()
+        # Of each set how many packets had come over its SA when last looked at, how many segments, and over which set that was
+        self.packets, self.segments, self.over = {}, self.segments_in(), None
         watch(sock, self.ready)
 
     def ready(self):

@@ -231,33 +231,41 @@ class Phone:
 
     def adopt(self, sock):
         """A connection, from now on."""
-        ends = sock.getsockname()[1], sock.getpeername()[1]
-        packets = {x: x.packets_to(*ends) or 0 for x in self.sets}
+        packets = self.packets_of(sock.getsockname()[1], sock.getpeername()[1])
         # Segments are counted afterwards: one that comes meanwhile is none too many
         stream = Stream(sock, self.streamed, self.lost)
         stream.packets = packets
+        # What has come before was not seen to come
+        stream.over = self.over_of(self.packets_of(stream.port, stream.source), stream.segments)
         self.conns.append(stream)
         return stream
 
+    def packets_of(self, port, source):
+        return {x: x.packets_to(port, source) or 0 for x in self.sets}
+
+    @staticmethod
+    def over_of(packets, segments):
+        """The newest set that had some of the packets; None, in clear, if there were more segments."""
+        over = None
+        for x, n in packets.items():
+            over = x if n > 0 else over
+        return over if sum(packets.values()) >= segments else None
+
     def streamed(self, messages, stream):
-        """Over the newest set whose SA has had something since last looked at; in clear, if some segment was over none.
+        """Over the newest set whose SA has had something since last looked at; in clear, if some segment was over none. Where
+        nothing has come since, the messages came when it was looked at last.
 
         Packets are counted before the segments, for the next time, and behind, for this one: one that comes meanwhile is none
         too few.
         """
         was, segments = stream.packets, stream.segments
-        ends = stream.port, stream.source
-        stream.packets = {x: x.packets_to(*ends) or 0 for x in self.sets}
+        stream.packets = self.packets_of(stream.port, stream.source)
         stream.segments = stream.segments_in()
-        over, packets = None, 0
-        for x in self.sets:
-            more = (x.packets_to(*ends) or 0) - was.get(x, 0)
-            packets += more
-            over = x if more > 0 else over
-        if packets < stream.segments - segments:
-            over = None
+        more = {x: n - was.get(x, 0) for x, n in self.packets_of(stream.port, stream.source).items()}
+        if stream.segments > segments or any(more.values()):
+            stream.over = self.over_of(more, stream.segments - segments)
         for m in messages:
-            self.take(m, Came(over, stream.port, stream.source, stream))
+            self.take(m, Came(stream.over, stream.port, stream.source, stream))
 
     def lost(self, stream, number):
         if stream in self.conns:
