@@ -144,7 +144,8 @@ def only_this_one():
     first = bundle(ep)
     World.nl.do('bundle-confirm', id=first['id'], lifetime=600000)
     other = bundle(ep, ue_address='192.0.2.99', spi_uc=0x5a17c0de, spi_us=0x5a17c0df, owner=b'other', ik=bytes(range(16)), ck=bytes(range(16, 32)))
-    World.p.ip('neigh replace 192.0.2.99 lladdr 02:00:00:00:00:02 dev p0 nud permanent')
+    # Nobody's: the UE's host would answer by ICMP, which has the packet in it
+    World.p.ip('neigh replace 192.0.2.99 lladdr 02:00:00:00:00:63 dev p0 nud permanent')
     with Capture(U4, 'interface', 'p0') as capture:
         capture.knows(first)
         with Phone(first) as phone:
