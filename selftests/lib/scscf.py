@@ -18,6 +18,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from hss import sqn_of  # noqa: E402
+import ims  # noqa: E402
 from ims import P4, P6, Fail, Namespace, World, accepted  # noqa: E402
 from sip_phone import REALM, UE1, Message, usim  # noqa: E402
 
@@ -37,6 +38,18 @@ def make_core():
     mac = {ns.name: re.search(r'link/ether (\S+)', ns.ip(f'link show {dev}'))[1] for ns, dev in ((World.p, 'p1'), (core, 'c0'))}
     World.p.ip(f'neigh replace {CORE} lladdr {mac["C"]} dev p1 nud permanent', f'neigh replace {CORE6} lladdr {mac["C"]} dev p1 nud permanent')
     core.ip(*(f'neigh replace {a} lladdr {mac["P"]} dev c0 nud permanent' for a in (CORE_P, CORE_P6)))
+
+
+def setup_with_core():
+    """P, U and C."""
+    ims.setup()
+    make_core()
+
+
+def teardown_with_core():
+    ims.teardown()
+    if getattr(World, 'core', None):
+        World.core.delete()
 
 
 class Meanwhile:

@@ -18,7 +18,7 @@ from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait) 
 from kamailio import BY_CONTACT, OURS, PREFERRED, VERSION, Kamailio, make_database  # noqa: E402
 from phones import (PC, PS, Chooses, Elsewhere, Instance, NattedPhone, all_at_once, all_in_esp, answer, answered_call,  # noqa: E402
                     asked, bye_of, final, more_addresses, one_nat, phone, routes, states, via_port)
-from scscf import CORE, CORE6, CORE_P, Core, make_core  # noqa: E402
+from scscf import CORE, CORE6, CORE_P, Core, setup_with_core, teardown_with_core  # noqa: E402
 from sip_phone import IMSIPSEC, INSTANCE, REALM, UE1, UE2, Phone, Set, usim  # noqa: E402
 from sip_server import CAPABLE, NOBODY  # noqa: E402
 
@@ -1255,16 +1255,5 @@ def many(n):
         all_at_once(core, kamailio, n)
 
 
-def setup():
-    ims.setup()
-    make_core()
-
-
-def teardown():
-    ims.teardown()
-    if getattr(World, 'core', None):
-        World.core.delete()
-
-
 if __name__ == '__main__':
-    main(setup, ims.before, teardown)
+    main(setup_with_core, ims.before, teardown_with_core)

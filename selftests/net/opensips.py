@@ -25,7 +25,7 @@ from nic import NIC_KO_SMP, Nic, on_device  # noqa: E402
 from opensips import OURS, PROGRAM, OpenSips, make_database, needed  # noqa: E402
 from phones import (PC, PS, Chooses, Elsewhere, NattedPhone, NattedTcpPhone, TcpPhone, all_at_once, all_in_esp, answer, answered_call,  # noqa: E402
                     asked, bye_of, final, more_addresses, nats, one_nat, phone, routes, states, via_port)
-from scscf import CORE6, CORE_P, Core, make_core  # noqa: E402
+from scscf import CORE6, CORE_P, Core, setup_with_core, teardown_with_core  # noqa: E402
 from sip_phone import REALM, UE1, UE2, Phone, Set  # noqa: E402
 from sip_server import CAPABLE, NOBODY, in_use  # noqa: E402
 
@@ -1410,8 +1410,7 @@ def many(n):
 def setup():
     # All is skipped then
     if PROGRAM:
-        ims.setup()
-        make_core()
+        setup_with_core()
 
 
 def before():
@@ -1421,9 +1420,7 @@ def before():
 
 def teardown():
     if PROGRAM:
-        ims.teardown()
-        if getattr(World, 'core', None):
-            World.core.delete()
+        teardown_with_core()
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ import ims  # noqa: E402
 from ims import ADDRESSES, P4, PAIRS, Skip, World, check, equal, main, say, test  # noqa: E402
 from kamailio import OURS, Kamailio  # noqa: E402
 from phones import PC, PS, one_nat  # noqa: E402
-from scscf import Core, make_core  # noqa: E402
+from scscf import Core, setup_with_core, teardown_with_core  # noqa: E402
 from sip_phone import REALM, UE1  # noqa: E402
 from ue_tool import PATIENT, Tool, derived, good, named, no_clear, notes, prefix, ran  # noqa: E402
 
@@ -188,16 +188,5 @@ def many(n):
         no_clear((PS, *PC))
 
 
-def setup():
-    ims.setup()
-    make_core()
-
-
-def teardown():
-    ims.teardown()
-    if getattr(World, 'core', None):
-        World.core.delete()
-
-
 if __name__ == '__main__':
-    main(setup, ims.before, teardown)
+    main(setup_with_core, ims.before, teardown_with_core)

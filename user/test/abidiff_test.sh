@@ -6,22 +6,8 @@
 set -eu
 
 lib=$1 dump=$2 allowed=$3
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
-
-ok() {		# NAME COMMAND...
-	name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >"$tmp/log" 2>&1; then
-		echo "ok $n - ABI: $name"
-	else
-		echo "not ok $n - ABI: $name"
-		sed 's/^/# /' "$tmp/log"
-		failed=1
-	fi
-}
+. "${0%/*}/ok_lib.sh"
+id='ABI: '
 
 if ! command -v abidiff >/dev/null; then
 	echo "ok 1 - ABI: abidiff # SKIP it is not installed: abigail-tools"
@@ -53,5 +39,4 @@ change() {		# WHAT SED-EXPRESSION
 change "that a struct has another size" "/class-decl name='imsipsec_mech'/s/size-in-bits='512'/size-in-bits='576'/"
 change "that a function is missing" "s/'imsipsec_version'/'imsipsec_version_'/"
 change "that an enumerator has another value" "/name='IMSIPSEC_STATE_OLD'/s/value='4'/value='5'/"
-echo "1..$n"
-exit $failed
+ok_end

@@ -6,22 +6,8 @@
 set -eu
 
 folder=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
-
-ok() {		# NAME COMMAND...
-	name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >"$tmp/log" 2>&1; then
-		echo "ok $n - HEADER: $name"
-	else
-		echo "not ok $n - HEADER: $name"
-		sed 's/^/# /' "$tmp/log"
-		failed=1
-	fi
-}
+. "${0%/*}/ok_lib.sh"
+id='HEADER: '
 
 # In C++ an enumeration takes none but its own names. A member may be set by its name alone from C++20.
 cat >"$tmp/a.c" <<'EOF'
@@ -86,5 +72,4 @@ for pair in gcc:g++ clang:clang++; do
 		ok "$cxx -std=$std -pedantic" "$cxx" -std=$std $warnings -I"$folder" -fsyntax-only "$tmp/a.cc"
 	done
 done
-echo "1..$n"
-exit $failed
+ok_end

@@ -6,22 +6,7 @@
 set -eu
 
 make=$1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
-
-ok() {		# NAME COMMAND...
-	name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >"$tmp/log" 2>&1; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$tmp/log"
-		failed=1
-	fi
-}
+. "${0%/*}/ok_lib.sh"
 
 unset MAKEFLAGS MFLAGS
 ok "make install" "$make" install DESTDIR="$tmp/root" PREFIX=/usr
@@ -144,5 +129,4 @@ ok "INSTALL: make install again leaves the operator's configuration as it is" ag
 ok "INSTALL: make uninstall leaves it alone, and nothing else" left "$conf"
 cp systemd/ims_ipsec.conf "$conf"
 ok "INSTALL: make uninstall takes the one that was shipped" left ""
-echo "1..$n"
-exit $failed
+ok_end

@@ -7,22 +7,8 @@ set -eu
 
 top=$1 imsipsec=$2
 shift 2
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
-
-ok() {		# NAME COMMAND...
-	name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >"$tmp/log" 2>&1; then
-		echo "ok $n - VERSION: $name"
-	else
-		echo "not ok $n - VERSION: $name"
-		sed 's/^/# /' "$tmp/log"
-		failed=1
-	fi
-}
+. "${0%/*}/ok_lib.sh"
+id='VERSION: '
 
 # shellcheck disable=SC2317 # ok calls them
 is() {		# EXPECTED COMMAND...
@@ -111,5 +97,4 @@ ok "the library says it" "$tmp/a"
 # And nowhere else is it written
 ok "no other file has it" fails grep -nF "$version" "$top/Kbuild" "$top/dkms.conf" "$top/user/Makefile" \
 	"$top/user/lib/libimsipsec.pc.in" -r "$top/kmod"
-echo "1..$n"
-exit $failed
+ok_end
