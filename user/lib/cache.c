@@ -48,26 +48,30 @@ struct query {
 
 /*
  * A bundle, in as many bytes as it has: there may be a million, in each of many processes. A
- * lookup makes the struct imsipsec_bundle of it. Enumerations have few values, so that a byte
- * holds one.
+ * lookup makes the struct imsipsec_bundle of it. What stands together there, and is wanted for
+ * each message, stands together here, so that it is copied in few steps. Other enumerations have
+ * few values, so that a byte holds one.
  */
 struct entry {
 	uint32_t index;			/* its own in entries */
 	uint32_t next[N_KEYS];		/* index of the next one that its head has */
 	uint32_t id, endpoint;
-	uint32_t registration, mark;
-	uint64_t lifetime;
-	uint32_t spi_pc, spi_ps, spi_uc, spi_us;
+	enum imsipsec_state state;
+	enum imsipsec_mode mode;
+	enum imsipsec_alg alg;
+	enum imsipsec_ealg ealg;
 	uint16_t port_pc, port_ps, port_uc, port_us;
+	uint32_t spi_pc, spi_ps, spi_uc, spi_us;
+	uint64_t lifetime;
+	uint32_t registration, mark;
+	uint32_t shape;			/* see shape_of() */
 	uint16_t contact_len;
 	uint16_t ue_nat_port;
 	uint8_t owner_len, interface_len;
 	uint8_t address_len, ue_address_len, ue_nat_address_len;
-	uint8_t state, mode, alg, ealg;
 	uint8_t offload, offload_reason;
 	bool unmarked, udp_only;
 	uint8_t round;			/* of the last dump that had it */
-	bool plain;			/* without what few have: see unpack_rest() */
 	/*
 	 * The addresses, owner, contact and interface. The names have zeroes up to a multiple of
 	 * STEP behind them: copied in few steps, which bring along what has to be behind them.
@@ -78,6 +82,8 @@ struct entry {
 #define NOBODY	UINT32_MAX		/* no index */
 #define STEP	16
 #define STEPS(len)	(((size_t)(len) + STEP - 1) / STEP * STEP)
+#define SHAPE_RARE	0		/* it has what few bundles have */
+#define SHAPE_NONE	UINT32_MAX	/* of what was found last: another one than any entry's */
 
 struct heard {
 	struct heard *next;
@@ -96,10 +102,10 @@ struct imsipsec_cache {
 	struct entry **entries;		/* in no order, without holes */
 	uint32_t n, room;		/* room is a power of two */
 	/* A table for each key, of room indices, which chains begin with */
-	uint64_t seed;
+	uint64_t seeds[N_KEYS];
 	uint32_t *heads;
 	struct imsipsec_bundle found;	/* what was found last */
-	bool found_plain;
+	uint32_t found_shape;
 
 	/* Events that were read in passing, for the next imsipsec_cache_dispatch() */
 	struct heard *heard, **heard_end;
@@ -135,7 +141,7 @@ static uint64_t mix_bytes(uint64_t hash, const void *data, size_t len)
 
 static uint64_t hash_of(const struct imsipsec_cache *c, const struct query *q)
 {
-	uint64_t hash = mix(c->seed, q->key);
+	uint64_t hash = c->seeds[q->key];
 
 	switch (q->key) {
 	case KEY_ID:
@@ -189,6 +195,21 @@ static size_t length_of(const struct entry *e)
 	       e->interface_len;
 }
 
+/*
+ * Of two bundles with one shape, neither has what few bundles have, offload and the families of
+ * the addresses are the same, and the names end in the same step: so nothing of the first is left
+ * when what is copied for each message is the second's.
+ */
+static uint32_t shape_of(const struct entry *e)
+{
+	if (!e->address_len || !e->ue_address_len || e->ue_nat_address_len || e->ue_nat_port ||
+	    e->offload_reason || e->unmarked || e->udp_only || e->interface_len)
+		return SHAPE_RARE;
+	return STEPS(e->owner_len) / STEP | STEPS(e->contact_len) / STEP << 8 |
+	       e->offload << 16 | (e->address_len == sizeof(struct in6_addr)) << 24 |
+	       (e->ue_address_len == sizeof(struct in6_addr)) << 25;
+}
+
 static void pack(union packed *packed, const struct imsipsec_bundle *b)
 {
 	const struct bytes address = bytes_of(&b->address), ue_address = bytes_of(&b->ue_address);
@@ -226,8 +247,7 @@ static void pack(union packed *packed, const struct imsipsec_bundle *b)
 	e->offload_reason = b->offload_reason;
 	e->unmarked = b->unmarked;
 	e->udp_only = b->udp_only;
-	e->plain = !nat_address.len && !b->ue_nat_port && !b->offload && !b->offload_reason &&
-		   !b->unmarked && !b->udp_only && !interface_len;
+	e->shape = shape_of(e);
 	to = put(e->tail, address);
 	to = put(to, ue_address);
 	to = put(to, nat_address);
@@ -238,15 +258,20 @@ static void pack(union packed *packed, const struct imsipsec_bundle *b)
 
 static const uint8_t *unpack_addr(struct imsipsec_addr *addr, const uint8_t *from, size_t len)
 {
-	*addr = (struct imsipsec_addr){ .family = 0 };
-	if (len == sizeof(addr->in)) {
-		addr->family = AF_INET;
+	if (len == sizeof(addr->in))
 		memcpy(&addr->in, from, sizeof(addr->in));
-	} else if (len) {
-		addr->family = AF_INET6;
+	else if (len)
 		memcpy(&addr->in6, from, sizeof(addr->in6));
-	}
 	return from + len;
+}
+
+/* Of the family that has addresses of @len bytes */
+static struct imsipsec_addr *zero_addr(struct imsipsec_addr *addr, size_t len)
+{
+	*addr = (struct imsipsec_addr){
+		.family = len == sizeof(addr->in) ? AF_INET : len ? AF_INET6 : 0,
+	};
+	return addr;
 }
 
 static const uint8_t *unpack_name(uint8_t *to, const uint8_t *from, size_t len)
@@ -258,24 +283,23 @@ static const uint8_t *unpack_name(uint8_t *to, const uint8_t *from, size_t len)
 	return from + i;
 }
 
-/* Behind a name there is nothing of that of another bundle, @had bytes, which was there before. */
-static void clear_rest(uint8_t *name, size_t len, size_t had)
-{
-	if (had > len)
-		memset(name + len, 0, had - len);
-}
-
-/* What few messages need, out of the way of the others */
+/*
+ * What was found last has what @e has of each message's, and gets its shape, and what few bundles
+ * have. Nothing of the bundle before is left. Seldom, and out of the way of what is done for each
+ * message.
+ */
 __attribute__((noinline))
-static void unpack_rest(struct imsipsec_cache *c, const struct entry *e, size_t owner_had,
-			size_t contact_had)
+static void reshape(struct imsipsec_cache *c, const struct entry *e)
 {
-	const uint8_t *from = e->tail + e->address_len + e->ue_address_len;
+	const uint8_t *from = e->tail;
 	struct imsipsec_bundle *b = &c->found;
 
-	clear_rest(b->owner, e->owner_len, owner_had);
-	clear_rest(b->contact, e->contact_len, contact_had);
-	from = unpack_addr(&b->ue_nat_address, from, e->ue_nat_address_len);
+	from = unpack_addr(zero_addr(&b->address, e->address_len), from, e->address_len);
+	from = unpack_addr(zero_addr(&b->ue_address, e->ue_address_len), from, e->ue_address_len);
+	from = unpack_addr(zero_addr(&b->ue_nat_address, e->ue_nat_address_len), from,
+			   e->ue_nat_address_len);
+	memset(b->owner + e->owner_len, 0, sizeof(b->owner) - e->owner_len);
+	memset(b->contact + e->contact_len, 0, sizeof(b->contact) - e->contact_len);
 	b->ue_nat_port = e->ue_nat_port;
 	b->unmarked = e->unmarked;
 	b->udp_only = e->udp_only;
@@ -284,21 +308,19 @@ static void unpack_rest(struct imsipsec_cache *c, const struct entry *e, size_t 
 	memset(b->offload_interface, 0, sizeof(b->offload_interface));
 	memcpy(b->offload_interface, from + STEPS(e->owner_len) + STEPS(e->contact_len),
 	       e->interface_len);
-	c->found_plain = e->plain;
+	c->found_shape = e->shape == SHAPE_RARE ? SHAPE_NONE : e->shape;
 }
 
-/*
- * Into what was found last, whose counters nobody sets. This is done for each message: so what
- * most bundles have not is only looked at where this one or the last has it.
- */
-static const struct imsipsec_bundle *unpack(struct imsipsec_cache *c, const struct entry *e)
+/* Into what was found last, whose counters nobody sets. This is done for each message. */
+static inline void unpack(struct imsipsec_cache *c, const struct entry *e)
 {
 	struct imsipsec_bundle *b = &c->found;
-	const size_t owner_had = b->owner_len, contact_had = b->contact_len;
 	const uint8_t *from = e->tail;
 
 	b->id = e->id;
 	b->endpoint = e->endpoint;
+	b->owner_len = e->owner_len;
+	b->contact_len = e->contact_len;
 	b->state = e->state;
 	b->mode = e->mode;
 	b->alg = e->alg;
@@ -319,12 +341,8 @@ static const struct imsipsec_bundle *unpack(struct imsipsec_cache *c, const stru
 	from += e->ue_nat_address_len;
 	from = unpack_name(b->owner, from, e->owner_len);
 	unpack_name(b->contact, from, e->contact_len);
-	b->owner_len = e->owner_len;
-	b->contact_len = e->contact_len;
-	if (owner_had > STEPS(e->owner_len) || contact_had > STEPS(e->contact_len) ||
-	    !e->plain || !c->found_plain)
-		unpack_rest(c, e, owner_had, contact_had);
-	return b;
+	if (e->shape != c->found_shape)
+		reshape(c, e);
 }
 
 /* What @e is found by. False: nothing. */
@@ -399,7 +417,7 @@ static struct entry *find_next(const struct imsipsec_cache *c, const struct entr
 
 static const struct entry *find_mark(const struct imsipsec_cache *c, uint32_t mark)
 {
-	const uint64_t hash = mix(mix(c->seed, KEY_MARK), mark);
+	const uint64_t hash = mix(c->seeds[KEY_MARK], mark);
 	uint32_t index = c->heads[(size_t)c->room * KEY_MARK + (hash & (c->room - 1))];
 
 	for (; index != NOBODY; index = c->entries[index]->next[KEY_MARK])
@@ -819,10 +837,8 @@ static int choose_tx(struct imsipsec_cache *c, const struct query *q, struct ent
 
 static void give(struct imsipsec_cache *c, const struct entry *e, struct imsipsec_found *found)
 {
-	*found = (struct imsipsec_found){
-		.seq = c->seq,
-		.bundle = unpack(c, e),
-	};
+	*found = (struct imsipsec_found){ .seq = c->seq, .bundle = &c->found };
+	unpack(c, e);
 }
 
 /* The query has no pointer into an entry: they come and go in here. */
@@ -853,6 +869,8 @@ static int look_up(struct imsipsec_cache *c, const struct query *q,
 	return 0;
 }
 
+/* For few messages, out of the way of the others */
+__attribute__((noinline))
 static int look_up_mark(struct imsipsec_cache *c, uint32_t mark, struct imsipsec_found *found)
 {
 	const struct query q = { .key = KEY_MARK, .number = mark };
@@ -932,10 +950,10 @@ int imsipsec_cache_open(struct imsipsec_cache **cache)
 	c->fd = c->heard_fd = -1;
 	c->heard_end = &c->heard;
 	c->found = imsipsec_no_bundle;
-	c->found_plain = true;
+	c->found_shape = SHAPE_NONE;
 	/* So that nobody on the network can choose what meets in one place */
-	if (getrandom(&c->seed, sizeof(c->seed), GRND_NONBLOCK) < 0)
-		c->seed = (uintptr_t)c;
+	if (getrandom(c->seeds, sizeof(c->seeds), GRND_NONBLOCK) < (ssize_t)sizeof(c->seeds))
+		c->seeds[0] = (uintptr_t)c;
 
 	err = grow(c);
 	/* It listens before it dumps, so that nothing is missed in between. */
@@ -977,8 +995,10 @@ void imsipsec_cache_walk(struct imsipsec_cache *c,
 {
 	uint32_t i;
 
-	for (i = 0; i < c->n; i++)
-		cb(unpack(c, c->entries[i]), data);
+	for (i = 0; i < c->n; i++) {
+		unpack(c, c->entries[i]);
+		cb(&c->found, data);
+	}
 }
 
 int imsipsec_cache_fd(const struct imsipsec_cache *c)

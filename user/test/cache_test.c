@@ -73,14 +73,20 @@ static void end(struct datagram *d)
 	d->len = ((struct nlmsghdr *)d->data)->nlmsg_len;
 }
 
+static void put_addr(struct nlmsghdr *nlh, uint16_t type, const struct imsipsec_addr *addr)
+{
+	mnl_attr_put(nlh, type, addr->family == AF_INET6 ? sizeof(addr->in6) : sizeof(addr->in),
+		     &addr->in6);
+}
+
 static void put_bundle(struct nlmsghdr *nlh, const struct imsipsec_bundle *b)
 {
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ID, b->id);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_OWNER, b->owner_len, b->owner);
 	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_CONTACT, b->contact_len, b->contact);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_STATE, b->state);
-	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_ADDRESS, 4, &b->address.in);
-	mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, 4, &b->ue_address.in);
+	put_addr(nlh, IMS_IPSEC_A_BUNDLE_ADDRESS, &b->address);
+	put_addr(nlh, IMS_IPSEC_A_BUNDLE_UE_ADDRESS, &b->ue_address);
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_PORT_PC, htons(b->port_pc));
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_PORT_PS, htons(b->port_ps));
 	mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_PORT_UC, htons(b->port_uc));
@@ -90,13 +96,23 @@ static void put_bundle(struct nlmsghdr *nlh, const struct imsipsec_bundle *b)
 		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MARK, b->mark);
 	mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_MODE, b->mode);
 	if (b->ue_nat_address.family) {
-		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, 4, &b->ue_nat_address.in);
+		put_addr(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_ADDRESS, &b->ue_nat_address);
 		mnl_attr_put_u16(nlh, IMS_IPSEC_A_BUNDLE_UE_NAT_PORT, htons(b->ue_nat_port));
 	}
 	if (b->unmarked)
 		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UNMARKED, 0, NULL);
 	if (b->udp_only)
 		mnl_attr_put(nlh, IMS_IPSEC_A_BUNDLE_UDP_ONLY, 0, NULL);
+	if (b->alg)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_AUTH_ALG, b->alg);
+	if (b->ealg)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_ENC_ALG, b->ealg);
+	if (b->offload)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OFFLOAD, b->offload);
+	if (b->offload_reason)
+		mnl_attr_put_u32(nlh, IMS_IPSEC_A_BUNDLE_OFFLOAD_REASON, b->offload_reason);
+	if (b->offload_interface[0])
+		mnl_attr_put_strz(nlh, IMS_IPSEC_A_BUNDLE_OFFLOAD_INTERFACE, b->offload_interface);
 }
 
 /* @new_state: 0: it is gone */
@@ -1128,10 +1144,12 @@ static void test_random(bool overrun)
 static bool is_whole(const struct imsipsec_bundle *a, const struct imsipsec_bundle *b)
 {
 	return SAME(id) && SAME(owner) && SAME(owner_len) && SAME(contact) && SAME(contact_len) &&
-	       SAME(state) && SAME(mode) && SAME(address) && SAME(ue_address) && SAME(port_pc) &&
+	       SAME(state) && SAME(mode) && SAME(alg) && SAME(ealg) && SAME(address) &&
+	       SAME(ue_address) && SAME(port_pc) &&
 	       SAME(port_ps) && SAME(port_uc) && SAME(port_us) && SAME(registration) &&
 	       SAME(mark) && SAME(ue_nat_address) && SAME(ue_nat_port) && SAME(unmarked) &&
-	       SAME(udp_only) && SAME(offload) && SAME(offload_interface) && SAME(tcp_only) &&
+	       SAME(udp_only) && SAME(offload) && SAME(offload_reason) &&
+	       SAME(offload_interface) && SAME(tcp_only) &&
 	       a->last_rx_ms == IMSIPSEC_NEVER && !a->rx_packets && SAME(reserved);
 }
 
@@ -1165,7 +1183,7 @@ static void test_length(void)
 		largest = 0;
 		tell(b, IMSIPSEC_EVENT_CREATED, b->state);
 		same &= !imsipsec_cache_dispatch(cache, NULL, NULL);
-		if (largest > 96 + 2 * 4 + 4 + 3 * len + 2 * 15) {
+		if (largest > 106 + 2 * 4 + 4 + 3 * len + 2 * 15) {
 			printf("# %zu bytes for names of %zu\n", largest, 3 * len);
 			same = false;
 		}
@@ -1173,6 +1191,79 @@ static void test_length(void)
 		b->id = 0;
 	}
 	ok(same, "CACHE: an entry is as long as its names, and gives the whole bundle");
+}
+
+static size_t random_name(uint8_t *name, size_t most)
+{
+	static const size_t lens[] = { 1, 15, 16, 17, 31, 32, 33, IMSIPSEC_CONTACT_MAX };
+	size_t len = lens[random_below(sizeof(lens) / sizeof(*lens))];
+
+	if (len > most)
+		len = most;
+	memset(name, 0, most);
+	memset(name, 'a' + random_below(26), len);
+	return len;
+}
+
+static void random_addr(struct imsipsec_addr *addr)
+{
+	*addr = (struct imsipsec_addr){ .family = random_below(2) ? AF_INET : AF_INET6 };
+	memset(&addr->in6, 1 + random_below(255),
+	       addr->family == AF_INET ? sizeof(addr->in) : sizeof(addr->in6));
+}
+
+/* What was found last is where the next one goes. */
+static void test_turns(void)
+{
+	enum { MANY = 64, TURNS = 4000 };
+	static struct imsipsec_bundle all[MANY];
+	struct imsipsec_found found;
+	struct imsipsec_bundle *b;
+	unsigned int i, wrong = 0;
+
+	reset();
+	if (!open_cache())
+		exit(1);
+	for (i = 0; i < MANY; i++) {
+		b = make(i, 1 + i, 0);
+		b->owner_len = random_name(b->owner, sizeof(b->owner));
+		b->contact_len = random_name(b->contact, sizeof(b->contact));
+		random_addr(&b->address);
+		random_addr(&b->ue_address);
+		b->alg = 1 + random_below(2);
+		b->ealg = 1 + random_below(3);
+		b->offload = random_below(4);
+		b->state = IMSIPSEC_STATE_ACTIVE + random_below(2);
+		/* Every other one has something of what is rare. */
+		switch (random_below(10)) {
+		case 0:
+			random_addr(&b->ue_nat_address);
+			b->ue_nat_port = 1 + random_below(65535);
+			break;
+		case 1:
+			b->unmarked = true;
+			break;
+		case 2:
+			b->udp_only = true;
+			break;
+		case 3:
+			b->offload_reason = IMSIPSEC_OFFLOAD_REASON_DOWN;
+			break;
+		case 4:
+			strcpy(b->offload_interface, "eth0");
+			break;
+		}
+		all[i] = *b;
+		tell(b, IMSIPSEC_EVENT_CREATED, b->state);
+		b->id = 0;
+	}
+	wrong += !!imsipsec_cache_dispatch(cache, NULL, NULL);
+	for (i = 0; i < TURNS; i++) {
+		b = &all[random_below(MANY)];
+		wrong += imsipsec_rx_mark(cache, b->mark, &found) || !is_whole(found.bundle, b);
+	}
+	ok(!wrong, "CACHE: of any two bundles in turn, the second has nothing of the first (%u of %d)",
+	   wrong, TURNS);
 }
 
 int main(void)
@@ -1191,6 +1282,7 @@ int main(void)
 	test_mapped();
 	test_fork();
 	test_length();
+	test_turns();
 	test_random(false);
 	test_random(true);
 	return done();
