@@ -423,22 +423,3 @@ int imsipsec_put_text(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 	mnl_attr_put(nlh, type, 1, "");
 	return 0;
 }
-
-/* ---- Structs of the caller's, which may be newer --------------------- */
-
-bool imsipsec_is_zero(const void *data, size_t len)
-{
-	const unsigned char *bytes = data;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (bytes[i])
-			return false;
-	return true;
-}
-
-int imsipsec_too_new(struct imsipsec *h)
-{
-	return imsipsec_fail(h, -E2BIG,
-			     "made for a newer libimsipsec, or a struct was not initialised");
-}

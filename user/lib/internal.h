@@ -60,6 +60,18 @@ struct imsipsec_events {
 	struct imsipsec_event event;
 };
 
+/* error.c: the text of an error, and structs of the caller's */
+
+int imsipsec_fail(struct imsipsec *h, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Take in a struct of the caller's, into another one: 0, or -E2BIG for what is not known here. */
+#define imsipsec_take_in(h, to, from) \
+	(*(to) = *(from), \
+	 imsipsec_is_zero((from)->reserved, sizeof((from)->reserved)) ? 0 : imsipsec_too_new(h))
+bool imsipsec_is_zero(const void *data, size_t len);
+int imsipsec_too_new(struct imsipsec *h);
+
 /* handle.c: exchanges with the kernel */
 
 typedef int (*imsipsec_reply_fn)(struct imsipsec *h, const struct nlmsghdr *nlh, void *data);
@@ -102,8 +114,6 @@ int imsipsec_nl_check_process(struct imsipsec *h);
 bool imsipsec_nl_ok(const struct nlmsghdr *nlh, int left);
 bool imsipsec_nl_input(struct imsipsec_exchange *x, const void *buf, size_t len);
 int imsipsec_nl_recv(int fd, void *buf, size_t size, int flags, size_t *len);
-int imsipsec_fail(struct imsipsec *h, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
 int imsipsec_fail_system(struct imsipsec *h, int err);
 int imsipsec_called(struct imsipsec *h, int ret);
 
@@ -135,13 +145,6 @@ int imsipsec_put_bytes(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 		       const void *data, size_t len, size_t max);
 int imsipsec_put_text(struct imsipsec *h, struct nlmsghdr *nlh, uint16_t type,
 		      const char *text, size_t max);
-
-/* Take in a struct of the caller's, into another one: 0, or -E2BIG for what is not known here. */
-#define imsipsec_take_in(h, to, from) \
-	(*(to) = *(from), \
-	 imsipsec_is_zero((from)->reserved, sizeof((from)->reserved)) ? 0 : imsipsec_too_new(h))
-bool imsipsec_is_zero(const void *data, size_t len);
-int imsipsec_too_new(struct imsipsec *h);
 
 /* config.c, endpoint.c and so on: replies, apart from any socket */
 
@@ -181,5 +184,12 @@ bool imsipsec_name_equal(const char *name, const char *text, size_t len);
 #define N_PAIRS 9
 
 extern const struct imsipsec_pair imsipsec_pairs[N_PAIRS];
+bool imsipsec_pairs_known(const struct imsipsec_pair *pairs, size_t n);
+
+/* secagree.c, secagree_write.c */
+
+/* Phones offer up to a dozen; a header must not make the server hoard memory. */
+#define MECHS_MAX	64
+#define SPI_MIN		256	/* below: reserved by RFC 4303 */
 
 #endif /* IMSIPSEC_INTERNAL_H */

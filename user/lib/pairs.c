@@ -18,6 +18,17 @@ const struct imsipsec_pair imsipsec_pairs[N_PAIRS] = {
 	{ IMSIPSEC_ALG_HMAC_MD5_96, IMSIPSEC_EALG_NULL },
 };
 
+/* Of the caller's pairs none has what is newer than the library. */
+bool imsipsec_pairs_known(const struct imsipsec_pair *pairs, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!imsipsec_is_zero(pairs[i].reserved, sizeof(pairs[i].reserved)))
+			return false;
+	return true;
+}
+
 struct list {
 	struct imsipsec_pair *pairs;
 	size_t n, room;
