@@ -174,13 +174,13 @@ def planted():
             equal(floors(top), [], f'{part.folder}: findings before')
             lowest = [n for n, floor in part.lists.items() if floor == len(part.names) - 1][0]
             sources, _ = module.read_folder(folder)
-            highest, name = [(n, min(sources[n].defines - {'main'})) for n, floor in part.lists.items()
-                             if not floor and sources[n].defines - {'main'}][0]
+            highest, name = min(((n, min(sources[n].defines - {'main'})) for n, floor in part.lists.items()
+                                 if floor < len(part.names) - 1 and sources[n].defines - {'main'}), key=lambda x: part.lists[x[0]])
             with open(f'{folder}/{lowest}', 'r+', encoding='utf-8') as f:
                 line = f.read().count('\n') + 1
                 f.write(f'import {name}\n' if lowest.endswith('.py') else f'int planted(void) {{ return {name}(); }}\n')
             equal(floors(top), [f'{part.folder}/{lowest}:{line}: {name} of {highest} is called from below: {lowest} is of the floor '
-                                f'"{part.names[-1]}", {highest} of "{part.names[0]}"'], f'{part.folder}: findings')
+                                f'"{part.names[-1]}", {highest} of "{part.names[part.lists[highest]]}"'], f'{part.folder}: findings')
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@
 
 #define BATCH_WORDS_MAX	128
 
+bool force_wanted;
+
 struct batch {
 	const char *name;
 	FILE *file;

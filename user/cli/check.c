@@ -5,13 +5,9 @@
  * It looks and changes no setting. Each check is a function that says what it found, good
  * or bad, and how that is cured; it claims no more than it looked at.
  */
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "check_rules.h"
+#include "check.h"
 #include "cli.h"
 
 static const struct check_row {
@@ -51,44 +47,6 @@ static const char *const level_names[] = {
 	[CHECK_FAULT] = "fault",
 };
 
-/* Return: @array with room for one more than @n, which counts it. It is zero. */
-void *check_grow(void *array, size_t *n, size_t size)
-{
-	/* Twice as much at a time */
-	if (!(*n & (*n - 1)))
-		array = realloc(array, (*n ? 2 * *n : 1) * size);
-	if (!array)
-		die(EXIT_KERNEL, "%s", strerror(ENOMEM));
-	memset((char *)array + *n * size, 0, size);
-	++*n;
-	return array;
-}
-
-void check_found(struct check *c, enum check_level level, const char *fmt, ...)
-{
-	struct check_finding *f;
-	va_list args;
-
-	c->findings = check_grow(c->findings, &c->n_findings, sizeof(*c->findings));
-	f = &c->findings[c->n_findings - 1];
-	f->level = level;
-	f->check = c->now;
-	va_start(args, fmt);
-	vsnprintf(f->text, sizeof(f->text), fmt, args);
-	va_end(args);
-}
-
-/* Of what was found last */
-void check_cure(struct check *c, const char *fmt, ...)
-{
-	struct check_finding *f = &c->findings[c->n_findings - 1];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(f->cure, sizeof(f->cure), fmt, args);
-	va_end(args);
-}
-
 /* Those that the module has to answer for: it said why it does not. */
 static void tell_left_out(struct check *c)
 {
@@ -118,22 +76,6 @@ void check_run(struct check *c)
 		tell_left_out(c);
 }
 
-void check_free(struct check *c)
-{
-	free(c->endpoints);
-	free(c->algorithms);
-	free(c->addresses);
-	free(c->policies);
-	json_object_put(c->nft);
-	free(c->iptables[0]);
-	free(c->iptables[1]);
-	free(c->iptables_nft[0]);
-	free(c->iptables_nft[1]);
-	free(c->fwmarks);
-	free(c->sockets);
-	free(c->findings);
-}
-
 static void finding_json(struct json *j, const struct check_finding *f)
 {
 	json_open(j, NULL, '{');
@@ -153,6 +95,18 @@ static void finding_text(const struct check_finding *f)
 	putchar('\n');
 }
 
+static void gather(struct check *c)
+{
+	check_gather_host(c);
+	/* Without the module nobody would look at it. */
+	if (!c->module)
+		return;
+	check_gather_policies(c);
+	check_gather_rules(c);
+	check_gather_fwmarks(c);
+	check_gather_sockets(c);
+}
+
 int cmd_check(int argc, char **argv)
 {
 	struct check c = { .root = "", .ues = 64000 };
@@ -165,7 +119,7 @@ int cmd_check(int argc, char **argv)
 
 	parse_args(argc, argv, args, ARRAY_SIZE(args));
 
-	check_gather(&c);
+	gather(&c);
 	check_run(&c);
 	if (json_wanted)
 		json_open(&json_out, NULL, '[');

@@ -152,6 +152,9 @@ struct check {
 /* check.c */
 
 void check_run(struct check *c);
+
+/* check_found.c */
+
 void check_free(struct check *c);
 void __attribute__((format(printf, 3, 4)))
 check_found(struct check *c, enum check_level level, const char *fmt, ...);
@@ -166,6 +169,7 @@ bool check_read_number(const struct check *c, const char *path, uint64_t *value)
 bool check_exists(const struct check *c, const char *path);
 bool check_has_kernel_module(const struct check *c, const char *name, bool *loaded);
 bool check_list_has(const char *list, char range, uint32_t number);
+void check_module_cure(const struct check *c, char *buf, size_t size);
 
 /* check_policy.c: XFRM's policies */
 
@@ -182,16 +186,15 @@ void check_gather_sockets(struct check *c);
 
 /* check_gather.c: what is not a file */
 
-void check_gather(struct check *c);
+void check_gather_host(struct check *c);
 void check_gather_rules(struct check *c);
 int check_dump(int bus, struct nlmsghdr *nlh, uint16_t type, imsipsec_reply_fn each, void *data);
 
-/* check_host.c */
+/* check_endpoint.c: what an endpoint has */
 
 bool check_has_port(const struct imsipsec_endpoint *e, uint16_t port);
 bool check_get_trusted(const char *text, struct imsipsec_addr *address, unsigned int *length);
 bool check_has_family(const struct check *c, int family);
-void check_module_cure(const struct check *c, char *buf, size_t size);
 
 /* What looks, one a row of check.c's table */
 

@@ -112,6 +112,24 @@ bool check_has_kernel_module(const struct check *c, const char *name, bool *load
 	return *loaded || there;
 }
 
+/* What to do where ims_ipsec is not loaded: is there one for this kernel? */
+void check_module_cure(const struct check *c, char *buf, size_t size)
+{
+	char *release = check_read(c, "/proc/sys/kernel/osrelease");
+	bool loaded;
+
+	if (release)
+		release[strcspn(release, "\n")] = '\0';
+	if (check_has_kernel_module(c, "ims_ipsec", &loaded))
+		snprintf(buf, size, "modprobe ims_ipsec, at boot: systemctl enable ims_ipsec");
+	else
+		snprintf(buf, size, "there is none for kernel %s: install the packages "
+			 "ims-ipsec-dkms and linux-headers-%s, or of the source "
+			 "\"make && make install\"; then modprobe ims_ipsec",
+			 release ? release : "of this host", release ? release : "...");
+	free(release);
+}
+
 /*
  * Is a number among those that stand in a text, alone or in a range: "5060 5062-5064"?
  * @range is what stands between the ends of one.

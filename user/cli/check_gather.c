@@ -234,6 +234,7 @@ static void gather_iptables_nft(struct check *c, unsigned int i, const char *fam
 	}
 }
 
+/* Of packet filters, by their commands */
 void check_gather_rules(struct check *c)
 {
 	char *nft = output_of("nft -j -n -s list ruleset", &c->nft_error);
@@ -251,7 +252,6 @@ void check_gather_rules(struct check *c)
 		gather_iptables_nft(c, 0, "ip", "iptables-nft-save");
 		gather_iptables_nft(c, 1, "ip6", "ip6tables-nft-save");
 	}
-	check_gather_fwmarks(c);
 }
 
 /*
@@ -264,15 +264,9 @@ int check_dump(int bus, struct nlmsghdr *nlh, uint16_t type, imsipsec_reply_fn e
 	return imsipsec_nl_ask(bus, nlh, type, each, data);
 }
 
-void check_gather(struct check *c)
+void check_gather_host(struct check *c)
 {
 	gather_module(c);
 	gather_addresses(c);
 	gather_defaults(c);
-	/* Without the module nobody would look at it. */
-	if (!c->module)
-		return;
-	check_gather_policies(c);
-	check_gather_rules(c);
-	check_gather_sockets(c);
 }

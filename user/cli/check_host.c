@@ -13,24 +13,6 @@
 /* In linux/capability.h */
 #define CAP_NET_ADMIN_BIT	12
 
-/* What to do where it is not loaded: is there one for this kernel? */
-void check_module_cure(const struct check *c, char *buf, size_t size)
-{
-	char *release = check_read(c, "/proc/sys/kernel/osrelease");
-	bool loaded;
-
-	if (release)
-		release[strcspn(release, "\n")] = '\0';
-	if (check_has_kernel_module(c, "ims_ipsec", &loaded))
-		snprintf(buf, size, "modprobe ims_ipsec, at boot: systemctl enable ims_ipsec");
-	else
-		snprintf(buf, size, "there is none for kernel %s: install the packages "
-			 "ims-ipsec-dkms and linux-headers-%s, or of the source "
-			 "\"make && make install\"; then modprobe ims_ipsec",
-			 release ? release : "of this host", release ? release : "...");
-	free(release);
-}
-
 void check_module(struct check *c)
 {
 	char *version, cure[CHECK_TEXT];
@@ -124,19 +106,6 @@ void check_address(struct check *c)
 		check_cure(c, "ip address add %s/%d dev INTERFACE, or nothing on a host that stands by",
 			   buf, c->endpoints[i].address.family == AF_INET ? 32 : 128);
 	}
-}
-
-/* Of "192.0.2.0/24%eth1" */
-bool check_get_trusted(const char *text, struct imsipsec_addr *address, unsigned int *length)
-{
-	char buf[INET6_ADDRSTRLEN];
-	const size_t len = strcspn(text, "/");
-
-	if (len >= sizeof(buf) || sscanf(text + len, "/%u%%", length) != 1)
-		return false;
-	memcpy(buf, text, len);
-	buf[len] = '\0';
-	return !imsipsec_addr_parse(address, buf);
 }
 
 /* A line "  eth1: ..." of /proc/net/dev, which is the namespace's */
@@ -453,28 +422,6 @@ void check_default_policy(struct check *c)
 	} else {
 		check_found(c, CHECK_OK, "XFRM accepts by default");
 	}
-}
-
-/* Is a port one of the endpoint's? */
-bool check_has_port(const struct imsipsec_endpoint *e, uint16_t port)
-{
-	size_t i;
-
-	for (i = 0; i < e->n_port_pc; i++)
-		if (e->port_pc[i] == port)
-			return true;
-	return e->port_ps == port;
-}
-
-/* Has any endpoint an address of that family? */
-bool check_has_family(const struct check *c, int family)
-{
-	size_t i;
-
-	for (i = 0; i < c->n_endpoints; i++)
-		if (c->endpoints[i].address.family == family)
-			return true;
-	return false;
 }
 
 void check_esp(struct check *c)

@@ -527,8 +527,7 @@ void check_warn_marks(const struct imsipsec_config *config, const struct imsipse
 	/* nft would load it. */
 	if (check_has_kernel_module(&c, "nf_tables", &loaded) && loaded)
 		check_gather_rules(&c);
-	else
-		check_gather_fwmarks(&c);
+	check_gather_fwmarks(&c);
 	look(&c);
 	for (i = 0; i < c.n_findings; i++)
 		fail("warning: %s; cure: %s", c.findings[i].text, c.findings[i].cure);

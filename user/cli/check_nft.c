@@ -11,250 +11,26 @@
 #include "check_rules.h"
 #include "cli.h"
 
-#define DEPTH_MAX	64	/* of JSON, and so of what follows it */
 #define SPLITS_MAX	2	/* of a rule, by sets and maps that it uses */
 #define ELEMENTS_MAX	64	/* of the second of them */
-
-/* ---- JSON that may be anything --------------------------------------- */
-
-/* Return: the array of objects that `nft -j` writes, or NULL */
-struct json_object *check_nft_parse(const char *text)
-{
-	struct json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
-	struct json_object *all, *array = NULL;
-
-	all = tok ? json_tokener_parse_ex(tok, text, (int)strlen(text) + 1) : NULL;
-	if (tok)
-		json_tokener_free(tok);
-	if (json_object_object_get_ex(all, "nftables", &array) &&
-	    json_object_is_type(array, json_type_array))
-		json_object_get(array);
-	else
-		array = NULL;
-	json_object_put(all);
-	return array;
-}
-
-size_t check_nft_length(struct json_object *array)
-{
-	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
-}
-
-struct json_object *check_nft_at(struct json_object *array, size_t i)
-{
-	return i < check_nft_length(array) ? json_object_array_get_idx(array, i) : NULL;
-}
-
-static bool has(struct json_object *object, const char *key)
-{
-	return json_object_object_get_ex(object, key, NULL);
-}
-
-struct json_object *check_nft_get(struct json_object *object, const char *key)
-{
-	struct json_object *value = NULL;
-
-	json_object_object_get_ex(object, key, &value);
-	return value;
-}
-
-/* Return: "" if it is no string */
-static const char *string_of(struct json_object *value)
-{
-	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
-}
-
-const char *check_nft_string(struct json_object *object, const char *key)
-{
-	return string_of(check_nft_get(object, key));
-}
-
-static bool is(struct json_object *object, const char *key, const char *value)
-{
-	return !strcmp(check_nft_string(object, key), value);
-}
-
-static bool is_number(struct json_object *value, uint32_t *number)
-{
-	int64_t n;
-
-	if (!json_object_is_type(value, json_type_int))
-		return false;
-	n = json_object_get_int64(value);
-	*number = n;
-	return n >= 0 && n <= UINT32_MAX;
-}
-
-/* ---- A rule for people ------------------------------------------------ */
-
-struct output {
-	char *text;
-	size_t size, len;
-	bool marks;		/* numbers are marks */
-	bool quotes;		/* texts are names of devices */
-};
-
-/* To what stands there, without a blank */
-static void join(struct output *out, const char *text)
-{
-	size_t left = out->size - out->len;
-	int n = snprintf(out->text + out->len, left, "%s", text);
-
-	out->len += (size_t)n < left ? (size_t)n : left - 1;
-}
-
-static void print(struct output *out, const char *text)
-{
-	if (out->len && !strchr(" -/", out->text[out->len - 1]) && *text != ',')
-		join(out, " ");
-	join(out, text);
-}
-
-static void print_quoted(struct output *out, const char *text)
-{
-	print(out, "\"");
-	join(out, text);
-	join(out, "\"");
-}
-
-static void print_any(struct output *out, struct json_object *value);
-
-static void print_list(struct output *out, struct json_object *array, const char *between)
-{
-	size_t i;
-
-	for (i = 0; i < check_nft_length(array); i++) {
-		if (i)
-			print(out, between);
-		print_any(out, check_nft_at(array, i));
-	}
-}
-
-/* Two values side by side: of a map, the second may be a verdict */
-static void print_elements(struct output *out, struct json_object *set)
-{
-	struct json_object *e;
-	size_t i;
-
-	print(out, "{");
-	for (i = 0; i < check_nft_length(set); i++) {
-		e = check_nft_at(set, i);
-		if (i)
-			print(out, ",");
-		if (json_object_is_type(e, json_type_array))
-			print_list(out, e, ":");
-		else
-			print_any(out, e);
-	}
-	print(out, "}");
-}
-
-static void print_key(struct output *out, const char *name, struct json_object *value)
-{
-	static const char *const members[] = {
-		"key", "protocol", "field", "target", "type", "name", "prefix",
-	};
-	struct json_object *left = check_nft_get(value, "left"), *addr = check_nft_get(value, "addr");
-	const char *text;
-	size_t i;
-
-	if (left) {
-		print_any(out, left);
-		/* nft leaves "==" out, but behind an operator. */
-		if (has(left, "&") || has(left, "|") || has(left, "^") ||
-		    (!is(value, "op", "==") && !is(value, "op", "in")))
-			print(out, check_nft_string(value, "op"));
-		print_any(out, check_nft_get(value, "right"));
-	} else if (!strcmp(name, "vmap") || !strcmp(name, "map") || !strcmp(name, "mangle")) {
-		print_any(out, check_nft_get(value, "key"));
-		print(out, !strcmp(name, "mangle") ? "set" : name);
-		print_any(out, check_nft_get(value, !strcmp(name, "mangle") ? "value" : "data"));
-	} else if (!strcmp(name, "set") && json_object_is_type(value, json_type_array)) {
-		print_elements(out, value);
-	} else if (!strcmp(name, "range") && check_nft_length(value) == 2) {
-		print_any(out, check_nft_at(value, 0));
-		join(out, "-");
-		print_any(out, check_nft_at(value, 1));
-	} else if (!strcmp(name, "concat")) {
-		print_list(out, value, ".");
-	} else if (!strcmp(name, "elem")) {
-		print_any(out, check_nft_get(value, "val"));
-	} else if (addr) {
-		print_any(out, addr);
-		join(out, "/");
-		out->marks = false;
-		print_any(out, check_nft_get(value, "len"));
-	} else if (strchr("&|^<>", *name) && json_object_is_type(value, json_type_array)) {
-		print_list(out, value, name);
-	} else {
-		text = check_nft_string(value, "key");
-		out->marks |= !strcmp(text, "mark");
-		out->quotes |= !strcmp(text, "iifname") || !strcmp(text, "oifname");
-		/* As nft, which leaves that word out */
-		if (strcmp(name, "payload") && strncmp(text, "iif", 3) && strncmp(text, "oif", 3))
-			print(out, name);
-		if (!strcmp(name, "reject"))
-			return;
-		for (i = 0; i < ARRAY_SIZE(members); i++) {
-			text = check_nft_string(value, members[i]);
-			if (!*text)
-				continue;
-			if (!strcmp(members[i], "prefix")) {
-				print(out, members[i]);
-				print_quoted(out, text);
-			} else {
-				print(out, text);
-			}
-		}
-	}
-}
-
-static void print_any(struct output *out, struct json_object *value)
-{
-	char number[32];
-	uint32_t n;
-
-	if (json_object_is_type(value, json_type_object)) {
-		json_object_object_foreach(value, key, member)
-			print_key(out, key, member);
-	} else if (json_object_is_type(value, json_type_array)) {
-		print_list(out, value, ",");
-	} else if (is_number(value, &n)) {
-		snprintf(number, sizeof(number), out->marks ? "0x%08x" : "%u", (unsigned int)n);
-		print(out, number);
-	} else if (out->quotes && value) {
-		print_quoted(out, json_object_get_string(value));
-	} else if (value) {
-		print(out, json_object_get_string(value));
-	}
-}
-
-void check_nft_text(struct json_object *expr, char *text, size_t size)
-{
-	struct output out = { .text = text, .size = size };
-	size_t i;
-
-	*text = '\0';
-	for (i = 0; i < check_nft_length(expr); i++, out.marks = out.quotes = false)
-		print_any(&out, check_nft_at(expr, i));
-}
 
 /* ---- What a rule is for ----------------------------------------------- */
 
 /* A set or a map of the table, by "@name"; else @value, or what is in its "set" */
 static struct json_object *elements_of(const struct check_table *t, struct json_object *value)
 {
-	const char *name = string_of(value);
+	const char *name = check_nft_as_string(value);
 
 	if (*name == '@')
 		return check_nft_get(t->sets, name + 1);
-	return has(value, "set") ? check_nft_get(value, "set") : value;
+	return check_nft_has(value, "set") ? check_nft_get(value, "set") : value;
 }
 
 /* An element may have a comment, a timeout, and so on. */
 static struct json_object *plain(struct json_object *element)
 {
-	return has(element, "elem") ? check_nft_get(check_nft_get(element, "elem"), "val") : element;
+	return check_nft_has(element, "elem") ? check_nft_get(check_nft_get(element, "elem"), "val") :
+	       element;
 }
 
 /* Component @part of a concatenation, where there is one */
@@ -270,17 +46,18 @@ static bool add_value(struct check_set *s, struct json_object *value, bool proto
 	uint32_t first, last;
 	int number;
 
-	if (is_number(value, &first)) {
+	if (check_nft_number(value, &first)) {
 		check_set_add(s, first, first);
 		return true;
 	}
-	if (is_number(check_nft_at(range, 0), &first) && is_number(check_nft_at(range, 1), &last)) {
+	if (check_nft_number(check_nft_at(range, 0), &first) &&
+	    check_nft_number(check_nft_at(range, 1), &last)) {
 		check_set_add(s, first, last);
 		return true;
 	}
 	if (!protos || !json_object_is_type(value, json_type_string))
 		return false;
-	number = check_proto_number(string_of(value), strlen(string_of(value)));
+	number = check_proto_number(check_nft_as_string(value), strlen(check_nft_as_string(value)));
 	if (number >= 0)
 		check_set_add(s, number, number);
 	return number >= 0;
@@ -369,7 +146,7 @@ static bool is_true(struct json_object *value)
 
 	if (json_object_is_type(value, json_type_boolean))
 		return json_object_get_boolean(value);
-	return is_number(value, &n) ? n : !strcmp(string_of(value), "exists");
+	return check_nft_number(value, &n) ? n : !strcmp(check_nft_as_string(value), "exists");
 }
 
 static void match_ipsec(struct check_rule *r, const char *op, struct json_object *right)
@@ -380,15 +157,16 @@ static void match_ipsec(struct check_rule *r, const char *op, struct json_object
 /* A family by its number, AF_INET or an EtherType, or by its name */
 static void match_family(struct check_rule *r, const char *op, struct json_object *right)
 {
+	const char *name = check_nft_as_string(right);
 	bool ipv4 = false, ipv6 = false;
 	uint32_t n;
 
-	if (is_number(right, &n)) {
+	if (check_nft_number(right, &n)) {
 		ipv4 = n == AF_INET || n == 0x0800;
 		ipv6 = n == AF_INET6 || n == 0x86dd;
 	} else {
-		ipv4 = !strcmp(string_of(right), "ipv4") || !strcmp(string_of(right), "ip");
-		ipv6 = !strcmp(string_of(right), "ipv6") || !strcmp(string_of(right), "ip6");
+		ipv4 = !strcmp(name, "ipv4") || !strcmp(name, "ip");
+		ipv6 = !strcmp(name, "ipv6") || !strcmp(name, "ip6");
 	}
 	if (!ipv4 && !ipv6) {
 		r->other = true;
@@ -414,7 +192,7 @@ static void match_meta(const struct check_table *t, struct check_rule *r, const 
 		r->other = true;
 		/* The loopback device, by its name or its number */
 		if ((!strncmp(key, "iif", 3) || !strncmp(key, "oif", 3)) && strcmp(op, "!=") &&
-		    !strcmp(string_of(right), "lo"))
+		    !strcmp(check_nft_as_string(right), "lo"))
 			r->named = true;
 	}
 }
@@ -432,18 +210,18 @@ static void match(const struct check_table *t, struct check_rule *r, struct json
 				match(t, r, check_nft_at(concat, i), op, right, (int)i);
 			else
 				r->other = true;
-	} else if (has(payload, "protocol")) {
+	} else if (check_nft_has(payload, "protocol")) {
 		match_payload(t, r, payload, op, right, part);
-	} else if (has(left, "meta")) {
+	} else if (check_nft_has(left, "meta")) {
 		match_meta(t, r, check_nft_string(check_nft_get(left, "meta"), "key"), op, right, part);
-	} else if (has(left, "ipsec")) {
+	} else if (check_nft_has(left, "ipsec")) {
 		r->ipsec = CHECK_IPSEC_EXISTS;
 		r->other = true;
-	} else if (is(check_nft_get(left, "rt"), "key", "ipsec") && part < 0) {
+	} else if (check_nft_is(check_nft_get(left, "rt"), "key", "ipsec") && part < 0) {
 		match_ipsec(r, op, right);
 	} else {
 		r->other = true;
-		r->named |= has(left, "ct");
+		r->named |= check_nft_has(left, "ct");
 		/* "tcp flags & syn" */
 		payload = check_nft_get(check_nft_at(check_nft_get(left, "&"), 0), "payload");
 		if (payload)
@@ -466,7 +244,7 @@ static bool set_verdict(struct check_rule *r, struct json_object *statement)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(verdicts); i++) {
-		if (!has(statement, verdicts[i].name))
+		if (!check_nft_has(statement, verdicts[i].name))
 			continue;
 		r->verdict = verdicts[i].verdict;
 		r->target = check_nft_string(check_nft_get(statement, verdicts[i].name), "target");
@@ -481,15 +259,15 @@ static void read_xt(struct check_rule *r, struct json_object *xt)
 {
 	const char *name = check_nft_string(xt, "name");
 
-	if (is(xt, "type", "match") && !strcmp(name, "comment"))
+	if (check_nft_is(xt, "type", "match") && !strcmp(name, "comment"))
 		return;
-	if (is(xt, "type", "match") && !strcmp(name, "policy")) {
+	if (check_nft_is(xt, "type", "match") && !strcmp(name, "policy")) {
 		r->ipsec = CHECK_IPSEC_UNKNOWN;
-	} else if (is(xt, "type", "target") && !strcmp(name, "REJECT")) {
+	} else if (check_nft_is(xt, "type", "target") && !strcmp(name, "REJECT")) {
 		r->verdict = CHECK_REFUSES;
-	} else if (is(xt, "type", "match")) {
+	} else if (check_nft_is(xt, "type", "match")) {
 		r->other = r->opaque = true;
-	} else if (!is(xt, "type", "target")) {
+	} else if (!check_nft_is(xt, "type", "target")) {
 		/* Older ones say but that there is something. */
 		r->other = r->opaque = true;
 		r->verdict = CHECK_OTHER;
@@ -535,7 +313,8 @@ static bool split(struct check_table *t, struct check_chain *chain, size_t rule,
 
 	key = check_nft_get(vmap ? vmap : m, vmap ? "key" : "left");
 	elements = elements_of(t, check_nft_get(vmap ? vmap : m, vmap ? "data" : "right"));
-	if (!vmap && (!has(key, "concat") || is(m, "op", "!=") || check_nft_length(elements) < 2))
+	if (!vmap && (!check_nft_has(key, "concat") || check_nft_is(m, "op", "!=") ||
+		      check_nft_length(elements) < 2))
 		return false;
 	if (depth == SPLITS_MAX || (depth && check_nft_length(elements) > ELEMENTS_MAX)) {
 		chain->rules[rule].other = chain->rules[rule].opaque = true;
@@ -573,11 +352,11 @@ static void read_from(struct check_table *t, struct check_chain *chain, size_t r
 		if (m)
 			match(t, r, check_nft_get(m, "left"), check_nft_string(m, "op"),
 			      check_nft_get(m, "right"), -1);
-		else if (has(statement, "xt"))
+		else if (check_nft_has(statement, "xt"))
 			read_xt(r, check_nft_get(statement, "xt"));
 		else if (!set_verdict(r, statement))
 			for (j = 0; j < ARRAY_SIZE(some); j++)
-				r->other |= has(statement, some[j]);
+				r->other |= check_nft_has(statement, some[j]);
 	}
 }
 
@@ -597,9 +376,10 @@ static void read_chain(struct check_table *t, struct json_object *o)
 	chain->input = !strcmp(hook, "input") || !strcmp(hook, "prerouting");
 	chain->early = !strcmp(hook, "ingress") || !strcmp(hook, "egress");
 	/* Of a chain for NAT the first packet of a connection passes, and it drops none. */
-	chain->base = !is(o, "type", "nat") && (chain->input || chain->early || !strcmp(hook, "output") ||
-						!strcmp(hook, "postrouting"));
-	chain->drops = is(o, "policy", "drop");
+	chain->base = !check_nft_is(o, "type", "nat") &&
+		      (chain->input || chain->early || !strcmp(hook, "output") ||
+		       !strcmp(hook, "postrouting"));
+	chain->drops = check_nft_is(o, "policy", "drop");
 }
 
 static bool is_dormant(struct json_object *table)
@@ -608,9 +388,9 @@ static bool is_dormant(struct json_object *table)
 	size_t i;
 
 	for (i = 0; i < check_nft_length(flags); i++)
-		if (!strcmp(string_of(check_nft_at(flags, i)), "dormant"))
+		if (!strcmp(check_nft_as_string(check_nft_at(flags, i)), "dormant"))
 			return true;
-	return !strcmp(string_of(flags), "dormant");
+	return !strcmp(check_nft_as_string(flags), "dormant");
 }
 
 bool check_nft_has_table(const struct check *c, const char *family)
@@ -618,7 +398,7 @@ bool check_nft_has_table(const struct check *c, const char *family)
 	size_t i;
 
 	for (i = 0; i < check_nft_length(c->nft); i++)
-		if (is(check_nft_get(check_nft_at(c->nft, i), "table"), "family", family))
+		if (check_nft_is(check_nft_get(check_nft_at(c->nft, i), "table"), "family", family))
 			return true;
 	return false;
 }
@@ -690,14 +470,14 @@ void check_nft_tables(struct check *c, check_table_fn fn, void *data)
 		t = o ? table_of(tables, index, o) : NULL;
 		if (t && !check_chain_named(t, check_nft_string(o, "name"), strlen(check_nft_string(o, "name"))))
 			read_chain(t, o);
-		o = has(all, "set") ? check_nft_get(all, "set") : check_nft_get(all, "map");
+		o = check_nft_has(all, "set") ? check_nft_get(all, "set") : check_nft_get(all, "map");
 		t = o ? table_of(tables, index, o) : NULL;
 		if (!t)
 			continue;
 		if (!t->sets)
 			t->sets = json_object_new_object();
 		json_object_object_add(t->sets, check_nft_string(o, "name"),
-				       has(o, "elem") ? json_object_get(check_nft_get(o, "elem")) :
+				       check_nft_has(o, "elem") ? json_object_get(check_nft_get(o, "elem")) :
 							json_object_new_array());
 	}
 	for (i = 0; i < check_nft_length(c->nft); i++) {

@@ -80,6 +80,19 @@ struct check_table {
 	struct json_object *sets;	/* nft's, by their names: what they have */
 };
 
+/* check_nft_json.c: what `nft -j -n -s list ruleset` writes */
+
+struct json_object *check_nft_parse(const char *text);
+size_t check_nft_length(struct json_object *array);
+struct json_object *check_nft_at(struct json_object *array, size_t i);
+struct json_object *check_nft_get(struct json_object *object, const char *key);
+const char *check_nft_string(struct json_object *object, const char *key);
+const char *check_nft_as_string(struct json_object *value);
+bool check_nft_has(struct json_object *object, const char *key);
+bool check_nft_is(struct json_object *object, const char *key, const char *value);
+bool check_nft_number(struct json_object *value, uint32_t *number);
+void check_nft_text(struct json_object *expr, char *text, size_t size);
+
 /* check_rules.c */
 
 void check_set_add(struct check_set *s, uint32_t first, uint32_t last);
@@ -102,19 +115,13 @@ struct check_words {
 bool check_next_word(struct check_words *w);
 bool check_is_word(const struct check_words *w, const char *word);
 
-/* check_nft.c: what `nft -j -n -s list ruleset` writes */
+/* check_nft.c: the tables of it */
 
 typedef void (*check_table_fn)(struct check *c, struct check_table *t, void *data);
 
-struct json_object *check_nft_parse(const char *text);
-size_t check_nft_length(struct json_object *array);
-struct json_object *check_nft_at(struct json_object *array, size_t i);
-struct json_object *check_nft_get(struct json_object *object, const char *key);
-const char *check_nft_string(struct json_object *object, const char *key);
 bool check_nft_has_table(const struct check *c, const char *family);
 bool check_is_told(const struct check *c, const char *family, const char *table);
 void check_nft_tables(struct check *c, check_table_fn fn, void *data);
-void check_nft_text(struct json_object *expr, char *text, size_t size);
 
 /* check_iptables.c: what iptables-save writes */
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <imsipsec.h>
 
@@ -19,11 +20,25 @@ enum {
 	EXIT_KERNEL = 2,	/* the kernel refused, or output failed */
 };
 
-/* main.c */
+/* output.c */
 
 extern bool json_wanted;
-extern bool force_wanted;		/* a file of commands goes on after an error */
 extern struct json json_out;
+/* What messages begin with: "bundle add"; before that, in a file of commands, "FILE:LINE" */
+extern char command_name[64];
+extern const char *command_place;
+
+void __attribute__((noreturn, format(printf, 2, 3))) die(int status, const char *fmt, ...);
+int __attribute__((format(printf, 1, 2))) fail(const char *fmt, ...);
+
+/* open.c */
+
+void __attribute__((noreturn)) die_of_open(int err);
+struct imsipsec *open_or_die(void);
+struct imsipsec *begin_list(void);
+int end_list(struct imsipsec *h, int err);
+
+/* command.c */
 
 struct command {
 	const char *name;
@@ -38,16 +53,14 @@ struct command {
 	"\n      EALG := { null | aes-cbc | des-ede3-cbc | aes-gcm }"	\
 	"\n      LIST := { ALG=EALG | ALG | EALG }[,LIST]"
 
+void set_commands(const struct command *commands, size_t n);
+void usage(FILE *to, const struct command *commands, size_t n);
 int run_command(const struct command *commands, size_t n, const char *fallback,
 		int argc, char **argv);
 int run_words(const char *place, int argc, char **argv);
 bool in_batch(void);
-void __attribute__((noreturn, format(printf, 2, 3))) die(int status, const char *fmt, ...);
-int __attribute__((format(printf, 1, 2))) fail(const char *fmt, ...);
-void __attribute__((noreturn)) die_of_open(int err);
-struct imsipsec *open_or_die(void);
-struct imsipsec *begin_list(void);
-int end_list(struct imsipsec *h, int err);
+
+/* The commands, which main.c's table has */
 
 int cmd_endpoint(int argc, char **argv);
 int cmd_bundle(int argc, char **argv);
@@ -61,6 +74,10 @@ int cmd_capture(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_batch(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+
+/* batch.c */
+
+extern bool force_wanted;		/* a file of commands goes on after an error */
 
 /* args.c: pairs of a keyword and a value */
 

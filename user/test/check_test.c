@@ -21,7 +21,7 @@
 #include "../cli/cli.h"
 #include "tap.h"
 
-/* Of the command's main.c */
+/* Of the command's output.c and batch.c */
 bool json_wanted, force_wanted;
 struct json json_out;
 
