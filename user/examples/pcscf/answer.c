@@ -78,24 +78,24 @@ void answer_end_and_keep(struct sip_reply *reply, const struct sip_msg *msg,
 {
 	answer_end(reply, msg, source, ue);
 	free(ue->request);
-	free(ue->answer);
+	free(ue->last_answer);
 	ue->request = request_key(msg);
-	ue->answer = malloc(reply->len);
-	ue->answer_len = reply->len;
-	if (ue->answer)
-		memcpy(ue->answer, reply->text, reply->len);
+	ue->last_answer = malloc(reply->len);
+	ue->last_answer_len = reply->len;
+	if (ue->last_answer)
+		memcpy(ue->last_answer, reply->text, reply->len);
 }
 
 bool answer_again(const struct sip_msg *msg, const struct net_source *source,
 			 const struct ue *ue)
 {
 	char *key = request_key(msg);
-	bool same = key && ue->request && ue->answer && !strcmp(key, ue->request);
+	bool same = key && ue->request && ue->last_answer && !strcmp(key, ue->request);
 
 	free(key);
 	if (!same)
 		return false;
 	log("%s of %s, repeated: answered from memory", msg->method, ue->owner);
-	transmit(source, msg, ue, ue->answer, ue->answer_len);
+	transmit(source, msg, ue, ue->last_answer, ue->last_answer_len);
 	return true;
 }

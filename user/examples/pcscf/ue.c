@@ -33,7 +33,7 @@ void ue_drop(struct ue *ue)
 	imsipsec_secagree_free(ue->client);
 	imsipsec_secagree_free(ue->server);
 	free(ue->request);
-	free(ue->answer);
+	free(ue->last_answer);
 	explicit_bzero(ue, sizeof(*ue));
 	free(ue);
 }

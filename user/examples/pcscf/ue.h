@@ -36,10 +36,10 @@ struct ue {
 	struct imsipsec_secagree *client;	/* as first received; NULL if taken over */
 	struct imsipsec_secagree *server;	/* as sent */
 	struct home_vector vector;		/* without the keys, which the kernel has */
-	/* The REGISTER answered last, lest a repeated one counts twice */
+	/* The REGISTER answered last, and its answer, lest a repeated REGISTER counts twice */
 	char *request;
-	char *answer;
-	size_t answer_len;
+	char *last_answer;
+	size_t last_answer_len;
 };
 
 /* All of them, the newest first */
