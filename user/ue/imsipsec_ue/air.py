@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sockets of phones, and over which set each message came.
 
-Over UDP the mark of a datagram tells, which its SA has given it. A stream has no marks: there the SAs' counters of packets
-tell, which have grown by as many as the connection has had segments if all of these were in ESP.
+Over UDP the mark of a datagram tells, which its SA has given it. A stream has no marks: there the SAs' counters of bytes
+tell, which have grown by as many as the connection has had, without headers, if all of these were in ESP.
 """
 import asyncio
 import errno
@@ -17,6 +17,7 @@ SO_MARK, SO_RCVMARK = 36, 75
 IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE = 11, 25, 0x2000
 UDP_ENCAP, UDP_NO_CHECK6_RX, UDP_ENCAP_ESPINUDP = 100, 102, 2
 KEEP_ALIVE = 20
+TCPI_OPT_TIMESTAMPS = 1
 
 
 class AirError(Exception):
@@ -112,8 +113,8 @@ class Stream:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('=ii', 1, 0))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port, self.source = sock.getsockname()[1], sock.getpeername()[1]
-        # Of each set how many packets had come over its SA when last looked at, how many segments, and over which set that was
-        self.packets, self.segments, self.over = {}, self.segments_in(), None
+        # How many bytes had come when last looked at, and over which set they were
+        self.received, self.over = 0, None
         watch(sock, self.ready)
 
     def ready(self):
@@ -135,9 +136,11 @@ class Stream:
         if messages:
             self.got(messages, self)
 
-    def segments_in(self):
-        """How many segments have come: tcpi_segs_in of struct tcp_info."""
-        return struct.unpack_from('=I', self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 140)[0]
+    def received_now(self):
+        """How many bytes have come, and how long the TCP header of each segment is."""
+        # struct tcp_info: tcpi_bytes_received, tcpi_options
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+        return struct.unpack_from('=Q', info, 128)[0], 32 if info[5] & TCPI_OPT_TIMESTAMPS else 20
 
     def send(self, data):
         self.unsent += data

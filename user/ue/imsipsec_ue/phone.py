@@ -75,12 +75,15 @@ class SaSet:
         self.client = secagree.client(options.pairs, options.modes, self.spi_c, self.spi_s, port_c, port_s)
         self.server = self.verify = None
         self.sas, self.policies, self.used = {}, [], False
+        # The SA of what comes from the P-CSCF between two ports, and what of its bytes connections have had
+        self.inbound, self.taken = {}, {'spi_uc': 0, 'spi_us': 0}
 
     def install(self, server, verify, ck, ik):
         """The SAs, as the P-CSCF's mechanism has them. xfrm.XfrmError: there are none."""
         env, ue, p = self.phone.env, self.phone.address, self.phone.env.options.pcscf
         self.server, self.verify = server, verify
         self.port_pc, self.port_ps = server.number('port-c'), server.number('port-s')
+        self.inbound = {(self.port_c, self.port_ps): 'spi_uc', (self.port_s, self.port_pc): 'spi_us'}
         algorithms, tunnel = secagree.expand(server.pair, ck, ik), server.mode != 'trans'
         if tunnel:
             env.encapsulate(ue)
@@ -106,10 +109,19 @@ class SaSet:
         out, *back = self.phone.env.xfrm.counters(*(self.sas[x] for x in ('spi_ps', 'spi_uc', 'spi_us')))
         return out[0], sum(x[0] for x in back), sum(x[1] for x in back)
 
-    def packets_to(self, port, source):
-        """How many have come over the SA of what goes between these ports, None if there is none."""
-        name = {(self.port_c, self.port_ps): 'spi_uc', (self.port_s, self.port_pc): 'spi_us'}.get((port, source)) if self.sas else None
-        return name and self.phone.env.xfrm.counters(self.sas[name])[0][0]
+    def fresh(self, port, source, header):
+        """How many bytes of streams have come over its SA between these ports, of which none has been taken."""
+        name = self.inbound.get((port, source))
+        if name not in self.sas:
+            return 0
+        packets, _, length = self.phone.env.xfrm.counters(self.sas[name])[0]
+        if self.server.mode != 'trans':
+            header += 40 if ':' in self.phone.address else 20
+        return length - packets * header - self.taken[name]
+
+    def take(self, port, source, length):
+        """So many of them."""
+        self.taken[self.inbound[port, source]] += length
 
     def remove(self):
         self.phone.env.xfrm.remove(self.sas.values(), self.policies)
@@ -231,39 +243,28 @@ class Phone:
 
     def adopt(self, sock):
         """A connection, from now on."""
-        packets = self.packets_of(sock.getsockname()[1], sock.getpeername()[1])
-        # Segments are counted afterwards: one that comes meanwhile is none too many
         stream = Stream(sock, self.streamed, self.lost)
-        stream.packets = packets
-        # What has come before was not seen to come
-        stream.over = self.over_of(self.packets_of(stream.port, stream.source), stream.segments)
         self.conns.append(stream)
         return stream
 
-    def packets_of(self, port, source):
-        return {x: x.packets_to(port, source) or 0 for x in self.sets}
-
-    @staticmethod
-    def over_of(packets, segments):
-        """The newest set that had some of the packets; None, in clear, if there were more segments."""
-        over = None
-        for x, n in packets.items():
-            over = x if n > 0 else over
-        return over if sum(packets.values()) >= segments else None
-
     def streamed(self, messages, stream):
-        """Over the newest set whose SA has had something since last looked at; in clear, if some segment was over none. Where
-        nothing has come since, the messages came when it was looked at last.
+        """Over the set whose SA has had most of the bytes since last looked at; in clear, if the SAs have had fewer. Where none
+        have come since, the messages came when it was looked at last.
 
-        Packets are counted before the segments, for the next time, and behind, for this one: one that comes meanwhile is none
-        too few.
+        The SAs are looked at last, and count first: what comes meanwhile is none too few. Packets would not do: an ACK that came
+        in ESP waits for a kernel thread, and an answer in clear behind it does not.
         """
-        was, segments = stream.packets, stream.segments
-        stream.packets = self.packets_of(stream.port, stream.source)
-        stream.segments = stream.segments_in()
-        more = {x: n - was.get(x, 0) for x, n in self.packets_of(stream.port, stream.source).items()}
-        if stream.segments > segments or any(more.values()):
-            stream.over = self.over_of(more, stream.segments - segments)
+        was = stream.received
+        stream.received, header = stream.received_now()
+        left = stream.received - was
+        if left:
+            fresh = {x: x.fresh(stream.port, stream.source, header) for x in self.sets}
+            most = sorted((x for x in fresh if fresh[x] > 0), key=fresh.get, reverse=True)
+            enough = sum(fresh[x] for x in most) >= left
+            stream.over = most[0] if enough else None
+            for x in most if enough else ():
+                x.take(stream.port, stream.source, min(left, fresh[x]))
+                left -= min(left, fresh[x])
         for m in messages:
             self.take(m, Came(stream.over, stream.port, stream.source, stream))
 

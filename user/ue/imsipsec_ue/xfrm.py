@@ -182,10 +182,10 @@ class Xfrm:
             self.remove(*(x[at:at + 100] for x in every))
 
     def counters(self, *sas):
-        """[(packets, packets with a wrong ICV)] of each SA, zeroes of one that is no more there."""
-        # struct xfrm_usersa_info: curlft.packets, stats.integrity_failed
-        return [(struct.unpack_from('=Q', data, 168)[0], struct.unpack_from('=I', data, 200)[0]) if data else (0, 0)
-                for _, data in self.request([(GETSA, 0, x.ref()) for x in sas])]
+        """[(packets, packets with a wrong ICV, bytes within ESP)] of each SA, zeroes of one that is no more there."""
+        # struct xfrm_usersa_info: curlft.bytes and curlft.packets, stats.integrity_failed
+        return [(*struct.unpack_from('=Q', data, 168), *struct.unpack_from('=I', data, 200), *struct.unpack_from('=Q', data, 160)) if data
+                else (0, 0, 0) for _, data in self.request([(GETSA, 0, x.ref()) for x in sas])]
 
 
 def error_text(body, flags):
