@@ -141,6 +141,22 @@ static bool is_own(struct sip_msg *msg, str from, bool *known)
 	return false;
 }
 
+/*
+ * Of two, the core may read the one that is not looked at here. Kamailio refuses such a message
+ * itself, but with sip_parser_mode 0.
+ */
+static bool is_ambiguous(const struct sip_msg *msg)
+{
+	int from = 0, to = 0, call_id = 0;
+
+	for (struct hdr_field *h = msg->headers; h; h = h->next) {
+		from += h->type == HDR_FROM_T;
+		to += h->type == HDR_TO_T;
+		call_id += h->type == HDR_CALLID_T;
+	}
+	return from > 1 || to > 1 || call_id > 1;
+}
+
 bool begins_something(struct sip_msg *msg)
 {
 	struct to_body *to;
@@ -183,6 +199,12 @@ bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)
 
 	if (parse_headers(msg, HDR_EOH_F, 0) < 0)
 		return true;
+	if (is_ambiguous(msg)) {
+		LIMITED(LM_WARN, "%.*s of %.*s with two From, To or Call-ID: refused\n",
+			msg->first_line.u.request.method.len, msg->first_line.u.request.method.s,
+			(int)over->owner_len, (const char *)over->owner);
+		return false;
+	}
 	if (msg->first_line.u.request.method_value == METHOD_REGISTER)
 		return register_holds(msg, over);
 	if (msg->first_line.u.request.method_value == METHOD_CANCEL)
