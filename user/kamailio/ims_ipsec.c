@@ -201,6 +201,14 @@ static int before_request(struct sip_msg *msg, unsigned int flags, void *param)
 					   "came, and the kernel could not be asked of its set");
 		return 0;
 	}
+	/* Whoever has not answered the challenge is nobody yet, TS 33.203 clause 7.4. */
+	if (!err && over.state == IMSIPSEC_STATE_TEMPORARY &&
+	    msg->first_line.u.request.method_value != METHOD_REGISTER) {
+		LIMITED(LM_WARN, "%.*s of %.*s before its registration: dropped\n",
+			msg->first_line.u.request.method.len, msg->first_line.u.request.method.s,
+			(int)over.owner_len, (const char *)over.owner);
+		return 0;
+	}
 	/*
 	 * An answer that Kamailio makes itself leaves from the port that the request came to; only
 	 * to the port that it came from is there an SA from there.
