@@ -190,6 +190,16 @@ static const ipsec_t *ipsec_of(const pcontact_t *c)
 	return security && security->type == SECURITY_IPSEC ? security->data.ipsec : NULL;
 }
 
+/*
+ * The user location does not read from its database what it has written there of sets. A phone that
+ * has had a set sends from another port than that of its Contact, the kernel module sees to that.
+ * The registrar hooks itself in when the phone registers again.
+ */
+static bool is_from_database(const pcontact_t *c)
+{
+	return !c->cbs.first && c->received_port != c->contact_port;
+}
+
 /* What is asked of the kernel for it, when its slot is not locked any more; false: no address */
 static bool locate(const pcontact_t *c, struct place *place)
 {
@@ -210,6 +220,7 @@ static bool locate(const pcontact_t *c, struct place *place)
 		place->spi_ps = ipsec->spi_ps;
 		place->port_uc = ipsec->port_uc;
 	}
+	place->secured = place->spi_ps || is_from_database(c);
 	return true;
 }
 
@@ -218,17 +229,28 @@ bool contact_has_set(const pcontact_t *c)
 	struct imsipsec_bundle b;
 	struct place place;
 
-	/* One from a database does not say it. */
-	return locate(c, &place) && (place.spi_ps || !kernel_of_contact(&place, &b));
+	return locate(c, &place) && (place.secured || !kernel_of_contact(&place, &b));
+}
+
+bool contact_is_of(const pcontact_t *c, const struct imsipsec_bundle *over)
+{
+	struct imsipsec_bundle b;
+	struct place place;
+
+	if (!locate(c, &place) || !place.spi_ps || place.spi_ps == over->spi_ps)
+		return true;
+	return !kernel_of_contact(&place, &b) && b.owner_len == over->owner_len &&
+	       !memcmp(b.owner, over->owner, b.owner_len);
 }
 
 void contact_end_dead(udomain_t *d, struct sip_msg *reply, const struct ip_addr *ip,
-		      unsigned short port_uc)
+		      const struct imsipsec_bundle *new)
 {
 	struct via_body *via = last_via(reply);
 	pcontact_t *c = NULL, *next;
 	struct imsipsec_bundle b;
 	struct place place;
+	int err;
 
 	if (!via)
 		return;
@@ -236,8 +258,11 @@ void contact_end_dead(udomain_t *d, struct sip_msg *reply, const struct ip_addr 
 	next = contact_from(d, &via->host, ip, NULL);
 	while ((c = next)) {
 		next = contact_from(d, &via->host, ip, c);
-		if (c->received_port == port_uc && locate(c, &place) && place.spi_ps &&
-		    kernel_of_contact(&place, &b) == -ENOENT)
+		if (c->received_port != new->port_uc || !locate(c, &place) || !place.secured)
+			continue;
+		/* Of one from a database the ports are all that is known, and the new set has them. */
+		err = kernel_of_contact(&place, &b);
+		if (err == -ENOENT || (!err && b.id == new->id))
 			ul.delete_pcontact(d, c);
 	}
 	ul.unlock_udomain(d, &via->host, via->port, via->proto);
@@ -358,6 +383,23 @@ int contact_describe(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
 	}
 	unlock_found(d, &info);
 	return err;
+}
+
+void contact_describe_restored(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
+			       const struct imsipsec_bundle *b)
+{
+	char source[IP_ADDR_MAX_STR_SIZE + 2];
+	struct pcontact_info info;
+	pcontact_t *c;
+
+	if (!info_of_reply(&info, reply, req, source, sizeof(source)))
+		return;
+	c = find_locked(d, &info, 0);
+	if (!c)
+		return;
+	if (c->reg_state == PCONTACT_REGISTERED && !ipsec_of(c))
+		describe_set(d, c, b);
+	unlock_found(d, &info);
 }
 
 /*

@@ -238,7 +238,7 @@ static int make(struct sip_msg *reply, struct sip_msg *req, udomain_t *d, const 
 		goto wipe;
 	}
 	b = *made;
-	contact_end_dead(d, reply, &req->rcv.src_ip, b.port_uc);
+	contact_end_dead(d, reply, &req->rcv.src_ip, &b);
 	if (protected || !contact_describe(d, reply, req, &b))
 		result = supported_and_server(reply, &b);
 	/* Nobody is told of it. */

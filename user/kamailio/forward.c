@@ -204,7 +204,7 @@ static int send_request(struct sip_msg *msg, udomain_t *d, int flags)
 			"there is no confirmed set of SAs of the phone at %s: it did not register "
 			"over IPsec, or its set has ended\n",
 			imsipsec_addr_format(&place.ue, ue, sizeof(ue)));
-		if (place.spi_ps)
+		if (place.secured)
 			shut(msg, &place);
 		return FAILED;
 	}
@@ -298,7 +298,7 @@ static int set_of_reply(struct sip_msg *reply, const struct sip_msg *request, ud
 }
 
 /* What came in clear proves nothing of a set. */
-static int confirm(struct sip_msg *reply, const struct sip_msg *request,
+static int confirm(struct sip_msg *reply, const struct sip_msg *request, udomain_t *d,
 		   const struct imsipsec_bundle *over)
 {
 	struct copy req;
@@ -310,6 +310,8 @@ static int confirm(struct sip_msg *reply, const struct sip_msg *request,
 	if (copy_begin(&req, request))
 		return -1;
 	expires = expires_of(reply, &req.msg);
+	if (expires)
+		contact_describe_restored(d, reply, &req.msg, over);
 	copy_end(&req);
 	return expires ? kernel_confirm(request, over, expires) : 0;
 }
@@ -339,7 +341,7 @@ static int send_reply(struct sip_msg *msg, udomain_t *d, int flags)
 		return FAILED;
 	}
 	if (is_ok_to_register(msg, req) &&
-	    ((over && confirm(msg, req, &b)) ||
+	    ((over && confirm(msg, req, d, &b)) ||
 	     add_headers(msg, "Supported: sec-agree\r\nRequire: sec-agree\r\n")))
 		return FAILED;
 	via = last_via(msg);

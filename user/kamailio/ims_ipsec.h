@@ -70,12 +70,14 @@ struct settings {
  * @ue: the address that it came from
  * @spi_ps, @port_uc: as the contact has them of its set, which may be what the phone says; 0: it
  *	has none
+ * @secured: its phone has registered over a set, which may have gone
  */
 struct place {
 	struct imsipsec_addr ue;
 	unsigned short received_port, contact_port, proto;
 	uint32_t spi_ps;
 	uint16_t port_uc;
+	bool secured;
 };
 
 extern struct settings settings;
@@ -231,6 +233,13 @@ int contact_describe(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
 		     const struct imsipsec_bundle *b);
 
 /**
+ * contact_describe_restored() - the same of a contact that came from a database, when its phone has
+ * registered again over a set; such a one does not tell of that
+ */
+void contact_describe_restored(udomain_t *d, struct sip_msg *reply, struct sip_msg *req,
+			       const struct imsipsec_bundle *b);
+
+/**
  * contact_from() - contacts that are registered, filed under a host, of an address
  * @d: its domain, where that host is locked
  * @host: as Via has it
@@ -248,6 +257,15 @@ pcontact_t *contact_from(udomain_t *d, const str *host, const struct ip_addr *ip
 bool contact_has_set(const pcontact_t *c);
 
 /**
+ * contact_is_of() - may a contact be of the subscriber of a set
+ * @c: has the address and port of the phone
+ * @over: that set
+ *
+ * What says nothing of sets may.
+ */
+bool contact_is_of(const pcontact_t *c, const struct imsipsec_bundle *over);
+
+/**
  * contact_end_dead() - a set is made for a phone: a contact that has been there before it, with the
  * same port, and whose set has gone, is deleted
  *
@@ -255,7 +273,7 @@ bool contact_has_set(const pcontact_t *c);
  * whoever it was.
  */
 void contact_end_dead(udomain_t *d, struct sip_msg *reply, const struct ip_addr *ip,
-		      unsigned short port_uc);
+		      const struct imsipsec_bundle *new);
 
 /** on_expire() - what the registrar has called when a contact expires or is deleted */
 void on_expire(pcontact_t *c, int type, void *param);
