@@ -69,9 +69,11 @@ static bool is_anonymous(str uri)
 
 /*
  * Of the contact that came from there, filed under a host; a phone whose registration says no
- * identities has the benefit of it.
+ * identities has the benefit of it. Somebody else may have been there before, and the contact of
+ * that one may still be.
  */
-static bool may_be(udomain_t *d, struct sip_msg *msg, str host, str from, bool *known)
+static bool may_be(udomain_t *d, struct sip_msg *msg, const struct imsipsec_bundle *over, str host,
+		   str from, bool *known)
 {
 	unsigned short port = msg->rcv.src_port;
 	pcontact_t *c = NULL;
@@ -79,9 +81,13 @@ static bool may_be(udomain_t *d, struct sip_msg *msg, str host, str from, bool *
 	ppublic_t *p;
 
 	ul.lock_udomain(d, &host, port, msg->rcv.proto);
-	while ((c = contact_from(d, &host, &msg->rcv.src_ip, c)) && c->received_port != port &&
-	       c->contact_port != port)
-		;
+	while ((c = contact_from(d, &host, &msg->rcv.src_ip, c))) {
+		if (c->received_port != port && c->contact_port != port)
+			continue;
+		if (contact_is_of(c, over))
+			break;
+		*known = true;
+	}
 	if (c && c->head) {
 		*known = true;
 		for (p = c->head; p && !may; p = p->next)
@@ -127,14 +133,14 @@ static void hosts_of(struct sip_msg *msg, struct hosts *hosts)
 	hosts->host[1] = msg->via1 ? msg->via1->host : (str) { NULL, 0 };
 }
 
-static bool is_own(struct sip_msg *msg, str from, bool *known)
+static bool is_own(struct sip_msg *msg, const struct imsipsec_bundle *over, str from, bool *known)
 {
 	struct hosts hosts;
 
 	hosts_of(msg, &hosts);
 	for (int i = 0; i < DOMAINS_MAX && domains[i]; i++) {
 		for (int j = 0; j < 2 && hosts.host[j].len; j++) {
-			if (may_be(domains[i], msg, hosts.host[j], from, known))
+			if (may_be(domains[i], msg, over, hosts.host[j], from, known))
 				return true;
 		}
 	}
@@ -232,7 +238,7 @@ bool identity_holds(struct sip_msg *msg, const struct imsipsec_bundle *over)
 		return false;
 	}
 	from = get_from(msg)->uri;
-	if (is_anonymous(from) || is_own(msg, from, &known) || !known)
+	if (is_anonymous(from) || is_own(msg, over, from, &known) || !known)
 		return true;
 	LIMITED(LM_WARN,
 		"%.*s with From %.*s, which is none of the identities of the phone's registration: "
