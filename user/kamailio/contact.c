@@ -163,16 +163,20 @@ static pcontact_t *find_locked(udomain_t *d, struct pcontact_info *info, int new
 	return NULL;
 }
 
+/* An IPv6 address has many spellings, and a proxy before this one may have written it. */
+static bool came_from(const pcontact_t *c, const struct ip_addr *ip)
+{
+	struct ip_addr there, copy = *ip;
+	str host = c->received_host;
+
+	return host.len > 0 && str2ipxbuf(&host, &there) >= 0 && ip_addr_cmp(&there, &copy);
+}
+
 pcontact_t *contact_from(udomain_t *d, const str *host, const struct ip_addr *ip, pcontact_t *c)
 {
-	struct ip_addr copy = *ip;
-	char text[IP_ADDR_MAX_STR_SIZE + 2];
-	int len = ip_addr2sbuf(&copy, text, sizeof(text));
-
 	for (c = c ? c->prev : d->table[core_hash(host, NULL, 0) & (d->size - 1)].last; c;
 	     c = c->prev) {
-		if (c->reg_state == PCONTACT_REGISTERED && c->received_host.len == len &&
-		    !memcmp(c->received_host.s, text, len))
+		if (c->reg_state == PCONTACT_REGISTERED && came_from(c, ip))
 			return c;
 	}
 	return NULL;
@@ -305,6 +309,33 @@ static bool find_place(udomain_t *d, struct pcontact_info *info, int newest, str
 	found = locate(whose_port(d, info, c), place);
 	unlock_found(d, info);
 	return found;
+}
+
+/*
+ * The user location files contacts under the text of an address, and the URI of a request may spell
+ * an IPv6 address in another way than Via of the REGISTER did. Whose address and port they are the
+ * kernel knows as well.
+ */
+static bool find_spelled(const struct pcontact_info *info, struct place *place)
+{
+	str host = info->received_host;
+	struct imsipsec_bundle b;
+	struct ip_addr ip;
+
+	if (str2ipxbuf(&host, &ip) < 0 || ip.af != AF_INET6)
+		return false;
+	memset(place, 0, sizeof(*place));
+	to_addr(&place->ue, &ip);
+	place->received_port = info->received_port;
+	if (kernel_tx(place, &b))
+		return false;
+	place->received_port = b.port_uc;
+	place->contact_port = b.port_us;
+	place->proto = info->received_proto ? info->received_proto : PROTO_UDP;
+	place->spi_ps = b.spi_ps;
+	place->port_uc = b.port_uc;
+	place->secured = true;
+	return true;
 }
 
 /* A URI without its parameters, as the user location compares it */
@@ -472,7 +503,7 @@ bool contact_of_request(udomain_t *d, struct sip_msg *msg, const str *uri, int f
 	info.received_port = info.via_port;
 	if (!(flags & FORWARD_NO_ALIAS))
 		take_alias(&parsed, &info);
-	if (find_place(d, &info, flags & FORWARD_NEWEST, place))
+	if (find_place(d, &info, flags & FORWARD_NEWEST, place) || find_spelled(&info, place))
 		return true;
 	LIMITED(LM_ERR, "the user location has no contact %.*s\n", text.len, text.s);
 	return false;
@@ -507,11 +538,7 @@ bool contact_by(udomain_t *d, const str *uri, const str *host, int port, struct 
  */
 static bool is_senders(const pcontact_t *c, const struct sip_msg *req)
 {
-	struct ip_addr ip = req->rcv.src_ip;
-	char text[IP_ADDR_MAX_STR_SIZE + 2];
-	int len = ip_addr2sbuf(&ip, text, sizeof(text));
-
-	return c->received_host.len == len && !memcmp(c->received_host.s, text, len) &&
+	return came_from(c, &req->rcv.src_ip) &&
 	       (c->received_port == req->rcv.src_port || c->contact_port == req->rcv.src_port);
 }
 
