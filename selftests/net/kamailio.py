@@ -4,9 +4,12 @@
 
 KAMAILIO=6.0 in the environment is the other version, IPSEC=ims_ipsec_pcscf its own module, for comparison.
 """
+import contextlib
 import os
 import re
 import select
+import socket
+import sqlite3
 import sys
 import tempfile
 import time
@@ -14,7 +17,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 # pylint: disable=wrong-import-position
 import ims  # noqa: E402
-from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
+from ims import (P4, P6, TCP, U6, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
 from kamailio import BY_CONTACT, OURS, PREFERRED, VERSION, Kamailio, make_database  # noqa: E402
 from phones import (PC, PS, Chooses, Elsewhere, Instance, NattedPhone, all_at_once, all_in_esp, answer, answered_call,  # noqa: E402
                     asked, bye_of, final, more_addresses, one_nat, phone, routes, states, via_port)
@@ -695,7 +698,7 @@ def too_long(flags):
         check(kamailio.alive(), 'Kamailio has ended')
 
 
-@case('CLEAR', 'the set of a phone has gone: what the script sends to the phone all the same does not leave in clear', short=True)
+@case('CANCEL', 'the set of a phone has gone: what the script sends to the phone all the same does not leave in clear', short=True)
 def set_gone():
     with Core() as core, Kamailio(), phone() as ue:
         first = Set(5000)
@@ -708,6 +711,29 @@ def set_gone():
         check(got.status[0] in '45', f'the answer to BYE is {got.status}')
         core.request('MESSAGE', call='anew')
         equal(core.next(lambda m: m.status and m['Call-ID'] == 'anew' and m.status != '100').status, '404', 'the answer to MESSAGE')
+        all_in_esp(ue, (PS, *PC, first.port_s, first.port_c))
+
+
+@case('CANCEL', 'the set of a phone goes while it rings, over {}: the CANCEL of the core does not leave in clear', each=WAYS, short=('TCP',))
+def cancelled(way):
+    with Core() as core, Kamailio(), phone(way) as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        core.request('INVITE', call='rings', branch='rings')
+        invite = ue.next(lambda m: m.method == 'INVITE')
+        answer(ue, invite, first, '180 Ringing', f'Contact: {ue.contact(first)}', tag=';tag=phone')
+        core.next(lambda m: m.status == '180')
+        if way == 'TCP':
+            # Another connection is to be made for it
+            invite.conn.close()
+            ue.conns = {k: v for k, v in ue.conns.items() if v is not invite.conn}
+        end_sets()
+        World.wire.seen()
+        core.request('CANCEL', call='rings', branch='rings')
+        equal(core.next(lambda m: m.status and 'CANCEL' in m['CSeq']).status, '200', 'the answer to CANCEL')
+        # What handles it comes to this next
+        core.request('OPTIONS', uri=f'sip:{P4}', call='behind')
+        equal(core.next(lambda m: m.status and m['Call-ID'] == 'behind').status, '200', 'the answer to OPTIONS')
         all_in_esp(ue, (PS, *PC, first.port_s, first.port_c))
 
 
@@ -778,6 +804,62 @@ def unreadable():
             wait(lambda: kamailio.said('with a From that cannot be read: refused'), 'the log says it')
         ue.talk(first)
         check(not any('sip:' + UE2 in m['From'] for m in core.heard), 'it went to the S-CSCF')
+
+
+@case('DOUBLE', 'a request with two {} over a phone\'s own set is refused', each=('From', 'To', 'Call-ID'), short=('From',))
+def twice_said(what):
+    # Else Kamailio itself reads none of it
+    with Core() as core, Kamailio('sip_parser_mode=0'), phone() as ue:
+        first = Set(5000)
+        ue.sign_up(first)
+        text = ue.text_of('MESSAGE', first, {'From': f'f: <sip:{UE2}>;tag=ue', 'To': f'To: <sip:ue1@{REALM}>', 'Call-ID': 'i: another'}[what])
+        if what == 'To':
+            # Within a dialog for whoever reads the first alone
+            text = text.replace(f'From: <sip:{UE1}>', f'From: <sip:{UE2}>').replace(f'To: <sip:{UE1}>', f'To: <sip:{UE1}>;tag=core', 1)
+        ue.send(text, first)
+        equal(ue.answer().status, '403', 'the answer')
+        check(not any(m.method == 'MESSAGE' for m in core.heard), 'it went to the S-CSCF')
+        ue.talk(first)
+
+
+def one_before():
+    """A phone whose address and ports are those of one before it. The set of that one has gone, its contact is still there, filed elsewhere."""
+    with phone() as ue:
+        ue.sign_up(Set(5000))
+    end_sets()
+    other = Phone(UE2)
+    other.host = '192.0.2.98'
+    return other
+
+
+@case('EARLY', 'a phone that has the address and ports of one before it is not taken for that one, whatever its Via says', short=True)
+def before_it():
+    with Core() as core, Kamailio(grace=3600), one_before() as ue:
+        first = Set(5010)
+        ue.sign_up(first)
+        ue.talk(first)
+        core.heard.clear()
+        ue.host = ue.address
+        equal(ue.request('MESSAGE', first, user=UE1).status, '403', 'the answer to a request of the one before')
+        check(not core.heard, f'the S-CSCF has heard {core.heard}')
+
+
+@case('EARLY', 'a request over a set that waits for its first REGISTER goes nowhere', short=True)
+def too_early():
+    # The check of identities has nothing to do with it
+    with Core() as core, Kamailio(grace=3600, parameters={'check_identity': 0} if OURS else {}) as kamailio, one_before() as ue:
+        first = Set(5010)
+        ue.challenge(first)
+        core.heard.clear()
+        there, ue.host = ue.host, ue.address
+        ue.send(ue.text_of('MESSAGE', first, f'Security-Verify: {first.verify}', user=UE1), first)
+        ue.host = there
+        # What handles it comes to this next
+        ue.confirm(first)
+        check(not any(m.method == 'MESSAGE' for m in core.heard), f'the S-CSCF has heard {core.heard}')
+        if OURS:
+            check(kamailio.said(f'MESSAGE of {UE2} before its registration: dropped'), 'the log does not say it')
+        ue.talk(first)
 
 
 @case('IDENTITY', 'a phone that has a contact saved whose host is a name has its From looked at as well', short=True)
@@ -1099,6 +1181,78 @@ def database(mode):
             if OURS:
                 equal(said_in_clear(ue, first), '403', 'the answer to what comes in clear')
             equal(ue.register(first, first, expires=0).status, '200', 'the answer to the de-registration')
+
+
+@case('RESTORED', 'contacts came back from a database, two of them of one phone: it is sent to over its set by each', short=())
+def two_contacts():
+    with Core() as core, tempfile.TemporaryDirectory() as folder:
+        with Kamailio(database='sqlite:///' + make_database(folder + '/db')) as kamailio, phone() as ue:
+            first, second = Set(5000), Set(5002, 6303, 6302)
+            ue.sign_up(first)
+            old = core.contacts[UE1]
+            core.challenge.add(UE1)
+            ue.challenge(second, over=first)
+            ue.confirm(second)
+            ue.talk(second)
+            kamailio.kill()
+            kamailio.start()
+            World.wire.seen()
+            asked(core, ue, second)
+            asked(core, ue, second, uri=old, call='old-contact')
+            ue.talk(second)
+            all_in_esp(ue)
+
+
+@case('RESTORED', 'contacts came back from a database, and sets have gone: nothing for a phone, or as from it, is in clear', short=True)
+def restored():
+    with Core() as core, tempfile.TemporaryDirectory() as folder:
+        with Kamailio(database='sqlite:///' + make_database(folder + '/db'), grace=3600) as kamailio:
+            with phone() as ue:
+                first = Set(5000)
+                ue.sign_up(first)
+                kamailio.kill()
+                end_sets()
+                kamailio.start()
+                World.wire.seen()
+                core.request('BYE', call='ended', tags=';tag=phone')
+                got = core.next(lambda m: m.status and 'BYE' in m['CSeq'] and m.status != '100')
+                check(got.status[0] in '45', f'the answer to BYE is {got.status}')
+                all_in_esp(ue, (PS, *PC, first.port_s, first.port_c))
+                equal(said_in_clear(ue, first), '403', 'the answer to what comes in clear')
+            # Nor is that contact the one of the phone that comes next
+            with Phone(UE2) as ue:
+                second = Set(5010, 6301, 6310)
+                ue.sign_up(second)
+                ue.talk(second)
+                asked(core, ue, second, impi=UE2)
+                equal(ue.request('MESSAGE', second, user=UE1).status, '403', 'the answer to a request of the one before')
+
+
+@case('SPELLING', 'an IPv6 address is spelled in another way {}: the phone is itself, and is sent to', short=('by the core',),
+      each=('by the phone', 'by the core', 'in a database'))
+def spelling(where):
+    packed = socket.inet_pton(socket.AF_INET6, U6).hex().upper()
+    other = ':'.join(packed[n:n + 4] for n in range(0, 32, 4))
+    with Core() as core, tempfile.TemporaryDirectory() as folder:
+        path = make_database(folder + '/db')
+        with Kamailio(database='sqlite:///' + path) as kamailio, phone('UDP', 'IPv6') as ue:
+            first = Set(5000)
+            if where == 'by the phone':
+                ue.host = f'[{other}]'
+            ue.sign_up(first)
+            uri = core.contacts[UE1]
+            if where == 'by the core':
+                uri = f'sip:ue1@[{other}]:{first.port_s}'
+            if where == 'in a database':
+                kamailio.kill()
+                with contextlib.closing(sqlite3.connect(path)) as db, db:
+                    db.execute('UPDATE location SET received = ?', (f'[{other}]',))
+                kamailio.start()
+            World.wire.seen()
+            asked(core, ue, first, uri=uri)
+            ue.talk(first)
+            all_in_esp(ue)
+            equal(ue.request('MESSAGE', first, user=UE2).status, '403', 'the answer to a request of another subscriber')
 
 
 @case('COMPARE', 'the script compares what it has of the set with what the message says', short=True)
