@@ -163,13 +163,13 @@ static pcontact_t *find_locked(udomain_t *d, struct pcontact_info *info, int new
 	return NULL;
 }
 
-/* An IPv6 address has many spellings, and a proxy before this one may have written it. */
 static bool came_from(const pcontact_t *c, const struct ip_addr *ip)
 {
-	struct ip_addr there, copy = *ip;
-	str host = c->received_host;
+	struct ip_addr copy = *ip;
+	char text[IP_ADDR_MAX_STR_SIZE + 2];
+	int len = ip_addr2sbuf(&copy, text, sizeof(text));
 
-	return host.len > 0 && str2ipxbuf(&host, &there) >= 0 && ip_addr_cmp(&there, &copy);
+	return c->received_host.len == len && !memcmp(c->received_host.s, text, len);
 }
 
 pcontact_t *contact_from(udomain_t *d, const str *host, const struct ip_addr *ip, pcontact_t *c)
