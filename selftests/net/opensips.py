@@ -358,6 +358,36 @@ def leave(how):
             equal(states(), {5000: 'old'}, 'the set')
 
 
+@case('LEAVE', 'a de-registration while a challenge is under way {}: the set of the challenge stays, and the phone registers over it',
+      each=('over the set', 'in clear'), ours=True)
+def leave_challenged(how):
+    with Core() as core, OpenSips(), phone() as ue:
+        first, second = Set(5000), Set(5002, 6303, 6302)
+        ue.sign_up(first)
+        core.challenge.add(UE1)
+        ue.challenge(second, over=first if how == 'over the set' else None)
+        equal(final(ue, ue.register(first, first, expires=0)).status, '200', 'the answer to the de-registration')
+        equal(states(), {5000: 'old', 5002: 'temporary'}, 'the sets')
+        World.wire.seen()
+        ue.confirm(second)
+        ue.talk(second)
+        asked(core, ue, second)
+        all_in_esp(ue)
+
+
+@case('LEAVE', 'a de-registration that is challenged: the set of the challenge goes too', ours=True)
+def leave_by_challenge():
+    with Core() as core, OpenSips(), phone() as ue:
+        first, second = Set(5000), Set(5002, 6303, 6302)
+        ue.sign_up(first)
+        core.challenge.add(UE1)
+        ue.challenge(second, over=first, expires=0)
+        World.wire.seen()
+        equal(final(ue, ue.register(second, second, expires=0, contact=ue.contact(first))).status, '200', 'the answer to the de-registration')
+        equal(states(), {5000: 'old', 5002: 'old'}, 'the sets')
+        all_in_esp(ue)
+
+
 @case('PROBE', 'plaintext to each protected port of a phone that is registered gets nowhere, {}', each=FAMILIES)
 def probe(fam):
     with Core() as core, OpenSips(fam=fam), phone('UDP', fam) as ue:
@@ -818,6 +848,25 @@ def gone(what):
             ue.sign_up(second)
             ue.talk(second)
             asked(core, ue, second)
+
+
+@case('GONE', 'the kernel module is unloaded and loaded: contacts that were counted before do not keep a set with the same numbers', ours=True)
+def counted_anew():
+    load_anew()
+    with Core(), OpenSips() as server, phone() as ue:
+        first, second = Set(5000), Set(5002)
+        ue.sign_up(first)
+        uri = 'tel-' + UE1
+        equal(ue.register(first, first, to=uri).status, '200', 'the answer to REGISTER of a second identity')
+        was = bundle()
+        load_anew()
+        wait(lambda: World.nl.dump('endpoint-get'), 'the endpoint is there again', 20)
+        ue.sign_up(second)
+        now = bundle()
+        equal((now['id'], now['registration']), (was['id'], was['registration']), 'the numbers of both sets')
+        equal(final(ue, ue.register(second, second, expires=0)).status, '200', 'the answer to the de-registration')
+        wait(lambda: server.contacts() == 1, 'its contact goes')
+        equal(states(), {5002: 'old'}, 'the set')
 
 
 @contextlib.contextmanager

@@ -221,22 +221,47 @@ static bool is_kept(uint32_t registration)
 	return !ends;
 }
 
-static void end(const struct imsipsec_bundle *b)
+/*
+ * A challenge that is under way is of the registration that comes next, and its set stays: but for
+ * that of the de-registration itself, which may have been challenged.
+ */
+static int end_sets(const struct imsipsec_bundle *b, const struct imsipsec_bundle *over,
+		    uint64_t linger)
 {
+	/* In the order that a set comes to them, for none to slip through */
+	static const enum imsipsec_state states[] = {
+		IMSIPSEC_STATE_ESTABLISHED, IMSIPSEC_STATE_ACTIVE, IMSIPSEC_STATE_OLD,
+	};
 	struct imsipsec_bundle_filter filter = {
 		.owner = b->owner,
 		.owner_len = b->owner_len,
 		.contact = b->contact,
 		.contact_len = b->contact_len,
 	};
+	int err = over ? imsipsec_bundle_delete(kernel(), over->id, linger) : 0;
+
+	if (err == -ENOENT)
+		err = 0;
+	for (size_t i = 0; !err && i < sizeof(states) / sizeof(states[0]); i++) {
+		filter.state = states[i];
+		err = imsipsec_bundle_flush(kernel(), &filter, linger, NULL);
+	}
+	return err;
+}
+
+static void end(const struct imsipsec_bundle *b)
+{
 	int seconds = settings.linger < LINGER_LEAST ? LINGER_LEAST : settings.linger;
-	bool tried = false;
+	const struct sip_msg *req = this_register();
+	struct imsipsec_bundle over;
+	bool tried = false, has;
 	int err;
 
+	has = req && !kernel_over(&req->rcv, &over) && over.registration == b->registration;
 	if (!kernel())
 		return;
 	do
-		err = imsipsec_bundle_flush(kernel(), &filter, (uint64_t)seconds * 1000, NULL);
+		err = end_sets(b, has ? &over : NULL, (uint64_t)seconds * 1000);
 	while (kernel_again(err, &tried));
 	if (err)
 		kernel_failed("a registration cannot be ended", err);

@@ -12,10 +12,12 @@
 #include "proto_ims_ipsec.h"
 #include "table.h"
 
-#define LISTS	4096
+/* A lock is held while one list is gone through: of 262,144 sets, a few are in each. */
+#define LISTS	65536
 
-/* Of what varies in length, only as much as there is is kept. */
+/* Of what varies in length, only as much as there is is kept. @sweep: the last one that began before */
 struct stored {
+	uint32_t sweep;
 	struct {
 		uint16_t at, len;
 	} owner, public, client, server;
@@ -23,17 +25,23 @@ struct stored {
 	char text[];
 };
 
+/* How many contacts a registration has; @life: when its number meant that */
+struct counted {
+	uint32_t life;
+	unsigned int n;
+};
+
 /* Of a URI and a registration; @contacts: how many have it, of several public identities */
 struct target {
 	struct target *next;
-	uint32_t bundle, registration;
+	uint32_t bundle, registration, life;
 	unsigned int contacts;
 	size_t len;
 	char uri[];
 };
 
 static struct table *sets, *contacts;
-static uint32_t *life;
+static uint32_t *life, *sweeps;
 static struct target **targets;
 static gen_lock_t *lock;
 
@@ -56,12 +64,14 @@ int records_init(void)
 	contacts = table_new(&memory, LISTS);
 	targets = shm_malloc(LISTS * sizeof(*targets));
 	life = shm_malloc(sizeof(*life));
-	if (!lock || !lock_init(lock) || !sets || !contacts || !targets || !life) {
+	sweeps = shm_malloc(sizeof(*sweeps));
+	if (!lock || !lock_init(lock) || !sets || !contacts || !targets || !life || !sweeps) {
 		LM_ERR("no shared memory\n");
 		return -1;
 	}
 	memset(targets, 0, LISTS * sizeof(*targets));
 	*life = time(NULL);
+	*sweeps = 0;
 	return 0;
 }
 
@@ -77,6 +87,7 @@ int record_put(uint32_t bundle, const struct record *record)
 	lock_get(lock);
 	s = table_put(sets, bundle, size);
 	if (s) {
+		s->sweep = *sweeps;
 		memcpy(s->ik, record->ik, sizeof(s->ik));
 		memcpy(s->ck, record->ck, sizeof(s->ck));
 		for (int i = 0; i < 4; i++) {
@@ -119,9 +130,18 @@ void record_del(uint32_t bundle)
 
 /* --- Sweeping, where it is not known what has gone */
 
+static void hold(bool on)
+{
+	if (on)
+		lock_get(lock);
+	else
+		lock_release(lock);
+}
+
 struct ids {
 	uint32_t *id;
 	size_t n, room;
+	uint32_t sweep;
 };
 
 static int note(const struct imsipsec_bundle *b, void *data)
@@ -148,75 +168,72 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* What is made meanwhile is not meant: the kernel may not have told of it. */
 static bool is_gone(uint32_t number, void *thing, void *data)
 {
-	const struct ids *ids = data;
+	const struct stored *s = thing;
+	const struct ids *there = data;
 
-	return !bsearch(&number, ids->id, ids->n, sizeof(number), by_number);
-}
-
-static bool is_known(uint32_t number, void *thing, void *data)
-{
-	return !note(&(struct imsipsec_bundle) { .id = number }, data) && false;
-}
-
-static bool was_gone(uint32_t number, void *thing, void *data)
-{
-	struct ids **both = data;
-
-	return !is_gone(number, thing, both[0]) && is_gone(number, thing, both[1]);
+	return s->sweep != there->sweep &&
+	       !bsearch(&number, there->id, there->n, sizeof(number), by_number);
 }
 
 void records_sweep(void)
 {
-	struct ids known = {}, there = {};
-	struct ids *both[] = { &known, &there };
+	struct ids there = {};
+	bool any;
 	int err;
 
-	/* What is made meanwhile is not meant: what is known is listed first. */
 	lock_get(lock);
-	table_sweep(sets, is_known, &known);
+	there.sweep = ++*sweeps;
+	any = table_count(sets);
 	lock_release(lock);
-	if (known.n && kernel()) {
-		err = imsipsec_bundle_dump(kernel(), NULL, note, &there);
-		if (!err) {
-			qsort(known.id, known.n, sizeof(*known.id), by_number);
-			qsort(there.id, there.n, sizeof(*there.id), by_number);
-			lock_get(lock);
-			table_sweep(sets, was_gone, both);
-			lock_release(lock);
-		} else {
-			kernel_failed("the sets", err);
-		}
+	if (!any || !kernel())
+		return;
+	err = imsipsec_bundle_dump(kernel(), NULL, note, &there);
+	if (err) {
+		kernel_failed("the sets", err);
+	} else {
+		qsort(there.id, there.n, sizeof(*there.id), by_number);
+		table_sweep(sets, hold, is_gone, &there);
 	}
-	free(known.id);
 	free(there.id);
 }
 
 /* --- Contacts of a registration */
 
+static struct counted *counted(uint32_t registration)
+{
+	struct counted *c = table_get(contacts, registration);
+
+	return c && c->life == *life ? c : NULL;
+}
+
 void contacts_more(uint32_t registration)
 {
-	unsigned int *n, was;
+	struct counted *c;
 
 	lock_get(lock);
-	n = table_get(contacts, registration);
-	was = n ? *n : 0;
-	if (!n)
-		n = table_put(contacts, registration, sizeof(*n));
-	if (n)
-		*n = was + 1;
+	c = counted(registration);
+	if (!c) {
+		c = table_put(contacts, registration, sizeof(*c));
+		if (c)
+			c->life = *life;
+	}
+	if (c)
+		c->n++;
 	lock_release(lock);
 }
 
 int contacts_less(uint32_t registration)
 {
-	unsigned int *n, left = 0;
+	struct counted *c;
+	unsigned int left = 0;
 
 	lock_get(lock);
-	n = table_get(contacts, registration);
-	if (n && *n > 1)
-		left = --*n;
+	c = counted(registration);
+	if (c && c->n > 1)
+		left = --c->n;
 	else
 		table_del(contacts, registration);
 	lock_release(lock);
@@ -225,11 +242,12 @@ int contacts_less(uint32_t registration)
 
 unsigned int contacts_of(uint32_t registration)
 {
-	unsigned int *n, is;
+	struct counted *c;
+	unsigned int is;
 
 	lock_get(lock);
-	n = table_get(contacts, registration);
-	is = n ? *n : 0;
+	c = counted(registration);
+	is = c ? c->n : 0;
 	lock_release(lock);
 	return is;
 }
@@ -257,7 +275,7 @@ static struct target **list_of(const char *s, size_t len)
 
 static bool has_uri(const struct target *t, const char *s, size_t len)
 {
-	return t->len == len && !memcmp(t->uri, s, len);
+	return t->life == *life && t->len == len && !memcmp(t->uri, s, len);
 }
 
 static struct target **find_target(const str *uri, uint32_t registration)
@@ -281,6 +299,7 @@ void target_put(const str *uri, const struct imsipsec_bundle *b, bool another)
 		if (t) {
 			memset(t, 0, sizeof(*t));
 			t->registration = b->registration;
+			t->life = *life;
 			t->len = uri->len;
 			memcpy(t->uri, uri->s, uri->len);
 			another = true;
@@ -325,23 +344,35 @@ void target_del(const str *uri, uint32_t registration)
 
 /* --- The kernel module was unloaded, and its numbers begin anew */
 
-static bool is_any(uint32_t number, void *thing, void *data)
+static bool is_of_before(uint32_t number, void *thing, void *data)
 {
-	return true;
+	return ((struct counted *)thing)->life != *life;
 }
 
+static void sweep_targets(struct target **at)
+{
+	while (*at) {
+		struct target *t = *at;
+
+		if (t->life == *life) {
+			at = &t->next;
+		} else {
+			*at = t->next;
+			shm_free(t);
+		}
+	}
+}
+
+/* What is of a life before counts for nothing from the first step on. */
 void life_begins(void)
 {
 	lock_get(lock);
 	++*life;
-	table_sweep(contacts, is_any, NULL);
-	for (size_t i = 0; i < LISTS; i++) {
-		while (targets[i]) {
-			struct target *t = targets[i];
-
-			targets[i] = t->next;
-			shm_free(t);
-		}
-	}
 	lock_release(lock);
+	table_sweep(contacts, hold, is_of_before, NULL);
+	for (size_t i = 0; i < LISTS; i++) {
+		lock_get(lock);
+		sweep_targets(&targets[i]);
+		lock_release(lock);
+	}
 }

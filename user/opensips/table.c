@@ -90,22 +90,28 @@ bool table_del(struct table *t, uint32_t number)
 	return true;
 }
 
-void table_sweep(struct table *t, bool (*gone)(uint32_t number, void *thing, void *data),
-		 void *data)
+static void sweep_list(struct table *t, struct thing **at,
+		       bool (*gone)(uint32_t number, void *thing, void *data), void *data)
+{
+	while (*at) {
+		struct thing *thing = *at;
+
+		if (gone(thing->number, thing->data, data)) {
+			*at = thing->next;
+			free_thing(t, thing);
+		} else {
+			at = &thing->next;
+		}
+	}
+}
+
+void table_sweep(struct table *t, void (*hold)(bool on),
+		 bool (*gone)(uint32_t number, void *thing, void *data), void *data)
 {
 	for (size_t i = 0; i < t->lists; i++) {
-		struct thing **at = &t->list[i];
-
-		while (*at) {
-			struct thing *thing = *at;
-
-			if (gone(thing->number, thing->data, data)) {
-				*at = thing->next;
-				free_thing(t, thing);
-			} else {
-				at = &thing->next;
-			}
-		}
+		hold(true);
+		sweep_list(t, &t->list[i], gone, data);
+		hold(false);
 	}
 }
 

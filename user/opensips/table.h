@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A table of things that have a number, for shared memory: OpenSIPS's functions are given to it.
- * Who uses it holds a lock.
+ * Who uses it holds a lock, but for table_sweep(), which takes it.
  */
 #ifndef IMS_IPSEC_TABLE_H
 #define IMS_IPSEC_TABLE_H
@@ -32,10 +32,12 @@ bool table_del(struct table *t, uint32_t number);
 
 /**
  * table_sweep() - take away what @gone says of
+ * @hold: takes the lock (true) and lets go of it (false), once for each list: others have their turn
+ *	in between, however many things there are
  * @gone: called with each thing
  */
-void table_sweep(struct table *t, bool (*gone)(uint32_t number, void *thing, void *data),
-		 void *data);
+void table_sweep(struct table *t, void (*hold)(bool on),
+		 bool (*gone)(uint32_t number, void *thing, void *data), void *data);
 
 /** table_count() - how many things there are */
 size_t table_count(const struct table *t);

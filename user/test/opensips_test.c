@@ -322,6 +322,31 @@ static bool is_any(uint32_t number, void *thing, void *data)
 	return true;
 }
 
+static struct {
+	bool on;
+	unsigned int times, now, most;		/* of the things that were seen while it was held */
+} held;
+
+static void hold(bool on)
+{
+	if (on == held.on)
+		abort();
+	held.on = on;
+	held.times += on;
+	held.now = 0;
+}
+
+static bool is_held(uint32_t number, void *thing, void *data)
+{
+	(void)number;
+	(void)thing;
+	(void)data;
+	held.now += held.on;
+	if (held.now > held.most)
+		held.most = held.now;
+	return !held.on;
+}
+
 static void test_table(void)
 {
 	const struct table_memory memory = { get_memory, give_memory };
@@ -342,12 +367,16 @@ static void test_table(void)
 	ok(one && !*one && table_count(t) == 100, "OSIPS: one of the same number takes its place");
 	ok(table_del(t, 77) && !table_del(t, 77) && !table_get(t, 77) && table_get(t, 61),
 	   "OSIPS: one is taken away, and its neighbour stays");
-	table_sweep(t, is_even, NULL);
+	table_sweep(t, hold, is_even, NULL);
 	ok(table_count(t) == 49 && !table_get(t, 2) && table_get(t, 3), "OSIPS: some are swept away");
 	short_of_memory = true;
 	ok(!table_put(t, 3, sizeof(*one)) && table_get(t, 3), "OSIPS: without memory what is there stays");
 	short_of_memory = false;
-	table_sweep(t, is_any, NULL);
+	held.times = 0;
+	table_sweep(t, hold, is_held, NULL);
+	ok(held.times == 16 && held.most <= 7 && table_count(t) == 49,
+	   "OSIPS: the lock is held for one list of sixteen at a time: for %u of 49 things", held.most);
+	table_sweep(t, hold, is_any, NULL);
 	ok(!table_count(t) && allocated == 1, "OSIPS: all are swept away, and their memory");
 	give_memory(t);
 }
