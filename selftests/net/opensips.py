@@ -19,7 +19,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 # pylint: disable=wrong-import-position
 import ims  # noqa: E402
-from ims import (P4, P6, TCP, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
+from ims import (P4, P6, TCP, UDP, Fail, Skip, World, check, equal, main, test, wait)  # noqa: E402
 from natted import INNER  # noqa: E402
 from nic import NIC_KO_SMP, Nic, on_device  # noqa: E402
 from opensips import OURS, PROGRAM, OpenSips, make_database, needed  # noqa: E402
@@ -55,11 +55,11 @@ def bundle():
     return b
 
 
-def load_anew():
+def load_anew(*parameters):
     """The kernel module: what it counts begins anew."""
     ims.close_family()
     wait(lambda: not ims.rmmod().returncode, 'the module goes', 20)
-    done = ims.insmod()
+    done = ims.insmod(*parameters)
     equal(done.returncode, 0, done.stdout)
     ims.reopen_family()
 
@@ -850,6 +850,48 @@ def gone(what):
             asked(core, ue, second)
 
 
+@contextlib.contextmanager
+def loaded_with(*parameters):
+    """The kernel module meanwhile."""
+    load_anew(*parameters)
+    try:
+        yield
+    finally:
+        load_anew()
+
+
+def load_beneath(*parameters):
+    """The kernel module anew, while OpenSIPS runs and has no phones."""
+    load_anew(*parameters)
+    wait(lambda: World.nl.dump('endpoint-get'), 'the endpoint is there again', 20)
+
+
+@case('GONE', 'the kernel module is loaded anew, with a mark_mask where there was none: phones behind NATs with one inner address are told apart',
+      ours=True)
+def marks_anew():
+    with loaded_with('mark_mask=0'), nats(2) as (left, right), Core() as core, OpenSips(parameters={'nat_traversal': 1}), \
+            NattedPhone(left) as one, NattedPhone(right, UE2) as other:
+        load_beneath()
+        sets = [(one, Set(5000, more=';mod=UDP-enc-tun')), (other, Set(5010, more=';mod=UDP-enc-tun'))]
+        for ue, over in sets:
+            ue.sign_up(over)
+        World.wire.seen()
+        for ue, over in sets:
+            ue.talk(over)
+            asked(core, ue, over, impi=ue.impi, call=ue.impi)
+        all_in_esp(one)
+
+
+@case('GONE', 'the kernel module is loaded anew, without a mark_mask where there was one: a phone registers as before', ours=True)
+def marks_no_more():
+    with loaded_with(), Core() as core, OpenSips(), phone() as ue:
+        load_beneath('mark_mask=0')
+        first = Set(5000)
+        ue.sign_up(first)
+        ue.talk(first)
+        asked(core, ue, first)
+
+
 @case('GONE', 'the kernel module is unloaded and loaded: contacts that were counted before do not keep a set with the same numbers', ours=True)
 def counted_anew():
     load_anew()
@@ -859,8 +901,7 @@ def counted_anew():
         uri = 'tel-' + UE1
         equal(ue.register(first, first, to=uri).status, '200', 'the answer to REGISTER of a second identity')
         was = bundle()
-        load_anew()
-        wait(lambda: World.nl.dump('endpoint-get'), 'the endpoint is there again', 20)
+        load_beneath()
         ue.sign_up(second)
         now = bundle()
         equal((now['id'], now['registration']), (was['id'], was['registration']), 'the numbers of both sets')
@@ -945,6 +986,45 @@ def same_inner_leaves(what):
             ue.talk(over)
             asked(core, ue, over, impi=ue.impi, uri=uris[ue.impi], call=ue.impi)
         equal(states(), {5000: 'active', 5010: 'active'}, 'the sets')
+        all_in_esp(one)
+
+
+def same_contact(core, one, other):
+    """Two phones have registered, and the second has the first one's contact; (phone, set, the contact as the S-CSCF has it) of each."""
+    first, second = Set(5000, more=';mod=UDP-enc-tun'), Set(5010, more=';mod=UDP-enc-tun')
+    one.sign_up(first)
+    other.challenge(second)
+    other.confirm(second, contact=one.contact(first))
+    return (one, first, core.contacts[one.impi]), (other, second, core.contacts[other.impi])
+
+
+@case('NAT', 'two phones behind two NATs have one inner address and one contact: a request goes to the one that {} names',
+      each=('To', 'P-Called-Party-ID'), ours=True)
+def same_contact_called(header):
+    with nats(2) as (left, right), Core() as core, OpenSips(parameters={'nat_traversal': 1}), NattedPhone(left) as one, NattedPhone(right, UE2) as other:
+        phones = same_contact(core, one, other)
+        World.wire.seen()
+        for n, (ue, over, uri) in enumerate(phones * 2):
+            to = {'impi': ue.impi} if header == 'To' else {'impi': 'forwarded@' + REALM, 'more': [f'P-Called-Party-ID: <sip:{ue.impi}>']}
+            asked(core, ue, over, uri=uri, call=f'same-{n}', **to)
+        all_in_esp(one)
+
+
+@case('NAT', 'two phones behind two NATs have one inner address and one contact: a request that names neither gets to neither', ours=True)
+def same_contact_of_nobody():
+    with nats(2) as (left, right), Core() as core, OpenSips(parameters={'nat_traversal': 1}) as server, NattedPhone(left) as one, \
+            NattedPhone(right, UE2) as other:
+        phones = same_contact(core, one, other)
+        World.wire.seen()
+        with core.final_of('nobody') as final_answer:
+            core.request('MESSAGE', 'forwarded@' + REALM, uri=phones[0][2], call='nobody')
+            got = final_answer()
+        check(got.status[0] in '45', f'the answer is {got.status}')
+        check(server.said('which phone it is cannot be told'), 'the log says so')
+        # What comes behind it
+        for ue, over, uri in phones:
+            asked(core, ue, over, impi=ue.impi, uri=uri, call=ue.impi)
+            check(not [m for m in ue.heard if m['Call-ID'] == 'nobody'], f'it came to {ue.impi}')
         all_in_esp(one)
 
 
@@ -1139,6 +1219,36 @@ def mi_list():
                   {'id': b['id'], 'owner': UE1, 'state': 'active', 'ue': ue.address, 'mode': 'trans', 'alg': 'hmac-sha-1-96', 'ealg': 'null',
                    'port-uc': 6301, 'port-us': 6300, 'spi-ps': b['spi-ps'], 'spi-pc': b['spi-pc']}, 'the set')
         equal(server.rpc('ims_ipsec:list', UE2), [], 'the sets of another one')
+
+
+def not_answered(server, *words):
+    """The error that a command gives."""
+    try:
+        got = server.rpc(*words)
+    except Fail as e:
+        return str(e)
+    raise Fail(f'{words} gives {got}')
+
+
+@case('MI', 'ims_ipsec:list of more than 100 sets: all at once are refused, and page by page each is there once', ours=True)
+def mi_pages():
+    with OpenSips(parameters={'temporary_timeout': 300}) as server:
+        ep, = World.nl.dump('endpoint-get')
+        made = [ims.bundle(ep, owner=(UE2 if i % 50 == 49 else UE1).encode(), ue_address=f'192.0.2.{i + 100}')['id'] for i in range(130)]
+        why = not_answered(server, 'ims_ipsec:list')
+        check('more than 100' in why and 'from' in why, f'the answer is {why}')
+        equal(len(server.rpc('ims_ipsec:list', UE2)), 2, 'the sets of a subscriber')
+        got, start = [], 0
+        while True:
+            page = server.rpc('ims_ipsec:list', '', start)
+            check(len(page) <= 100, f'{len(page)} sets in a page')
+            if not page:
+                break
+            got += [x['id'] for x in page]
+            start = page[-1]['id'] + 1
+        equal(got, sorted(made), 'the sets of all pages')
+        equal([x['id'] for x in server.rpc('ims_ipsec:list', UE2, made[50])], [made[99]], 'the sets of a subscriber from a number on')
+        check('from' in not_answered(server, 'ims_ipsec:list', '', -1), 'what a page from -1 gives')
 
 
 @case('MI', 'ims_ipsec:trace, all and of a phone', ours=True)

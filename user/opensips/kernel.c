@@ -5,12 +5,31 @@
 #include <string.h>
 
 #include "dprint.h"
+#include "mem/shm_mem.h"
 #include "timer.h"
 
 #include "proto_ims_ipsec.h"
 
 #define ALGS_SECONDS	10
 #define BUNDLES_MAX	262144		/* of a network namespace, unless the kernel module is told */
+
+static uint32_t *mask;			/* of all processes */
+
+int kernel_init(void)
+{
+	mask = shm_malloc(sizeof(*mask));
+	if (!mask) {
+		LM_ERR("no shared memory\n");
+		return -1;
+	}
+	*mask = 0;
+	return 0;
+}
+
+uint32_t mark_mask(void)
+{
+	return __atomic_load_n(mask, __ATOMIC_RELAXED);
+}
 
 /* --- Configuration and endpoints */
 
@@ -77,6 +96,7 @@ static int set_config(void)
 	};
 	struct spis spis = { .min = settings.min_spi, .max = settings.max_spi };
 	const struct imsipsec_config *was;
+	uint32_t now;
 	int err;
 
 	if (choice_spis(&spis))
@@ -98,9 +118,12 @@ static int set_config(void)
 		config.set |= IMSIPSEC_CONFIG_MARK_MASK;
 		config.mark_mask = settings.mark_mask;
 	}
-	settings.mask = config.set & IMSIPSEC_CONFIG_MARK_MASK ? config.mark_mask : was->mark_mask;
+	now = config.set & IMSIPSEC_CONFIG_MARK_MASK ? config.mark_mask : was->mark_mask;
 	err = imsipsec_config_set(kernel_handle, &config);
-	return err ? kernel_failed("the configuration", err) : 0;
+	if (err)
+		return kernel_failed("the configuration", err);
+	__atomic_store_n(mask, now, __ATOMIC_RELAXED);
+	return 0;
 }
 
 /* What is sent to a phone behind a NAT by a connection that it opened needs its mark. */
@@ -127,7 +150,7 @@ int kernel_prepare(void)
 			return -1;
 		nat |= settings.gm[i].nat;
 	}
-	if (nat && settings.mask)
+	if (nat && mark_mask())
 		look_at_accept();
 	return 0;
 }
@@ -263,14 +286,15 @@ static bool has_ends(const struct imsipsec_bundle *b, const struct receive_info 
 int kernel_over(const struct receive_info *rcv, struct imsipsec_bundle *b)
 {
 	struct imsipsec_addr remote;
+	uint32_t bits = mark_mask();
 	struct gm *gm;
 	int err;
 
 	if (!is_hidden(rcv->bind_address))
 		return -ENOENT;
 	/* The mark of a datagram is that of the set; a connection has its addresses and ports alone. */
-	if (rcv->proto == PROTO_UDP && settings.mask) {
-		if (!(rcv->proto_reserved2 & settings.mask))
+	if (rcv->proto == PROTO_UDP && bits) {
+		if (!(rcv->proto_reserved2 & bits))
 			return -ENOENT;
 		err = kernel_find_mark(rcv->proto_reserved2, b);
 		return err ? err : has_ends(b, rcv) ? 0 : -ENOENT;

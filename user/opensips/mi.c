@@ -31,10 +31,43 @@ static int add_addr(mi_item_t *item, const char *name, const struct imsipsec_add
 	return add_text_item(item, name, imsipsec_addr_format(addr, text, sizeof(text)));
 }
 
+/* An answer is built in memory of the process, and a datagram has to hold it. */
+#define PAGE_SETS	100
+
+/**
+ * struct page - a part of the sets
+ * @sets: gets them
+ * @owner: whose they are to be, NULL: anybody's
+ * @from: the first number
+ * @n: how many there are of the part
+ * @more: some are left out
+ */
+struct page {
+	mi_item_t *sets;
+	str owner;
+	uint32_t from;
+	unsigned int n;
+	bool more;
+};
+
+static bool is_in(const struct page *page, const struct imsipsec_bundle *b)
+{
+	return b->id >= page->from &&
+	       (!page->owner.s || (b->owner_len == (size_t)page->owner.len &&
+				   !memcmp(b->owner, page->owner.s, b->owner_len)));
+}
+
 static int add_set(const struct imsipsec_bundle *b, void *data)
 {
-	mi_item_t *set = add_mi_object(data, NULL, 0);
+	struct page *page = data;
+	mi_item_t *set;
 
+	if (!is_in(page, b))
+		return 0;
+	page->more = page->n++ == PAGE_SETS;
+	if (page->more)
+		return 1;
+	set = add_mi_object(page->sets, NULL, 0);
 	if (!set || NUMBER(set, "id", b->id) ||
 	    add_mi_string(set, MI_SSTR("owner"), (char *)b->owner, b->owner_len) ||
 	    add_mi_string(set, MI_SSTR("contact"), (char *)b->contact, b->contact_len) ||
@@ -62,20 +95,31 @@ static mi_response_t *not_reached(void)
 					  "should: the log says more"));
 }
 
-static mi_response_t *list(const struct imsipsec_bundle_filter *filter)
+/* Whoever does not say where to begin is not given a part of the sets for all of them. */
+static mi_response_t *too_many(mi_response_t *response)
+{
+	free_mi_response(response);
+	return init_mi_error(413, MI_SSTR("there are more than 100 sets: ask for those of an owner, or "
+					  "give from, 0 at first and then one more than the last id; "
+					  "imsipsec bundle show has all"));
+}
+
+static mi_response_t *list(const struct imsipsec_bundle_filter *filter, str owner, bool paged,
+			   uint32_t from)
 {
 	mi_response_t *response;
-	mi_item_t *sets;
 	int err;
 
 	/* What a dump that broke off has given is not repeated. */
 	for (int tries = 0; tries < 3; tries++) {
-		response = init_mi_result_array(&sets);
+		struct page page = { .owner = owner, .from = from };
+
+		response = init_mi_result_array(&page.sets);
 		if (!response || !kernel())
 			break;
-		err = imsipsec_bundle_dump(kernel(), filter, add_set, sets);
-		if (!err)
-			return response;
+		err = imsipsec_bundle_dump(kernel(), filter, add_set, &page);
+		if (err >= 0)
+			return page.more && !paged ? too_many(response) : response;
 		free_mi_response(response);
 		response = NULL;
 		kernel_failed("ims_ipsec:list", err);
@@ -89,20 +133,35 @@ static mi_response_t *list(const struct imsipsec_bundle_filter *filter)
 
 static mi_response_t *list_all(const mi_params_t *params, struct mi_handler *async)
 {
-	return list(NULL);
+	return list(NULL, (str) { NULL, 0 }, false, 0);
 }
 
 static mi_response_t *list_owner(const mi_params_t *params, struct mi_handler *async)
 {
 	struct imsipsec_bundle_filter filter = { 0 };
-	int len;
-	char *owner;
+	str owner;
 
-	if (get_mi_string_param(params, "owner", &owner, &len) < 0)
+	if (get_mi_string_param(params, "owner", &owner.s, &owner.len) < 0)
 		return init_mi_param_error();
-	filter.owner = owner;
-	filter.owner_len = len;
-	return list(&filter);
+	filter.owner = owner.s;
+	filter.owner_len = owner.len;
+	return list(&filter, owner, false, 0);
+}
+
+/* Those of all, which come by their numbers, are gone through: those of an owner do not. */
+static mi_response_t *list_page(const mi_params_t *params, struct mi_handler *async)
+{
+	str owner;
+	int from;
+
+	if (get_mi_string_param(params, "owner", &owner.s, &owner.len) < 0 ||
+	    get_mi_int_param(params, "from", &from) < 0)
+		return init_mi_param_error();
+	if (from < 0)
+		return init_mi_error(400, MI_SSTR("from is the number of a set"));
+	if (!owner.len)
+		owner.s = NULL;
+	return list(NULL, owner, true, from);
 }
 
 static int add_refusal(mi_item_t *item, const struct imsipsec_trace *trace)
@@ -182,9 +241,13 @@ static mi_response_t *trace_ue(const mi_params_t *params, struct mi_handler *asy
 
 const mi_export_t mi_commands[] = {
 	{ MI_NAME("list"),
-	  "Sets of SAs: all, or those of a subscriber (owner, the private identity)",
+	  "Sets of SAs: all, or those of a subscriber (owner, the private identity). 100 at "
+	  "most: of more, those that begin with the number from; then owner may be \"\", for all",
 	  0, NULL,
-	  { { list_all, { 0 } }, { list_owner, { "owner", 0 } }, { EMPTY_MI_RECIPE } } },
+	  { { list_all, { 0 } },
+	    { list_owner, { "owner", 0 } },
+	    { list_page, { "owner", "from", 0 } },
+	    { EMPTY_MI_RECIPE } } },
 	{ MI_NAME("trace"),
 	  "What was refused and dropped of late: all, or what is of a phone (ue, its address)",
 	  0, NULL,

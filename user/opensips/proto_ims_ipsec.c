@@ -195,7 +195,7 @@ static int init(void)
 		LM_ERR("usrloc is to be loaded before\n");
 		return -1;
 	}
-	if (records_init() || contacts_init() || script_init() || events_init())
+	if (kernel_init() || records_init() || contacts_init() || script_init() || events_init())
 		return -1;
 	sockets_hook();
 	tcp_hook();

@@ -82,7 +82,6 @@ struct settings {
 	int n_gm;
 	uint16_t script_server[ADDRESSES_MAX];	/* port_ps that ipsec_create names in the script */
 	int n_script_server;
-	uint32_t mask;			/* what the kernel has */
 	bool bypass;			/* the guard lets plaintext in */
 	bool whole_list;		/* Security-Server has all pairs */
 };
@@ -95,6 +94,15 @@ extern struct tm_binds tmb;
 
 /** kernel_prepare() - the configuration and the endpoints; 0 or -1, which is said */
 int kernel_prepare(void);
+
+/**
+ * mark_mask() - what the kernel has; another one may be there when the kernel module was loaded anew,
+ *	which one process hears first, and all have at once
+ */
+uint32_t mark_mask(void);
+
+/** kernel_init() - before processes are forked; 0 or -1, which is said */
+int kernel_init(void);
 
 /** kernel_look_after() - make endpoints again that somebody has deleted */
 void kernel_look_after(void);

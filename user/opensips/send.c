@@ -24,16 +24,28 @@ static bool is_connected(unsigned int id)
 	return id && !tcp_get_correlation_id(id, &correlation);
 }
 
+/* Has a set's registration the identity that a request is for */
+static bool is_called(const char *buf, size_t len, uint32_t bundle)
+{
+	static struct record record;
+	bool called = record_get(bundle, &record) && text_is_called(buf, len, record.public);
+
+	explicit_bzero(&record, sizeof(record));
+	return called;
+}
+
 /*
  * Where several phones behind NATs have the address and port: the one whose contact the request
- * names
+ * names. Where several of them have that contact, too, the one that is called: nothing else of the
+ * request tells. What OpenSIPS knows of the contact's source is the same inner address.
  */
 static int by_target(const char *buf, size_t len, const struct imsipsec_addr *ue,
 		     struct imsipsec_bundle *b)
 {
+	unsigned int found = 0, called = 0;
 	struct imsipsec_bundle other;
 	uint32_t ids[TARGETS_MAX];
-	bool found = false;
+	bool is_it;
 	struct span uri;
 	size_t n;
 	int err;
@@ -47,12 +59,15 @@ static int by_target(const char *buf, size_t len, const struct imsipsec_addr *ue
 		err = kernel_tx(ids[i], &other);
 		if (err == -ENOENT || (!err && !addr_equal(&other.ue_address, ue)))
 			continue;
-		if (err || found)
-			return err ?: -ENOTUNIQ;
-		found = true;
-		*b = other;
+		if (err)
+			return err;
+		is_it = is_called(buf, len, other.id);
+		if (is_it || !found)
+			*b = other;
+		found++;
+		called += is_it;
 	}
-	return found ? 0 : -ENOTUNIQ;
+	return found == 1 || called == 1 ? 0 : -ENOTUNIQ;
 }
 
 /*
@@ -66,7 +81,7 @@ static int over_mark(uint32_t mark, bool is_register, const struct imsipsec_addr
 	int err = kernel_find_mark(mark, b);
 
 	for (uint32_t slot = 0; err == -ENOENT && slot < SLOTS; slot++)
-		err = kernel_find_mark(choice_mark(mark, settings.mask, slot), b);
+		err = kernel_find_mark(choice_mark(mark, mark_mask(), slot), b);
 	if (!err && !addr_equal(&b->ue_address, ue))
 		return -ENOENT;
 	if (!err && !is_register && !kernel_tx(b->id, &now))
@@ -79,7 +94,7 @@ static int choose(struct gm *gm, const char *buf, size_t len, const struct imsip
 {
 	int err = -ENOENT;
 
-	if (mark & settings.mask)
+	if (mark & mark_mask())
 		err = over_mark(mark, text_is_of(buf, len, "REGISTER"), ue, b);
 	if (err != -ENOENT)
 		return err;

@@ -229,8 +229,8 @@ static int init_listener(struct socket_info *si)
 		return -1;
 	if (others_init(si) < 0)
 		return -1;
-	if (is_hidden(si) && settings.mask &&
-	    setsockopt(si->socket, SOL_SOCKET, SO_RCVMARK, &on, sizeof(on))) {
+	/* Whatever mark_mask is: the kernel module may be loaded anew with another one. */
+	if (is_hidden(si) && setsockopt(si->socket, SOL_SOCKET, SO_RCVMARK, &on, sizeof(on))) {
 		LM_ERR("SO_RCVMARK: %s\n", strerror(errno));
 		return -1;
 	}

@@ -107,6 +107,45 @@ static uint16_t port_behind_host(const char *s, const char *end)
 	return port;
 }
 
+/* The quote that ends what the one at @s begins; NULL: none does */
+static const char *closing_quote(const char *s, const char *end)
+{
+	for (s++; s < end && *s != '"'; s++) {
+		if (*s == '\\' && s + 1 < end)
+			s++;
+	}
+	return s < end ? s : NULL;
+}
+
+/* Of what stands in To: the URI, without its parameters and the header's */
+static struct span bare_uri(struct span value)
+{
+	const char *s = value.s, *end = s + value.len, *to;
+
+	/* A name in quotes may have anything in it. */
+	for (; s && s < end && *s != '<'; s++) {
+		if (*s == '"')
+			s = closing_quote(s, end);
+		if (!s)
+			break;
+	}
+	s = s && s < end ? s + 1 : value.s;
+	for (to = s; to < end && *to != ';' && *to != '>' && *to != '?'; to++)
+		;
+	return trimmed(s, to);
+}
+
+bool text_is_called(const char *msg, size_t len, const char *identity)
+{
+	struct span called, whom = bare_uri((struct span) { identity, strlen(identity) });
+
+	if (!text_header(msg, len, "P-Called-Party-ID", NULL, &called) &&
+	    !text_header(msg, len, "To", "t", &called))
+		return false;
+	called = bare_uri(called);
+	return called.len && called.len == whom.len && !strncasecmp(called.s, whom.s, whom.len);
+}
+
 uint16_t text_uri_port(struct span uri)
 {
 	const char *end = uri.s + uri.len;
@@ -134,16 +173,6 @@ uint16_t text_via_port(struct span via)
 	while (s < end && is_blank(*s))
 		s++;
 	return port_behind_host(s, end);
-}
-
-/* The quote that ends what the one at @s begins; NULL: none does */
-static const char *closing_quote(const char *s, const char *end)
-{
-	for (s++; s < end && *s != '"'; s++) {
-		if (*s == '\\' && s + 1 < end)
-			s++;
-	}
-	return s < end ? s : NULL;
 }
 
 /* The comma that ends the element at @s, or the end of all; NULL: a quote is not closed */

@@ -35,6 +35,14 @@ bool text_is_of(const char *msg, size_t len, const char *method);
 /** text_target() - the Request-URI of a request */
 bool text_target(const char *msg, size_t len, struct span *uri);
 
+/**
+ * text_is_called() - does a request name a public identity as the one that it is for
+ * @msg: the request: P-Called-Party-ID counts, which the S-CSCF writes (RFC 7315); where there is
+ *	none, To
+ * @identity: its URI; parameters and case do not count
+ */
+bool text_is_called(const char *msg, size_t len, const char *identity);
+
 /** text_uri_port() - the port that a URI names; 0: none */
 uint16_t text_uri_port(struct span uri);
 

@@ -282,6 +282,42 @@ static void test_lists(void)
 	ok(!choice_algs("", false, algs, &n) && n == 9, "OSIPS: no list: all nine pairs");
 }
 
+static void test_called(void)
+{
+	static const struct {
+		const char *headers, *identity;
+		bool is;
+	} t[] = {
+		{ "To: <sip:ue1@ims.example>\r\n", "sip:ue1@ims.example", true },
+		{ "To: <sip:ue1@ims.example>\r\n", "sip:ue11@ims.example", false },
+		{ "To: <sip:ue1@ims.example>\r\n", "sip:ue1@ims", false },
+		{ "t: sip:ue1@ims.example;tag=x\r\n", "sip:ue1@IMS.example", true },
+		{ "To: \"<sip:ue2@ims.example>\" <sip:ue1@ims.example;user=phone>;tag=x\r\n",
+		  "sip:ue1@ims.example;a=b", true },
+		{ "To: \"<sip:ue2@ims.example>\" <sip:ue1@ims.example>\r\n", "sip:ue2@ims.example",
+		  false },
+		{ "To: \"\\\"<sip:ue2@ims.example>\" <sip:ue1@ims.example>\r\n",
+		  "sip:ue1@ims.example", true },
+		{ "To: \"not closed <sip:ue2@ims.example>\r\n", "sip:ue2@ims.example", false },
+		{ "To: <sip:ue2@ims.example>\r\nP-Called-Party-ID: <sip:ue1@ims.example>\r\n",
+		  "sip:ue1@ims.example", true },
+		{ "To: <sip:ue2@ims.example>\r\nP-Called-Party-ID: <sip:ue1@ims.example>\r\n",
+		  "sip:ue2@ims.example", false },
+		{ "To: <tel:+493012345>\r\n", "tel:+493012345", true },
+		{ "To:\r\n", "", false },
+		{ "", "", false },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		char text[512];
+		int n = snprintf(text, sizeof(text), "MESSAGE sip:ue1@10.0.0.1:6300 SIP/2.0\r\n%s"
+				 "Content-Length: 0\r\n\r\n", t[i].headers);
+
+		ok(text_is_called(text, n, t[i].identity) == t[i].is,
+		   "OSIPS: a request names \"%s\": %s", t[i].identity, t[i].is ? "yes" : "no");
+	}
+}
+
 static void test_marks(void)
 {
 	ok(choice_mark(0x85, 0x00ffffff, 2) == 0x86 && choice_mark(0x85, 0x00ffffff, 0) == 0x84,
@@ -390,6 +426,7 @@ int main(void)
 	test_ports();
 	test_spis();
 	test_lists();
+	test_called();
 	test_marks();
 	test_table();
 	return done();
