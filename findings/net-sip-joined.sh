@@ -5,10 +5,11 @@
 #
 # One would guess: get_header() gives the values of a header that has several, however they are
 # written, as it does for Contact; and sip_hdrval2parts() refuses what is not one value.
-# seen: Net::SIP 0.835 knows of commas in Contact, Via, Route and Record-Route, and of no other header:
-# two hops of Path or Service-Route are one value, of which no URI is had, and are two values when they
-# stand in two headers. sip_hdrval2parts() of two mechanisms in one Security-Client mixes them: the
-# first's name and q, and the second's algorithm and SPI, and no error tells.
+# seen: Net::SIP 0.835 has a list of the headers that it splits at commas, Contact and Record-Route among
+# them. Of others, Path, Service-Route and Security-Client, two values in one header are one value, of
+# which no URI is had; they are two when they stand in two headers. sip_hdrval2parts() of two
+# mechanisms in one Security-Client mixes them: the first's name and q, and the second's algorithm and
+# SPI, and no error tells.
 set -eu
 
 # shellcheck source=common
