@@ -22,17 +22,6 @@
 
 MODULE_VERSION
 
-struct settings settings = {
-	.client_port = 5062,
-	.server_port = 5063,
-	.max_connections = 2,
-	.reuse_server_port = 1,
-	.spi_range = 1000,
-	.linger = 40,
-	.check_identity = 1,
-};
-usrloc_api_t ul;
-struct tm_binds tmb;
 static sl_api_t sl;
 static bool initialised;
 static str not_yours = str_init("Forbidden");

@@ -17,19 +17,6 @@
 
 #include "proto_ims_ipsec.h"
 
-#define DEFAULT_PORT	5062
-
-struct settings settings = {
-	.port = DEFAULT_PORT,
-	.min_spi = 65536,
-	.max_spi = 262144,
-	.temporary_timeout = 30,
-	.linger = 40,
-	.mark_mask = -1,
-};
-usrloc_api_t ul;
-struct tm_binds tmb;
-
 /* --- Transport */
 
 /* The hidden sockets of UDP and TCP do it all. */

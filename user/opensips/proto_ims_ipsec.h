@@ -86,9 +86,17 @@ struct settings {
 	bool whole_list;		/* Security-Server has all pairs */
 };
 
+/* --- settings.c */
+
 extern struct settings settings;
 extern usrloc_api_t ul;
 extern struct tm_binds tmb;
+
+/** is_hidden() - is it one of the hidden sockets */
+bool is_hidden(const struct socket_info *si);
+
+/** gm_of() - the Gm address that a message came to; NULL if it is none */
+struct gm *gm_of(const struct ip_addr *ip);
 
 /* --- kernel.c */
 
@@ -149,12 +157,6 @@ int sockets_gather(void);
 
 /** sockets_hook() - have what comes to hidden sockets read here */
 void sockets_hook(void);
-
-/** is_hidden() - is it one of the hidden sockets */
-bool is_hidden(const struct socket_info *si);
-
-/** gm_of() - the Gm address that a message came to; NULL if it is none */
-struct gm *gm_of(const struct ip_addr *ip);
 
 /** listener_of() - by its port; or NULL */
 struct listener *listener_of(struct gm *gm, uint16_t port);

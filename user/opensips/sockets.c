@@ -54,20 +54,6 @@ int sockets_hide(void)
 	return 0;
 }
 
-bool is_hidden(const struct socket_info *si)
-{
-	return si && si->flags & SI_INTERNAL && si->internal_proto == PROTO_IPSEC;
-}
-
-struct gm *gm_of(const struct ip_addr *ip)
-{
-	for (int i = 0; i < settings.n_gm; i++) {
-		if (ip_addr_cmp((struct ip_addr *)ip, &settings.gm[i].ip))
-			return &settings.gm[i];
-	}
-	return NULL;
-}
-
 struct listener *listener_of(struct gm *gm, uint16_t port)
 {
 	for (size_t i = 0; i < gm->n; i++) {
