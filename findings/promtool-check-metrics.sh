@@ -1,22 +1,24 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# promtool check metrics, of a text file for node-exporter
+# promtool check metrics, of a text file for node-exporter; and Python's parser of OpenMetrics
 #
 # One would guess: a text file that "promtool check metrics" has nothing to say of is one that
-# node-exporter shows; for what is wrong in such a file is what the check is for.
+# node-exporter shows; for what is wrong in such a file is what the check is for. And Prometheus' parser of
+# OpenMetrics in Python, which refuses a blank line, refuses a series twice as well.
 # seen: promtool 2.42.0 ends with 0, without a word, for the same series twice, for a time behind a
 # value, and for a file of no bytes, as a collector leaves that has failed. node-exporter 1.5.0 shows
 # the first of the two series, and none of a file that has one time in it, other metrics neither; that
 # is an error in its log. What promtool does refuse is style: a counter whose name does not end in _total
-# is shown, and a file without HELP as well.
+# is shown, and a file without HELP as well. The parser of python3-prometheus-client 0.16.0 gives the
+# first of the two, and no error: tests that have it read what a program writes do not see the second.
 set -eu
 
 # shellcheck source=common
 . "$(dirname "$0")/common"
 unshare -n true || exit 2
 command -v python3 >/dev/null || exit 2
-unpack prometheus=2.42.0+ds-5+deb12u1 prometheus-node-exporter=1.5.0-1+b6
+unpack prometheus=2.42.0+ds-5+deb12u1 prometheus-node-exporter=1.5.0-1+b6 python3-prometheus-client=0.16.0-0.1
 
 cat >"$dir/scrape.py" <<'END'
 """scrape.py: what node-exporter shows of the text files, when it is there."""
@@ -33,6 +35,17 @@ for _ in range(200):
         time.sleep(0.1)
 for line in re.findall('^(?:ims.*|node_textfile_scrape.*)$', text, re.M):
     print('  ' + line)
+END
+
+cat >"$dir/parse.py" <<'END'
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+
+for words, samples in (('a series twice', 'ims_total 1\nims_total 2\n'), ('a blank line', 'ims_total 1\n\n')):
+    try:
+        found = [(s.name, s.value) for f in parse(f'# TYPE ims counter\n{samples}# EOF\n') for s in f.samples]
+    except ValueError as e:
+        found = e
+    print(f'OpenMetrics, {words}: {found}')
 END
 
 export dir
@@ -62,6 +75,7 @@ show 'a time, and another metric' "$one${two}ims_two_total 2 1700000000000\n"
 show 'nothing' ''
 show 'a counter that is not _total' '# HELP ims Packets.\n# TYPE ims counter\nims 1\n'
 show 'no HELP' '# TYPE ims_total counter\nims_total 1\n'
+PYTHONPATH=$dir/usr/lib/python3/dist-packages python3 "$dir/parse.py"
 END
 ) || :
 
@@ -86,6 +100,8 @@ no HELP:
   promtool ends with 3: ims_total no help text
   ims_total 1
   node_textfile_scrape_error 0
+OpenMetrics, a series twice: [('ims_total', 1)]
+OpenMetrics, a blank line: Received blank line
 END
 )
 
