@@ -75,10 +75,8 @@ cd "$dir"
 kamailio -v | grep -o 'kamailio [0-9.]*'
 kamailio -f kamailio.cfg -c >check 2>&1 && echo 'the configuration is good'
 kamailio -f kamailio.cfg -DD -m 16 -M 4 >log 2>&1 &
-server=$!
+trap "kill $!; wait" EXIT
 python3 phones.py
-kill $server
-wait
 grep -o 'ERROR.*right pvar' log
 END
 ) || :

@@ -55,9 +55,8 @@ ip link set lo up
 cd "$dir"
 kamailio -v | grep -o 'kamailio [0-9.]*'
 kamailio -f kamailio.cfg -DD -m 16 -M 4 >log 2>&1 &
+trap "kill $!; wait" EXIT
 until grep -qs "seen: the end" log || ! kill -0 $! 2>/dev/null; do sleep 0.1; done
-kill $!
-wait
 grep -o 'seen: .*' log | cut -c7-
 END
 ) || :

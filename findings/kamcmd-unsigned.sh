@@ -68,11 +68,9 @@ ip link set lo up
 cd "$dir"
 kamailio -v | grep -o 'kamailio [0-9.]*'
 kamailio -f kamailio.cfg -DD -m 16 -M 4 >log 2>&1 &
-server=$!
+trap "kill $!; wait" EXIT
 python3 flags.py
 echo "kamcmd: $(kamcmd -s "unix:$dir/ctl" ul.dump | sed -n 's/^[[:space:]]*Flags: //p')"
-kill $server
-wait
 END
 ) || :
 

@@ -48,9 +48,12 @@ show() {
 	printf '%b# TYPE ims_total counter\nims_total{netns="two"} 2\n' "$2" >"$dir/text/two.prom"
 	prometheus-node-exporter --collector.disable-defaults --collector.textfile --collector.textfile.directory="$dir/text" \
 		--web.listen-address=127.0.0.1:9100 2>"$dir/log" &
+	server=$!
+	trap 'kill $server' EXIT
 	python3 "$dir/scrape.py"
-	kill $!
+	kill $server
 	wait
+	trap - EXIT
 	grep -o 'has help.*' "$dir/log" | sed 's/^/  log: /; s/[\\]//g' | sed 's# /tmp[^,"]*# …#g' || :
 	rm -r "$dir/text"
 }

@@ -63,9 +63,12 @@ show() {
 	echo "  promtool ends with $status${said:+: $said}"
 	prometheus-node-exporter --collector.disable-defaults --collector.textfile --collector.textfile.directory="$dir/text" \
 		--web.listen-address=127.0.0.1:9100 2>/dev/null &
+	server=$!
+	trap 'kill $server' EXIT
 	python3 "$dir/scrape.py"
-	kill $!
+	kill $server
 	wait
+	trap - EXIT
 	rm -r "$dir/text"
 }
 one='# HELP ims_one_total Packets.\n# TYPE ims_one_total counter\nims_one_total 1\n'
