@@ -32,7 +32,7 @@ static int add_addr(mi_item_t *item, const char *name, const struct imsipsec_add
 }
 
 /* An answer is built in memory of the process, and a datagram has to hold it. */
-#define PAGE_SETS	100
+#define PAGE_SETS	50
 
 /**
  * struct page - a part of the sets
@@ -99,7 +99,7 @@ static mi_response_t *not_reached(void)
 static mi_response_t *too_many(mi_response_t *response)
 {
 	free_mi_response(response);
-	return init_mi_error(413, MI_SSTR("there are more than 100 sets: ask for those of an owner, or "
+	return init_mi_error(413, MI_SSTR("there are more than 50 sets: ask for those of an owner, or "
 					  "give from, 0 at first and then one more than the last id; "
 					  "imsipsec bundle show has all"));
 }
@@ -241,7 +241,7 @@ static mi_response_t *trace_ue(const mi_params_t *params, struct mi_handler *asy
 
 const mi_export_t mi_commands[] = {
 	{ MI_NAME("list"),
-	  "Sets of SAs: all, or those of a subscriber (owner, the private identity). 100 at "
+	  "Sets of SAs: all, or those of a subscriber (owner, the private identity). 50 at "
 	  "most: of more, those that begin with the number from; then owner may be \"\", for all",
 	  0, NULL,
 	  { { list_all, { 0 } },
