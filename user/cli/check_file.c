@@ -123,9 +123,9 @@ void check_module_cure(const struct check *c, char *buf, size_t size)
 	if (check_has_kernel_module(c, "ims_ipsec", &loaded))
 		snprintf(buf, size, "modprobe ims_ipsec, at boot: systemctl enable ims_ipsec");
 	else
-		snprintf(buf, size, "there is none for kernel %s: install the packages "
-			 "ims-ipsec-dkms and linux-headers-%s, or of the source "
-			 "\"make && make install\"; then modprobe ims_ipsec",
+		snprintf(buf, size, "install the module for kernel %s: the packages "
+			 "ims-ipsec-dkms and linux-headers-%s, or \"make && make install\" "
+			 "in the source tree; then modprobe ims_ipsec",
 			 release ? release : "of this host", release ? release : "...");
 	free(release);
 }

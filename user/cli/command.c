@@ -23,7 +23,8 @@ void usage(FILE *to, const struct command *commands, size_t n)
 
 	fprintf(to, "Usage: imsipsec [ -j [ -p ] ]%s COMMAND\n", command_name);
 	if (!*command_name)
-		fputs("       imsipsec [ -j [ -p ] ] [ -force ] -batch FILE\n", to);
+		fputs("       imsipsec [ -j [ -p ] ] [ -force ] -batch FILE\n"
+		      "       imsipsec help [ COMMAND ... ]\n", to);
 	putc('\n', to);
 	for (i = 0; i < n; i++) {
 		fprintf(to, "  %s%s%s\n", commands[i].name, *commands[i].args ? " " : "",

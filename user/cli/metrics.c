@@ -280,9 +280,11 @@ static int write_file(struct metrics *m, const char *path, const struct imsipsec
 int write_metrics(enum metrics_format format, const char *netns, const char *path)
 {
 	struct metrics m = { .format = format, .netns = netns, .file = stdout };
+	const struct check host = { .root = "" };
 	const struct imsipsec_stats *s = NULL;
 	struct endpoints list = { .n = 0 };
 	struct imsipsec *h = ask(&s, &list);
+	char cure[CHECK_TEXT];
 	int status = EXIT_OK;
 
 	if (path)
@@ -290,9 +292,10 @@ int write_metrics(enum metrics_format format, const char *netns, const char *pat
 	else
 		write_all(&m, s, &list);
 	free(list.all);
-	if (h)
+	if (h) {
 		imsipsec_close(h);
-	else
-		status = fail("the kernel module ims_ipsec is not loaded");
-	return status;
+		return status;
+	}
+	check_module_cure(&host, cure, sizeof(cure));
+	return fail("%s; cure: %s", imsipsec_open_strerror(-ENOENT), cure);
 }

@@ -270,7 +270,7 @@ static void test_module(void)
 	c.module = false;
 	c.open_error = -ENOENT;
 	check_run(&c);
-	ok(has(CHECK_FAULT, "module", "not loaded", "there is none for kernel 6.12.0-test: install the packages "
+	ok(has(CHECK_FAULT, "module", "not loaded", "install the module for kernel 6.12.0-test: the packages "
 	       "ims-ipsec-dkms and linux-headers-6.12.0-test"), "CHECK: not loaded, and not installed for this kernel");
 	ok(has(CHECK_WARNING, "left-out", "endpoints, address, trusted, nat-port, tcp-marks, local-ports, disable-xfrm, "
 	       "policies, firewall, mark-rules, sockets, algorithms, esp, dropped, offload, gro, spis, bundles, marks",

@@ -355,7 +355,7 @@ sys.exit([f["check"] for f in j if f["level"] == "fault"] != ["module"] or
 # TYPE ims_ipsec_up gauge'
 	run 2 stats --prometheus && printed "$up"$'\nims_ipsec_up 0' && run 2 stats --openmetrics netns 'a"b\c' &&
 		printed "$up"$'\nims_ipsec_up{netns="a\\"b\\\\c"} 0\n# EOF' &&
-		grep -q '^imsipsec: stats: the kernel module ims_ipsec is not loaded' "$tmp/err"
+		grep -q '^imsipsec: stats: the kernel module ims_ipsec is not loaded; cure: .*modprobe ims_ipsec' "$tmp/err"
 	ok "CLI: the counters without the module"
 	mkdir "$tmp/metrics"
 	(umask 077 && run 2 stats --prometheus file "$tmp/metrics/a.prom") && [ "$(cat "$tmp/metrics/a.prom")" = "$up"$'\nims_ipsec_up 0' ] &&
@@ -445,6 +445,28 @@ echo version >"$tmp/batch"
 "$imsipsec" batch "$tmp/batch" >/dev/full 2>"$tmp/err"
 [ $? -eq 2 ] && grep -q ':1: version: standard output: ' "$tmp/err"
 ok "batch: standard output is full"
+
+# What help names the manual's synopsis has, and each check its section CHECK
+manual=$(sed 's/\\f[A-Z]//g; s/\\-/-/g; s/\\&//g' "$(dirname "$0")/../../Documentation/man/imsipsec.8")
+synopsis() {	# COMMAND...: of the manual, to the next command or blank line
+	awk -v c="imsipsec $*" '/^\.SH DESCRIPTION/ { exit } /^imsipsec|^$/ { on = index($0 " ", c " ") == 1 } on' <<<"$manual"
+}
+for words in "endpoint add" "endpoint set" "endpoint del" "endpoint show" "bundle add" "bundle confirm" "bundle extend" \
+	     "bundle del" "bundle flush" "bundle show" "bundle find" "bundle tx" "config show" "config set" "offload check" trace; do
+	# shellcheck disable=SC2086
+	run 0 help $words
+	untold=$(sed '/^$/,$d; / := /d; s/^Usage: //; s/\[ -j \[ -p \] \]//' "$tmp/out" | grep -o '[a-z][a-z-]*' | sort -u |
+		while read -r word; do
+			# shellcheck disable=SC2086
+			synopsis $words | grep -qwe "$word" || echo "$word"
+		done)
+	[ -s "$tmp/out" ] && [ -z "$untold" ]
+	ok "CLI: the manual's synopsis has all words of $words${untold:+, but not ${untold//$'\n'/, }}"
+done
+while read -r check; do
+	awk '/^\.SH/ { on = /CHECK/ } on && /^\.BR? /' <<<"$manual" | grep -qwe "$check"
+	ok "CLI: the manual has the check $check"
+done < <(sed -n 's/^\t{ "\([a-z-]*\)", check_.*/\1/p' "$(dirname "$0")/../cli/check.c")
 
 # What the shell completes
 completes() {	# WANTED WORD...: the last word is what is completed
