@@ -251,7 +251,7 @@ static int make(struct sip_msg *reply, struct sip_msg *req, const struct cell *t
 		LIMITED(LM_ERR, "ipsec_create: the list of algorithms names no pair that there is\n");
 		goto wipe;
 	}
-	locate_phone(req, protected ? &over : NULL, gm->nat, mark_mask(), &p);
+	locate_phone(req, protected ? &over : NULL, gm->nat, kernel_mask(), &p);
 	if (imsipsec_secagree_choose(offered, algs, n, &p.mode, 1, &mech)) {
 		LIMITED(LM_ERR,
 			"%s: nothing of what its Security-Client offers can be had with mod=%s: "

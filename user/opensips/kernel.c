@@ -26,7 +26,7 @@ int kernel_init(void)
 	return 0;
 }
 
-uint32_t mark_mask(void)
+uint32_t kernel_mask(void)
 {
 	return __atomic_load_n(mask, __ATOMIC_RELAXED);
 }
@@ -150,7 +150,7 @@ int kernel_prepare(void)
 			return -1;
 		nat |= settings.gm[i].nat;
 	}
-	if (nat && mark_mask())
+	if (nat && kernel_mask())
 		look_at_accept();
 	return 0;
 }
@@ -286,7 +286,7 @@ static bool has_ends(const struct imsipsec_bundle *b, const struct receive_info 
 int kernel_over(const struct receive_info *rcv, struct imsipsec_bundle *b)
 {
 	struct imsipsec_addr remote;
-	uint32_t bits = mark_mask();
+	uint32_t bits = kernel_mask();
 	struct gm *gm;
 	int err;
 

@@ -104,10 +104,10 @@ struct gm *gm_of(const struct ip_addr *ip);
 int kernel_prepare(void);
 
 /**
- * mark_mask() - what the kernel has; another one may be there when the kernel module was loaded anew,
+ * kernel_mask() - what the kernel has; another one may be there when the kernel module was loaded anew,
  *	which one process hears first, and all have at once
  */
-uint32_t mark_mask(void);
+uint32_t kernel_mask(void);
 
 /** kernel_init() - before processes are forked; 0 or -1, which is said */
 int kernel_init(void);

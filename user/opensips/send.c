@@ -81,7 +81,7 @@ static int over_mark(uint32_t mark, bool is_register, const struct imsipsec_addr
 	int err = kernel_find_mark(mark, b);
 
 	for (uint32_t slot = 0; err == -ENOENT && slot < SLOTS; slot++)
-		err = kernel_find_mark(choice_mark(mark, mark_mask(), slot), b);
+		err = kernel_find_mark(choice_mark(mark, kernel_mask(), slot), b);
 	if (!err && !addr_equal(&b->ue_address, ue))
 		return -ENOENT;
 	if (!err && !is_register && !kernel_tx(b->id, &now))
@@ -94,7 +94,7 @@ static int choose(struct gm *gm, const char *buf, size_t len, const struct imsip
 {
 	int err = -ENOENT;
 
-	if (mark & mark_mask())
+	if (mark & kernel_mask())
 		err = over_mark(mark, text_is_of(buf, len, "REGISTER"), ue, b);
 	if (err != -ENOENT)
 		return err;

@@ -155,7 +155,7 @@ int tcp_send_marked(const struct socket_info *from, char *buf, unsigned int len,
 	if (err == -ENOENT)
 		return open_connection(from, buf, len, to, mark);
 	/* The sets of a registration differ in the number of the slot. */
-	if (!err && choice_mark(was, mark_mask(), 0) != choice_mark(mark, mark_mask(), 0))
+	if (!err && choice_mark(was, kernel_mask(), 0) != choice_mark(mark, kernel_mask(), 0))
 		err = -EADDRINUSE;
 	if (!err)
 		return send_by(PROTO_TCP, from, buf, len, to, 0);
