@@ -18,13 +18,8 @@ unshare -n true || exit 2
 command -v python3 >/dev/null || exit 2
 unpack kamailio=5.6.3-2
 
-cat >"$dir/kamailio.cfg" <<END
-#!KAMAILIO
-children=1
-disable_tcp=yes
-log_stderror=yes
-listen=udp:127.0.0.1:5060
-mpath="$(echo "$dir"/usr/lib/*/kamailio/modules)"
+kamailio_head >"$dir/kamailio.cfg"
+cat >>"$dir/kamailio.cfg" <<END
 loadmodule "pv.so"
 loadmodule "sl.so"
 loadmodule "textops.so"

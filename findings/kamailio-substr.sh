@@ -17,13 +17,8 @@ set -eu
 unshare -n true || exit 2
 unpack kamailio=5.6.3-2
 
-cat >"$dir/kamailio.cfg" <<END
-#!KAMAILIO
-children=1
-disable_tcp=yes
-log_stderror=yes
-listen=udp:127.0.0.1:5060
-mpath="$(echo "$dir"/usr/lib/*/kamailio/modules)"
+kamailio_head >"$dir/kamailio.cfg"
+cat >>"$dir/kamailio.cfg" <<END
 loadmodule "pv.so"
 loadmodule "xlog.so"
 loadmodule "htable.so"

@@ -18,23 +18,7 @@ unshare -n true || exit 2
 command -v python3 >/dev/null || exit 2
 unpack prometheus-node-exporter=1.5.0-1+b6
 
-cat >"$dir/scrape.py" <<'END'
-"""scrape.py: what node-exporter shows of the text files, when it is there."""
-import re
-import time
-import urllib.request
-
-for _ in range(200):
-    try:
-        with urllib.request.urlopen('http://127.0.0.1:9100/metrics') as answer:
-            text = answer.read().decode()
-            break
-    except OSError:
-        time.sleep(0.1)
-print(f'  HTTP {answer.status}')
-for line in re.findall('^(?:ims.*|node_textfile.*)$', text, re.M):
-    print('  ' + re.sub('file="/.*/(.*)"} .*', r'file="\1"} …', line))
-END
+write_scraper
 
 export dir
 seen=$(unshare -n sh -eu 2>&1 <<'END'
@@ -50,7 +34,7 @@ show() {
 		--web.listen-address=127.0.0.1:9100 2>"$dir/log" &
 	server=$!
 	trap 'kill $server' EXIT
-	python3 "$dir/scrape.py"
+	python3 "$dir/scrape.py" | sed 's#file=".*/\(.*\)"} .*#file="\1"} …#'
 	kill $server
 	wait
 	trap - EXIT

@@ -20,22 +20,7 @@ unshare -n true || exit 2
 command -v python3 >/dev/null || exit 2
 unpack prometheus=2.42.0+ds-5+deb12u1 prometheus-node-exporter=1.5.0-1+b6 python3-prometheus-client=0.16.0-0.1
 
-cat >"$dir/scrape.py" <<'END'
-"""scrape.py: what node-exporter shows of the text files, when it is there."""
-import re
-import time
-import urllib.request
-
-for _ in range(200):
-    try:
-        with urllib.request.urlopen('http://127.0.0.1:9100/metrics') as answer:
-            text = answer.read().decode()
-            break
-    except OSError:
-        time.sleep(0.1)
-for line in re.findall('^(?:ims.*|node_textfile_scrape.*)$', text, re.M):
-    print('  ' + line)
-END
+write_scraper
 
 cat >"$dir/parse.py" <<'END'
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
@@ -65,7 +50,7 @@ show() {
 		--web.listen-address=127.0.0.1:9100 2>/dev/null &
 	server=$!
 	trap 'kill $server' EXIT
-	python3 "$dir/scrape.py"
+	python3 "$dir/scrape.py" | grep -v 'HTTP\|mtime'
 	kill $server
 	wait
 	trap - EXIT

@@ -392,6 +392,17 @@ def crowd_phone(crowd, core, n, failed):
         failed.append(f'{ue.impi}: {type(e).__name__}: {e}')
 
 
+def each_is_itself(core, sets):
+    """The phones of (phone, set) register; then each sends and is sent to over its own set, and all of it is in ESP."""
+    for ue, over in sets:
+        ue.sign_up(over)
+    World.wire.seen()
+    for ue, over in sets:
+        ue.talk(over)
+        asked(core, ue, over, impi=ue.impi, call=ue.impi)
+    all_in_esp(sets[0][0])
+
+
 def all_at_once(core, server, n):
     """So many phones do all that, and as many as AT_ONCE says at a time: none fails, and nothing is in clear."""
     failed = []

@@ -18,7 +18,7 @@ import ims  # noqa: E402
 from ims import (P4, P6, TCP, U6, UDP, Skip, World, check, equal, main, test, wait)  # noqa: E402
 from kamailio import BY_CONTACT, OURS, PREFERRED, VERSION, Kamailio, make_database  # noqa: E402
 from phones import (PC, PS, Chooses, Elsewhere, Instance, NattedPhone, all_at_once, all_in_esp, answer, answered_call,  # noqa: E402
-                    asked, bye_of, final, more_addresses, one_nat, phone, routes, states, via_port)
+                    asked, bye_of, each_is_itself, final, more_addresses, one_nat, phone, routes, states, via_port)
 from scscf import CORE, CORE6, CORE_P, Core, setup_with_core, teardown_with_core  # noqa: E402
 from sip_phone import IMSIPSEC, INSTANCE, REALM, UE1, UE2, Phone, Set, usim  # noqa: E402
 from sip_server import CAPABLE, NOBODY  # noqa: E402
@@ -245,13 +245,7 @@ def two_gm():
         with Core() as core, more_addresses([OTHER]), Kamailio(addresses=(P4, second)), phone() as one, Phone(UE2, address=OTHER) as two:
             two.p = second
             sets = [(one, Set(5000)), (two, Set(5010))]
-            for ue, over in sets:
-                ue.sign_up(over)
-            World.wire.seen()
-            for ue, over in sets:
-                ue.talk(over)
-                asked(core, ue, over, impi=ue.impi, call=ue.impi)
-            all_in_esp(one)
+            each_is_itself(core, sets)
             if OURS:
                 equal({(b['spi-uc'], b['endpoint']) for b in World.nl.dump('bundle-get')},
                       {(over.spi, ep['id']) for ep, (_, over) in zip(sorted(World.nl.dump('endpoint-get'), key=lambda x: x['id']), sets)}, 'the sets')

@@ -24,7 +24,7 @@ from natted import INNER  # noqa: E402
 from nic import NIC_KO_SMP, Nic, on_device  # noqa: E402
 from opensips import OURS, PROGRAM, OpenSips, make_database, needed  # noqa: E402
 from phones import (PC, PS, Chooses, Elsewhere, NattedPhone, NattedTcpPhone, TcpPhone, all_at_once, all_in_esp, answer, answered_call,  # noqa: E402
-                    asked, bye_of, final, more_addresses, nats, one_nat, phone, routes, states, via_port)
+                    asked, bye_of, each_is_itself, final, more_addresses, nats, one_nat, phone, routes, states, via_port)
 from scscf import CORE6, CORE_P, Core, setup_with_core, teardown_with_core  # noqa: E402
 from sip_phone import REALM, UE1, UE2, Phone, Set  # noqa: E402
 from sip_server import CAPABLE, NOBODY, in_use  # noqa: E402
@@ -453,14 +453,7 @@ def five():
 @case('NEIGHBOUR', 'two subscribers with the same ports and SPIs at two addresses')
 def two():
     with Core() as core, more_addresses([OTHER]), OpenSips(), phone() as one, Phone(UE2, address=OTHER) as other:
-        sets = [(one, Set(5000)), (other, Set(5000))]
-        for ue, over in sets:
-            ue.sign_up(over)
-        World.wire.seen()
-        for ue, over in sets:
-            ue.talk(over)
-            asked(core, ue, over, impi=ue.impi, call=ue.impi)
-        all_in_esp(one)
+        each_is_itself(core, [(one, Set(5000)), (other, Set(5000))])
 
 
 @case('ELSEWHERE', 'a phone whose Contact and Via in clear do not have 5060')
@@ -680,14 +673,7 @@ def two_gm():
     try:
         with Core() as core, more_addresses([OTHER]), OpenSips(addresses=(P4, second)), phone() as one, Phone(UE2, address=OTHER) as other:
             other.p = second
-            sets = [(one, Set(5000)), (other, Set(5010))]
-            for ue, over in sets:
-                ue.sign_up(over)
-            World.wire.seen()
-            for ue, over in sets:
-                ue.talk(over)
-                asked(core, ue, over, impi=ue.impi, call=ue.impi)
-            all_in_esp(one)
+            each_is_itself(core, [(one, Set(5000)), (other, Set(5010))])
     finally:
         World.p.ip(f'addr del {second}/24 dev p0')
         World.core.ip(f'route del {second}/32')
@@ -872,14 +858,7 @@ def marks_anew():
     with loaded_with('mark_mask=0'), nats(2) as (left, right), Core() as core, OpenSips(parameters={'nat_traversal': 1}), \
             NattedPhone(left) as one, NattedPhone(right, UE2) as other:
         load_beneath()
-        sets = [(one, Set(5000, more=';mod=UDP-enc-tun')), (other, Set(5010, more=';mod=UDP-enc-tun'))]
-        for ue, over in sets:
-            ue.sign_up(over)
-        World.wire.seen()
-        for ue, over in sets:
-            ue.talk(over)
-            asked(core, ue, over, impi=ue.impi, call=ue.impi)
-        all_in_esp(one)
+        each_is_itself(core, [(one, Set(5000, more=';mod=UDP-enc-tun')), (other, Set(5010, more=';mod=UDP-enc-tun'))])
 
 
 @case('GONE', 'the kernel module is loaded anew, without a mark_mask where there was one: a phone registers as before', ours=True)
